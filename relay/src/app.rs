@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -42,7 +42,13 @@ pub struct Live {
     pub sessions: Registry,
     /// Until when they are this relay's.
     pub lease: OwnLease,
-    /// Cancelled when the relay is to stop: sessions then say goodbye.
+    /// Cancelled when the relay is told to stop: it is not ready any more, and load balancers are to send new calls elsewhere.
+    pub unready: CancellationToken,
+    /// Cancelled when it takes no calls any more, and sends its own elsewhere. Then it is not ready either.
+    pub moving: CancellationToken,
+    /// When the last of them is to be gone.
+    moved_by: OnceLock<protocol::Time>,
+    /// Cancelled when the relay is to stop: sessions then say goodbye. Then it takes no calls either.
     pub shutdown: CancellationToken,
     /// Every connection and session; the relay waits for them before it leaves.
     pub tasks: TaskTracker,
@@ -87,14 +93,30 @@ impl App {
 impl Live {
     /// Nothing lives here yet. A call goes on for the grace while the database is away.
     fn new(store_grace: Duration) -> Live {
+        let shutdown = CancellationToken::new();
+        let moving = shutdown.child_token();
         Live {
             relay_id: uuid::Uuid::now_v7().to_string(),
             sessions: Registry::default(),
             lease: OwnLease::new(Lease::new(protocol::Time::ZERO, store_grace)),
-            shutdown: CancellationToken::new(),
+            unready: moving.child_token(),
+            moving,
+            moved_by: OnceLock::new(),
+            shutdown,
             tasks: TaskTracker::new(),
             started: Instant::now(),
         }
+    }
+
+    /// Takes no calls any more, and sends those that are here elsewhere within this time.
+    pub(crate) fn move_calls(&self, within: Duration) {
+        self.moved_by.get_or_init(|| self.now() + within);
+        self.moving.cancel();
+    }
+
+    /// How much of that time is left.
+    pub(crate) fn moves_within(&self) -> Duration {
+        self.moved_by.get().map_or(Duration::ZERO, |by| by.since(self.now()))
     }
 
     /// The time since the start, as the machines want it.

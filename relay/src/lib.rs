@@ -9,6 +9,7 @@ pub mod call;
 pub mod cli;
 pub mod client;
 pub mod config;
+mod drain;
 pub mod money;
 pub mod operations;
 pub mod provider;

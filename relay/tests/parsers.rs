@@ -21,16 +21,20 @@ mod http_body;
 mod key_set;
 #[path = "../../fuzz/parsers/link.rs"]
 mod link;
+#[path = "../../fuzz/parsers/origin.rs"]
+mod origin;
 #[path = "../../fuzz/parsers/relay_message.rs"]
 mod relay_message;
 #[path = "../../fuzz/parsers/speech_answer.rs"]
 mod speech_answer;
+#[path = "../../fuzz/parsers/tool_arguments.rs"]
+mod tool_arguments;
 #[path = "../../fuzz/parsers/wav_file.rs"]
 mod wav_file;
 
 type Parser = (&'static str, fn(&[u8]));
 
-const PARSERS: [Parser; 12] = [
+const PARSERS: [Parser; 14] = [
     ("access_token", access_token::run),
     ("chat_answer", chat_answer::run),
     ("client", client::run),
@@ -40,8 +44,10 @@ const PARSERS: [Parser; 12] = [
     ("http_body", http_body::run),
     ("key_set", key_set::run),
     ("link", link::run),
+    ("origin", origin::run),
     ("relay_message", relay_message::run),
     ("speech_answer", speech_answer::run),
+    ("tool_arguments", tool_arguments::run),
     ("wav_file", wav_file::run),
 ];
 

@@ -449,6 +449,14 @@ async fn a_socket_that_stalls_floods_or_closes_in_mid_message_is_a_failure_of_it
     let floods = scripted(async |mut socket| while socket.send(said(&"x".repeat(1_000))).await.is_ok() {});
     assert_eq!(failure(&all(floods.await).await), FailureKind::Flood);
 
+    // Signs of life are no answer, however many there are.
+    let pings = scripted(
+        async |mut socket| {
+            while socket.send(tungstenite::Message::Ping(Vec::new().into())).await.is_ok() {}
+        },
+    );
+    assert_eq!(failure(&all(pings.await).await), FailureKind::Timeout);
+
     // Larger than any message may be.
     let huge = scripted(async |mut socket| {
         let _ = socket.send(said(&"x".repeat(3 << 20))).await;

@@ -1,8 +1,9 @@
-//! What stands in front of several relays: each connection goes to the first of them that takes it.
+//! What stands in front of several relays: each connection goes to the first of them that is ready.
 
+use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -41,8 +42,20 @@ impl Drop for Balancer {
     }
 }
 
+/// Whether new calls may begin at a relay. It is asked for each connection, so that none comes to it once it says no.
+async fn is_ready(relay: SocketAddr) -> io::Result<bool> {
+    let mut stream = TcpStream::connect(relay).await?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer.starts_with("HTTP/1.1 200 "))
+}
+
 async fn carry(mut client: TcpStream, relays: Vec<SocketAddr>) {
     for address in relays {
+        if !is_ready(address).await.unwrap_or(false) {
+            continue;
+        }
         let Ok(mut relay) = TcpStream::connect(address).await else { continue };
         let _ = client.set_nodelay(true).and_then(|()| relay.set_nodelay(true));
         // Whichever side ends, the other one learns of it.

@@ -53,6 +53,8 @@ pub struct Told {
     pub missing: u64,
     /// Close codes of the connections that were lost.
     pub closes: Vec<u16>,
+    /// How long it was without a connection, each time that it lost one or left it.
+    pub away: Vec<Duration>,
     /// How often a token was asked for.
     pub asked_for_tokens: usize,
     /// Codes of the errors that were told.
@@ -96,6 +98,7 @@ impl Caller {
             speech: phrase(),
             told: Told::default(),
             tell,
+            away_since: None,
         };
         Caller { orders, state, call: tokio::spawn(call.run(told)) }
     }
@@ -150,6 +153,8 @@ struct Call {
     speech: Vec<i16>,
     told: Told,
     tell: watch::Sender<State>,
+    /// Since when it has been without a connection, if it had one before.
+    away_since: Option<Instant>,
 }
 
 impl Call {
@@ -257,6 +262,11 @@ impl Call {
                         (self.told.ended, self.told.usage) = (Some(*code), *usage);
                     }
                     Event::State(state) => {
+                        if *state == State::Connected {
+                            self.told.away.extend(self.away_since.take().map(|since| since.elapsed()));
+                        } else if matches!(state, State::Reconnecting { .. }) {
+                            self.away_since.get_or_insert_with(Instant::now);
+                        }
                         let _ = self.tell.send(*state);
                     }
                     _ => {}

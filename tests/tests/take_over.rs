@@ -120,7 +120,7 @@ async fn twenty_calls_of_a_killed_relay_go_on_at_another_one_that_does_not_wait_
     let log = folders[1].path().join("log");
     let kept = File::create(&log).expect("the folder is ours");
     let first = Relay::start_on(&database, folders[0].path(), "").await;
-    let second = Relay::start_on_logging(&database, folders[1].path(), kept.into()).await;
+    let second = Relay::start_on_logging(&database, folders[1].path(), "", kept.into()).await;
     let balancer = Balancer::before(vec![first.address, second.address]).await;
     let mut callers: Vec<Caller> =
         (0..CALLS).map(|n| Caller::call(&balancer.url(), &format!("caller {n}"))).collect();

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +8,11 @@ use std::time::Duration;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
 
 use super::{announce, failed, faults};
 use crate::admission::auth::{self, Verifier};
 use crate::config::{Config, Secret};
+use crate::drain::drain;
 use crate::operations::log;
 use crate::operations::telemetry::{self, Telemetry};
 use crate::provider::{Upstream, Upstreams};
@@ -63,6 +64,7 @@ pub(super) async fn dev(args: DevArgs) -> ExitCode {
         Err(code) => return code,
     };
     config.dev = true;
+    config.drain_as_given();
     config.listen = args.listen.unwrap_or(config.listen);
     if config.auth.hs256_secret.is_none() {
         match auth::development_secret(&config.data_dir) {
@@ -155,7 +157,7 @@ async fn run(config: Config) -> ExitCode {
         app.live.tasks.spawn(telemetry::serve(listener, telemetry, Arc::clone(&app.live)));
     }
     app.admission.verifier.warm_up().await;
-    let signals = stop_on_signals(app.live.shutdown.clone());
+    let signals = stop_on_signals(Arc::clone(&app));
     // The first line on standard output, for whoever started the relay on port 0.
     announce(&format!("listening on http://{address}"));
     tracing::info!(%address, dev = app.config.dev, data = %app.config.data_dir.display(), "voxrelay listens");
@@ -253,13 +255,21 @@ async fn listen_for_metrics(config: &Config) -> Result<Option<(TcpListener, Tele
     Ok(Some((listener, telemetry)))
 }
 
-/// Stops the relay on SIGINT and SIGTERM; the second one ends it at once. From here on none of them ends it unheard.
-fn stop_on_signals(shutdown: CancellationToken) -> tokio::task::JoinHandle<()> {
+/// Drains and stops the relay on SIGINT and SIGTERM. A second one stops it without waiting for its calls to go, and whatever comes while it stops
+/// ends it at once. From here on none of them ends it unheard.
+fn stop_on_signals(app: Arc<App>) -> tokio::task::JoinHandle<()> {
     let mut signals = Signals::listen();
     tokio::spawn(async move {
         signals.next().await;
-        tracing::info!("stopping; calls are told to come back elsewhere");
-        shutdown.cancel();
+        let mut drained = pin!(drain(&app));
+        tokio::select! {
+            biased;
+            () = drained.as_mut() => {}
+            () = signals.next() => {
+                tracing::info!("told once more: stopping; calls are told to come back elsewhere");
+                app.live.shutdown.cancel();
+            }
+        }
         signals.next().await;
         log::finish();
         std::process::exit(1);

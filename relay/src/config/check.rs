@@ -9,8 +9,8 @@ use reqwest::Url;
 
 use super::values::{Values, quote};
 use super::{
-    AuthConfig, Config, ConfigError, EchoConfig, Limits, LogConfig, LogFormat, Network, Origins, Place,
-    RecordingPlace, Retention, Secret, Webhook,
+    AuthConfig, Config, ConfigError, Drain, EchoConfig, Limits, LogConfig, LogFormat, Network, Origins,
+    Place, RecordingPlace, Retention, Secret, Webhook,
 };
 use super::{agents, keys, tools};
 use crate::operations::outbound::is_safe_url;
@@ -41,11 +41,13 @@ impl Config {
             }
             Ok((name.to_owned(), Limits::check(&values.of(keys::PLANS, name))?))
         };
+        let database_url = database_url(values)?;
         Ok(Config {
             given: values.places(),
             listen,
             data_dir: values.word("data_dir")?.into(),
-            database_url: database_url(values)?,
+            drain: Drain::check(values, database_url.is_none())?,
+            database_url,
             dev: false,
             auth: AuthConfig::check(values)?,
             origins: Origins::check(values)?,

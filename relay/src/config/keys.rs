@@ -52,7 +52,7 @@ keys! {
     "require_origin" = "false", Flag, "whether to refuse clients that send no Origin, that is, everything but browsers";
     "heartbeat_seconds" = "15", Whole(1, 120), "how often a client is to send a `ping`";
     "resume_window_seconds" = "120", Whole(0, 3_600), "how long a session without a connection is kept";
-    "shutdown_grace_seconds" = "4", Whole(0, 600), "how long a stopping relay waits for its connections";
+    "shutdown_grace_seconds" = "4", Whole(0, 600), "how long a stopping relay waits for its connections, after the times of `[drain]`";
 
     "auth.hs256_secret" = "", Secret, "a secret shared with whoever signs tokens, at least 32 bytes";
     "auth.public_keys" = "", List, "public keys, each a PEM text or the path of a PEM file: RSA of 2,048 to 4,096 bits (RS256) or P-256 (ES256)";
@@ -93,6 +93,9 @@ keys! {
     "network.http_connections_per_address" = "128", Whole(1, 100_000), "those of one address; those of a trusted proxy are not counted";
     "network.keep_alive_seconds" = "75", Whole(1, 3_600), "how long such a connection may stay idle between two requests: longer than the load balancer in front keeps it, mostly 60 s";
     "network.trusted_proxies" = "", List, "addresses or networks (`10.0.0.0/8`) whose `X-Forwarded-For` is believed";
+
+    "drain.serve_seconds" = "5", Whole(0, 600), "how long a relay that is told to stop still takes new calls while `/readyz` says no, so that load balancers notice; 0 unless it is given for a relay without `database_url`, and for `voxrelay dev`";
+    "drain.move_seconds" = "10", Whole(0, 600), "over how long it then sends its calls elsewhere, each between two turns if there is a pause; 0 in the same cases";
 
     "store.grace_seconds" = "60", Whole(0, 600), "how long running calls go on while the database is away";
     "retention.transcript_days" = "0", Whole(0, 36_500), "transcripts, and comments of users on their calls, are deleted after so many days; 0 keeps them";

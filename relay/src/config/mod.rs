@@ -7,6 +7,7 @@
 mod agents;
 mod auth;
 mod check;
+mod drain;
 mod error;
 mod keys;
 mod limits;
@@ -31,6 +32,7 @@ use reqwest::Url;
 use crate::provider::Provider;
 pub use agents::{AgentConfig, AgentKind, ECHO};
 pub use auth::{AuthConfig, ClaimPath, ClaimPaths};
+pub use drain::Drain;
 pub use error::{ConfigError, Place, unreadable};
 pub use limits::{Limits, TokenLimits, TokenUsd};
 pub use network::Network;
@@ -68,6 +70,8 @@ pub struct Config {
     pub heartbeat: Duration,
     /// How long a session without a connection is kept.
     pub resume_window: Duration,
+    /// How the relay goes when it is told to stop.
+    pub drain: Drain,
     /// How long running calls may take to end when the relay stops.
     pub shutdown_grace: Duration,
     /// How long running calls go on while the database is away.

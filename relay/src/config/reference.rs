@@ -49,7 +49,9 @@ pub fn reference() -> String {
 /// What applies, a line for each key.
 pub(super) fn explain(values: &Values, config: &Config) -> String {
     let mut text = String::new();
-    for shown in values.shown() {
+    let is_alone = config.database_url.is_none();
+    let applies = |key: &str| !is_alone || !key.starts_with("drain.") || config.is_given(key);
+    for shown in values.shown().into_iter().filter(|shown| applies(&shown.key)) {
         let _ = writeln!(text, "{} = {}  # {}", shown.key, shown.value, shown.origin);
     }
     // What others of them say.
@@ -60,7 +62,11 @@ pub(super) fn explain(values: &Values, config: &Config) -> String {
         }
     }
     let nothing = [
-        ("database_url", config.database_url.is_none(), "SQLite in data_dir"),
+        (
+            "database_url",
+            is_alone,
+            "SQLite in data_dir; this relay is alone, and is drained only by what `drain` says",
+        ),
         ("recording", config.recording.is_none(), "nothing is recorded"),
         (
             "webhook.url",

@@ -31,6 +31,22 @@ fn the_defaults_are_the_documented_ones() {
 }
 
 #[test]
+fn a_relay_that_is_alone_or_only_tried_is_drained_by_what_is_given_and_nothing_else() {
+    let seconds = |drain: Drain| (drain.serve.as_secs(), drain.moving.as_secs());
+    let database = ("DATABASE_URL", "postgres://ada:hunter2@db/vox");
+    let given = ("VOXRELAY_DRAIN__MOVE_SECONDS", "7");
+    assert_eq!(seconds(Config::defaults().drain), (0, 0));
+    assert_eq!(seconds(from_environment(&[database]).expect("good").drain), (5, 10));
+    assert_eq!(seconds(from_environment(&[given]).expect("good").drain), (0, 7));
+    let mut tried = from_environment(&[database, given]).expect("good");
+    tried.drain_as_given();
+    assert_eq!(seconds(tried.drain), (0, 7));
+
+    let alone = Config::explain(None, []).expect("good");
+    assert!(!alone.contains("drain.") && alone.contains("is drained only by what `drain` says"), "{alone}");
+}
+
+#[test]
 fn the_environment_goes_over_the_file() {
     let file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a file");
     std::fs::write(file.path(), "listen = \"0.0.0.0:1\"\n[limits]\nsession_minutes = 5\nidle_minutes = 2\n")
@@ -380,6 +396,7 @@ fn what_applies_is_said_without_its_secrets() {
         "limits.session_minutes = 5  # file",
         "plans.pro.idle_minutes = 7  # file",
         "limits.session_usd = 5  # default",
+        "drain.move_seconds = 10  # default",
         "origins = \"same-origin\"  # default",
     ] {
         assert!(said.lines().any(|said| said == line), "{line:?} is not in {said}");

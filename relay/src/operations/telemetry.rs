@@ -21,6 +21,7 @@ use crate::money::budget::{Scope, THRESHOLDS};
 use crate::operations::log;
 use crate::provider::{FailureKind, Standing};
 use crate::records::store::{OPERATIONS, StoreError};
+use crate::session::machine::Moment;
 
 /// Seconds: from a local read to the longest that a transaction may take.
 const SECONDS: [f64; 14] =
@@ -71,6 +72,8 @@ metrics! {
     SESSIONS_LIVE = "voxrelay_sessions_live", Gauge, [], "sessions that live in this relay";
     SESSIONS_OPENED = "voxrelay_sessions_opened_total", Counter, [], "sessions that began here, or were taken over from another relay";
     SESSIONS_ENDED = "voxrelay_sessions_ended_total", Counter, ["reason"], "sessions that ended or left this relay, by the name of the close code";
+    DRAINING = "voxrelay_draining", Gauge, [], "1 from the moment at which the relay is told to stop";
+    MOVED = "voxrelay_moved_total", Counter, ["how"], "calls that a relay which is told to stop has sent elsewhere: in a `pause` between two turns, or at the `deadline` of `drain.move_seconds`, whatever was said";
     CONNECTIONS = "voxrelay_connections_total", Counter, ["transport"], "connections of calls whose user is known, by what they go over: a `websocket`, or plain requests of `http`. A call has another one after each loss";
     REFUSALS = "voxrelay_refusals_total", Counter, ["code"], "connections that got no session, by the code of the error, or `origin`";
     PREFLIGHTS = "voxrelay_preflights_total", Counter, ["outcome"], "preflights: `ok`, or the code of the error with which the call would be refused";
@@ -245,6 +248,9 @@ fn begin() {
     for code in CloseCode::ALL {
         counter!(SESSIONS_ENDED, "reason" => code.name()).increment(0);
     }
+    for moment in Moment::ALL {
+        counter!(MOVED, "how" => moment.name()).increment(0);
+    }
     for transport in TRANSPORTS {
         counter!(CONNECTIONS, "transport" => transport_name(transport)).increment(0);
     }
@@ -275,6 +281,17 @@ fn begin() {
         counter!(WEBHOOKS, "outcome" => *outcome).increment(0);
     }
     gauge!(STORE_AWAY).set(0.0);
+    gauge!(DRAINING).set(0.0);
+}
+
+/// The relay is told to stop.
+pub(crate) fn draining() {
+    gauge!(DRAINING).set(1.0);
+}
+
+/// A call is sent elsewhere, at such a moment.
+pub(crate) fn moved(moment: Moment) {
+    counter!(MOVED, "how" => moment.name()).increment(1);
 }
 
 pub(crate) fn session_opened() {
@@ -427,6 +444,7 @@ mod tests {
                         0
                     }
                     (CONNECTIONS, "transport") => TRANSPORTS.len(),
+                    (_, "how") => Moment::ALL.len(),
                     (PREFLIGHTS, "outcome") => ErrorCode::ALL.len() + 1,
                     (_, "scope" | "percent" | "kind" | "outcome") => 3,
                     (_, "operation") => OPERATIONS.len(),

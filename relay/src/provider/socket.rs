@@ -69,6 +69,14 @@ pub(super) async fn carry(mut carried: Carried, way: Way, target: Target, mut fe
         let due = carried.due();
         let goes_on = tokio::select! {
             biased;
+            // There is no more of it than the socket takes, while a provider may have something to say at any time.
+            feed = feeds.recv(), if takes => match feed {
+                Some(feed) => carried.handle(Input::Feed(&feed)).await,
+                None => {
+                    is_fed = false;
+                    true
+                }
+            },
             message = message(&mut opened, &mut carried.to_send, &mut flushed) => match message {
                 Some(Ok(Message::Text(text))) => carried.handle(Input::Text(&text)).await,
                 Some(Ok(Message::Binary(bytes))) => carried.handle(Input::Binary(&bytes)).await,
@@ -80,16 +88,11 @@ pub(super) async fn carry(mut carried: Carried, way: Way, target: Target, mut fe
                 Some(Ok(Message::Close(_))) | None => carried.handle(Input::End).await,
                 Some(Err(error)) => carried.handle(Input::Lost(&error.to_string())).await,
             },
-            feed = feeds.recv(), if takes => match feed {
-                Some(feed) => carried.handle(Input::Feed(&feed)).await,
-                None => {
-                    is_fed = false;
-                    true
-                }
-            },
             () = sleep_until(due) => carried.handle(Input::Timeout).await,
         };
-        if !goes_on {
+        // Whoever never pauses is held to the same times: a ping is no answer.
+        let is_late = goes_on && carried.due() <= tokio::time::Instant::now();
+        if !goes_on || is_late && !carried.handle(Input::Timeout).await {
             break;
         }
     }

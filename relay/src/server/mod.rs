@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::body::{Body, Incoming};
@@ -49,6 +49,8 @@ use stream::{CallPlace, CallStream};
 
 /// After how many seconds to come back to a relay that is full.
 const FULL_RETRY_AFTER_SECONDS: u32 = 5;
+/// After how many seconds to come back to a relay that stops, or to whichever one takes its place.
+const STOPPING_RETRY_AFTER_SECONDS: u32 = 1;
 /// How long no connection is accepted after the operating system refused one, mostly because there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -139,17 +141,25 @@ async fn serve_connection(
 ) {
     socket::set_options(&stream);
     let source = Source { peer, place: CallPlace::default() };
+    let live = Arc::clone(&app.live);
     let entry = Arc::clone(&place.entry);
     let stream = CallStream::new(stream, source.place.clone(), Arc::clone(&entry), app.live.tasks.clone());
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         entry.pace().handle_request(request.body().size_hint().exact());
         request.extensions_mut().insert(source.clone());
         let (router, entry, connections) = (router.clone(), Arc::clone(&entry), Arc::clone(&connections));
+        // What a call over HTTP brings comes to this relay for as long as the call is here.
+        let may_be_last =
+            request.method() != Method::POST || !request.uri().path().starts_with(over_http::PATH);
+        let live = Arc::clone(&live);
         async move {
             let response = match head::check(&request) {
                 Ok(()) => router.oneshot(request).await?,
                 Err(problem) => close(problem.into_response()),
             };
+            // A load balancer asks again over another connection, and by then not here.
+            let is_last = may_be_last && live.unready.is_cancelled();
+            let response = if is_last { close(response) } else { response };
             let (parts, body) = response.into_parts();
             // The stream of a call has a place among the calls, and is watched by its session.
             if parts.extensions.get::<OfACall>().is_some() {
@@ -191,9 +201,12 @@ async fn serve_connection(
     }
 }
 
-/// Has the connection end after this answer.
+/// Has the connection end after this answer, unless it becomes a call.
 fn close(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let ends = response.headers().get_all(header::CONNECTION).iter().any(|option| option == "close");
+    if !ends && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
@@ -205,6 +218,14 @@ fn full() -> Problem {
         .retry_after(FULL_RETRY_AFTER_SECONDS)
 }
 
+/// The problem that the relay stops, and that calls begin elsewhere.
+fn stopping() -> Problem {
+    let detail = "This relay stops: calls go to another one, or to the one that takes its place.";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        .code(HttpCode::RelayStopping)
+        .retry_after(STOPPING_RETRY_AFTER_SECONDS)
+}
+
 fn router(app: Arc<App>) -> Router {
     let places = upgrade::Places::new(app.config.network.max_connections);
     let preflight = get(upgrade::open_preflight).with_state((Arc::clone(&app), places.clone()));
@@ -213,7 +234,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(ready::readyz).with_state(Arc::new(Readiness::new(Arc::clone(&app)))))
         .route("/v1/call", get(upgrade::open_call).with_state((Arc::clone(&app), places.clone())))
         .route(
-            "/v1/call/http/{wire}",
+            &format!("{}{{wire}}", over_http::PATH),
             get(over_http::open).post(over_http::bring).with_state((
                 Arc::clone(&app),
                 places,

@@ -22,7 +22,7 @@ use tokio::time::sleep;
 use super::address::client_address;
 use super::problem::ProblemBody;
 use super::websocket::WebSocketWire;
-use super::{Problem, Source};
+use super::{Problem, Source, stopping};
 use crate::admission::throttle::{Asking, Excess, Waiting};
 use crate::operations::telemetry;
 use crate::{App, session};
@@ -216,6 +216,9 @@ pub(super) fn place(
 
 /// A place for a call, if there is one.
 fn place_of_call(asking: Asking, app: &App, places: &Places, address: IpAddr) -> Result<Place, Problem> {
+    if app.live.moving.is_cancelled() {
+        return Err(stopping());
+    }
     let network = &app.config.network;
     let waiting = app.admission.throttle.wait(
         asking,

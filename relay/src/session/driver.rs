@@ -30,7 +30,8 @@ const FAR: Duration = Duration::from_secs(3_600);
 /// What a session waits for from one turn to the next. Each has a place in a list that all sessions share: made anew for each turn, it would be
 /// put there and taken out for each chunk.
 struct Waits<'p, 'l> {
-    shutdown: Pin<&'p mut WaitForCancellationFuture<'l>>,
+    /// The relay's next step towards its end.
+    step: Pin<&'p mut WaitForCancellationFuture<'l>>,
     alarm: Pin<&'p mut Sleep>,
 }
 
@@ -60,9 +61,9 @@ impl Driver {
     /// a session.
     pub(super) async fn run(mut self: Box<Self>) {
         let live = self.live.clone();
-        let shutdown = pin!(live.shutdown.cancelled());
+        let step = pin!(live.moving.cancelled());
         let alarm = pin!(sleep_until(Instant::now() + FAR));
-        let mut waits = Waits { shutdown, alarm };
+        let mut waits = Waits { step, alarm };
         let (mut was_timeout, mut told_lease) = (false, None);
         loop {
             if let Some(departure) = self.drain() {
@@ -70,6 +71,9 @@ impl Driver {
             }
             let Some(input) = self.wait(&mut waits, was_timeout).await else { continue };
             was_timeout = matches!(input, Input::Timeout);
+            if matches!(input, Input::Drain { .. }) {
+                waits.step.set(live.shutdown.cancelled());
+            }
             let (now, lease) = (live.now(), live.lease.valid_until());
             if told_lease.replace(lease) != Some(lease) {
                 self.machine.handle_input(now, Input::Lease(lease));
@@ -90,13 +94,13 @@ impl Driver {
         let due = due.into_iter().chain(silent).min().unwrap_or_else(|| Instant::now() + FAR);
         let is_due = due <= Instant::now();
         if !is_due || was_timeout {
-            let Waits { shutdown, alarm } = waits;
+            let Waits { step, alarm } = waits;
             if alarm.deadline() != due {
                 alarm.as_mut().reset(due);
             }
             tokio::select! {
                 biased;
-                () = shutdown, if machine.is_live() => return Some(Input::Shutdown),
+                () = step, if machine.is_live() => return Some(self.next_step()),
                 command = self.commands.recv(), if machine.takes_commands() => {
                     return Some(self.handle_command(command));
                 }
@@ -121,6 +125,14 @@ impl Driver {
             return Some(Input::Incoming(super::Incoming::Gone(None)));
         }
         Some(Input::Timeout)
+    }
+
+    /// What the session is told when its relay is about to stop, or stops.
+    fn next_step(&self) -> Input {
+        if self.live.shutdown.is_cancelled() {
+            return Input::Shutdown;
+        }
+        Input::Drain { within: self.live.moves_within() }
     }
 
     /// When the peer is given up, unless it takes what is there for it.

@@ -13,7 +13,12 @@ impl Jitter {
 
     /// A random wait between half and one and a half times `wait`.
     pub(super) fn about(&mut self, wait: Duration) -> Duration {
-        wait / 2 + wait.mul_f64(self.next() as f64 / u64::MAX as f64)
+        wait / 2 + self.part_of(wait)
+    }
+
+    /// A random part of `whole`, between nothing and all of it.
+    pub(super) fn part_of(&mut self, whole: Duration) -> Duration {
+        whole.mul_f64(self.next() as f64 / u64::MAX as f64)
     }
 
     /// The next number of SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014).

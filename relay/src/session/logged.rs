@@ -28,6 +28,10 @@ pub(super) fn log(session: &str, log: Log) {
 
 fn log_note(session: &str, note: Note) {
     match note {
+        Note::Moved(moment) => {
+            tracing::info!(%session, at = moment.name(), "the client is sent elsewhere");
+            telemetry::moved(moment);
+        }
         Note::Resumed { reconnects } => tracing::info!(%session, reconnects, "session resumed"),
         Note::ResumeTokenLate => tracing::warn!(%session, "the resume token was not stored in time"),
         Note::Erased => tracing::info!(

@@ -50,7 +50,7 @@ use crate::call::Turn;
 use crate::config::Limits;
 use crate::operations::telemetry;
 use crate::records::recording;
-use crate::records::store::{SessionRow, StoreError, TakeOver, TakenOver, unix_ms};
+use crate::records::store::{SessionRow, StoreError, TakeOver, TakenOver, TurnRow, unix_ms};
 use crate::{App, NanoUsd};
 use assembly::{First, Parts, Prepared, prepare};
 use beginning::{Beginning, since};
@@ -116,8 +116,8 @@ async fn greet(connection: &mut Connection, app: &App) -> Result<Hello, Option<R
 
 /// Checks the access token of a `hello`, and whether its user is denied.
 async fn admit(app: &App, hello: &Hello, address: IpAddr) -> Result<Identity, Refusal> {
-    if app.live.shutdown.is_cancelled() {
-        return Err(Refusal::new(CloseCode::GoingAway, ErrorCode::RelayFull));
+    if app.live.moving.is_cancelled() {
+        return Err(Refusal::new(CloseCode::GoingAway, ErrorCode::RelayStopping));
     }
     let identity = app.admission.verifier.check(&hello.token).await.map_err(|refused| {
         tracing::info!(%address, cause = refused.cause(), why = %refused, "token refused");
@@ -344,7 +344,7 @@ async fn history(app: &App, parts: &Parts, conversation: &str, user_sub: &str) -
         return Vec::new();
     }
     match app.records.store.newest_turns(conversation, user_sub, HISTORY_TURNS).await {
-        Ok(rows) => rows.into_iter().map(|row| row.turn).collect(),
+        Ok(rows) => TurnRow::as_said(rows),
         Err(error) => {
             tracing::warn!(%error, "what was said before could not be read: the agent does not know of it");
             Vec::new()

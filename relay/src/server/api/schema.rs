@@ -99,7 +99,7 @@ pub(super) enum State {
 pub(super) struct Turn {
     /// The session of the turn.
     session_id: String,
-    /// The number of the turn, counted from 0 in each session.
+    /// The number of the turn, counted from 0 in each session in the order in which turns began, with gaps.
     turn: u32,
     /// Who spoke.
     pub(super) role: Role,

@@ -34,6 +34,8 @@ use super::upgrade::{Place, Places, Purpose, check_origin, note, place, refuse};
 use super::{Problem, Source};
 use crate::{App, session};
 
+/// Where the wires are, each behind it by its id.
+pub(super) const PATH: &str = "/v1/call/http/";
 /// What the stream of events is of.
 const EVENT_STREAM: &str = "text/event-stream";
 /// How long the body of a request may take: what a client sends at once, on the slowest mobile networks.

@@ -41,6 +41,11 @@ pub enum Input {
     Resume(Box<Visitor>),
     /// The relay stops.
     Shutdown,
+    /// The relay is told to stop, and sends its sessions elsewhere.
+    Drain {
+        /// Within this time.
+        within: Duration,
+    },
     /// An administrator ends the session, or the same client began another one instead.
     End(CloseCode),
     /// Another relay has taken the session over, or the store has its end.

@@ -21,7 +21,7 @@ use routes::{of_link, write};
 use super::journal::{self, Journal};
 pub use super::journal::{Entry, Failure, FailureKind, LineQuality, NextToken, Receipt, Settlement};
 use super::policy::{self, Policy, ResumeToken};
-pub use super::policy::{Checked, Departure, Note, Reservation, Visitor};
+pub use super::policy::{Checked, Departure, Moment, Note, Reservation, Visitor};
 use super::wire::Incoming;
 use crate::agent::tool::ToolOutput;
 use crate::call::{self, Call};
@@ -49,6 +49,7 @@ enum Step {
     TokenExpiring(Duration),
     TokenRefused(Duration),
     TellEnd(CloseCode),
+    Move,
     Attached,
     Detached,
     RoundTrip(Duration),
@@ -151,6 +152,7 @@ impl Machine {
             Input::ToolResult { call_id, output } => Step::ToolResult(call_id, output),
             Input::Resume(visitor) => Step::Resume(visitor),
             Input::Shutdown => policy(P::Shutdown),
+            Input::Drain { within } => policy(P::Drain { within, is_attached: self.link.is_attached() }),
             Input::End(code) => policy(P::End(code)),
             Input::TakenOver => policy(P::TakenOver),
             Input::HandOff => policy(P::HandOff),
@@ -192,6 +194,8 @@ impl Machine {
                 if self.link.is_over() || !self.link.is_attached() {
                     self.policy.finish();
                     self.drain_policy();
+                } else if self.policy.wants_to_move() && self.call.is_between_turns() {
+                    self.tell_policy(policy::Input::BetweenTurns);
                 }
             }
             self.queue_follow_ups();
@@ -312,6 +316,7 @@ impl Machine {
                 let usage = self.call.usage();
                 self.tell_link(link::Input::End { code, usage });
             }
+            Step::Move => self.tell_link(link::Input::Move { within: Duration::ZERO }),
             Step::Attached => {
                 self.follow_ups.push(write(Entry::Attached(true)));
                 self.record(Recorded::Connected(true));
@@ -323,7 +328,7 @@ impl Machine {
                     .extend([Step::Out(Output::Log(Log::ConnectionLost)), Step::Out(Output::Drop)]);
                 self.follow_ups.push(write(Entry::Attached(false)));
                 self.record(Recorded::Connected(false));
-                self.follow_ups.push(Step::Room(false));
+                self.follow_ups.extend([Step::Room(false), Step::Policy(policy::Input::Detached)]);
             }
             Step::RoundTrip(time) => {
                 let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);

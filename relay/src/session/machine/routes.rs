@@ -107,6 +107,7 @@ impl Machine {
                 P::TokenExpiring { left } => Step::TokenExpiring(left),
                 P::TokenRefused { left } => Step::TokenRefused(left),
                 P::TellEnd(code) => Step::TellEnd(code),
+                P::Move => Step::Move,
                 P::WriteResumed(token) => write(Entry::Resumed(Box::new(token))),
                 P::WriteEnd(code) => Step::WriteEnd(code),
                 P::WriteDetached => write(Entry::Attached(false)),

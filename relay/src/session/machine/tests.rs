@@ -127,8 +127,14 @@ impl Bench {
     }
 
     fn begin() -> Bench {
+        Bench::begin_as(&[])
+    }
+
+    /// A session of a client that names these features.
+    fn begin_as(features: &[&str]) -> Bench {
         let mut bench = Bench::with(NanoUsd::new(5_000_000_000));
-        let (hello, attachment) = (Box::new(hello(None)), Attachment::New);
+        let hello = Box::new(Hello { features: features.into(), ..hello(None) });
+        let attachment = Attachment::New;
         let token = "resume-0".to_owned();
         let outputs = bench.input(Input::Begin { hello, attachment, token });
         assert_eq!(
@@ -295,6 +301,59 @@ fn a_call_is_heard_answered_billed_stored_and_ended_in_this_order() {
     let turns = bench.written.iter().position(|kind| *kind == "turns").expect("a turn");
     assert_eq!(bench.written[turns - 1], "settlement", "what a turn cost is written before it");
     assert_eq!(bench.machine.usage().cost_nano_usd, bench.cost.get());
+}
+
+const DRAIN: Input = Input::Drain { within: Duration::from_secs(10) };
+const MOVED: Departure = Departure::HandedOff { code: CloseCode::GoingAway, let_go: true };
+
+/// How often a client is told to go on elsewhere.
+fn moves(outputs: &[Output]) -> usize {
+    kinds(outputs).iter().filter(|kind| *kind == "move").count()
+}
+
+#[test]
+fn a_client_that_says_nothing_is_sent_elsewhere_and_its_session_lets_go_when_it_is_gone() {
+    let mut bench = Bench::begin_as(&["move"]);
+    let mut outputs = bench.input(DRAIN);
+    while moves(&outputs) == 0 {
+        assert!(bench.chunks < 81, "{:?}", kinds(&outputs));
+        outputs.extend(bench.audio(1, silence));
+    }
+    assert_eq!(over(&outputs), None, "the client goes by itself");
+    let outputs = bench.input(Input::Incoming(Incoming::Gone(None)));
+    assert_eq!(over(&outputs), None, "what it owes is written first");
+    assert_eq!(over(&bench.let_store_answer()), Some(MOVED));
+    assert!(bench.written.contains(&"detached"), "{:?}", bench.written);
+    assert_eq!(bench.written.last(), Some(&"settlement"), "{:?}", bench.written);
+}
+
+#[test]
+fn a_client_that_speaks_is_sent_elsewhere_at_the_end_of_the_time() {
+    let mut bench = Bench::begin_as(&["move"]);
+    let mut outputs = bench.audio(5, voice);
+    outputs.extend(bench.input(DRAIN));
+    outputs.extend(bench.audio(79, voice));
+    assert_eq!(moves(&outputs), 0, "{:?}", kinds(&outputs));
+    assert_eq!(moves(&bench.audio(12, voice)), 1);
+}
+
+#[test]
+fn a_client_that_does_not_know_how_to_go_is_closed_on_and_so_is_none_that_is_away() {
+    let mut bench = Bench::begin();
+    let mut outputs = bench.input(DRAIN);
+    while over(&outputs).is_none() {
+        assert!(bench.chunks < 81, "{:?}", kinds(&outputs));
+        outputs.extend(bench.audio(1, silence));
+    }
+    assert_eq!((moves(&outputs), over(&outputs)), (0, Some(MOVED)), "{:?}", kinds(&outputs));
+    assert!(kinds(&outputs).contains(&"close going_away".to_owned()));
+
+    let mut bench = Bench::begin_as(&["move"]);
+    bench.audio(1, silence);
+    bench.input(Input::Incoming(Incoming::Gone(None)));
+    bench.let_store_answer();
+    bench.input(DRAIN);
+    assert_eq!(over(&bench.let_store_answer()), Some(MOVED));
 }
 
 #[test]

@@ -95,6 +95,12 @@ pub(in crate::session) enum Written {
 pub(in crate::session) enum Input {
     /// The relay stops.
     Shutdown,
+    /// The relay is told to stop, and sends its sessions elsewhere within this time. The session has a connection, or none.
+    Drain { within: Duration, is_attached: bool },
+    /// The call is between two turns. Told when [`Policy::wants_to_move`](super::Policy::wants_to_move).
+    BetweenTurns,
+    /// The connection is gone.
+    Detached,
     /// An administrator ends the session, or the same client began another one instead.
     End(CloseCode),
     /// Another relay has taken the session over, or the store has its end.
@@ -160,6 +166,8 @@ pub(in crate::session) enum Output {
     TokenRefused { left: Duration },
     /// Tell the link that the session is over.
     TellEnd(CloseCode),
+    /// Tell the link that the client is to go on elsewhere, at once.
+    Move,
     /// Write the next resume token.
     WriteResumed(NextToken),
     /// Write the session's end.
@@ -208,9 +216,34 @@ pub enum Departure {
     },
 }
 
+/// At what moment a session is sent elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Between two turns.
+    BetweenTurns,
+    /// At the end of the time, whatever is said.
+    Deadline,
+}
+
+impl Moment {
+    /// All there are.
+    pub const ALL: [Moment; 2] = [Moment::BetweenTurns, Moment::Deadline];
+
+    /// The word for the metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Moment::BetweenTurns => "pause",
+            Moment::Deadline => "deadline",
+        }
+    }
+}
+
 /// Something for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
+    /// The relay is told to stop, and the client is sent elsewhere.
+    Moved(Moment),
     /// A connection goes on with the session.
     Resumed {
         /// How often the session was resumed, this time included.

@@ -3,6 +3,7 @@
 //! The policy is a machine like the link and the call: [`Policy::handle_input`] with one thing that happened, [`Policy::poll_output`] until
 //! it is empty, then one timer for [`Policy::poll_timeout`]. It is told nothing of what is said in the session.
 
+mod drain;
 mod io;
 
 use std::collections::VecDeque;
@@ -10,9 +11,10 @@ use std::time::Duration;
 
 use protocol::{CloseCode, Time};
 
-pub use io::{Checked, Departure, Note, Reservation, Visitor};
+pub use io::{Checked, Departure, Moment, Note, Reservation, Visitor};
 pub(super) use io::{Input, Output, ResumeToken, Written};
 
+use self::drain::Drain;
 use super::jitter::Jitter;
 use super::journal::{Failure, FailureKind, NextToken};
 use super::token::{LEAD, PATIENCE, TokenClock};
@@ -103,6 +105,8 @@ pub(super) struct Policy {
     lease: Time,
     /// Since when the database has been away.
     away: Option<Time>,
+    /// The relay is told to stop.
+    drain: Option<Drain>,
     phase: Phase,
     /// Whether the call was told to stop because its token has expired.
     is_expired: bool,
@@ -125,6 +129,7 @@ impl Policy {
             reconnects,
             lease,
             away: None,
+            drain: None,
             phase: Phase::Live,
             is_expired: false,
             jitter: Jitter::new(seed),
@@ -142,6 +147,12 @@ impl Policy {
         match input {
             Input::Shutdown if self.phase == Phase::Live => self.leave(CloseCode::GoingAway, true, true),
             Input::Shutdown => {}
+            Input::Drain { within, is_attached } => self.handle_drain(within, is_attached),
+            Input::BetweenTurns if self.wants_to_move() => self.move_on(Moment::BetweenTurns),
+            Input::BetweenTurns => {}
+            // The client goes on elsewhere, and nothing there is to wait for this relay.
+            Input::Detached if self.is_draining() => self.leave(CloseCode::GoingAway, true, true),
+            Input::Detached => {}
             Input::End(code) => self.push(Output::Stop(code)),
             // Whether another relay has the session or it was ended is found out by writing its end: the store refuses that if it is fenced.
             Input::TakenOver => self.end_refused(),
@@ -186,7 +197,8 @@ impl Policy {
             Phase::Live | Phase::Ending(_) | Phase::Ended(_) => {
                 let token = (self.phase == Phase::Live && !self.is_expired).then(|| self.token.due());
                 let resuming = self.resuming.as_ref().map(|resuming| resuming.deadline);
-                token.into_iter().chain(resuming).chain(self.grace_ends()).min()
+                let drain = self.drain.filter(|_| self.is_draining()).and_then(|drain| drain.due(self.now));
+                token.into_iter().chain(resuming).chain(drain).chain(self.grace_ends()).min()
             }
         }
     }
@@ -194,6 +206,11 @@ impl Policy {
     /// Whether the session goes on, as far as is known.
     pub(super) fn is_live(&self) -> bool {
         self.phase == Phase::Live
+    }
+
+    /// Whether the session goes elsewhere in the next pause between two turns.
+    pub(super) fn wants_to_move(&self) -> bool {
+        self.is_draining() && self.drain.is_some_and(|drain| drain.wants_to_move(self.now))
     }
 
     /// Whether the session's end is stored.
@@ -273,6 +290,7 @@ impl Policy {
     fn attach_waiting(&mut self) {
         let Some(Resuming { visitor, reconnects, .. }) = self.resuming.take() else { return };
         let Visitor { number, hello, identity, left, token, .. } = *visitor;
+        self.drain.iter_mut().for_each(Drain::tell_again);
         self.accept(identity, left);
         self.note(Note::Resumed { reconnects });
         self.push(Output::Attach { number, hello: Box::new(hello), token });
@@ -412,6 +430,26 @@ impl Policy {
         self.identity.sub == identity.sub && self.identity.account == identity.account
     }
 
+    /// Another relay is to go on with the session: with one whose client is away at once.
+    fn handle_drain(&mut self, within: Duration, is_attached: bool) {
+        self.drain = Some(Drain::new(self.now, within, &mut self.jitter));
+        if !is_attached && self.is_draining() {
+            self.leave(CloseCode::GoingAway, true, true);
+        }
+    }
+
+    /// Whether the session is to go on elsewhere. One that ends does not.
+    fn is_draining(&self) -> bool {
+        self.drain.is_some() && self.phase == Phase::Live
+    }
+
+    /// Has the client go on elsewhere.
+    fn move_on(&mut self, moment: Moment) {
+        self.drain.iter_mut().for_each(Drain::tell);
+        self.note(Note::Moved(moment));
+        self.push(Output::Move);
+    }
+
     fn handle_timeout(&mut self) {
         if self.grace_ends().is_some_and(|end| end <= self.now) {
             return self.leave(CloseCode::TryLater, true, false);
@@ -419,6 +457,9 @@ impl Policy {
         if self.resuming.as_ref().is_some_and(|resuming| resuming.deadline <= self.now) {
             self.note(Note::ResumeTokenLate);
             self.attach_unstored();
+        }
+        if self.is_draining() && self.drain.is_some_and(|drain| drain.is_over(self.now)) {
+            self.move_on(Moment::Deadline);
         }
         if self.phase != Phase::Live || self.is_expired {
             // An ending session has no use for another token.

@@ -1,3 +1,5 @@
+mod drain;
+
 use super::*;
 use crate::money::NanoUsd;
 use crate::money::budget::{Caps, Grant, Range, Standing};
@@ -23,6 +25,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
+        Bench::of(1)
+    }
+
+    /// One whose waits come from this seed.
+    fn of(seed: u64) -> Bench {
         let now = Time::from_millis(5_000);
         let config = Config {
             identity: ada(),
@@ -31,7 +38,7 @@ impl Bench {
             store_grace: STORE_GRACE,
             lease: now + LEASE,
             reconnects: 0,
-            seed: 1,
+            seed,
         };
         Bench { policy: Policy::new(now, config), now }
     }
