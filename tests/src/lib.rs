@@ -11,6 +11,8 @@ pub mod lossy;
 pub mod outage;
 pub mod over_http;
 pub mod process;
+#[cfg(target_os = "linux")]
+pub mod proxy;
 pub mod sound;
 pub mod wire;
 
@@ -19,7 +21,7 @@ pub mod postgres;
 #[path = "../../relay/tests/support/records.rs"]
 pub mod records;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -30,12 +32,13 @@ use protocol::{AudioHeader, Codec, Features, Hello, Mark, RelayMessage, Resume, 
 use relay::config::Secret;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async, connect_async_with_config};
 
 /// What tokens are signed with.
 pub const SECRET: &str = "a secret of the end-to-end tests, long enough";
@@ -44,13 +47,16 @@ pub const ISSUER: &str = "https://issuer.test";
 /// Whom they are for.
 pub const AUDIENCE: &str = "authenticated";
 
-/// Keys of the configuration, their variables, and what the tests need, which begin more calls a minute than anybody else would.
-const ROOM: [(&str, &str, &str); 5] = [
+/// Keys of the configuration, their variables, and what the tests need, which begin more calls a minute than anybody else would, and wait for no
+/// relay that they stop.
+const ROOM: [(&str, &str, &str); 7] = [
     ("sessions_per_minute", "VOXRELAY_LIMITS__SESSIONS_PER_MINUTE", "10000"),
     ("sessions_per_account", "VOXRELAY_LIMITS__SESSIONS_PER_ACCOUNT", "10000"),
     ("sessions_per_minute_per_address", "VOXRELAY_NETWORK__SESSIONS_PER_MINUTE_PER_ADDRESS", "100000"),
     ("connections_per_minute_per_address", "VOXRELAY_NETWORK__CONNECTIONS_PER_MINUTE_PER_ADDRESS", "1000000"),
     ("pre_login_connections_per_address", "VOXRELAY_NETWORK__PRE_LOGIN_CONNECTIONS_PER_ADDRESS", "1000"),
+    ("serve_seconds", "VOXRELAY_DRAIN__SERVE_SECONDS", "0"),
+    ("move_seconds", "VOXRELAY_DRAIN__MOVE_SECONDS", "0"),
 ];
 
 /// A relay that runs as an operator would run it.
@@ -80,9 +86,7 @@ impl Relay {
 
     /// The same, with these variables in its environment.
     pub async fn start_in(folder: &Path, listen: &str, config: &str, variables: &[(&str, &str)]) -> Relay {
-        let room = ROOM.iter().filter(|(key, ..)| !config.contains(&format!("\n{key} =")));
-        let room = room.map(|(_, name, value)| (*name, *value));
-        let variables: Vec<_> = room.chain(variables.iter().copied()).collect();
+        let variables: Vec<_> = room(config).into_iter().chain(variables.iter().copied()).collect();
         Relay::start_program(&binary(), folder, listen, config, &variables).await
     }
 
@@ -103,10 +107,9 @@ impl Relay {
     }
 
     /// As [`Relay::start_on`], and what it logs goes there.
-    pub async fn start_on_logging(database: &Secret, folder: &Path, log: Stdio) -> Relay {
-        let room: Vec<_> = ROOM.iter().map(|(_, name, value)| (*name, *value)).collect();
-        let config = sharing(database, folder, "");
-        Relay::spawn(&binary(), folder, "127.0.0.1:0", &config, &room, log).await
+    pub async fn start_on_logging(database: &Secret, folder: &Path, extra: &str, log: Stdio) -> Relay {
+        let config = sharing(database, folder, extra);
+        Relay::spawn(&binary(), folder, "127.0.0.1:0", &config, &room(&config), log).await
     }
 
     async fn spawn(
@@ -147,12 +150,35 @@ impl Relay {
 
     /// The status of the answer to a plain `GET`.
     pub async fn status(&self, path: &str) -> u16 {
+        let answer = self.get(path).await;
+        answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+    }
+
+    /// The answer to a plain `GET`.
+    async fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.expect("connected");
         let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address);
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("an answer");
-        answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+        answer
+    }
+
+    /// Waits until the relay says so of its database.
+    ///
+    /// # Panics
+    /// When it does not within 10 s.
+    pub async fn has_database(&self, word: &str) {
+        let expected = format!("\"database\":\"{word}\"");
+        let mut answer = String::new();
+        for _ in 0..20 {
+            answer = self.get("/readyz").await;
+            if answer.contains(&expected) {
+                return;
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+        panic!("no {expected} in {answer}");
     }
 
     /// What a load balancer hears of this relay within 10 s, if it hears `wanted` by then.
@@ -174,17 +200,34 @@ impl Relay {
     }
 
     /// As a deploy does it.
-    pub async fn terminate(mut self) {
+    pub async fn terminate(self) {
+        self.signal("-TERM").await;
+        self.end().await;
+    }
+
+    /// Sends it this signal.
+    pub async fn signal(&self, signal: &str) {
         let id = self.child.id().expect("it runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().await;
+        let sent = Command::new("kill").args([signal, &id]).status().await;
         assert!(sent.is_ok_and(|status| status.success()));
+    }
+
+    /// Waits until it has stopped in order.
+    pub async fn end(mut self) {
         let ended = timeout(Duration::from_secs(20), self.child.wait()).await;
         assert!(matches!(ended, Ok(Ok(status)) if status.success()), "{ended:?}");
     }
 }
 
+/// The variables that make the room for tests, but for those whose keys are in this configuration.
+fn room(config: &str) -> Vec<(&'static str, &'static str)> {
+    let room = ROOM.iter().filter(|(key, ..)| !config.contains(&format!("\n{key} =")));
+    room.map(|(_, name, value)| (*name, *value)).collect()
+}
+
 /// The configuration of a relay with a database of its own, with these lines on top.
-fn alone(folder: &Path, extra: &str) -> String {
+#[must_use]
+pub fn alone(folder: &Path, extra: &str) -> String {
     format!(
         "data_dir = {:?}\n[auth]\nhs256_secret = {SECRET:?}\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\n{extra}",
         folder.join("data")
@@ -311,12 +354,25 @@ impl Raw {
         Raw::open(&relay.url().replace("/call", "/preflight"), headers).await
     }
 
+    /// Opens a WebSocket from this address of the machine, with these headers, to whoever listens there.
+    ///
+    /// # Errors
+    /// When it is not let in.
+    pub async fn connect_from(
+        from: IpAddr,
+        to: SocketAddr,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Raw, Error> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        let stream = socket.connect(to).await?;
+        stream.set_nodelay(true)?;
+        let request = upgrade(&format!("ws://{to}/v1/call"), headers)?;
+        Ok(Raw(client_async(request, MaybeTlsStream::Plain(stream)).await?.0))
+    }
+
     async fn open(url: &str, headers: &[(&'static str, &str)]) -> Result<Raw, Error> {
-        let mut request = url.into_client_request()?;
-        request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse()?);
-        for (name, value) in headers {
-            request.headers_mut().append(*name, value.parse()?);
-        }
+        let request = upgrade(url, headers)?;
         // Two small messages in a row would otherwise wait 40 ms for each other.
         Ok(Raw(connect_async_with_config(request, None, true).await?.0))
     }
@@ -381,6 +437,16 @@ impl Raw {
             }
         }
     }
+}
+
+/// The request for a WebSocket there, with these headers.
+fn upgrade(url: &str, headers: &[(&'static str, &str)]) -> Result<Request, Error> {
+    let mut request = url.into_client_request()?;
+    request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse()?);
+    for (name, value) in headers {
+        request.headers_mut().append(*name, value.parse()?);
+    }
+    Ok(request)
 }
 
 /// What came.

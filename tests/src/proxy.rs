@@ -1,0 +1,148 @@
+//! The proxies that operators put before relays, with their configurations from `deploy/`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::time::sleep;
+
+/// A program that stands before relays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// nginx.
+    Nginx,
+    /// HAProxy.
+    Haproxy,
+    /// Caddy.
+    Caddy,
+}
+
+impl Kind {
+    /// Each of them.
+    pub const ALL: [Kind; 3] = [Kind::Nginx, Kind::Haproxy, Kind::Caddy];
+
+    /// Its configuration in `deploy/`.
+    fn file(self) -> PathBuf {
+        let name = match self {
+            Kind::Nginx => "nginx.conf",
+            Kind::Haproxy => "haproxy.cfg",
+            Kind::Caddy => "Caddyfile",
+        };
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name)
+    }
+
+    /// The configuration as it stands there, but for addresses, and for where nginx keeps what it writes: its own folder is not ours.
+    fn configuration(self, relays: [SocketAddr; 2], own: SocketAddr, folder: &Path) -> String {
+        let text = std::fs::read_to_string(self.file()).expect("it is in the repository");
+        let text = text.replace("relay-1:8080", &relays[0].to_string());
+        let text = text.replace("relay-2:8080", &relays[1].to_string());
+        match self {
+            Kind::Nginx => {
+                let kept = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+                    .map(|name| format!("    {name}_temp_path {};\n", folder.join(name).display()));
+                let http = format!("\nhttp {{\n    access_log off;\n{}", kept.concat());
+                text.replace("\nhttp {", &http).replace("listen 8000;", &format!("listen {own};"))
+            }
+            // How many files may be open is the system's to say, and few are enough here.
+            Kind::Haproxy => {
+                text.replace("bind :8000", &format!("bind {own}")).replace("maxconn 20000", "maxconn 1000")
+            }
+            Kind::Caddy => text.replace(":8000 {", &format!(":{} {{\n\tbind {}", own.port(), own.ip())),
+        }
+    }
+
+    /// The program, which serves until it is ended.
+    fn command(self, folder: &Path, configuration: &Path) -> Command {
+        match self {
+            Kind::Nginx => {
+                let mut nginx = Command::new("/usr/sbin/nginx");
+                nginx.arg("-p").arg(folder).arg("-c").arg(configuration).args(["-e", "stderr", "-g"]);
+                // In one process, which needs no other user and leaves nobody behind.
+                let pid = folder.join("nginx.pid");
+                nginx.arg(format!(
+                    "daemon off; master_process off; error_log stderr warn; pid {};",
+                    pid.display()
+                ));
+                nginx
+            }
+            Kind::Haproxy => {
+                let mut haproxy = Command::new("/usr/sbin/haproxy");
+                haproxy.arg("-db").arg("-f").arg(configuration);
+                haproxy
+            }
+            Kind::Caddy => {
+                let mut caddy = Command::new("/usr/bin/caddy");
+                caddy.args(["run", "--adapter", "caddyfile", "--config"]).arg(configuration);
+                caddy.env("XDG_DATA_HOME", folder).env("XDG_CONFIG_HOME", folder).env("HOME", folder);
+                caddy
+            }
+        }
+    }
+}
+
+/// A proxy that serves. Dropped, it ends.
+#[derive(Debug)]
+pub struct Proxy {
+    _child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Proxy {
+    /// Starts a proxy before these relays, one of which has to answer.
+    ///
+    /// # Panics
+    /// When it does not serve within 10 s.
+    pub async fn start(kind: Kind, relays: [SocketAddr; 2]) -> Proxy {
+        let folder = tempfile::tempdir().expect("a folder");
+        let free = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = free.local_addr().expect("bound");
+        drop(free);
+        let configuration = folder.path().join("configuration");
+        std::fs::write(&configuration, kind.configuration(relays, address, folder.path())).expect("ours");
+        let mut command = kind.command(folder.path(), &configuration);
+        let log = std::fs::File::create(folder.path().join("log")).expect("ours");
+        command.stdout(Stdio::null()).stderr(log).kill_on_drop(true);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{kind:?} is not installed: {error}"));
+        for _ in 0..200 {
+            if get(address, "/livez").await == Some(200) {
+                return Proxy { _child: child, address, _folder: folder };
+            }
+            assert!(child.try_wait().expect("asked").is_none(), "{kind:?}: {}", said(folder.path()));
+            sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{kind:?} does not serve: {}", said(folder.path()));
+    }
+
+    /// Where to call.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("ws://{}/v1/call", self.address)
+    }
+
+    /// The status of the answer to a plain `GET` through it.
+    pub async fn status(&self, path: &str) -> Option<u16> {
+        get(self.address, path).await
+    }
+}
+
+fn said(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("log")).unwrap_or_default()
+}
+
+/// The status of an answer to `GET`, if there is one.
+async fn get(address: SocketAddr, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok()?;
+    let answer = String::from_utf8_lossy(&answer);
+    answer.split(' ').nth(1)?.parse().ok()
+}

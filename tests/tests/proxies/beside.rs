@@ -1,0 +1,114 @@
+//! See the crate's page.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use protocol::{ClientMessage, CloseCode, RelayMessage};
+use serde_json::{Value, json};
+use tests::caller::Caller;
+use tests::postgres::shared;
+use tests::proxy::{Kind, Proxy};
+use tests::{Heard, Raw, Relay, alone, hello, token_but};
+use tokio::time::sleep;
+use tokio_tungstenite::tungstenite::Error;
+
+/// Code and close code of what a `hello` of this user is refused with, if it is.
+async fn greet(raw: &mut Raw, sub: &str) -> Option<(String, u16)> {
+    let token = token_but(&json!({ "sub": sub }));
+    raw.say(&ClientMessage::from(hello(&token, None)).to_json()).await;
+    let mut code = String::new();
+    loop {
+        match raw.next().await {
+            Heard::Said(RelayMessage::Welcome(_)) => return None,
+            Heard::Said(RelayMessage::ErrorMessage(error)) => code = error.code,
+            Heard::Closed(close) => return Some((code, close)),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_caller_behind_a_proxy_has_an_address_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let limits = "[network]\ntrusted_proxies = [\"127.0.0.1\"]\nsessions_per_minute_per_address = 1\n";
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", limits).await;
+    join_all((1..).zip(Kind::ALL).map(async |(nth, kind)| {
+        let proxy = Proxy::start(kind, [relay.address; 2]).await;
+        let [one, other] = [1, 2].map(|caller| IpAddr::V4(Ipv4Addr::new(127, 1, nth, caller)));
+        let connect = async |from| Raw::connect_from(from, proxy.address, &[]).await.expect("connects");
+        let sub = format!("{kind:?}");
+        let mut first = connect(one).await;
+        assert_eq!(greet(&mut first, &sub).await, None, "{kind:?}");
+        let refused = greet(&mut connect(one).await, &sub).await;
+        assert_eq!(refused, Some(("address_rate".to_owned(), 4429)), "{kind:?}");
+        assert_eq!(greet(&mut connect(other).await, &sub).await, None, "{kind:?}: somebody else");
+        // What a caller says of themselves stands before what the proxy saw.
+        let lie = [("x-forwarded-for", "198.51.100.7")];
+        let mut liar = Raw::connect_from(one, proxy.address, &lie).await.expect("connects");
+        assert!(greet(&mut liar, &sub).await.is_some(), "{kind:?}");
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_and_a_refusal_come_through_a_proxy_as_they_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = alone(folder.path(), "[network]\ntrusted_proxies = [\"127.0.0.1\"]\n");
+    let origins = [("VOXRELAY_ORIGINS", "https://app.example.com")];
+    let relay = Relay::start_in(folder.path(), "127.0.0.1:0", &config, &origins).await;
+    join_all(Kind::ALL.map(async |kind| {
+        let proxy = Proxy::start(kind, [relay.address; 2]).await;
+        let mut caller = Caller::call(&proxy.url(), &format!("{kind:?}"));
+        caller.connected().await;
+        caller.speak().await;
+        sleep(Duration::from_secs(3)).await;
+        caller.hang_up().await;
+        let told = caller.end().await;
+        assert_eq!(told.ended, Some(CloseCode::Normal), "{kind:?}: {told:?}");
+        assert_eq!((told.closes.as_slice(), told.missing), (&[1000][..], 0), "{kind:?}: {told:?}");
+        assert_eq!(told.usage.audio_ms, told.spoken / 16, "{kind:?}");
+
+        let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let from = async |origin| Raw::connect_from(local, proxy.address, &[("origin", origin)]).await;
+        assert!(from("https://app.example.com").await.is_ok(), "{kind:?}");
+        let Err(Error::Http(refused)) = from("https://elsewhere.example.com").await else {
+            panic!("{kind:?}: it was let in")
+        };
+        assert_eq!(refused.status(), 403, "{kind:?}");
+        let why: Value = serde_json::from_slice(refused.body().as_deref().unwrap_or_default()).expect("JSON");
+        assert_eq!(why["code"], json!("origin_refused"), "{kind:?}: {why}");
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_behind_a_proxy_is_turned_away_when_one_relay_of_two_is_killed() {
+    let database = shared().database().await;
+    let folders = [(); 4].map(|()| tempfile::tempdir().expect("a folder"));
+    let relays = folders.iter().map(|folder| Relay::start_on(&database, folder.path(), ""));
+    let mut relays = join_all(relays).await;
+    let stays = relays.pop().expect("four");
+    let before = relays.into_iter().zip(Kind::ALL).map(async |(relay, kind)| {
+        let proxy = Proxy::start(kind, [relay.address, stays.address]).await;
+        let mut callers: Vec<Caller> =
+            (0..4).map(|nth| Caller::call(&proxy.url(), &format!("{kind:?} {nth}"))).collect();
+        join_all(callers.iter_mut().map(Caller::connected)).await;
+        relay.kill().await;
+        let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        for nth in 0..40 {
+            assert_eq!(proxy.status("/livez").await, Some(200), "{kind:?}");
+            let raw = Raw::connect_from(local, proxy.address, &[]).await;
+            let mut raw = raw.unwrap_or_else(|error| panic!("{kind:?}: {error}"));
+            assert_eq!(greet(&mut raw, &format!("{kind:?}, caller {nth}")).await, None, "{kind:?}");
+            sleep(Duration::from_millis(25)).await;
+        }
+        join_all(callers.iter_mut().map(Caller::connected)).await;
+        join_all(callers.iter().map(Caller::hang_up)).await;
+        for told in join_all(callers.into_iter().map(Caller::end)).await {
+            assert_eq!(told.ended, Some(CloseCode::Normal), "{kind:?}: {told:?}");
+            assert_eq!(told.sessions.len(), 1, "{kind:?}: its session goes on: {told:?}");
+        }
+    });
+    join_all(before).await;
+}
