@@ -32,8 +32,8 @@ const common = {
   define: { VERSION: JSON.stringify(version) },
 };
 
-/** Names of parts that nobody outside sees are shortened. */
-const own = { mangleProps: /^(own|constraints|before|failed|handlers|choose|look|use|sound|wantsMicrophone|devicesChanged|hasListener|onbreak|measured|rebuild|sounds|letGo|isHeard|isOpen|isLive|isWatched|isBack|place|ask|answer)$/ };
+/** Names of parts that nobody outside sees are shortened, those that `Call` and its `Course` share among them. */
+const own = { mangleProps: /^(own|constraints|before|failed|handlers|choose|look|use|sound|wantsMicrophone|devicesChanged|hasListener|onbreak|measured|rebuild|sounds|letGo|isHeard|isOpen|isLive|isWatched|isBack|place|ask|answer|callOptions|changes|loudness|shown|callPage|pageTools|isOver|begin|hangUp|tellMuted|openPage|handOver|command|show|showDevices|outage)$/ };
 
 /** The script tag finds its files in another way. */
 const scriptAssets = {
@@ -81,7 +81,7 @@ await Promise.all([...MODULES, "http.js", "worker.js", "voxrelay.js"].map(shorte
 appendFileSync(join(dist, "http.js"), `/*${" ".repeat(8_192)}*/\n`);
 copyFileSync(wasm, join(dist, "voxrelay.wasm"));
 copyFileSync(voice, join(dist, "voice.wasm"));
-leaveToTheBrowser(join(dist, "index.js"));
+for (const name of ["index.js", "element.js"]) leaveToTheBrowser(join(dist, name));
 // Servers that render components look for this: what is in the module runs in the page.
 writeFileSync(join(dist, "react.js"), `"use client";\n${readFileSync(join(dist, "react.js"), "utf8")}`);
 // What events and errors are made of is declared there. Nobody outside frees its classes, and older libraries of types have no `dispose`.
@@ -129,7 +129,7 @@ async function shorten(name) {
 /** Says to bundlers, in comments that the minifier drops, that an import is of an address that is known only while the page runs. */
 function leaveToTheBrowser(file) {
   const module = readFileSync(file, "utf8");
-  const parts = module.split(/(?<=\bimport\()(?=\w+\))/);
+  const parts = module.split(/(?<=\bimport\()(?=[\w`])/);
   if (parts.length !== 2) throw new Error(`${file} has ${parts.length - 1} imports by address instead of one`);
   writeFileSync(file, parts.join("/* webpackIgnore: true *//* @vite-ignore */"));
 }

@@ -19,7 +19,7 @@ try {
     platform: "node",
     target: "node20",
     define: { VERSION: '"0.0.0-test"' },
-    loader: { ".css": "text" },
+    loader: { ".css": "text", ".md": "text" },
     logLevel: "warning",
   });
   const files = tests.map((name) => join(out, name.replace(/\.ts$/, ".mjs")));

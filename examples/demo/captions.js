@@ -85,16 +85,20 @@ export class Captions {
   #showSaid(captions, arrived) {
     this.#shown = captions;
     const gone = new Set(this.#said.keys());
-    for (const { sessionId, role, turn, text, last } of captions) {
-      // All of it may have been taken back.
+    for (const [index, caption] of captions.entries()) {
+      const { role, text, last } = caption;
+      // There may be no words yet.
       if (!text) continue;
-      const key = `${sessionId} ${role} ${turn}`;
+      const key = nameOf(caption);
       gone.delete(key);
       let line = this.#said.get(key);
       if (!line) {
         const typed = role === "user" ? arrived(text) : undefined;
         line = (typed && this.#typed.get(typed)) ?? this.#add(role);
         if (typed) this.#typed.delete(typed);
+        // Words of a turn that began later may stand there already.
+        const later = captions.slice(index + 1).find((other) => this.#said.has(nameOf(other)));
+        if (later) this.#said.get(nameOf(later))?.before(line);
         this.#said.set(key, line);
       }
       write(line, text, last);
@@ -140,6 +144,11 @@ export class Captions {
     if (this.#flow.scrollHeight > this.#flow.clientHeight) this.#flow.tabIndex = 0;
     else this.#flow.removeAttribute("tabindex");
   }
+}
+
+/** @param {Caption} caption */
+function nameOf({ sessionId, role, turn }) {
+  return `${sessionId} ${role} ${turn}`;
 }
 
 /** What was said is foreign text: never HTML. @param {HTMLLIElement} line @param {string} text @param {boolean} last */

@@ -110,6 +110,7 @@ const ERRORS = {
   session_rate: ["Too many calls in a minute", "Wait a minute, then call again."],
   address_rate: ["Too many calls in a minute", "Your network began them. Wait a minute, then call again."],
   relay_full: ["The relay is full", "Wait a moment, then call again."],
+  relay_stopping: ["The relay restarts", "The call goes on by itself in a moment."],
   resume_rate: ["The connection breaks very often", "It is tried again in a while. What you say meanwhile is kept."],
   store_unavailable: ["The relay cannot store calls now", "Wait a moment, then call again."],
   gave_up: ["The relay does not answer", "Is it still running? Start it with `cargo xtask demo`, then call again."],

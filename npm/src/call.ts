@@ -1,7 +1,5 @@
-import { unlessAborted } from "./abort.js";
 import { loadLater } from "./assets.js";
 import {
-  EVENTS,
   checkFeedback,
   checkFlag,
   checkFlags,
@@ -15,37 +13,16 @@ import {
   eventOf,
   tokenOf,
 } from "./check.js";
-import type { CloseName } from "./codes.js";
-import { Emitter } from "./emitter.js";
-import { VoxrelayError, callOver, errorFrom, noCall } from "./error.js";
-import type { AgentEvent, CallEvents, CallState, MicrophoneEvent, PageMessage, SessionEvent, StateEvent, ToolCallEvent, ToolCancelEvent, TranscriptEvent, Usage } from "./events.js";
+import { Course } from "./course.js";
+import { callOver, noCall } from "./error.js";
+import type { CallEvents, CallState, Usage } from "./events.js";
 import { inOrder } from "./in-order.js";
-import { type RunningEngine, endEngine, loadParts, loadVoice, startEngine } from "./loader.js";
-import { Messages } from "./messages.js";
-import type { ConnectOptions, Feedback, Logger, MicrophoneConstraints } from "./options.js";
-import { CallPage } from "./page.js";
-import type { Measured, QualityMeter } from "./quality.js";
-import { askWhy, plainOf } from "./requests.js";
-import type { Command, Heard, Told } from "./roles.js";
-import { settingsOf } from "./settings.js";
-import { type CallSnapshot, type Devices, LevelSource, type Levels, caption, merged, untouched } from "./snapshot.js";
-import { Source } from "./source.js";
-import { type ToolHandler, Tools } from "./tools.js";
-
-/** A call that ended by itself is closed after this even if the loudspeaker is not through: it may be held back by the browser. */
-const DRAIN_DEADLINE_MS = 30_000;
+import type { ConnectOptions, Feedback, MicrophoneConstraints } from "./options.js";
+import type { CallSnapshot, Levels } from "./snapshot.js";
+import type { ToolHandler } from "./tools.js";
 
 /** A browser's timer for longer than this ends at once. */
 const OUTAGE_MAX_MS = 2_147_483_647;
-
-/** Troubles of the page itself, which say nothing about why there is no connection. */
-const OF_THE_PAGE = /^(microphone|audio|buffer|worker)_/;
-
-/** Troubles that a connection does not mend. */
-const OF_THE_SOUND = /^(microphone|audio)_/;
-
-/** What is said of a microphone that was taken away. */
-const NO_MICROPHONE: MicrophoneEvent = Object.freeze({ label: "", deviceId: undefined, live: false, fallback: false });
 
 /**
  * A call: made with its options, begun with {@link connect}, and over with {@link close} or by itself. Another call is another object.
@@ -53,35 +30,11 @@ const NO_MICROPHONE: MicrophoneEvent = Object.freeze({ label: "", deviceId: unde
  * Making one loads, opens and asks for nothing, and may be done on a server. What there is to show of it is its {@link snapshot}; `subscribe`
  * says when that has changed.
  */
-export class Call extends Emitter<CallEvents> {
-  readonly #options: ConnectOptions;
-  readonly #changes = new Source();
-  readonly #levels = new LevelSource();
-  /** The engine was told that somebody looks at the levels. */
-  #watched = false;
-  #snapshot = untouched(this.#levels);
-  #meter: Promise<QualityMeter | void> | undefined;
-  #reconnects = 0;
-  #engine: RunningEngine | undefined;
-  #page: CallPage | undefined;
-  readonly #messages = new Messages();
-  readonly #tools = new Tools((callId, output, isError) => this.sendToolResult(callId, output, { isError }));
+export class Call extends Course {
+  /** What the user thinks of the call is sent one after the other. */
   readonly #rating = inOrder();
-  /** Why there is no connection yet, as far as the relay or the token function told. */
-  #refused: VoxrelayError | undefined;
   #connecting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
-  /** Ends what is under way until the call is connected. */
-  readonly #stop = new AbortController();
-  /** The call has ended. */
-  #over = false;
-  /** The engine was told to connect. */
-  #started = false;
-  /** Everything is given back. */
-  #released = false;
-  #draining: ReturnType<typeof setTimeout> | undefined;
-  /** An outage that is simulated. */
-  #outage: ReturnType<typeof setTimeout> | undefined;
 
   /**
    * Calls `listener` whenever {@link snapshot} has changed; gives the function that stops it. Made for React's `useSyncExternalStore`: it is
@@ -90,15 +43,14 @@ export class Call extends Emitter<CallEvents> {
    * Listeners are told in a microtask of their own, once for all the changes of one task: a listener may do with the call whatever it likes, and
    * none is called inside another one's call, or inside a method of the call.
    */
-  readonly subscribe = this.#changes.subscribe;
+  readonly subscribe = this.changes.subscribe;
 
   /**
    * @throws a `TypeError` or `RangeError` for options that cannot be meant
    */
   constructor(options: ConnectOptions) {
-    super(EVENTS);
+    super(options);
     checkOptions(options);
-    this.#options = options;
     for (const [name, listener] of Object.entries(options)) {
       if (/^on/.test(name) && listener) this.on(eventOf(name) as keyof CallEvents, listener as () => void);
     }
@@ -115,61 +67,61 @@ export class Call extends Emitter<CallEvents> {
    * call that is over or is hung up meanwhile; the signal's reason when it comes before the call is up
    */
   connect(): Promise<void> {
-    if (this.#over || this.#closing) return Promise.reject(callOver());
-    return (this.#connecting ??= this.#connect());
+    if (this.isOver || this.#closing) return Promise.reject(callOver());
+    return (this.#connecting ??= this.begin());
   }
 
   /** All that there is to show of the call: one frozen object, and the same one until something of it changes. */
   get snapshot(): CallSnapshot {
-    return this.#snapshot;
+    return this.shown;
   }
 
   /** How loud it is: changes 20 times a second while somebody listens or looks here, and has listeners of its own. */
   get levels(): Levels {
-    this.#levels.look();
-    return this.#levels;
+    this.loudness.look();
+    return this.loudness;
   }
 
   /** Where the call stands. */
   get state(): CallState {
-    return this.#snapshot.state;
+    return this.shown.state;
   }
 
   /** The session's id in the relay's records; `undefined` until the relay has answered. */
   get sessionId(): string | undefined {
-    return this.#snapshot.session?.sessionId;
+    return this.shown.session?.sessionId;
   }
 
   /** The conversation's id in the relay's records: give it to a later call to go on. `undefined` until the relay has answered. */
   get conversationId(): string | undefined {
-    return this.#snapshot.session?.conversationId;
+    return this.shown.session?.conversationId;
   }
 
   /** What the session has used, as the relay last told. */
   get usage(): Usage {
-    return this.#snapshot.usage;
+    return this.shown.usage;
   }
 
   /** Where the engine runs: `"page"` where no Worker could be started, so that a busy page delays audio; `undefined` until it does. */
   get engine(): "worker" | "page" | undefined {
-    return this.#snapshot.engine;
+    return this.shown.engine;
   }
 
   /** Whether the microphone is muted. */
   get muted(): boolean {
-    return this.#snapshot.devices.muted;
+    return this.shown.devices.muted;
   }
 
   /** Mutes or unmutes the microphone, also before the call is made. While muted nothing is sent, and nothing is billed for listening. */
   mute(muted = true): void {
     checkFlag("muted", muted);
-    this.#changeDevices({ muted });
-    this.#tellMuted();
+    this.showDevices({ muted });
+    this.tellMuted();
   }
 
   /** Whether the call is on hold. */
   get onHold(): boolean {
-    return this.#snapshot.onHold;
+    return this.shown.onHold;
   }
 
   /**
@@ -178,20 +130,20 @@ export class Call extends Emitter<CallEvents> {
    */
   hold(onHold = true): void {
     checkFlag("onHold", onHold);
-    this.#change({ onHold });
-    this.#tellMuted();
+    this.show({ onHold });
+    this.tellMuted();
   }
 
   /** How loud the agent is heard, from 0 to 1. */
   get volume(): number {
-    return this.#snapshot.devices.volume;
+    return this.shown.devices.volume;
   }
 
   /** Changes how loud the agent is heard, also before the call is made: 0 is silent, 1 as the agent speaks. Levels are those of the agent. */
   setVolume(volume: number): void {
     checkNumber("volume", volume, 0, 1);
-    this.#changeDevices({ volume });
-    this.#page?.setVolume(volume);
+    this.showDevices({ volume });
+    this.callPage?.setVolume(volume);
   }
 
   /**
@@ -205,26 +157,26 @@ export class Call extends Emitter<CallEvents> {
    */
   async sendText(text: string): Promise<void> {
     checkText("text", text);
-    await this.#message("text", { text });
+    await this.handOver("text", { text });
   }
 
   /** Has the agent speak these words as they are; with `interrupt` it stops what it is saying. */
   async say(text: string, options: { readonly interrupt?: boolean } = {}): Promise<void> {
     checkText("text", text);
     checkFlags(options, "interrupt");
-    await this.#message("say", { text, interrupt: options.interrupt === true });
+    await this.handOver("say", { text, interrupt: options.interrupt === true });
   }
 
   /** Tells the agent something that it need not answer, such as what the user looks at. */
   async addContext(text: string): Promise<void> {
     checkText("text", text);
-    await this.#message("context", { text });
+    await this.handOver("context", { text });
   }
 
   /** Sets variables of the agent's prompt; others stay as they are. At most 16,000 characters in all. */
   async setVariables(variables: Readonly<Record<string, string>>): Promise<void> {
     checkVariables(variables);
-    await this.#message("variables", { variables });
+    await this.handOver("variables", { variables });
   }
 
   /**
@@ -236,7 +188,7 @@ export class Call extends Emitter<CallEvents> {
   registerTool(name: string, handler: ToolHandler): () => void {
     checkText("name", name);
     checkMethod("handler", handler);
-    const { handlers } = this.#tools;
+    const { handlers } = this.pageTools;
     handlers.set(name, handler);
     return () => {
       if (handlers.get(name) === handler) handlers.delete(name);
@@ -248,14 +200,14 @@ export class Call extends Emitter<CallEvents> {
     checkText("callId", callId);
     checkText("output", output);
     checkFlags(options, "isError");
-    await this.#message("tool_result", { call_id: callId, output, is_error: options.isError === true });
+    await this.handOver("tool_result", { call_id: callId, output, is_error: options.isError === true });
   }
 
   /** Says what the user really said in a turn; a new `transcript` of it follows. */
   async correct(turn: number, text: string): Promise<void> {
     checkTurn(turn);
     checkText("text", text);
-    await this.#message("correction", { turn, text });
+    await this.handOver("correction", { turn, text });
   }
 
   /**
@@ -263,16 +215,7 @@ export class Call extends Emitter<CallEvents> {
    * end what it says without words, use `say` with `interrupt`.
    */
   interrupt(): void {
-    this.#send(["bargeIn"]);
-  }
-
-  /** A microphone that is not there is muted as far as the relay knows: it waits for no more of what was being said. */
-  #tellMuted(): void {
-    const { onHold } = this;
-    const muted = this.muted || onHold || this.#page?.wantsMicrophone === false;
-    this.#levels.mute(muted, onHold);
-    this.#send(["onHold", onHold]);
-    this.#send(["mute", muted]);
+    this.command(["bargeIn"]);
   }
 
   /**
@@ -284,12 +227,12 @@ export class Call extends Emitter<CallEvents> {
    */
   async setMicrophone(microphone?: string | MicrophoneConstraints | MediaStream | false): Promise<void> {
     if (typeof microphone !== "string") checkOptional({ microphone });
-    const changed = this.#openPage().setMicrophone(microphone);
+    const changed = this.openPage().setMicrophone(microphone);
     // What was said up to here is sent before the microphone is closed.
-    if (microphone === false) this.#tellMuted();
+    if (microphone === false) this.tellMuted();
     await changed;
-    this.#openPage();
-    if (microphone !== false) this.#tellMuted();
+    this.openPage();
+    if (microphone !== false) this.tellMuted();
   }
 
   /**
@@ -301,14 +244,7 @@ export class Call extends Emitter<CallEvents> {
    */
   async setSpeaker(deviceId?: string): Promise<void> {
     if (deviceId !== undefined) checkText("deviceId", deviceId);
-    await this.#openPage().setSpeaker(deviceId ?? "");
-  }
-
-  /** The page's side of a call that is not over or hung up. */
-  #openPage(): CallPage {
-    const page = this.#page;
-    if (!page?.isOpen) throw noCall();
-    return page;
+    await this.openPage().setSpeaker(deviceId ?? "");
   }
 
   /**
@@ -326,7 +262,7 @@ export class Call extends Emitter<CallEvents> {
     // What is said later arrives later.
     await this.#rating(async () => {
       const { sendFeedback } = await loadLater();
-      await sendFeedback(this.#options, sessionId, tokenOf(await this.#options.token()), feedback);
+      await sendFeedback(this.callOptions, sessionId, tokenOf(await this.callOptions.token()), feedback);
     });
   }
 
@@ -344,8 +280,8 @@ export class Call extends Emitter<CallEvents> {
     checkFlags(options, "finish");
     const finish = options.finish !== false;
     const isNews = !this.#closing || !finish;
-    this.#closing ??= this.#hangUp();
-    if (isNews) this.#send(["close", finish]);
+    this.#closing ??= this.hangUp();
+    if (isNews) this.command(["close", finish]);
     await this.#closing;
   }
 
@@ -358,322 +294,12 @@ export class Call extends Emitter<CallEvents> {
   simulateOutage(ms: number): () => void {
     checkNumber("ms", ms, 0, OUTAGE_MAX_MS);
     const end = (): void => {
-      clearTimeout(this.#outage);
-      if (!this.#over) this.#send(["hold", false]);
+      clearTimeout(this.outage);
+      if (!this.isOver) this.command(["hold", false]);
     };
-    clearTimeout(this.#outage);
-    this.#outage = setTimeout(end, ms);
-    this.#send(["hold", true]);
+    clearTimeout(this.outage);
+    this.outage = setTimeout(end, ms);
+    this.command(["hold", true]);
     return end;
   }
-
-  async #connect(): Promise<void> {
-    const options = this.#options;
-    const { signal } = this.#stop;
-    try {
-      options.signal?.throwIfAborted();
-      options.signal?.addEventListener("abort", this.#abort);
-      this.#enter({ state: "starting", attempt: 0, retryInMs: 0 });
-      const parts = await unlessAborted(signal, loadParts(options));
-      const engine = await unlessAborted(signal, startEngine(parts, settingsOf(options), options, signal), endEngine);
-      this.#engine = engine;
-      engine.port.onmessage = ({ data }: MessageEvent<string>) => {
-        // What is told goes into snapshots and to listeners of all sorts: nobody changes it for the others.
-        this.#hear(JSON.parse(data, (_, value) => Object.freeze(value)) as Heard);
-      };
-      engine.onbreak = (cause) => this.#hear({ type: "broke", cause });
-      this.#change({ engine: engine.place });
-      if (options.voiceActivity) this.#listen();
-      if (this.muted || this.onHold) this.#tellMuted();
-      if (engine.fallback) this.#fail(engine.fallback);
-      await unlessAborted(signal, this.#open());
-      signal.throwIfAborted();
-    } catch (thrown) {
-      if (thrown instanceof VoxrelayError && !signal.aborted) this.#change({ error: thrown });
-      // A session may have begun that nobody has heard of yet: it is told that it is over. The microphone is released at once.
-      if (this.#started && signal.aborted) void this.close();
-      else this.#discard();
-      throw thrown;
-    }
-  }
-
-  /** Voice activity comes while the call connects, or later, or not: the call waits for none of it. */
-  #listen(): void {
-    loadVoice(this.#options).then(
-      (module) => this.#send(["voice", module]),
-      (thrown: unknown) => this.#log("warn", `no voice activity: ${String(thrown)}`),
-    );
-  }
-
-  /** Microphone, loudspeaker, connection; in that order, so that nobody is billed for a call without a microphone. */
-  async #open(): Promise<void> {
-    const page = (this.#page = new CallPage(this.#options, this.volume, {
-      send: (command) => this.#send(command),
-      error: (error) => this.#fail(error),
-      microphone: (microphone) => {
-        const event = microphone ?? NO_MICROPHONE;
-        const { label, live } = event;
-        this.#log("info", microphone ? `microphone "${label}" is ${live ? "live" : "silent"}` : "the microphone is closed");
-        this.#changeDevices({ microphone });
-        if (live || !microphone) this.#mended("microphone_");
-        this.emit("microphone", event);
-      },
-      speaker: (speaker) => {
-        this.#changeDevices({ speaker });
-        this.emit("speaker", speaker);
-      },
-      sounds: () => this.#mended("audio_"),
-    }));
-    await page.open();
-    // The engine may have broken meanwhile.
-    if (this.#over) throw this.#refusal("abnormal");
-    await this.#connected();
-  }
-
-  #connected(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      // The first of them settles it; the others, later in the call, do nothing.
-      this.on("state", ({ state }) => state === "connected" && resolve());
-      this.on("ended", ({ reason }) => reject(this.#refusal(reason)));
-      this.#started = true;
-      this.#send(["start"]);
-    });
-  }
-
-  #hangUp(): Promise<void> {
-    this.#stop.abort(callOver());
-    if (this.#over || !this.#started) {
-      this.#discard();
-      return Promise.resolve();
-    }
-    return new Promise((resolve) => {
-      this.once("ended", () => {
-        this.#release();
-        resolve();
-      });
-      this.#page?.release();
-    });
-  }
-
-  #refusal(reason: string): VoxrelayError {
-    return this.#refused ?? new VoxrelayError("internal", `The relay ended the call: ${reason}.`, false);
-  }
-
-  /** Hands the engine a message as it goes over the wire. */
-  #message(type: PageMessage["type"], fields: object): Promise<void> {
-    if (this.#over) return Promise.reject(callOver());
-    if (!this.#engine) return Promise.reject(noCall());
-    return this.#messages.ask((id) => this.#send(["message", id, JSON.stringify({ type, ...fields })]));
-  }
-
-  #send(command: Command): void {
-    const ports = command.filter((part) => part instanceof MessagePort);
-    this.#engine?.port.postMessage(command, ports);
-  }
-
-  /** Tells how well the line does: when that is due, and when there is something to warn of. */
-  #measure(measured: Measured, isDue: boolean): void {
-    this.#meter ??= loadLater().then(
-      ({ QualityMeter }) => new QualityMeter(),
-      (thrown: unknown) => this.#log("warn", `no quality: ${String(thrown)}`),
-    );
-    void this.#meter.then((meter) => {
-      if (!meter || this.#over) return;
-      const event = meter.measure(measured);
-      for (const { name, raised } of event.changed) this.#log("warn", `${name} ${raised ? "raised" : "cleared"}`);
-      if (!isDue && !event.changed.length) return;
-      this.#change({ quality: meter.quality });
-      this.emit("quality", event);
-    });
-  }
-
-  /** There is no call any more, or never was one. */
-  #discard(): void {
-    this.#release();
-    this.#enter({ state: "closed", attempt: 0, retryInMs: 0 });
-  }
-
-  #release(): void {
-    if (this.#released) return;
-    this.#released = this.#over = true;
-    this.#levels.mute(true, true);
-    clearTimeout(this.#draining);
-    clearTimeout(this.#outage);
-    this.#options.signal?.removeEventListener("abort", this.#abort);
-    this.#page?.close();
-    if (this.#engine) endEngine(this.#engine);
-    this.#tools.cancel();
-    this.#messages.end();
-  }
-
-  /** The application's signal hangs up. */
-  readonly #abort = (): void => {
-    this.#stop.abort(this.#options.signal?.reason);
-    void this.close();
-  };
-
-  async #token(): Promise<void> {
-    try {
-      this.#send(["token", tokenOf(await this.#options.token())]);
-    } catch (thrown) {
-      if ((thrown as { retryable?: unknown } | undefined)?.retryable === false) this.#giveUp(thrown);
-      else this.#send(["tokenFailed", String(thrown)]);
-    }
-  }
-
-  /** The application says that there will be no token: nobody is to wait for one. */
-  #giveUp(cause: unknown): void {
-    if (this.#over) return;
-    this.#fail(new VoxrelayError("token_unavailable", `The \`token\` function gave up: ${String(cause)}`, false, { cause }));
-    if (this.state === "connected") return void this.close();
-    this.#end("unauthorized", 4401);
-  }
-
-  /** What the engine says. */
-  #hear(report: Heard): void {
-    const { type, ...event } = report;
-    switch (report.type) {
-      case "token":
-        return void this.#token();
-      case "why":
-        return void askWhy(plainOf(this.#options)).then((answer) => this.#send(["why", ...answer]));
-      case "drained":
-        return this.#release();
-      case "level": {
-        const level = this.#levels.measured(report);
-        if (report.inputPeak) this.#mended("microphone_silent");
-        const watched = this.#levels.isWatched() || this.hasListener("level");
-        if (watched !== this.#watched) this.#send(["watchLevels", (this.#watched = watched)]);
-        return this.emit("level", level);
-      }
-      case "state": {
-        const { state, attempt, retryInMs } = report;
-        return this.#enter({ state: state === "idle" ? "starting" : state, attempt, retryInMs });
-      }
-      case "transport": {
-        const { transport } = report;
-        if (transport === this.#snapshot.transport) return;
-        this.#log("info", `over ${transport}`);
-        this.#change({ transport });
-        return this.emit("transport", { transport });
-      }
-      case "session": {
-        const session = Object.freeze({ ...(event as SessionEvent), agent: report.agent ?? undefined });
-        this.#log("info", `session ${session.sessionId}, epoch ${session.epoch}`);
-        this.#change({ session });
-        return this.emit("session", session);
-      }
-      case "agent":
-        this.#change({ agent: report.state });
-        return this.emit("agent", event as AgentEvent);
-      case "transcript":
-        this.#change({ captions: caption(this.#snapshot.captions, this.sessionId ?? "", report) });
-        return this.emit("transcript", event as TranscriptEvent);
-      case "usage": {
-        const usage = Object.freeze({ ...(event as Omit<Usage, "cost">), cost: report.costNanoUsd / 1e9 });
-        this.#change({ usage });
-        return this.emit("usage", usage);
-      }
-      case "toolCall":
-        this.emit("toolCall", event as ToolCallEvent);
-        return void this.#tools.call(event as ToolCallEvent, this.hasListener("toolCall"));
-      case "toolCancel":
-        this.#tools.cancel(report.callId);
-        return this.emit("toolCancel", event as ToolCancelEvent);
-      case "rtt":
-        this.emit("rtt", { ms: report.us / 1_000 });
-        return this.#measure({ roundTripMs: Math.round(report.us / 1_000) }, false);
-      case "quality":
-        return this.#measure(event as Measured, true);
-      case "gap":
-        return this.emit("gap", { ...(event as Told<"gap">), ms: report.samples / 16 });
-      case "error":
-        return this.#fail(errorFrom(report.error));
-      case "taken":
-        return this.#messages.answer(report.id);
-      case "refused":
-        return this.#messages.answer(report.id, errorFrom(report.error));
-      case "ended": {
-        const { reason, code } = report;
-        this.#log("info", `ended: ${reason}`);
-        this.#over = true;
-        this.#tools.cancel();
-        // The microphone at once; the agent's last words are still to be heard.
-        this.#page?.release();
-        this.#levels.mute(true);
-        this.#draining = setTimeout(() => this.#release(), DRAIN_DEADLINE_MS);
-        const ended = Object.freeze({ reason, code, usage: this.usage });
-        this.#change({ ended });
-        return this.emit("ended", ended);
-      }
-      case "broke":
-        if (this.#over) return this.#release();
-        this.#fail(new VoxrelayError("internal", `The engine broke: ${report.cause}`, true));
-        return this.#end("abnormal", 1006);
-      default:
-        // These are events as they stand.
-        this.emit(report.type, event as never);
-    }
-  }
-
-  /** Ends without the engine. */
-  #end(reason: CloseName, code: number): void {
-    this.#hear({ type: "state", state: "closed", attempt: 0, retryInMs: 0 });
-    this.#hear({ type: "ended", reason, code });
-    this.#release();
-  }
-
-  #fail(error: VoxrelayError): void {
-    const { code, retryable } = error;
-    // Why there is no microphone says more than that it gives nothing.
-    if (code === "microphone_silent" && this.#snapshot.error?.code.startsWith("microphone_")) return;
-    this.#log(retryable ? "warn" : "error", code);
-    // Chromium on Linux does not tell of a microphone that only the sound server knew, and plays silence in its place.
-    if (code === "microphone_silent") this.#page?.devicesChanged();
-    // That the relay was tried in vain says less than what it answered.
-    if (!OF_THE_PAGE.test(code) && !(this.#refused && code === "gave_up")) this.#refused = error;
-    this.#change({ error });
-    this.emit("error", error);
-  }
-
-  /** Trouble of this kind is over. */
-  #mended(kind: string): void {
-    if (this.#snapshot.error?.code.startsWith(kind)) this.#change({ error: undefined });
-  }
-
-  #enter(event: StateEvent): void {
-    const { state, attempt, retryInMs } = event;
-    if (state === "closed" && this.state === state) return;
-    this.#log("info", attempt ? `${state}: attempt ${attempt} in ${retryInMs} ms` : state);
-    const { error } = this.#snapshot;
-    if (state === "connected" && this.state === "reconnecting") this.#measure({ reconnects: ++this.#reconnects }, false);
-    const isMended = state === "connected" && error && !OF_THE_SOUND.test(error.code);
-    this.#change({ state, attempt, retryInMs, ...(isMended && { error: undefined }) });
-    if (state === "closed") {
-      // Neither is there any more.
-      this.#changeDevices({ microphone: undefined });
-      this.#change({ agent: undefined });
-    }
-    this.emit("state", event);
-  }
-
-  /** What there is to show is other than before. */
-  #change(changed: Partial<CallSnapshot>): void {
-    const before = this.#snapshot;
-    this.#snapshot = merged(before, changed);
-    if (this.#snapshot !== before) this.#changes.changed();
-  }
-
-  #changeDevices(changed: Partial<Devices>): void {
-    this.#change({ devices: merged(this.#snapshot.devices, changed) });
-  }
-
-  #log(level: keyof Logger, message: string): void {
-    try {
-      this.#options.logger?.[level]?.(`voxrelay: ${message}`);
-    } catch (thrown) {
-      reportError(thrown);
-    }
-  }
 }
-

@@ -17,7 +17,7 @@ const NAME: Rule = [(value) => value === "" || (isText(value) && value.trim()), 
 type Range = readonly [least: number, most: number];
 
 /** What each option may be that need not be there, besides the listeners. */
-const RULES: Record<Exclude<keyof ConnectOptions | keyof AssetOptions, keyof EventOptions | "url" | "token">, Rule | Range> = {
+export const RULES: Record<Exclude<keyof ConnectOptions | keyof AssetOptions, keyof EventOptions | "url" | "token">, Rule | Range> = {
   wasmUrl: ADDRESS,
   voiceUrl: ADDRESS,
   workerUrl: ADDRESS,

@@ -14,12 +14,19 @@ import { ENGLISH, type GivenTexts, type VoiceCallTexts, textsWith } from "./elem
 import { type View, inWords, viewOf } from "./element/view.js";
 import type { CallPanels } from "./element-call.js";
 import { type Call, type CallEvents, type ConnectOptions, VoxrelayError } from "./index.js";
+import { lazily } from "./lazily.js";
 
 declare const VERSION: string;
 
 export { ENGLISH };
 export type { GivenTexts, VoiceCallEventMap, VoiceCallTexts };
 export type { StateWord, Words } from "./element/texts.js";
+
+/** Where this file lies, unless it is in a bundle. */
+const [, folder] = /^(https?:.+\/)element\.js/.exec(import.meta.url) ?? [];
+
+/** What is shown of a call: one file for all elements. */
+const loadPanels = lazily(() => import("./element-call.js"), folder && `${folder}element-call.js`);
 
 /** On a server, which has no elements, the class is of no use but can be imported. */
 const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
@@ -289,7 +296,7 @@ export class VoiceCallElement extends Base {
 
   /** Has what is shown of a call: fetched once, and asked for again if it did not come. */
   #load(): Promise<CallPanels> {
-    return (this.#loading ??= import("./element-call.js").then(
+    return (this.#loading ??= loadPanels().then(
       ({ CallPanels, version }) => {
         if (version !== VERSION) throw this.#missing(version);
         const root = this.shadowRoot as ShadowRoot;
@@ -306,7 +313,7 @@ export class VoiceCallElement extends Base {
   }
 
   #missing(cause: unknown): VoxrelayError {
-    return new VoxrelayError("engine_unavailable", `element-call.js did not load: ${String(cause)}`, true, { cause });
+    return new VoxrelayError("engine_unavailable", `element-call.js did not load (${String(cause)}). Try again, or load the page again.`, true, { cause });
   }
 
   #render(): void {

@@ -93,11 +93,11 @@ export interface AgentEvent extends Told<"agent"> {
 
 /** What was said. A later transcript of the same `role` and `turn` replaces the earlier one. */
 export interface TranscriptEvent extends Told<"transcript"> {
-  /** Counts the turns of the session. */
+  /** Counts the turns of the session in the order in which they began. The words of a later one may come first, and some numbers have none. */
   readonly turn: number;
   /** Who said it. */
   readonly role: "user" | "agent";
-  /** Plain text: show it as `textContent`, never as HTML. */
+  /** Plain text: show it as `textContent`, never as HTML. Empty with `last` if nothing of the turn stays. */
   readonly text: string;
   /** Whether the turn is over. Another text of it may still come: a correction, or words of the user that came late. */
   readonly last: boolean;

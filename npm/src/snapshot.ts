@@ -10,11 +10,11 @@ const CAPTIONS = 500;
 export interface Caption {
   /** The session that counts the turn: a call whose session could not be resumed has more than one. */
   readonly sessionId: string;
-  /** Counts the turns of the session. */
+  /** Counts the turns of the session in the order in which they began, with gaps. */
   readonly turn: number;
   /** Who said it. */
   readonly role: "user" | "agent";
-  /** Plain text: show it as `textContent`, never as HTML. Empty when all of it was taken back. */
+  /** Plain text: show it as `textContent`, never as HTML. Of a turn that was taken back whole there is no caption. */
   readonly text: string;
   /** Whether the turn is over. */
   readonly last: boolean;
@@ -146,16 +146,24 @@ export function untouched(levels: Levels): CallSnapshot {
   });
 }
 
-/** The captions after a transcript, which takes the place of an earlier one of its turn. */
+/**
+ * The captions after a transcript, which takes the place of an earlier one of its turn. A new one stands where its turn began, which may be before
+ * turns whose words came sooner; one that is empty when its turn is over goes.
+ */
 export function caption(
   captions: readonly Caption[],
   sessionId: string,
   { turn, role, text, last }: TranscriptEvent,
 ): readonly Caption[] {
-  const said = Object.freeze({ sessionId, turn, role, text, last });
-  const replaces = (other: Caption): boolean => other.turn === turn && other.role === role && other.sessionId === sessionId;
-  const isKnown = captions.some(replaces);
-  return Object.freeze(isKnown ? captions.map((other) => (replaces(other) ? said : other)) : [...captions, said].slice(-CAPTIONS));
+  const said = captions.filter((other) => other.turn !== turn || other.sessionId !== sessionId);
+  if (text || !last) said.push(Object.freeze({ sessionId, turn, role, text, last }));
+  // What was said in an earlier session stands before all of a later one.
+  return Object.freeze(said.sort((a, b) => (a.sessionId === b.sessionId ? a.turn - b.turn : 0)).slice(-CAPTIONS));
+}
+
+/** The captions when a relay that knows nothing of unfinished turns goes on: what was said in them is heard and answered anew. */
+export function finished(captions: readonly Caption[]): readonly Caption[] {
+  return Object.freeze(captions.filter(({ last }) => last));
 }
 
 /** What is known of a call that was not begun. */

@@ -354,6 +354,34 @@ test("captions are one a turn and role in the order in which they began, and a c
   await call.close();
 });
 
+test("a caption whose words come late stands where its turn began, and goes when nothing was said", async () => {
+  const call = await connected();
+  const { engine } = browser;
+  const shown = (): string[] => call.snapshot.captions.map(({ turn, text }) => `${turn} ${text}`);
+  engine.say(said(0, "Hello", true), said(3, "typed", true), said(4, "Yes", true, "agent"), said(2, "I wan"));
+  await until(() => call.snapshot.captions.length === 4, "all have come");
+  assert.deepEqual(shown(), ["0 Hello", "2 I wan", "3 typed", "4 Yes"]);
+  engine.say(said(5, "uh"), said(2, "", true));
+  await until(() => shown().at(-1) === "5 uh", "the next one has begun");
+  assert.deepEqual(shown(), ["0 Hello", "3 typed", "4 Yes", "5 uh"]);
+  // Another session counts from the beginning, and stands behind; of the one before it what was not over is said anew.
+  engine.say({ ...SESSION, sessionId: "s2" }, said(1, "uh huh"), said(0, "Again", true));
+  await until(() => call.snapshot.captions.length === 5, "they have come");
+  assert.deepEqual(shown(), ["0 Hello", "3 typed", "4 Yes", "0 Again", "1 uh huh"]);
+  await call.close();
+});
+
+test("what was not over when a relay was lost is not shown beside what takes its place", async () => {
+  const call = await connected();
+  const { engine } = browser;
+  engine.say(said(0, "Hello", true), said(1, "I wan"));
+  await until(() => call.snapshot.captions.length === 2, "both are told");
+  engine.say({ ...SESSION, epoch: SESSION.epoch + 1 }, said(2, "I want tea", true));
+  await until(() => call.snapshot.captions.at(-1)?.turn === 2, "it is heard anew");
+  assert.deepEqual(call.snapshot.captions.map(({ text }) => text), ["Hello", "I want tea"]);
+  await call.close();
+});
+
 test("of more than 500 captions the oldest fall away", async () => {
   const call = await connected();
   for (let turn = 0; turn < 510; turn += 1) browser.engine.say(said(turn, `${turn}`));

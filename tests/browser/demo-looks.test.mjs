@@ -10,6 +10,7 @@ import { after, before, describe, test } from "node:test";
 import { launch } from "./support/chromium.mjs";
 import { STATES, connect, openDemo } from "./support/demo-states.mjs";
 import { CACHE, install } from "./support/installed.mjs";
+import { selectorsOf } from "./support/selectors.mjs";
 import { Stage } from "./support/stage.mjs";
 
 /** @typedef {import("playwright-core").Page} Page */
@@ -30,6 +31,8 @@ describe("the demo page in each state", () => {
   const places = new Map();
   /** Of each state. @type {Map<string, string>} */
   const titles = new Map();
+  /** Each selector of the page's style, and whether it matched something in a state. @type {Map<string, boolean>} */
+  const selectors = new Map();
 
   before(async () => {
     browser = await launch(stage);
@@ -50,10 +53,16 @@ describe("the demo page in each state", () => {
     return openDemo(await browser.newContext({ reducedMotion: "reduce", ...screen }));
   }
 
+  /** @param {Page} page */
+  async function noteSelectors(page) {
+    for (const { selector, isMatched } of await selectorsOf(page)) selectors.set(selector, isMatched || selectors.get(selector) === true);
+  }
+
   for (const [name, reach] of Object.entries(STATES)) {
     test(`${name}: the button is where it was, all there is to use and the newest words are in sight, twice the letters fit, axe finds nothing`, async () => {
       const page = await fresh({ viewport: PHONE });
       await reach(page);
+      await noteSelectors(page);
       await assertTitle(page, name, titles);
       for (const viewport of SCREENS) {
         await resize(page, viewport);
@@ -94,6 +103,15 @@ describe("the demo page in each state", () => {
     const off = await page.locator("#cut .track").screenshot();
     await page.locator("#cut").click();
     assert.notDeepEqual(await page.locator("#cut .track").screenshot(), off, "the switch shows that it is on");
+  });
+
+  test("its style has no rule that no state needs", async () => {
+    // What only a press brings about.
+    const page = await fresh();
+    await STATES.ended(page);
+    await page.locator("#good").click();
+    await noteSelectors(page);
+    assert.deepEqual([...selectors].filter(([, isMatched]) => !isMatched).map(([selector]) => selector), []);
   });
 
   test("the tab's title tells the states apart", () => {

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -14,12 +14,17 @@ import { CACHE, ROOT, npm } from "../browser/support/installed.mjs";
 import { Relay, until } from "../browser/support/relay.mjs";
 import { speak } from "../browser/support/speech.mjs";
 import { Stage } from "../browser/support/stage.mjs";
-import { freePort, packedPackage, serve } from "./workshop.mjs";
+import { assertRareCall, freePort, packedPackage, serve } from "./workshop.mjs";
 
 /** What `cargo xtask demo` prints unless it is told otherwise. */
 const RELAY = "http://127.0.0.1:8080";
 
-/** What is done with a page before its call button is pressed, and afterwards. @typedef {{ before?: (page: Page) => Promise<void>, after?: (page: Page) => Promise<void> }} Use */
+/**
+ * @typedef {object} Use
+ * @property {(page: Page) => Promise<void>} [before] What is done with a page before its call button is pressed.
+ * @property {(page: Page) => Promise<void>} [after] What is done afterwards.
+ * @property {(page: Page, complaints: string[]) => Promise<void>} [last] What is done when the agent has answered.
+ */
 /** @typedef {import("playwright-core").Page} Page */
 
 /** @type {Record<string, Use>} */
@@ -99,6 +104,7 @@ describe("the examples", () => {
     const first = text.slice(0, text.indexOf("\n\n")).replaceAll(/\s*\n\/\/ /g, " ");
     assert.match(first, /`voxrelay serve --config examples\/token-server\/voxrelay.toml`.*`npm install`, `npm run build` and `npm start`/);
     const project = projectOf("next");
+    withRarePage(project);
     npm(project, "install", "--no-audit", "--no-fund", "--loglevel=error");
     npm(project, "run", "build");
     const port = await freePort();
@@ -107,8 +113,13 @@ describe("the examples", () => {
     const relay = await Relay.start({ VOXRELAY_CONFIG: settings, VOXRELAY_ORIGINS: origin });
     stage.after(() => relay.stop());
     await serve(stage, project, "start", { PORT: String(port), RELAY: `http://127.0.0.1:${relay.port}` });
-    await assertAnswers(stage, origin, "#captions");
-    assert.deepEqual(relay.sessions().map(({ user_sub, account }) => [user_sub, account]), [["ada", "example"]]);
+    await assertAnswers(stage, origin, "#captions", {
+      last: async (page, complaints) => {
+        assert.deepEqual(relay.sessions().map(({ user_sub, account }) => [user_sub, account]), [["ada", "example"]]);
+        await page.goto(`${origin}/rare?relay=${encodeURIComponent(`ws://127.0.0.1:${relay.port}/v1/call`)}`);
+        await assertRareCall(page, complaints);
+      },
+    });
   });
 
   test("the token server gives a token to who is signed in and to nobody else, by the commands of its first lines", async () => {
@@ -152,6 +163,15 @@ function projectOf(name) {
   return project;
 }
 
+/** Adds a page with the call that needs all that is fetched later, which the same build makes. @param {string} project */
+function withRarePage(project) {
+  const here = join(ROOT, "tests", "bundlers");
+  const page = readFileSync(join(here, "next", "app", "page.jsx"), "utf8");
+  mkdirSync(join(project, "app", "rare"));
+  writeFileSync(join(project, "app", "rare", "page.jsx"), page.replace('"../call.js"', '"../../call.js"'));
+  cpSync(join(here, "app", "call.js"), join(project, "call.js"));
+}
+
 /**
  * Runs one of Vite's servers until the test is over.
  * @param {Stage} stage
@@ -186,7 +206,7 @@ async function server(stage, folder, script, relay) {
  * @param {string} answer Where the page shows what is said.
  * @param {Use} [use]
  */
-async function assertAnswers(stage, address, answer, { before, after } = {}) {
+async function assertAnswers(stage, address, answer, { before, after, last } = {}) {
   // More than once, for pages that do not listen from the first moment on.
   const speech = speak(stage, [0.5, "hello", 2, "hello", 2, "hello", 2, "hello", 8]);
   const browser = await launch(stage, { microphone: speech.file });
@@ -208,6 +228,7 @@ async function assertAnswers(stage, address, answer, { before, after } = {}) {
   await until(`${address} shows the agent's answer`, said, 30_000).catch(async (error) => {
     throw new Error(`${error.message}; the page says: ${await page.locator("body").innerText()}; complaints: ${complaints.join("; ")}`);
   });
+  await last?.(page, complaints);
   assert.deepEqual(complaints, []);
   await browser.close();
 }

@@ -9,7 +9,7 @@ import { after, afterEach, describe, test } from "node:test";
 
 import { ROOT } from "../browser/support/installed.mjs";
 import { Stage } from "../browser/support/stage.mjs";
-import { assertCalls, build, packedPackage, withElement, workplace } from "./workshop.mjs";
+import { assertAnswered, assertCalls, build, packedPackage, withElement, withScriptTag, workplace } from "./workshop.mjs";
 
 describe("the packed package", () => {
   const stage = new Stage();
@@ -37,16 +37,15 @@ describe("the packed package", () => {
     build(folder);
     const assets = readdirSync(join(folder, "dist", "assets")).filter((name) => /^element-call-.*\.js$/.test(name));
     assert.equal(assets.length, 1, "it is a file of its own");
-    await assertCalls(stage, join(folder, "dist"));
+    await assertAnswered(stage, join(folder, "dist"));
   });
 
-  test("calls from a script tag, with its two files beside each other", async () => {
+  test("calls from a script tag, with its files beside each other", async () => {
     const folder = workplace("script-tag");
-    for (const name of ["voxrelay.js", "voxrelay.wasm"]) cpSync(join(packedPackage(), "dist", name), join(folder, name));
-    const page = readFileSync(join(folder, "index.html"), "utf8");
-    writeFileSync(join(folder, "index.html"), page.replace("<script", '<script src="voxrelay.js"></script>\n    <script'));
-    const main = readFileSync(join(folder, "main.js"), "utf8");
-    writeFileSync(join(folder, "main.js"), main.replace('import { VoiceClient } from "voxrelay";', "const { VoiceClient } = Voxrelay;"));
+    for (const name of ["voxrelay.js", "voxrelay.wasm", "http.js", "voice.wasm", "preflight.js"]) {
+      cpSync(join(packedPackage(), "dist", name), join(folder, name));
+    }
+    withScriptTag(folder);
     await assertCalls(stage, folder);
   });
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, afterEach, describe, test } from "node:test";
 
 import { Stage } from "../browser/support/stage.mjs";
-import { README, assertCalls, build, freePort, runDocumented, serve, withElement, withInlineScriptsOf, workplace } from "./workshop.mjs";
+import { README, assertAnswered, assertCalls, build, freePort, runDocumented, serve, withElement, withInlineScriptsOf, withScriptTag, workplace } from "./workshop.mjs";
 
 /** What the README says of bundlers that do not look for the files. */
 const COPY = /^cp node_modules\/voxrelay\/dist\/worker\.js /;
@@ -39,24 +39,25 @@ describe("the packed package", () => {
       const global = 'import "voxrelay/voxrelay.js";\n\nconst { VoiceClient } = globalThis.Voxrelay;';
       writeFileSync(join(folder, "main.js"), main.replace('import { VoiceClient } from "voxrelay";', global));
       const call = readFileSync(join(folder, "call.js"), "utf8");
-      const addresses = 'wasmUrl: "/voxrelay.wasm", workerUrl: "/voxrelay.js", workletUrl: "/voxrelay.js",';
-      writeFileSync(join(folder, "call.js"), call.replace("connect({", `connect({ ${addresses}`));
+      const addresses = 'wasmUrl: "/voxrelay.wasm", voiceUrl: "/voice.wasm", httpUrl: "/http.js", workerUrl: "/voxrelay.js", workletUrl: "/voxrelay.js",';
+      writeFileSync(join(folder, "call.js"), call.replaceAll("connect({", `connect({ ${addresses}`));
       build(folder);
       if (name === "webpack") cpSync(join(folder, "index.html"), join(folder, "dist", "index.html"));
-      for (const file of ["voxrelay.js", "voxrelay.wasm"]) {
+      for (const file of ["voxrelay.js", "voxrelay.wasm", "http.js", "voice.wasm"]) {
         cpSync(join(folder, "node_modules", "voxrelay", "dist", file), join(folder, "dist", file));
       }
       await assertCalls(stage, join(folder, "dist"));
     });
   }
 
-  for (const [name, script] of [
-    ["parcel", "build"],
-    ["next", "build:export"],
-    ["next", "build:webpack"],
+  for (const [name, script, needs] of [
+    ["parcel", "build", "the README's line"],
+    ["next", "build:export", "nothing"],
+    ["next", "build:webpack", "nothing"],
   ]) {
-    test(`builds with ${name} (${script}) as it is, and calls when the policy allows the page's own scripts, too`, async () => {
+    test(`builds with ${name} (${script}) and ${needs}, and calls when the policy allows the page's own scripts, too`, async () => {
       const folder = workplace(name);
+      if (name === "parcel") withPackageExports(folder);
       build(folder, script);
       const dist = join(folder, "dist");
       await assertCalls(stage, dist, { policy: withInlineScriptsOf(join(dist, "index.html")) });
@@ -85,19 +86,19 @@ describe("the packed package", () => {
     runDocumented(workplace("jest"), /^NODE_OPTIONS=\S+ npx jest$/);
   });
 
-  for (const [name, script, tag] of [
-    ["rollup", "build", 'type="module"'],
-    ["rollup", "build:iife", "defer"],
-    ["esbuild", "build", "defer"],
-    ["esbuild", "build:esm", 'type="module"'],
-  ]) {
+  for (const [name, script, tag, isOneFile] of /** @type {const} */ ([
+    ["rollup", "build", 'type="module"', false],
+    ["rollup", "build:iife", "defer", true],
+    ["esbuild", "build", "defer", true],
+    ["esbuild", "build:esm", 'type="module"', true],
+  ])) {
     test(`builds with ${name} (${script}) and the README's line, and calls under the documented policy`, async () => {
       const folder = workplace(name);
       build(folder, script);
       runDocumented(folder, COPY);
       const page = readFileSync(join(folder, "index.html"), "utf8");
       writeFileSync(join(folder, "dist", "index.html"), page.replace('type="module"', tag));
-      await assertCalls(stage, join(folder, "dist"));
+      await assertCalls(stage, join(folder, "dist"), { isOneFile });
     });
   }
 
@@ -115,7 +116,7 @@ describe("the packed package", () => {
       if (name !== "webpack") runDocumented(folder, COPY);
       const page = readFileSync(join(folder, "index.html"), "utf8");
       writeFileSync(join(folder, "dist", "index.html"), page.replace('type="module"', tag));
-      await assertCalls(stage, join(folder, "dist"));
+      await assertAnswered(stage, join(folder, "dist"));
     });
   }
 
@@ -131,13 +132,10 @@ describe("the packed package", () => {
 
   test("calls by the script tag of another origin, whose Worker begins in a blob", async () => {
     const folder = workplace("script-tag");
-    const file = join(folder, "index.html");
-    const page = readFileSync(file, "utf8");
-    const main = readFileSync(join(folder, "main.js"), "utf8");
-    writeFileSync(join(folder, "main.js"), main.replace('import { VoiceClient } from "voxrelay";', "const { VoiceClient } = Voxrelay;"));
     await assertCalls(stage, folder, {
+      isElsewhere: true,
       policy: (given, relay) => {
-        writeFileSync(file, page.replace("<script", `<script src="${relay}/sdk/voxrelay.js"></script>\n    <script`));
+        withScriptTag(folder, `${relay}/sdk/voxrelay.js`);
         return given.replace("script-src", `worker-src blob:; script-src ${relay}`).replace("connect-src", `connect-src ${relay}`);
       },
     });
@@ -148,8 +146,10 @@ describe("the packed package", () => {
     const file = join(folder, "index.html");
     const page = readFileSync(file, "utf8");
     await assertCalls(stage, folder, {
+      isElsewhere: true,
       policy: (given, relay) => {
-        const map = `<script type="importmap">{ "imports": { "voxrelay": "${relay}/sdk/index.js" } }</script>`;
+        const imports = { voxrelay: `${relay}/sdk/index.js`, "voxrelay/preflight": `${relay}/sdk/preflight.js` };
+        const map = `<script type="importmap">${JSON.stringify({ imports })}</script>`;
         writeFileSync(file, page.replace("<script", `${map}\n    <script`));
         const elsewhere = given.replace("script-src", `worker-src blob: ${relay}; script-src ${relay}`).replace("connect-src", `connect-src ${relay}`);
         return withInlineScriptsOf(file)(elsewhere);
@@ -157,3 +157,11 @@ describe("the packed package", () => {
     });
   });
 });
+
+/** The README's line for Parcel, which by default does not look at what a package exports. @param {string} folder */
+function withPackageExports(folder) {
+  const [line] = /"@parcel\/resolver-default": \{[^}]*\}/.exec(README) ?? [];
+  if (!line) throw new Error("npm/README.md has no line for Parcel");
+  const file = join(folder, "package.json");
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, "utf8")), ...JSON.parse(`{ ${line} }`) }));
+}

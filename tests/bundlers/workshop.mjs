@@ -1,6 +1,7 @@
 // @ts-check
 // Builds the app with a bundler that is installed on demand, from the package as npm packs it, and makes a call with what was built.
 
+import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -87,6 +88,21 @@ export function build(folder, script = "build") {
 }
 
 /**
+ * Makes it an app of the script tag's file, which lies beside the page or where `script` says.
+ * @param {string} folder
+ * @param {string} [script]
+ */
+export function withScriptTag(folder, script = "voxrelay.js") {
+  const page = readFileSync(join(folder, "index.html"), "utf8");
+  writeFileSync(join(folder, "index.html"), page.replace("<script", `<script src="${script}"></script>\n    <script`));
+  const main = readFileSync(join(folder, "main.js"), "utf8");
+  const global = main.replace('import { VoiceClient } from "voxrelay";', "const { VoiceClient } = Voxrelay;");
+  // A page without a bundler imports the module by its address, beside the script.
+  const preflight = script.includes("/") ? script.replace("voxrelay.js", "preflight.js") : "./preflight.js";
+  writeFileSync(join(folder, "main.js"), global.replace('"voxrelay/preflight"', `"${preflight}"`));
+}
+
+/**
  * Runs the line of the README that says what this bundler needs.
  * @param {string} folder
  * @param {RegExp} line
@@ -99,12 +115,12 @@ export function runDocumented(folder, line) {
 
 /**
  * The README's policy for files of one's own, with `relay` in the place of its example.
- * @param {string} relay
+ * @param {string} relay Its host.
  */
 export function documentedPolicy(relay) {
   const found = README.split("\n").find((line) => line.startsWith("script-src 'self'"));
   if (!found) throw new Error("npm/README.md has no policy that begins with script-src 'self'");
-  return found.replace("wss://voice.example.com", relay);
+  return found.replace("https://voice.example.com", `http://${relay}`).replace("wss://voice.example.com", `ws://${relay}`);
 }
 
 /**
@@ -147,16 +163,72 @@ export async function freePort() {
   return port;
 }
 
+/** What is fetched when it is needed: how it is known in what is served, whatever a bundler calls it. @type {Record<string, (content: Buffer) => boolean>} */
+const LATER = {
+  "http.js": (content) => content.includes("EventSource"),
+  "later.js": (content) => content.includes("high-rtt"),
+  preflight: (content) => content.includes("askForMicrophone"),
+  "voice.wasm": (content) => content.equals(readFileSync(join(packedPackage(), "dist", "voice.wasm"))),
+};
+
+/** Every call fetches this, as soon as it has something to measure. */
+const OF_EVERY_CALL = "later.js";
+
+/**
+ * Where the app is served.
+ * @typedef {object} Site
+ * @property {number} port
+ * @property {string} policy
+ * @property {string} token
+ * @property {string[]} later What of {@link LATER} was fetched from it so far.
+ */
+
+/**
+ * @typedef {object} CallOptions
+ * @property {(policy: string, relay: string) => string} [policy] Adds what the page itself needs. It is asked before the page is opened, and knows where
+ *   the relay is.
+ * @property {boolean} [isOneFile] The bundler puts `preflight` into the bundle, which is fetched at once.
+ * @property {boolean} [isElsewhere] The package's files come from another server, which counts nothing.
+ */
+
+/**
+ * Makes the app's calls: one as most are, for which nothing is fetched that it does not need, and one that needs all that is fetched later.
+ * @param {Stage} stage
+ * @param {string} folder
+ * @param {CallOptions} [options]
+ */
+export async function assertCalls(stage, folder, options = {}) {
+  const { page, site, complaints } = await assertAnswered(stage, folder, options);
+  const early = site.later.filter((name) => name !== OF_EVERY_CALL && !(options.isOneFile && name === "preflight"));
+  assert.deepEqual(early, [], "nothing is fetched before it is needed");
+  await assertRareCall(page, complaints);
+  if (!options.isElsewhere) assert.deepEqual([...new Set(site.later)].sort(), Object.keys(LATER));
+}
+
+/**
+ * Presses the button for the call that needs what is fetched later, and waits until it is over.
+ * @param {import("playwright-core").Page} page
+ * @param {string[]} complaints What is on the page's console.
+ */
+export async function assertRareCall(page, complaints) {
+  await page.locator("#rare").click();
+  const found = await until("the rare call is over", () => page.evaluate(() => document.documentElement.dataset.rare), 30_000).catch((error) => {
+    throw new Error(`${error.message}; the page complains: ${complaints.join("; ")}`);
+  });
+  const expected = { preflight: "good good good", answered: true, engine: "worker", transport: "http" };
+  assert.deepEqual(JSON.parse(found), expected, complaints.join("; "));
+  assert.deepEqual(complaints, []);
+}
+
 /**
  * Serves `folder`, or what another server at `http://…` serves, under the README's policy, presses the button in a browser, and waits for the agent's answer.
  * @param {Stage} stage
  * @param {string} folder
- * @param {{ policy?: (policy: string, relay: string) => string }} [options] `policy` adds what the page itself needs. It is asked before
- *   the page is opened, and knows where the relay is.
+ * @param {CallOptions} [options]
  */
-export async function assertCalls(stage, folder, { policy = (given) => given } = {}) {
-  /** @type {{ port: number, policy: string, token: string }} */
-  const site = { port: 0, policy: "", token: "" };
+export async function assertAnswered(stage, folder, { policy = (given) => given } = {}) {
+  /** @type {Site} */
+  const site = { port: 0, policy: "", token: "", later: [] };
   const server = createServer((request, response) => void answer(site, folder, request, response));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -168,8 +240,8 @@ export async function assertCalls(stage, folder, { policy = (given) => given } =
   const origin = `http://127.0.0.1:${site.port}`;
   const relay = await Relay.start({ VOXRELAY_ORIGINS: origin });
   stage.after(() => relay.stop());
-  const socket = `ws://127.0.0.1:${relay.port}`;
-  site.policy = policy(documentedPolicy(socket), `http://127.0.0.1:${relay.port}`);
+  const host = `127.0.0.1:${relay.port}`;
+  site.policy = policy(documentedPolicy(host), `http://${host}`);
   site.token = relay.token("alice");
   const speech = speak(stage, [0.5, "hello", 6]);
   const browser = await launch(stage, { microphone: speech.file });
@@ -180,23 +252,28 @@ export async function assertCalls(stage, folder, { policy = (given) => given } =
     if (message.type() === "error") complaints.push(message.text());
   });
   page.on("pageerror", (error) => complaints.push(error.message));
-  await page.goto(`${origin}/?relay=${encodeURIComponent(`${socket}/v1/call`)}`);
+  await page.goto(`${origin}/?relay=${encodeURIComponent(`ws://${host}/v1/call`)}`);
   await page.locator("#call").click();
   const said = await until("the agent answers", async () => (await page.locator("#said").textContent()) || complaints[0], 30_000);
   if (!/^You spoke for \d/.test(said)) throw new Error(`instead of an answer came: ${said}`);
   const engine = await page.evaluate(() => document.documentElement.dataset.engine);
   if (engine !== "worker") throw new Error(`the engine runs on the ${engine}; the page complains: ${complaints.join("; ")}`);
   if (complaints.length > 0) throw new Error(`the page complains: ${complaints.join("; ")}`);
-  return page;
+  return { page, site, complaints };
 }
 
 /**
- * @param {{ policy: string, token: string }} site
+ * @param {Site} site
  * @param {string} folder
  * @param {import("node:http").IncomingMessage} request
  * @param {import("node:http").ServerResponse} response
  */
-async function answer({ policy, token }, folder, request, response) {
+async function answer({ policy, token, later }, folder, request, response) {
+  /** @param {Buffer} content */
+  const send = (content) => {
+    later.push(...Object.keys(LATER).filter((name) => LATER[name](content)));
+    response.end(content);
+  };
   // On every answer, as most servers are set up: the Worker's file has a policy of its own then.
   response.setHeader("content-security-policy", policy);
   const { pathname } = new URL(String(request.url), "http://localhost");
@@ -204,14 +281,14 @@ async function answer({ policy, token }, folder, request, response) {
   if (folder.startsWith("http:")) {
     const other = await fetch(new URL(String(request.url), folder));
     response.writeHead(other.status, { "content-type": other.headers.get("content-type") ?? "" });
-    return response.end(Buffer.from(await other.arrayBuffer()));
+    return send(Buffer.from(await other.arrayBuffer()));
   }
   const file = resolve(folder, `.${pathname.endsWith("/") ? `${pathname}index.html` : pathname}`);
   try {
     if (!file.startsWith(resolve(folder) + sep)) throw new Error("outside of the folder");
     const content = await readFile(file);
     response.setHeader("content-type", TYPES[extname(file)] ?? "application/octet-stream");
-    response.end(content);
+    send(content);
   } catch {
     response.statusCode = 404;
     response.end();

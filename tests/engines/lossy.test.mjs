@@ -115,7 +115,9 @@ describe("a minute's call over a network that loses packets", () => {
       const lags = matches.map((match) => match.lag);
       const lag = median(lags);
       const moved = Math.max(...lags.map((own) => Math.abs(own - lag)));
-      t.diagnostic(`${snr.length} windows, SNR median ${median(snr).toFixed(1)} dB, moved by ${moved.toFixed(1)} samples`);
+      const [givenSeconds, recordedSeconds] = [given.samples.length / given.rate, samples.length / rate].map((length) => length.toFixed(1));
+      t.diagnostic(`${snr.length} windows of ${givenSeconds} s given and ${recordedSeconds} s recorded`);
+      t.diagnostic(`SNR median ${median(snr).toFixed(1)} dB, ${(lag / rate).toFixed(1)} s behind, moved by ${moved.toFixed(1)} samples`);
 
       const block = given.samples.length / given.times.length;
       const late = lateness(proxy.audioUp(), (position) => given.times[Math.floor(((position - lag) * given.rate) / RATE / block)]);

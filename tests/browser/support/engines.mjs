@@ -67,5 +67,5 @@ export async function openPage(stage, name, { settings, ...microphones } = {}) {
   const tracks = await watchTracks(tab);
   const contexts = await watchContexts(tab);
   await tab.click();
-  return { relay, proxy, engine, tab, call: new TestCall(tab), tracks, contexts };
+  return { relay, server, proxy, engine, tab, call: new TestCall(tab), tracks, contexts };
 }

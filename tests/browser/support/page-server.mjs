@@ -15,6 +15,10 @@ export class PageServer {
   #sockets = new Set();
   /** Files beside the page, by name. @type {Map<string, string>} */
   #files = new Map();
+  /** Paths whose next answer is an error. @type {Set<string>} */
+  #failing = new Set();
+  /** What was asked for, beside the page. @type {string[]} */
+  asked = [];
 
   /** @param {number} relay Port of the relay on this machine. */
   constructor(relay) {
@@ -43,6 +47,11 @@ export class PageServer {
     this.#files.set(name, path);
   }
 
+  /** Answers the next request for this path with an error. @param {string} path */
+  fail(path) {
+    this.#failing.add(path);
+  }
+
   stop() {
     this.server.close();
     for (const socket of this.#sockets) socket.destroy();
@@ -51,7 +60,11 @@ export class PageServer {
   /** @param {import("node:http").IncomingMessage} asked @param {import("node:http").ServerResponse} answer */
   async #serve(asked, answer) {
     const { pathname } = new URL(asked.url ?? "/", "http://page");
-    if (!pathname.startsWith(PageServer.path)) return this.#pass(asked, answer);
+    if (!pathname.startsWith(PageServer.path)) {
+      this.asked.push(pathname);
+      if (this.#failing.delete(pathname)) return answer.writeHead(503).end();
+      return this.#pass(asked, answer);
+    }
     const name = pathname.slice(PageServer.path.length) || "index.html";
     try {
       const body = await readFile(this.#files.get(name) ?? new URL(`./page/${name}`, import.meta.url));

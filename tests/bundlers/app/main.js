@@ -1,5 +1,6 @@
 import { VoiceClient } from "voxrelay";
 
-import { call } from "./call.js";
+import { call, rareCall } from "./call.js";
 
 document.querySelector("#call")?.addEventListener("click", () => void call(VoiceClient));
+document.querySelector("#rare")?.addEventListener("click", () => void rareCall(VoiceClient, () => import("voxrelay/preflight")));

@@ -1,0 +1,62 @@
+// @ts-check
+// In every engine: what did not load is asked for again, also where the browser remembers that an address did not load.
+
+import assert from "node:assert/strict";
+import { afterEach, describe, test } from "node:test";
+
+import { ENGINES, openPage } from "../browser/support/engines.mjs";
+import { Stage } from "../browser/support/stage.mjs";
+
+describe("a file that did not load", () => {
+  const stage = new Stage();
+  afterEach(() => stage.clear());
+
+  for (const name of ENGINES) {
+    test(`of the element is there at the next attempt, in ${name}`, async () => {
+      const { tab, server } = await openPage(stage, name);
+      const file = "/sdk/element-call.js";
+      server.fail(file);
+      /** Makes a call by the page's one element, and hangs up. @returns {Promise<string>} What came of it. */
+      const call = () =>
+        tab.evaluate(async (sdk) => {
+          await import(sdk);
+          const there = /** @type {any} */ (document.querySelector("voice-call"));
+          const element = there ?? document.body.appendChild(document.createElement("voice-call"));
+          element.mode = "text";
+          element.token = async () => (await fetch("/dev/token")).text();
+          try {
+            await element.connect();
+            await element.close();
+            return "up";
+          } catch (thrown) {
+            const { code, message } = /** @type {any} */ (thrown);
+            return `${code}: ${message}`;
+          }
+        }, "/sdk/element.js");
+      assert.match(await call(), /^engine_unavailable: element-call\.js did not load/);
+      assert.equal(await call(), "up");
+      assert.equal(server.asked.filter((path) => path === file).length, 2);
+    });
+
+    test(`of the engine is there at the next attempt, in ${name}`, async () => {
+      const { tab, server } = await openPage(stage, name);
+      /** Makes a call of the module, and hangs up. @returns {Promise<string>} What came of it. */
+      const call = () =>
+        tab.evaluate(async (sdk) => {
+          const { VoiceClient } = await import(sdk);
+          try {
+            const made = await VoiceClient.connect({ url: "/v1/call", token: async () => (await fetch("/dev/token")).text(), microphone: false });
+            await made.close();
+            return made.engine;
+          } catch (thrown) {
+            return String(/** @type {any} */ (thrown).code);
+          }
+        }, "/sdk/index.js");
+      for (const file of ["/sdk/worker.js", "/sdk/voxrelay.wasm"]) {
+        server.fail(file);
+        assert.equal(await call(), "engine_unavailable", file);
+      }
+      assert.equal(await call(), "worker");
+    });
+  }
+});
