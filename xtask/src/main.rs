@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
 
 mod bench;
+mod breaks;
 mod build;
 mod cargo_tool;
 mod codegen;
@@ -26,6 +27,8 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use gate::Chosen;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Everything a person runs")]
@@ -53,6 +56,9 @@ enum Command {
         /// Run the long steps too: what takes many minutes, or is tried many times
         #[arg(long, conflicts_with = "only")]
         all: bool,
+        /// Run one step without those it needs, which are done
+        #[arg(long, requires = "only")]
+        alone: bool,
     },
     /// Build the SDK: Rust to WebAssembly to npm/dist
     Build,
@@ -93,6 +99,12 @@ enum Command {
         #[arg(long)]
         trace: bool,
     },
+    /// Break each rule that simulated calls prove, one at a time, and see that a call notices; takes about half an hour
+    Breaks {
+        /// How many calls are made with each
+        #[arg(long, default_value_t = 20_000)]
+        calls: u64,
+    },
     /// Fuzz whatever parses bytes of strangers, one target after another
     Fuzz {
         /// For how long, each target
@@ -128,18 +140,27 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo { local, listen } => demo::run_until_stopped(local, listen),
-        Command::Test { only, all } => match gate::run(only.as_deref(), all) {
-            Ok(true) => Ok(()),
-            // It has said so itself, and its counts are to be the last line.
-            Ok(false) => return ExitCode::FAILURE,
-            Err(error) => Err(error),
-        },
+        Command::Test { only, all, alone } => {
+            let chosen = match &only {
+                Some(only) if alone => Chosen::Alone(only),
+                Some(only) => Chosen::Only(only),
+                None if all => Chosen::All,
+                None => Chosen::Usual,
+            };
+            match gate::run(chosen) {
+                Ok(true) => Ok(()),
+                // It has said so itself, and its counts are to be the last line.
+                Ok(false) => return ExitCode::FAILURE,
+                Err(error) => Err(error),
+            }
+        }
         Command::Build => build::sdk(),
         Command::Codegen { check } => codegen::run(check),
         Command::Reference => reference::run(),
         Command::Size { json } => size::run(json),
         Command::Bench { what, json, seconds } => bench::run_bench(what, json, seconds),
         Command::Simulate { calls, seed, trace } => simulate::run_calls(calls, seed, trace).map(|_| ()),
+        Command::Breaks { calls } => breaks::run_all(calls),
         Command::Fuzz { seconds, target } => fuzzing::run_targets(seconds, target.as_deref()),
         Command::Rolling { from } => rolling::run_beside(&from),
         Command::Mutants { count, seed, area, in_place } => {

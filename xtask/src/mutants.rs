@@ -152,6 +152,10 @@ impl Area {
 
     fn run(&self, tool: &PathBuf, sample: &[String], in_place: bool) -> Result<Counts> {
         let folder = workspace::cache().join("mutants").join(self.name);
+        // What a run before this one has counted is not to be taken for this one's, should the tool fail to begin.
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
         fs::create_dir_all(&folder)?;
         let mut command = self.command(tool);
         command

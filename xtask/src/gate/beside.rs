@@ -12,7 +12,7 @@ use crate::workspace;
 pub(super) struct Beside(JoinHandle<std::io::Result<Output>>);
 
 impl Beside {
-    /// Starts a step that needs no other.
+    /// Starts a step for which those that it needs are done.
     pub(super) fn start(step: &'static str) -> Result<Beside> {
         let program = std::env::current_exe().context("where this program is, the system does not say")?;
         // Whoever waits for sound is not to wait for this.
@@ -20,7 +20,7 @@ impl Beside {
         if cfg!(unix) {
             command.args(["-n", "10"]).arg(&program);
         }
-        command.current_dir(workspace::root()).args(["test", "--only", step]).stdin(Stdio::null());
+        command.current_dir(workspace::root()).args(["test", "--alone", "--only", step]).stdin(Stdio::null());
         Ok(Beside(std::thread::spawn(move || command.output())))
     }
 

@@ -121,13 +121,6 @@ const STEPS: &[Step] = &[
         run: tests::wasm,
     },
     Step {
-        name: "node",
-        title: "JavaScript tests under Node",
-        needs: &["sdk"],
-        when: When::Always,
-        run: tests::node,
-    },
-    Step {
         name: "package",
         title: "the npm package, installed and imported",
         needs: &["sdk"],
@@ -140,6 +133,20 @@ const STEPS: &[Step] = &[
         needs: &["tools", "build", "sdk"],
         when: When::Always,
         run: package::bundlers,
+    },
+    Step {
+        name: "node",
+        title: "JavaScript tests under Node",
+        needs: &["sdk"],
+        when: When::Beside("bundlers"),
+        run: tests::node,
+    },
+    Step {
+        name: "conversation",
+        title: "a conversation with a language model that is somebody else's",
+        needs: &["build", "sdk"],
+        when: When::Beside("bundlers"),
+        run: tests::conversation,
     },
     Step {
         name: "bundlers-more",
@@ -170,13 +177,6 @@ const STEPS: &[Step] = &[
         run: engines::everything,
     },
     Step {
-        name: "conversation",
-        title: "a conversation with a language model that is somebody else's",
-        needs: &["build", "sdk"],
-        when: When::Always,
-        run: tests::conversation,
-    },
-    Step {
         name: "spoken",
         title: "a spoken conversation with the local providers",
         needs: &["build", "sdk"],
@@ -189,6 +189,13 @@ const STEPS: &[Step] = &[
         needs: &[],
         when: When::All,
         run: tests::long_simulation,
+    },
+    Step {
+        name: "proxies",
+        title: "behind each proxy of deploy/: what idles, and a hundred conversations whose relay is killed",
+        needs: &["tools", "build"],
+        when: When::All,
+        run: tests::proxies,
     },
     Step {
         name: "properties",
@@ -220,10 +227,23 @@ struct Done {
     outcome: Outcome,
 }
 
-/// Runs the steps of the gate, with `all` the long ones too, or `only` one with those it needs. Whether nothing failed.
-pub(crate) fn run(only: Option<&str>, all: bool) -> Result<bool> {
+/// Which steps are run.
+#[derive(Clone, Copy)]
+pub(crate) enum Chosen<'a> {
+    /// Those of every run.
+    Usual,
+    /// The long ones, too.
+    All,
+    /// One with those that it needs.
+    Only(&'a str),
+    /// One for which those that it needs are done.
+    Alone(&'a str),
+}
+
+/// Runs steps of the gate. Whether nothing failed.
+pub(crate) fn run(chosen: Chosen<'_>) -> Result<bool> {
     let begin = Instant::now();
-    let chosen = choose(only, all)?;
+    let chosen = choose(chosen)?;
     let mut done: Vec<Done> = Vec::new();
     let mut beside: Vec<(&Step, Beside)> = Vec::new();
     for (index, step) in chosen.iter().enumerate() {
@@ -253,9 +273,12 @@ pub(crate) fn run(only: Option<&str>, all: bool) -> Result<bool> {
 }
 
 /// The steps to run, in order.
-fn choose(only: Option<&str>, all: bool) -> Result<Vec<&'static Step>> {
-    let Some(only) = only else {
-        return Ok(STEPS.iter().filter(|step| all || step.when != When::All).collect());
+fn choose(chosen: Chosen<'_>) -> Result<Vec<&'static Step>> {
+    let (only, is_alone) = match chosen {
+        Chosen::Usual => return Ok(STEPS.iter().filter(|step| step.when != When::All).collect()),
+        Chosen::All => return Ok(STEPS.iter().collect()),
+        Chosen::Only(only) => (only, false),
+        Chosen::Alone(only) => (only, true),
     };
     let mut wanted = vec![only];
     let mut next = 0;
@@ -264,7 +287,9 @@ fn choose(only: Option<&str>, all: bool) -> Result<Vec<&'static Step>> {
             let names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
             bail!("there is no step `{name}`: it is one of {}", names.join(", "));
         };
-        wanted.extend(step.needs);
+        if !is_alone {
+            wanted.extend(step.needs);
+        }
         next += 1;
     }
     Ok(STEPS.iter().filter(|step| wanted.contains(&step.name)).collect())

@@ -23,7 +23,8 @@ const SIMULATED_SEED: u64 = 1;
 const MANY_SIMULATED_CALLS: u64 = 400_000;
 
 /// Test files whose tests mostly wait, each in a module `beside`: they run at the same time as all others.
-const BESIDE: [&str; 6] = ["away", "bad_days", "calls", "full_disk", "messages", "tokens"];
+const BESIDE: [&str; 8] =
+    ["away", "bad_days", "calls", "drain", "full_disk", "messages", "proxies", "tokens"];
 
 /// Unit, integration and documentation tests of the workspace, then those of this tool.
 pub(super) fn rust() -> Result<Outcome> {
@@ -89,6 +90,16 @@ pub(super) fn simulation() -> Result<Outcome> {
     simulate::run_built(SIMULATED_CALLS, SIMULATED_SEED)?;
     let outcome = Outcome { passed: 1, ..Outcome::ok() };
     Ok(outcome.note(format!("{SIMULATED_CALLS} calls, seed {SIMULATED_SEED}")))
+}
+
+/// Relays behind the proxies of `deploy/`: for as long as it takes until one closes what idles, and with as many calls as a relay is killed with.
+pub(super) fn proxies() -> Result<Outcome> {
+    let mut outcome = Outcome::ok();
+    let mut tests = workspace::cargo();
+    tests.args(["test", "--package", "tests", "--test", "proxies", "--test", "crowd", "--no-fail-fast"]);
+    tests.args(["--", "--ignored", "--nocapture"]);
+    let ok = watch(&mut tests, "install Rust by https://rustup.rs", |line| outcome.read(line))?;
+    Ok(outcome.finish(ok, "cargo test --test proxies --test crowd"))
 }
 
 pub(super) fn long_simulation() -> Result<Outcome> {

@@ -12,14 +12,17 @@ use crate::prerequisites;
 use crate::step::{output, run, step};
 use crate::workspace;
 
-/// Programs the browser tests call, and the Debian packages they come in: two voices, a reference resampler, a reader
-/// of the relay's database that is not the relay, and a pooler before PostgreSQL.
-const PROGRAMS: [(&str, &str); 5] = [
+/// Programs the tests call, and the Debian packages they come in: two voices, a reference resampler, a reader of the relay's database that is
+/// not the relay, a pooler before PostgreSQL, and the proxies that `deploy/` configures.
+const PROGRAMS: [(&str, &str); 8] = [
     ("espeak-ng", "espeak-ng"),
     ("flite", "flite"),
     ("sox", "sox"),
     ("sqlite3", "sqlite3"),
     ("pgbouncer", "pgbouncer"),
+    ("nginx", "nginx-light"),
+    ("haproxy", "haproxy"),
+    ("caddy", "caddy"),
 ];
 
 /// Names and places of a Chromium that somebody else installed.
@@ -119,7 +122,9 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
             Command::new("apt-get")
                 .args(["install", "-y", "-qq", "--no-install-recommends"])
                 .args(packages)
-                .env("DEBIAN_FRONTEND", "noninteractive"),
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                // Programs are wanted and no services: the tests start what they need.
+                .env("RUNLEVEL", "1"),
             advice,
         )
     })

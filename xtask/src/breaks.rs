@@ -1,0 +1,247 @@
+//! `cargo xtask breaks`: each rule that the simulation of whole calls proves is broken on purpose, one at a time, and a simulated call has to fail.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::step::{output, run, step};
+use crate::workspace;
+
+/// One rule, and how the code looks that breaks it.
+struct Break {
+    /// What is done then that must not be done.
+    wrong: &'static str,
+    file: &'static str,
+    /// These lines, which stand in the file once,
+    right: &'static str,
+    /// become these.
+    broken: &'static str,
+}
+
+const CALL: &str = "relay/src/call/mod.rs";
+const BEGUN: &str = "relay/src/call/begun.rs";
+const SPEAKING: &str = "relay/src/call/speaking.rs";
+const SPENDING: &str = "relay/src/call/spending.rs";
+const TRANSCRIPT: &str = "relay/src/call/transcript.rs";
+const ANSWER: &str = "relay/src/call/answer.rs";
+const TOOLS: &str = "relay/src/call/tools.rs";
+const CONVERSATION: &str = "relay/src/agent/conversation/mod.rs";
+const UNDERSTANDING: &str = "relay/src/agent/conversation/understanding.rs";
+const MEMORY: &str = "relay/src/agent/conversation/memory.rs";
+
+const BREAKS: [Break; 20] = [
+    Break {
+        wrong: "committed before the store has the turn",
+        file: TRANSCRIPT,
+        right: "self.storing += 1;\n        let (committed, replayable)",
+        broken: "self.commit(self.committable);\n        self.storing += 1;\n        let (committed, replayable)",
+    },
+    Break {
+        wrong: "an answer is stored under a second number",
+        file: SPEAKING,
+        right: "turn.heard = Some(self.played.clamp(turn.start, turn.end));",
+        broken: "turn.heard = Some(self.played.clamp(turn.start, turn.end));\n        turn.turn = self.take_turn();",
+    },
+    Break {
+        wrong: "heard is what was sent",
+        file: SPEAKING,
+        right: "turn.heard = Some(self.played.clamp(turn.start, turn.end));",
+        broken: "turn.heard = Some(turn.end);",
+    },
+    Break {
+        wrong: "audio that is played again is metered again",
+        file: SPENDING,
+        right: "((bytes / 2) as u32).saturating_sub(self.replayable)",
+        broken: "(bytes / 2) as u32",
+    },
+    Break {
+        wrong: "audio is heard before it is paid for",
+        file: CALL,
+        right: "if !self.purse.allows(self.tab.reach_with(metered) + self.kept()) {",
+        broken: "if metered == u32::MAX {",
+    },
+    Break {
+        wrong: "a request is made that the store does not know to be exposed",
+        file: SPENDING,
+        right: "                || !self.purse.exposes(exposed)\n",
+        broken: "",
+    },
+    Break {
+        wrong: "what a request used stands in the ledger twice",
+        file: CALL,
+        right: "self.tab.settle(request, used, &spent);",
+        broken: "self.tab.settle(request, used, &spent);\n                self.tab.settle(request, used, &spent);",
+    },
+    Break {
+        wrong: "nobody says that there is no more money",
+        file: SPENDING,
+        right: "self.write(BUDGET_NOTICE.to_owned());",
+        broken: "",
+    },
+    Break {
+        wrong: "a text is committed with what was said before it",
+        file: CALL,
+        right: "self.reading = Some(mark);",
+        broken: "self.take_message(mark);",
+    },
+    Break {
+        wrong: "late words have a turn of their own",
+        file: BEGUN,
+        right: "self.goes_on = self.understood.back().map(|understood| understood.turn);",
+        broken: "self.goes_on = None;",
+    },
+    Break {
+        wrong: "a turn has its number with its words, and not when speech begins",
+        file: BEGUN,
+        right: "if self.begun.len() < BEGUN_MAX {",
+        broken: "if self.begun.len() > BEGUN_MAX {",
+    },
+    Break {
+        wrong: "an answer that was flushed is sent on",
+        file: SPEAKING,
+        right: "self.shorten_answer();\n            self.finish_answer();",
+        broken: "self.shorten_answer();",
+    },
+    Break {
+        wrong: "an answer that is held is sent on",
+        file: ANSWER,
+        right: "if self.held_since.is_some() || !self.has_frame(now) || self.plays_at > now + LEAD {",
+        broken: "if !self.has_frame(now) || self.plays_at > now + LEAD {",
+    },
+    Break {
+        wrong: "an answer that is over stays held at the page",
+        file: SPEAKING,
+        right: "if answer.hold(self.now, false, self.played) {\n            self.outputs",
+        broken: "answer.hold(self.now, false, self.played);\n        if false {\n            self.outputs",
+    },
+    Break {
+        wrong: "a tool is run before its call is stored",
+        file: TOOLS,
+        right: "self.outputs.push_back(Output::NoteTool(ToolNote::Called { called, turn }));",
+        broken: "let call_id = called.call_id.clone();\n        self.run_tool(&call_id);\n        \
+                 self.outputs.push_back(Output::NoteTool(ToolNote::Called { called, turn }));",
+    },
+    Break {
+        wrong: "a model is told nothing of a call that still runs",
+        file: MEMORY,
+        right: "messages.extend(calls.iter().map(Call::message));",
+        broken: "messages.extend(calls.iter().filter(|call| call.output.is_some()).map(Call::message));",
+    },
+    Break {
+        wrong: "another output of a call takes the place of the first",
+        file: MEMORY,
+        right: "call.output.get_or_insert_with(|| output.clone());",
+        broken: "call.output = Some(output.clone());",
+    },
+    Break {
+        wrong: "a model is told that it said what nobody heard",
+        file: SPEAKING,
+        right: "self.over.push_back((answer.number(), answer.heard_words(self.played)));",
+        broken: "self.over.push_back((answer.number(), answer.turn.text.len()));",
+    },
+    Break {
+        wrong: "an answer begins before the one before it is over",
+        file: CONVERSATION,
+        right: "if !self.wants_to_think || self.outbox.is_answering() || self.is_parting {",
+        broken: "if !self.wants_to_think || self.is_parting {",
+    },
+    Break {
+        wrong: "what is said while an answer may not be interrupted has no answer",
+        file: UNDERSTANDING,
+        right: "self.outbox.push(AgentOutput::Said { text, start, end, words_end });\n        self.wants_to_think = true;",
+        broken: "self.outbox.push(AgentOutput::Said { text, start, end, words_end });\n        \
+                 self.wants_to_think = !self.outbox.is_answering();",
+    },
+];
+
+/// Breaks one rule after another in a copy of the sources, makes `calls` simulated calls with each, and prints which call noticed.
+pub(crate) fn run_all(calls: u64) -> Result<()> {
+    let copy = step("a copy of the sources", copy_sources)?;
+    println!("{:<72} {:<44} found by seed", "broken", "where");
+    let mut missed = 0;
+    for each in &BREAKS {
+        let file = copy.join(each.file);
+        let right = fs::read_to_string(&file)?;
+        let broken = each.apply(&right)?;
+        fs::write(&file, broken)?;
+        let found = step(each.wrong, || find(&copy, calls));
+        fs::write(&file, right)?;
+        let found = found?.map_or("none".to_owned(), |seed| seed.to_string());
+        missed += usize::from(found == "none");
+        println!("{:<72} {:<44} {found}", each.wrong, each.file);
+    }
+    if missed > 0 {
+        bail!(
+            "{missed} of {} were not noticed in {calls} calls: write the proof that each lacks",
+            BREAKS.len()
+        );
+    }
+    Ok(())
+}
+
+impl Break {
+    /// The file with its rule broken.
+    fn apply(&self, source: &str) -> Result<String> {
+        if source.matches(self.right).count() != 1 {
+            bail!(
+                "`{}` does not stand in {} once: how is \"{}\" done there?",
+                self.right,
+                self.file,
+                self.wrong
+            );
+        }
+        Ok(source.replacen(self.right, self.broken, 1))
+    }
+}
+
+/// What git knows of, as it stands in the working copy.
+fn copy_sources() -> Result<PathBuf> {
+    let copy = workspace::cache().join("breaks").join("source");
+    let advice = "it takes the repository, and not only its files";
+    let mut list = Command::new("git");
+    let listed = output(list.current_dir(workspace::root()).args(["ls-files", "-z"]), advice)?;
+    for name in listed.split('\0').filter(|name| !name.is_empty()) {
+        let (from, to) = (workspace::path(name), copy.join(name));
+        let Ok(bytes) = fs::read(&from) else { continue };
+        // What is as it was is not compiled again.
+        if fs::read(&to).is_ok_and(|before| before == bytes) {
+            continue;
+        }
+        fs::create_dir_all(to.parent().context("a file lies in a folder")?)?;
+        fs::write(to, bytes)?;
+    }
+    Ok(copy)
+}
+
+/// Builds the simulation of the copy, and returns the lowest seed whose call fails.
+fn find(copy: &Path, calls: u64) -> Result<Option<u64>> {
+    let target = workspace::cache().join("breaks").join("target");
+    let mut build = workspace::cargo();
+    build.current_dir(copy).env("CARGO_TARGET_DIR", &target);
+    run(
+        build.args(["build", "--package", "simulation", "--bin", "simulate"]),
+        "a broken rule has to compile",
+    )?;
+    let program = target.join("debug").join(format!("simulate{}", std::env::consts::EXE_SUFFIX));
+    let mut simulate = Command::new(program);
+    let made = simulate.args(["--calls", &calls.to_string(), "--seed", "1"]).output()?;
+    let text = String::from_utf8_lossy(&made.stdout);
+    let failed = text.lines().filter_map(|line| line.strip_prefix("seed ")?.split_once(':'));
+    Ok(failed.filter_map(|(seed, _)| seed.parse().ok()).min())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_stands_where_it_is_broken() {
+        for each in &BREAKS {
+            let source = fs::read_to_string(workspace::path(each.file)).expect("a file of this repository");
+            let broken = each.apply(&source).expect("the table follows the code");
+            assert_ne!(broken, source);
+        }
+    }
+}
