@@ -122,7 +122,7 @@ async fn a_hundred_conversations_go_on_when_one_relay_of_two_is_killed() {
         .filter(|(report, _)| report.reconnects > 0)
         .filter_map(|(_, states)| {
             let again = states.iter().filter(|(at, state)| *at > killed && *state == State::Connected);
-            again.map(|(at, _)| at.duration_since(killed)).last()
+            again.map(|(at, _)| at.duration_since(killed)).next_back()
         })
         .collect();
     back.sort();

@@ -93,6 +93,7 @@ async fn what_a_relay_had_kept_is_written_when_the_session_has_ended_unless_anot
     said(turn(0, Role::User, "while it lives")).await.expect("written");
     store.end_session("a", 0, "abnormal", Quality::default(), unix_ms()).await.expect("written");
     said(turn(1, Role::User, "when it has ended")).await.expect("written");
+    said(turn(0, Role::User, "an older text of it")).await.expect("answered");
     assert_eq!(store.session("a").await.expect("read").expect("there").committed, far);
     let late = store.save_turns("a", 0, &[turn(2, Role::User, "of a call")], far, 0).await;
     assert!(matches!(late, Err(StoreError::NoSession { .. })), "a call learns that it is over: {late:?}");

@@ -409,8 +409,12 @@ impl Model {
         if row.committed.position < committed.position {
             row.replayable_samples = row.replayable_samples.min(replayable);
         }
+        let is_newest = row.state == SessionState::Live || row.committed.seq < committed.seq;
         row.move_committed(committed);
         for turn in turns {
+            if !is_newest && session.turns.contains_key(&turn.turn) {
+                continue;
+            }
             let stored = session
                 .turns
                 .entry(turn.turn)

@@ -141,7 +141,8 @@ operations! {
     ) -> ();
 
     /// The same for turns that a relay has kept while the database was away. The session may have ended meanwhile, as long as no other session has
-    /// taken over how far it had come: that one's client has said everything again that was not committed.
+    /// taken over how far it had come: that one's client has said everything again that was not committed. Of a session that has ended a turn
+    /// that is there stays as it is unless more is committed by this one.
     fn save_kept_turns(
         &self,
         id: &str,

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use protocol::{Mark, Role};
 
 use super::super::unix_ms;
-use super::{Durability, Sql, SqlStore, StoreError, sessions, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, sessions, sql};
 use crate::call::Turn;
 
 /// Moves the committed mark of a session that is in such a state.
@@ -22,14 +22,20 @@ macro_rules! move_committed {
     };
 }
 
-const MOVE_COMMITTED: Sql = move_committed!("state = 'live'");
-const MOVE_COMMITTED_OF_ENDED: Sql = move_committed!("succeeded = 0");
+/// Writes a turn, and does so where it is there already.
+macro_rules! write_turn {
+    ($conflict:literal) => {
+        sql!(
+            "INSERT INTO turns (session_id, turn, user_sub, role, text, start_position, end_position, heard_position, created_at,
+                stt_ms, llm_ms, tts_ms, send_ms, heard_ms, total_ms)
+            SELECT $1, $2, user_sub, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 FROM sessions WHERE id = $1
+            ON CONFLICT (session_id, turn) DO " $conflict
+        )
+    };
+}
 
-const SAVE_TURN: Sql = sql!(
-    "INSERT INTO turns (session_id, turn, user_sub, role, text, start_position, end_position, heard_position, created_at,
-        stt_ms, llm_ms, tts_ms, send_ms, heard_ms, total_ms)
-    SELECT $1, $2, user_sub, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 FROM sessions WHERE id = $1
-    ON CONFLICT (session_id, turn) DO UPDATE SET
+const SAVE_TURN: Sql = write_turn!(
+    "UPDATE SET
         role = excluded.role, text = excluded.text, start_position = excluded.start_position,
         end_position = excluded.end_position,
         heard_position = COALESCE(excluded.heard_position, turns.heard_position),
@@ -37,6 +43,15 @@ const SAVE_TURN: Sql = sql!(
         tts_ms = COALESCE(excluded.tts_ms, turns.tts_ms), send_ms = COALESCE(excluded.send_ms, turns.send_ms),
         heard_ms = COALESCE(excluded.heard_ms, turns.heard_ms), total_ms = COALESCE(excluded.total_ms, turns.total_ms)"
 );
+const ADD_TURN: Sql = write_turn!("NOTHING");
+
+/// In which states of a session its committed mark is moved, and how its turns are written then. What a relay has kept of a session that has ended
+/// may be older than what stands there, unless it commits more.
+const WAYS: [(Sql, Sql); 3] = [
+    (move_committed!("state = 'live'"), SAVE_TURN),
+    (move_committed!("state = 'ended' AND succeeded = 0 AND uplink_seq_committed < $1"), SAVE_TURN),
+    (move_committed!("state = 'ended' AND succeeded = 0"), ADD_TURN),
+];
 
 impl SqlStore {
     pub(in crate::records::store) async fn save_turns(
@@ -47,7 +62,7 @@ impl SqlStore {
         committed: Mark,
         replayable: u32,
     ) -> Result<(), StoreError> {
-        self.write_turns(MOVE_COMMITTED, id, epoch, turns, committed, replayable).await
+        self.write_turns(false, id, epoch, turns, committed, replayable).await
     }
 
     pub(in crate::records::store) async fn save_kept_turns(
@@ -58,12 +73,13 @@ impl SqlStore {
         committed: Mark,
         replayable: u32,
     ) -> Result<(), StoreError> {
-        self.write_turns(MOVE_COMMITTED_OF_ENDED, id, epoch, turns, committed, replayable).await
+        self.write_turns(true, id, epoch, turns, committed, replayable).await
     }
 
+    /// Writes turns of a live session, or of one that may have ended.
     async fn write_turns(
         &self,
-        move_committed: Sql,
+        may_have_ended: bool,
         id: &str,
         epoch: u32,
         turns: &[Turn],
@@ -73,21 +89,20 @@ impl SqlStore {
         let (id, turns, now) = (id.to_owned(), turns.to_owned(), unix_ms());
         self.shared(Durability::Process, move |mut tx| {
             async move {
-                let moved = tx
-                    .query(move_committed)
-                    .bind(i64::from(committed.seq))
-                    .bind(i64::from(committed.position))
-                    .bind(i64::from(replayable))
-                    .bind(&*id)
-                    .bind(i64::from(epoch))
-                    .execute(&mut *tx.connection)
-                    .await?;
-                if moved.rows_affected() == 0 {
-                    return Err(sessions::not_ours(&mut tx, &id, epoch).await);
+                let ways = if may_have_ended { &WAYS[..] } else { &WAYS[..1] };
+                let mut save = None;
+                for (statement, way) in ways {
+                    if move_committed(&mut tx, *statement, &id, epoch, (committed, replayable)).await? {
+                        save = Some(*way);
+                        break;
+                    }
                 }
+                let Some(save) = save else {
+                    return Err(sessions::not_ours(&mut tx, &id, epoch).await);
+                };
                 for turn in &turns {
                     let optional = |number: Option<u32>| number.map(i64::from);
-                    tx.query(SAVE_TURN)
+                    tx.query(save)
                         .bind(&*id)
                         .bind(i64::from(turn.turn))
                         .bind(role_name(turn.role))
@@ -111,6 +126,26 @@ impl SqlStore {
         })
         .await
     }
+}
+
+/// Moves the committed mark of a session of this epoch forward, if it is in the state that the statement asks for. Says whether it is.
+async fn move_committed(
+    tx: &mut Tx<'_>,
+    statement: Sql,
+    id: &str,
+    epoch: u32,
+    (committed, replayable): (Mark, u32),
+) -> Result<bool, StoreError> {
+    let moved = tx
+        .query(statement)
+        .bind(i64::from(committed.seq))
+        .bind(i64::from(committed.position))
+        .bind(i64::from(replayable))
+        .bind(id)
+        .bind(i64::from(epoch))
+        .execute(&mut *tx.connection)
+        .await?;
+    Ok(moved.rows_affected() > 0)
 }
 
 fn role_name(role: Role) -> &'static str {
