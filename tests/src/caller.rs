@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use protocol::client::{Client, Config, Event, Input, Output, State};
 use protocol::{CloseCode, SUBPROTOCOL, Time, Usage};
+use relay::records::store::{SqlStore, Store};
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -63,6 +64,24 @@ pub struct Told {
     pub ended: Option<CloseCode>,
     /// What the caller was told to have used.
     pub usage: Usage,
+}
+
+impl Told {
+    /// Checks that it was one session which ended as its caller wanted, and that each word is paid for once.
+    ///
+    /// # Panics
+    /// When that is not so.
+    pub async fn check_paid_once(&self, store: &SqlStore) {
+        assert_eq!(
+            (self.sessions.len(), self.missing, self.ended),
+            (1, 0, Some(CloseCode::Normal)),
+            "{self:?}"
+        );
+        let session = store.session(&self.sessions[0]).await.expect("read").expect("stored");
+        let ledger = store.ledger(&session.id).await.expect("read");
+        let samples: u64 = ledger.iter().map(|row| row.quantity).sum();
+        assert_eq!((samples, session.audio_samples), (self.spoken, self.spoken), "{self:?}");
+    }
 }
 
 impl Caller {
