@@ -36,7 +36,8 @@ impl<E: Ears> Conversation<E> {
             return self.ask_model();
         }
         let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy) || self.outbox.is_answering();
-        let is_quiet = !speaks && !self.is_finding() && !self.is_user_speaking && self.to_say.is_empty();
+        let is_silent = !self.is_user_speaking && !self.question_waits();
+        let is_quiet = !speaks && !self.is_finding() && is_silent && self.to_say.is_empty();
         if self.tools.is_late() && is_quiet && !self.wants_to_think {
             self.memory.has_come();
             self.wants_to_think = true;

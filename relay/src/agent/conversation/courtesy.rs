@@ -1,4 +1,10 @@
-//! Who has begun to speak is let finish: where words come only after an utterance, an answer does not begin to sound over one.
+//! Who has begun to speak is let finish: no model is asked meanwhile, and where words come only after an utterance, no answer begins to sound over
+//! one.
+//!
+//! A question that is asked while the user goes on would be given up with their next words, be paid for all the same, and be asked anew with all
+//! that was said. So it waits until nobody speaks. A user of whom nothing more comes is not waited for, nor one whose turn was as long as turns
+//! may be. What is typed is asked about at once, unless words come behind it. An answer that is prepared, or that goes on after a tool, or of which
+//! another model is asked the same, is no new question.
 //!
 //! What is recognised as it is spoken interrupts an answer before it sounds. An utterance does so only once it was understood; until then an
 //! answer that is there waits, with its words, and the utterance belongs to the turn that it answers. It waits no longer than an answer that
@@ -14,6 +20,10 @@ use crate::agent::utterances::Ears;
 
 /// How long after its beginning an utterance keeps an answer from beginning.
 const WAITS: Duration = Duration::from_secs(10);
+/// How long after the last words of somebody who goes on, or after the beginning of an utterance, a question waits.
+const QUESTION_WAITS: Duration = Duration::from_secs(10);
+/// How long after a recogniser's sign it waits where no words come: a recogniser gives its first words within a second, and a cough has none.
+const QUESTION_WAITS_FOR_WORDS: Duration = Duration::from_secs(2);
 
 impl<E: Ears> Conversation<E> {
     /// Lets an answer begin, unless somebody is to be let finish.
@@ -31,6 +41,30 @@ impl<E: Ears> Conversation<E> {
     pub(super) fn begins_at(&self) -> Option<Time> {
         let waits = self.speaking.as_ref().is_some_and(Speaking::is_waiting);
         self.lets_finish_until().filter(|_| waits)
+    }
+
+    /// Whether the next question waits for a user who is saying something.
+    pub(super) fn question_waits(&self) -> bool {
+        self.question_waits_until().is_some_and(|until| self.now < until)
+    }
+
+    /// When a question is asked that waits for the user, if nothing more is heard of them.
+    pub(super) fn asks_at(&self) -> Option<Time> {
+        let is_ready = self.wants_to_think && !self.outbox.is_answering();
+        let is_wanted = is_ready || self.tools.is_late();
+        self.question_waits_until().filter(|until| is_wanted && *until > self.now)
+    }
+
+    fn question_waits_until(&self) -> Option<Time> {
+        if self.asks_at_once || self.is_parting || self.is_owed() {
+            return None;
+        }
+        let waits = match &self.hearing {
+            Some(hearing @ Hearing::Spoken(_)) => hearing.hears_an_utterance().then_some(QUESTION_WAITS),
+            _ if self.is_user_speaking => Some(QUESTION_WAITS),
+            _ => self.is_user_heard.then_some(QUESTION_WAITS_FOR_WORDS),
+        };
+        waits.map(|waits| self.user_heard_at + waits)
     }
 
     fn lets_finish_until(&self) -> Option<Time> {

@@ -89,6 +89,8 @@ pub struct Conversation<E = VoiceActivity> {
     begins: Begins,
     /// The model is to be asked as soon as the call has said what was heard of the answer before.
     wants_to_think: bool,
+    /// Whoever speaks is not waited for with that.
+    asks_at_once: bool,
     /// Something has come of the answer that is being found.
     has_answered: bool,
     /// Who wrote the last words of the answer that is being given.
@@ -107,6 +109,8 @@ pub struct Conversation<E = VoiceActivity> {
     heard_since: Option<Time>,
     /// The user may be saying something: a voice was heard, and nothing has come of it yet.
     is_user_heard: bool,
+    /// When the user was heard last: a sign, or words.
+    user_heard_at: Time,
     /// What it has said to be expected.
     expecting: Expecting,
     /// The answer that is prepared.
@@ -172,6 +176,7 @@ impl<E: Ears> Conversation<E> {
             to_say: VecDeque::new(),
             begins,
             wants_to_think: false,
+            asks_at_once: false,
             has_answered: false,
             author: Author::Others,
             is_user_speaking: false,
@@ -181,6 +186,7 @@ impl<E: Ears> Conversation<E> {
             turns: Turns::default(),
             heard_since: None,
             is_user_heard: false,
+            user_heard_at: Time::ZERO,
             expecting: Expecting::default(),
             eager: Eager::default(),
             degraded: [false; 3],
@@ -210,15 +216,19 @@ impl<E: Ears> Conversation<E> {
         self.say_rest();
         self.memory.user_said(text);
         self.outbox.push(AgentOutput::Typed { text: text.to_owned(), position });
-        self.wants_to_think = true;
+        (self.wants_to_think, self.asks_at_once) = (true, true);
     }
 
-    /// Asks the model for the next answer, if one is wanted and it is known what was heard of the one before.
+    /// Asks the model for the next answer, if one is wanted, it is known what was heard of the one before, and nobody is to be let finish.
     fn think(&mut self) {
         if !self.wants_to_think || self.outbox.is_answering() || self.is_parting {
             return;
         }
-        self.wants_to_think = false;
+        if self.question_waits() {
+            // Until it is asked the agent waits for nobody to break a silence.
+            return self.quiet.pause();
+        }
+        (self.wants_to_think, self.asks_at_once) = (false, false);
         self.tools.begin_turn();
         self.ask_model();
     }
@@ -482,7 +492,7 @@ impl<E: Ears> Agent for Conversation<E> {
             Begins::WithGreeting | Begins::WithAnswer => Some(Time::ZERO),
         };
         let tools = self.tools.poll_timeout();
-        let begins = begins.into_iter().chain(self.begins_at());
+        let begins = begins.into_iter().chain(self.begins_at()).chain(self.asks_at());
         begins.chain(tools).chain(self.floor.poll_timeout()).chain(self.quiet.due()).min()
     }
 

@@ -25,6 +25,7 @@ impl<E: Ears> Conversation<E> {
                 Understood::Began { at } => {
                     self.somebody_begins(at);
                     self.is_user_heard = true;
+                    self.user_heard_at = self.now;
                     self.floor.turn_begins(self.now);
                     if !self.outbox.is_answering() {
                         // Of an answer that waits to begin the agent is speaking already.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::talk::{EARS, MIND, MOUTH, Talk, ask_of, asks_anybody, hears_utterances, said_words, voice};
+use super::talk::{
+    EARS, MIND, MOUTH, Talk, ask_of, asks_a_model, asks_anybody, hears_utterances, said_words, voice,
+};
 use super::*;
 use crate::provider::Heard;
 
@@ -135,4 +137,39 @@ fn while_an_answer_waits_and_sounds_nobody_asks_whether_the_user_is_still_there(
     assert!(begins(&scene.understood(ears, "")));
     let did = scene.is_quiet(400);
     assert!(!asks_anybody(&did), "{did:?}");
+}
+
+/// A user who has said something and goes on before it is understood, and then it is.
+fn goes_on() -> Scene {
+    let mut scene = Scene { talk: Talk::of(hears_utterances()) };
+    scene.is_quiet(20);
+    scene.speaks(10);
+    let ears = ask_of(&scene.is_quiet(10), EARS).0;
+    scene.speaks(5);
+    let did = scene.understood(ears, "A table");
+    assert_eq!(said_words(&did).iter().map(|said| said.0).collect::<Vec<_>>(), ["A table"]);
+    assert!(!asks_a_model(&did), "the user goes on: {did:?}");
+    scene
+}
+
+#[test]
+fn no_model_is_asked_about_an_utterance_while_the_next_one_is_heard_and_then_about_both() {
+    let mut scene = goes_on();
+    let did = scene.is_quiet(10);
+    let ears = ask_of(&did, EARS).0;
+    assert!(!asks_a_model(&did), "nobody knows yet what that was: {did:?}");
+    let did = scene.understood(ears, "for two");
+    let (_, Ask::Chat(chat)) = ask_of(&did, MIND) else { panic!("{did:?}") };
+    assert_eq!(chat.messages, [Message::User("A table for two".to_owned())]);
+    // What has no words keeps nothing waiting, once that is known.
+    let mut scene = goes_on();
+    let ears = ask_of(&scene.is_quiet(10), EARS).0;
+    assert!(asks_a_model(&scene.understood(ears, "")));
+}
+
+#[test]
+fn what_has_no_end_keeps_no_question_waiting_for_longer_than_ten_seconds() {
+    let mut scene = goes_on();
+    assert!(!asks_a_model(&scene.speaks(80)));
+    assert!(asks_a_model(&scene.speaks(20)));
 }

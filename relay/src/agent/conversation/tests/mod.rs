@@ -1,3 +1,4 @@
+mod asking;
 mod begun;
 mod courtesy;
 mod eager;

@@ -210,6 +210,10 @@ pub(super) fn asks_anybody(did: &[AgentOutput]) -> bool {
     did.iter().any(|did| matches!(did, AgentOutput::Ask { .. }))
 }
 
+pub(super) fn asks_a_model(did: &[AgentOutput]) -> bool {
+    did.iter().any(|did| matches!(did, AgentOutput::Ask { ask: Ask::Chat(_), .. }))
+}
+
 pub(super) fn spoken(ask: &Ask) -> &str {
     match ask {
         Ask::Speak(text) => text,
