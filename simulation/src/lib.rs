@@ -11,7 +11,8 @@
 //! # What is proved
 //! At each step: nothing is told to be committed that is not stored, and in the ledger; no request is made that the store does not know to be
 //! exposed; no budget is overshot; a session that has ended writes nothing; an agent hears each sample once, in order, as it was said; a model
-//! is told one output of each call of a tool, and a backend is called when that is stored. At the end: every session has ended; nothing stays
+//! is told one output of each call of a tool, and a backend is called when that is stored; no model is asked while words of the user still come,
+//! except about what was typed, what came of a tool, a turn that may be over and one that was too long. At the end: every session has ended; nothing stays
 //! set aside; ledger, sessions and budgets agree; what is metered is what was heard, and what is billed for a request is what it used (of a
 //! relay that was killed, at most what it had exposed); each turn has one number; what the page was told is what is stored; what stands as
 //! heard was heard; who began to speak before a text was typed has the lower number; no word is lost; a call that ends for want of money says so. At the page: nothing of an answer comes after its flush, nothing comes while it is held, and what sounds

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use protocol::{Ability, Time};
 use relay::agent::{Agent, AgentInput, AgentOutput};
@@ -10,6 +11,11 @@ use relay::money::tab::RequestId;
 use relay::provider::{Ask, Chat, Message, ToolCall};
 
 use crate::voice::Script;
+
+/// Of whom no words come for so long, nobody waits for more.
+const GOES_ON_WITHIN: Duration = Duration::from_secs(10);
+/// A turn of so many samples may have been as long as turns may be: its answer is owed, whoever speaks.
+const LONG_TURN: u32 = 16_000;
 
 /// What one agent of one session in one epoch was told and did.
 #[derive(Debug, Default)]
@@ -43,6 +49,12 @@ pub(crate) struct Log {
     outputs: BTreeMap<String, String>,
     /// What the turns say that it began with.
     pub(crate) earlier: Vec<String>,
+    /// What the user seems to be saying, and when words of it came last.
+    saying: Option<(Time, String)>,
+    /// What the user said last was typed, or too long: that is answered at once.
+    is_urgent: bool,
+    /// What a model was asked last, without what the user did not say.
+    question: Vec<Message>,
     /// Since when what the user said or typed last has no answer, and what it was.
     pub(crate) unanswered: Option<(Time, String)>,
     /// What it heard last ends here.
@@ -171,6 +183,44 @@ impl Log {
         }
     }
 
+    /// No model is asked while the user goes on speaking, since it would be asked anew with the rest: except about what was typed, or came of a
+    /// tool, in case that the turn is over, or the same once more.
+    fn wait(&mut self, chat: &Chat) {
+        let is_said = |message: &&Message| {
+            !matches!(message, Message::User(text) if text.starts_with("[For your information"))
+        };
+        let question: Vec<Message> = chat.messages.iter().filter(is_said).cloned().collect();
+        let Some((_, saying)) =
+            self.saying.as_ref().filter(|(since, _)| self.now.since(*since) < GOES_ON_WITHIN)
+        else {
+            self.question = question;
+            return;
+        };
+        let may_be_asked = match question.last() {
+            Some(Message::User(text)) => self.is_urgent || text == saying || self.question == question,
+            _ => true,
+        };
+        if !may_be_asked {
+            let what = format!("a model is asked {:?} while the user says {saying:?}", question.last());
+            self.wrong(what);
+        }
+        self.question = question;
+    }
+
+    /// What it says of the user's words as they come.
+    fn follow(&mut self, output: &AgentOutput) {
+        match output {
+            AgentOutput::Partial { text, .. } => self.saying = Some((self.now, text.clone())),
+            AgentOutput::Said { start, end, .. } => {
+                self.saying = None;
+                self.is_urgent = end.saturating_sub(*start) >= LONG_TURN;
+            }
+            AgentOutput::Remarked { .. } | AgentOutput::TurnDropped { .. } => self.saying = None,
+            AgentOutput::Typed { .. } => self.is_urgent = true,
+            _ => {}
+        }
+    }
+
     /// What it says of the user's turns: who begins to speak before a text is typed has taken a turn before that.
     fn take_turns(&mut self, output: &AgentOutput) {
         match output {
@@ -254,11 +304,15 @@ impl Agent for Watched {
         let output = self.agent.poll_output()?;
         let mut log = self.log.lock();
         log.take_turns(&output);
+        log.follow(&output);
         match &output {
             AgentOutput::Ask { request, provider, at_most, ask } => {
                 if let Ask::Chat(chat) = ask {
                     log.ask(chat);
                     log.recall(chat);
+                    if self.takes_turns {
+                        log.wait(chat);
+                    }
                 }
                 log.asked.insert(*request, (*provider, *at_most));
             }

@@ -31,7 +31,7 @@ const CONVERSATION: &str = "relay/src/agent/conversation/mod.rs";
 const UNDERSTANDING: &str = "relay/src/agent/conversation/understanding.rs";
 const MEMORY: &str = "relay/src/agent/conversation/memory.rs";
 
-const BREAKS: [Break; 20] = [
+const BREAKS: [Break; 21] = [
     Break {
         wrong: "committed before the store has the turn",
         file: TRANSCRIPT,
@@ -146,6 +146,12 @@ const BREAKS: [Break; 20] = [
         file: CONVERSATION,
         right: "if !self.wants_to_think || self.outbox.is_answering() || self.is_parting {",
         broken: "if !self.wants_to_think || self.is_parting {",
+    },
+    Break {
+        wrong: "a model is asked while the user goes on speaking",
+        file: CONVERSATION,
+        right: "if self.question_waits() {",
+        broken: "if false {",
     },
     Break {
         wrong: "what is said while an answer may not be interrupted has no answer",
