@@ -293,6 +293,26 @@ fn a_second_is_billed_at_the_price_of_the_recogniser_that_hears_it() {
 }
 
 #[test]
+fn audio_that_stands_in_a_row_before_the_next_recogniser_is_there_stays_at_the_price_of_the_one_before() {
+    for (next, item, cost) in [(1, "acme/other@0", 75_000), (3, "acme/third@0", 25_000)] {
+        let mut tab = tab_of_stand_ins(0, &[]);
+        tab.hold(RequestId(0), 0, AtMost::Nothing, Purpose::Hearing);
+        tab.listens(RequestId(0));
+        tab.settle(RequestId(0), None, &Spent::default());
+        tab.add_samples(16_000);
+        let before = tab.take_rows();
+        assert_eq!((audio(&before), rows_of(&before)), (vec![("acme/ear@0", 16_000)], NanoUsd::new(100_000)));
+        // What is in no row by then is the next one's, dearer or cheaper, and nothing is paid for twice.
+        tab.add_samples(8_000);
+        tab.hold(RequestId(1), next, AtMost::Nothing, Purpose::Hearing);
+        tab.listens(RequestId(1));
+        let after = tab.take_rows();
+        assert_eq!((audio(&after), rows_of(&after)), (vec![(item, 8_000)], NanoUsd::new(cost)));
+        assert_eq!((tab.samples(), tab.cost()), (24_000, NanoUsd::new(100_000 + cost)));
+    }
+}
+
+#[test]
 fn what_is_heard_again_is_a_line_of_the_recogniser_that_hears_it() {
     let mut tab = tab_of_stand_ins(2, &[]);
     // The first one is not there when a relay takes the call over.
