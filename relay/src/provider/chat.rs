@@ -2,11 +2,13 @@
 //!
 //! One `POST`, answered by server-sent events (OpenAI's API reference, "Chat, streaming"). Servers differ: a first event without a
 //! choice, a last one with nothing but the usage, a choice without a `delta`, `content: null`, no `[DONE]`, comments in between, an error
-//! as an event in the middle, thoughts in a field of their own or in the text. All of it is read; what cannot be read is left out, and an
+//! as an event in the middle, or an event that is one, the text in parts, thoughts in a field of their own, in parts of theirs or in the text. All of it is read; what cannot be read is left out, and an
 //! answer that never had an event is a failure.
 
 mod body;
 mod calls;
+
+use std::borrow::Cow;
 
 use reqwest::Url;
 use serde::Deserialize;
@@ -61,6 +63,9 @@ struct Chunk {
     choices: Vec<Choice>,
     usage: Option<Usage>,
     error: Option<Value>,
+    /// `error` where the chunk is one itself, as with older versions of vLLM.
+    object: Option<Value>,
+    message: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -76,18 +81,21 @@ struct Choice {
 
 #[derive(Default, Deserialize)]
 struct Delta {
-    content: Option<String>,
+    /// A text, or as with Mistral's reasoning models a list of parts.
+    content: Option<Value>,
     /// What a reasoning model thinks, under one of two names or both.
     reasoning_content: Option<Value>,
     reasoning: Option<Value>,
     tool_calls: Option<Value>,
 }
 
-/// Cached tokens are a subset of the prompt's (OpenAI's API reference, "Chat, usage").
+/// Cached tokens are a subset of the prompt's, and thoughts of the completion's (OpenAI's API reference, "Chat, usage"). Gemini and Grok count what
+/// was thought in the total only, and bill it as output.
 #[derive(Deserialize)]
 struct Usage {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
+    total_tokens: Option<u64>,
     prompt_tokens_details: Option<PromptDetails>,
 }
 
@@ -127,6 +135,9 @@ impl Completions {
         if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
             return told.fail(Failure::new(FailureKind::Provider, words(&error)));
         }
+        if chunk.object.as_ref().and_then(Value::as_str) == Some("error") {
+            return told.fail(Failure::new(FailureKind::Provider, words(&chunk.message.unwrap_or_default())));
+        }
         told.named(chunk.id);
         if let Some(usage) = chunk.usage.as_ref().and_then(Usage::tokens) {
             told.used(Quantity::Tokens(usage));
@@ -146,8 +157,8 @@ impl Completions {
     }
 
     fn delta(&mut self, delta: &Delta, told: &mut Told) {
-        let read = self.thoughts.read(delta.content.as_deref().unwrap_or_default());
-        let bytes = read.thought + delta.reasoning().len();
+        let read = self.thoughts.read(&delta.text());
+        let bytes = read.thought + delta.reasoning().len() + delta.thought();
         if bytes > 0 {
             told.tell(Event::Thought { bytes });
         }
@@ -187,6 +198,22 @@ impl Dialect for Completions {
 }
 
 impl Delta {
+    /// The words.
+    fn text(&self) -> Cow<'_, str> {
+        match &self.content {
+            Some(Value::String(text)) => Cow::Borrowed(text.as_str()),
+            Some(Value::Array(parts)) => Cow::Owned(texts(parts).collect()),
+            _ => Cow::Borrowed(""),
+        }
+    }
+
+    /// Bytes of what is thought in parts.
+    fn thought(&self) -> usize {
+        let parts = self.content.as_ref().and_then(Value::as_array).into_iter().flatten();
+        let thoughts = parts.filter_map(|part| part.get("thinking").and_then(Value::as_array));
+        thoughts.map(|parts| texts(parts).map(str::len).sum::<usize>()).sum()
+    }
+
     /// What is thought; the longer text if both names are there, which then say the same.
     fn reasoning(&self) -> &str {
         let fields = [&self.reasoning_content, &self.reasoning];
@@ -201,8 +228,14 @@ impl Usage {
         let (prompt, output) = (self.prompt_tokens?, self.completion_tokens?);
         let cached = self.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens);
         let cached = cached.unwrap_or(0).min(prompt);
+        let output = output.max(self.total_tokens.unwrap_or(0).saturating_sub(prompt));
         Some(TokenUsage { input: prompt - cached, cached, output, ..TokenUsage::default() })
     }
+}
+
+/// The texts of parts that have one.
+fn texts(parts: &[Value]) -> impl Iterator<Item = &str> {
+    parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str))
 }
 
 /// `null` for a list that is empty.

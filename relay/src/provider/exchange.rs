@@ -135,6 +135,7 @@ impl Exchange {
         if self.is_over() {
             return;
         }
+        let (silent_at, pieces) = (self.silent_at, self.codec.pieces());
         match input {
             Input::Head { status, retry_after, .. } => {
                 self.is_connecting = false;
@@ -163,6 +164,10 @@ impl Exchange {
         }
         if self.failed.is_none() {
             self.codec.handle_input(now, input);
+        }
+        if matches!(input, Input::Bytes(_)) && pieces.is_some() && self.codec.pieces() == pieces {
+            // Somebody keeps the connection alive, who has still said nothing.
+            self.silent_at = silent_at;
         }
         match input {
             // What the codec makes of it comes first; an end without an end is told below.

@@ -77,6 +77,10 @@ impl Codec for Guarded {
         message
     }
 
+    fn pieces(&self) -> Option<u64> {
+        self.codec.pieces()
+    }
+
     fn poll_timeout(&self) -> Option<Time> {
         self.codec.poll_timeout()
     }

@@ -146,6 +146,12 @@ pub trait Codec: Send {
         words.to_owned()
     }
 
+    /// How many pieces of an answer have come, where not everything that comes over the wire is one: comments keep a connection alive, and are
+    /// none. `None` where every byte counts.
+    fn pieces(&self) -> Option<u64> {
+        None
+    }
+
     /// When [`Input::Timeout`] is due: for wires that want to be kept alive.
     fn poll_timeout(&self) -> Option<Time> {
         None

@@ -31,6 +31,8 @@ pub struct Reply<D> {
     told: Told,
     /// When the reason for its end was said.
     stopped_at: Option<Time>,
+    /// Events that have come.
+    events: u64,
     dialect: D,
 }
 
@@ -106,12 +108,14 @@ impl<D: Dialect> Reply<D> {
             incoming: Incoming::Waiting,
             told: Told::default(),
             stopped_at: None,
+            events: 0,
             dialect,
         }
     }
 
     fn events(&mut self) {
         while let Some(data) = self.incoming.next_event() {
+            self.events += 1;
             self.dialect.event(&data, &mut self.told);
             self.end();
         }
@@ -187,6 +191,10 @@ impl<D: Dialect> Codec for Reply<D> {
 
     fn poll_output(&mut self) -> Option<Output> {
         self.told.outputs.pop_front()
+    }
+
+    fn pieces(&self) -> Option<u64> {
+        self.incoming.is_stream().then_some(self.events)
     }
 
     fn poll_timeout(&self) -> Option<Time> {

@@ -150,6 +150,70 @@ fn an_error_in_the_middle_of_a_stream_ends_it() {
 }
 
 #[test]
+fn an_event_that_is_an_error_itself_ends_a_stream_as_well() {
+    let body = "data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\n\
+                data: {\"object\":\"error\",\"message\":\"out of memory\",\"code\":500}\n\ndata: [DONE]\n\n";
+    let events = answered(HEAD, body, 1_000);
+    let Some(Event::Failed(failure)) = events.last() else { panic!("{events:?}") };
+    assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Provider, "out of memory"));
+}
+
+#[test]
+fn an_answer_in_parts_is_read_and_what_is_thought_in_them_is_counted() {
+    let body = stream(&[
+        r#"{"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"12345"}]}]}}"#,
+        r#"{"delta":{"content":[{"type":"text","text":"Hel"},{"type":"reference","reference_ids":[1]},{"type":"text","text":"lo"}]}}"#,
+        r#"{"delta":{"content":" there"},"finish_reason":"stop"}"#,
+    ]);
+    let events = answered(HEAD, &body, 1_000);
+    assert_eq!(text(&events), "Hello there");
+    assert!(events.contains(&Event::Thought { bytes: 5 }), "{events:?}");
+}
+
+#[test]
+fn what_was_thought_and_stands_in_the_total_alone_is_output() {
+    let used = |usage: &str| {
+        let body = format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"Hi\"}},\"finish_reason\":\"stop\"}}],\"usage\":{usage}}}\n\n");
+        answered(HEAD, &body, 1_000).into_iter().find_map(|event| match event {
+            Event::Usage(Quantity::Tokens(usage)) => Some((usage.input, usage.output)),
+            _ => None,
+        })
+    };
+    let counts = |total: u64| format!(r#"{{"prompt_tokens":9,"completion_tokens":64,"total_tokens":{total}}}"#);
+    assert_eq!(used(&counts(199)), Some((9, 190)), "as Gemini and Grok count");
+    assert_eq!(used(&counts(73)), Some((9, 64)), "as OpenAI counts");
+    assert_eq!(used(&counts(0)), Some((9, 64)), "a total that is none takes nothing away");
+}
+
+#[test]
+fn comments_keep_a_connection_alive_and_are_no_piece_of_an_answer() {
+    let bounds = Bounds {
+        first: Some(std::time::Duration::from_secs(10)),
+        silence: Some(std::time::Duration::from_secs(15)),
+        ..Bounds::default()
+    };
+    let fails_at = |word: Option<u64>| {
+        let (mut exchange, _) = Exchange::open(Time::ZERO, Box::new(codec()), bounds);
+        exchange.handle_input(Time::ZERO, HEAD);
+        (1..60).find(|second| {
+            let now = Time::from_millis(second * 1_000);
+            exchange.handle_input(now, Input::Timeout);
+            exchange.handle_input(now, Input::Bytes(b": still working\n\n"));
+            if word == Some(*second) {
+                let body = b"data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\n";
+                exchange.handle_input(now, Input::Bytes(body));
+            }
+            let is_late = |event: &Event| {
+                matches!(event, Event::Failed(failure) if failure.kind == FailureKind::Timeout)
+            };
+            events(&mut exchange).iter().any(is_late)
+        })
+    };
+    assert_eq!(fails_at(None), Some(10), "before the first piece");
+    assert_eq!(fails_at(Some(4)), Some(19), "and after one");
+}
+
+#[test]
 fn an_event_that_is_too_long_does_not_vanish() {
     let body = format!(
         "{}data: [DONE]\n\n",
