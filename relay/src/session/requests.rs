@@ -85,6 +85,9 @@ impl Requests {
         match upstream.admit(time(self.started), ask) {
             Ok(mut pass) => {
                 let (way, bounds) = (pass.way(), of.bounds(ask));
+                // A worker runs the task next that was spawned last, and puts the one before at the end of its queue: behind all other calls. That
+                // may be the handshake of a socket for later, and not the request for which somebody waits.
+                self.look_ahead(provider, ask);
                 let request = Request::open(&self.tasks, way, self.started, codec, bounds);
                 self.running.push(Running {
                     id,
@@ -95,7 +98,6 @@ impl Requests {
                     is_listening: false,
                     samples: 0,
                 });
-                self.look_ahead(provider, ask);
             }
             Err(why) => {
                 telemetry::provider_request(&of.name, Some(why.kind));
