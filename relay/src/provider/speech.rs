@@ -52,6 +52,8 @@ struct Speech {
     answer: Answer,
     /// It gave any sound.
     has_sound: bool,
+    /// Events that have come.
+    events: u64,
 }
 
 enum State {
@@ -106,6 +108,7 @@ impl Speech {
             outputs: VecDeque::new(),
             answer: Answer::default(),
             has_sound: false,
+            events: 0,
         }
     }
 
@@ -156,6 +159,7 @@ impl Speech {
     fn events(&mut self) {
         while let State::Events(parser, pcm) = &mut self.state {
             let Some(event) = parser.next_event() else { return };
+            self.events += 1;
             let message: Value = serde_json::from_str(&event.data).unwrap_or_default();
             if let Some(error) = message.get("error").filter(|error| !error.is_null()) {
                 return self.fail(FailureKind::Provider, &words(error));
@@ -291,6 +295,10 @@ impl Codec for Speech {
 
     fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    fn pieces(&self) -> Option<u64> {
+        matches!(self.state, State::Events(..)).then_some(self.events)
     }
 }
 

@@ -149,6 +149,23 @@ fn events_carry_sound_and_say_what_was_used() {
 }
 
 #[test]
+fn comments_are_no_sound_that_anybody_waits_for() {
+    let ask = Ask::Speak("Hello".to_owned());
+    let mut bench = Bench::open(&provider(&OPENAI_SPEECH, "gpt-4o-mini-tts"), &ask);
+    let media_type = "text/event-stream";
+    bench.handle(Input::Head { status: 200, retry_after: None, request_id: None, media_type });
+    let is_late =
+        |event: &Event| matches!(event, Event::Failed(failure) if failure.kind == FailureKind::Timeout);
+    let fails_at = (1..60).find(|second| {
+        bench.now = protocol::Time::from_millis(second * 1_000);
+        let mut events = bench.events(Input::Timeout);
+        events.extend(bench.events(Input::Bytes(b": still working\n\n")));
+        events.iter().any(is_late)
+    });
+    assert_eq!(fails_at, Some(10));
+}
+
+#[test]
 fn what_is_no_sound_is_a_failure_in_the_providers_words() {
     for (media_type, body, kind, words) in [
         ("audio/pcm", &b""[..], FailureKind::Provider, "no sound"),
