@@ -186,9 +186,7 @@ impl Log {
     /// No model is asked while the user goes on speaking, since it would be asked anew with the rest: except about what was typed, or came of a
     /// tool, in case that the turn is over, or the same once more.
     fn wait(&mut self, chat: &Chat) {
-        let is_said = |message: &&Message| {
-            !matches!(message, Message::User(text) if text.starts_with("[For your information"))
-        };
+        let is_said = |message: &&Message| !matches!(message, Message::User(text) if text.starts_with("[For your information"));
         let question: Vec<Message> = chat.messages.iter().filter(is_said).cloned().collect();
         let Some((_, saying)) =
             self.saying.as_ref().filter(|(since, _)| self.now.since(*since) < GOES_ON_WITHIN)

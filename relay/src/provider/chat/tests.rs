@@ -173,13 +173,16 @@ fn an_answer_in_parts_is_read_and_what_is_thought_in_them_is_counted() {
 #[test]
 fn what_was_thought_and_stands_in_the_total_alone_is_output() {
     let used = |usage: &str| {
-        let body = format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"Hi\"}},\"finish_reason\":\"stop\"}}],\"usage\":{usage}}}\n\n");
+        let body = format!(
+            "data: {{\"choices\":[{{\"delta\":{{\"content\":\"Hi\"}},\"finish_reason\":\"stop\"}}],\"usage\":{usage}}}\n\n"
+        );
         answered(HEAD, &body, 1_000).into_iter().find_map(|event| match event {
             Event::Usage(Quantity::Tokens(usage)) => Some((usage.input, usage.output)),
             _ => None,
         })
     };
-    let counts = |total: u64| format!(r#"{{"prompt_tokens":9,"completion_tokens":64,"total_tokens":{total}}}"#);
+    let counts =
+        |total: u64| format!(r#"{{"prompt_tokens":9,"completion_tokens":64,"total_tokens":{total}}}"#);
     assert_eq!(used(&counts(199)), Some((9, 190)), "as Gemini and Grok count");
     assert_eq!(used(&counts(73)), Some((9, 64)), "as OpenAI counts");
     assert_eq!(used(&counts(0)), Some((9, 64)), "a total that is none takes nothing away");
