@@ -80,14 +80,14 @@ keys! {
     "limits.control_messages_per_second" = "20", Whole(1, 1_000), "messages of a session other than audio and `ack`";
     "limits.sessions_per_user" = "3", Whole(1, 10_000), "sessions of one user at the same time; one that lost its connection makes room";
     "limits.sessions_per_account" = "10", Whole(1, 1_000_000), "sessions of one account at the same time";
-    "limits.sessions_per_minute" = "10", Whole(1, 10_000), "new sessions of one user in a minute";
+    "limits.sessions_per_minute" = "10", Whole(1, 10_000), "new sessions of one user in a minute, on all relays of a database";
     "limits.session_usd" = "5", Dollars, "what one session may cost";
     "limits.user_day_usd" = "20", Dollars, "what one user may cost in a day (UTC)";
     "limits.account_month_usd" = "500", Dollars, "what one account may cost in a calendar month (UTC)";
 
     "network.max_connections" = "10000", Whole(1, 1_000_000), "WebSocket connections at the same time";
     "network.pre_login_connections_per_address" = "20", Whole(1, 100_000), "connections of one address that have not shown a token yet";
-    "network.sessions_per_minute_per_address" = "30", Whole(1, 100_000), "new sessions from one address in a minute";
+    "network.sessions_per_minute_per_address" = "30", Whole(1, 100_000), "new sessions from one address in a minute, on all relays of a database";
     "network.connections_per_minute_per_address" = "3000", Whole(1, 1_000_000), "connections for calls from one address in a minute, resumed ones too; who opens more is refused with 429 before the upgrade";
     "network.http_connections" = "1024", Whole(4, 100_000), "connections without a call at the same time: questions to the HTTP API, files, and those that have not asked for anything yet; with all places taken, the one that has moved nothing for longest goes. Three quarters of them may get files and other long answers";
     "network.http_connections_per_address" = "128", Whole(1, 100_000), "those of one address; those of a trusted proxy are not counted";

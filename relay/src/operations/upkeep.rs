@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::operations::webhook::{Pace, Webhook};
 use crate::records::retention::{self, Purged};
 use crate::records::spill::Round;
-use crate::records::store::{Swept, unix_ms};
+use crate::records::store::{Expiring, Swept, unix_ms};
 use crate::{App, session};
 
 /// Between two looks for what could not be written.
@@ -27,6 +27,10 @@ const ALERTS_EVERY: Duration = Duration::from_secs(2);
 const RECORDINGS_EVERY: Duration = Duration::from_secs(300);
 /// Between two looks for recordings of erased sessions that could not be deleted at once.
 const ERASED_EVERY: Duration = Duration::from_secs(15);
+/// Between two looks for rates that are whole again, which they are after a minute.
+const RATES_EVERY: Duration = Duration::from_secs(60);
+/// How many rates one statement deletes.
+const RATES: u32 = 500;
 /// Between two looks for what is too old.
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -40,6 +44,7 @@ pub(crate) fn start(app: &Arc<App>) -> JoinSet<()> {
     spawn(&mut tasks, app, deliver_alerts(Arc::clone(app)));
     spawn(&mut tasks, app, carry_recordings(Arc::clone(app)));
     spawn(&mut tasks, app, erase_recordings(Arc::clone(app)));
+    spawn(&mut tasks, app, forget_rates(Arc::clone(app)));
     spawn(&mut tasks, app, expire(Arc::clone(app)));
     tasks
 }
@@ -153,6 +158,24 @@ async fn erase_recordings(app: Arc<App>) {
         };
         if let Err(error) = done {
             tracing::warn!(%error, "recordings of erased sessions are deleted later");
+        }
+    }
+}
+
+/// Deletes the rates of those who have begun no session for a minute.
+async fn forget_rates(app: Arc<App>) {
+    let mut tick = every(RATES_EVERY);
+    loop {
+        tick.tick().await;
+        loop {
+            match app.records.store.expire(Expiring::Rates, RATES).await {
+                Ok(deleted) if deleted < u64::from(RATES) => break,
+                Ok(_) => sleep(BREATH).await,
+                Err(error) => {
+                    tracing::warn!(%error, "rates that are whole again were not deleted");
+                    break;
+                }
+            }
         }
     }
 }

@@ -392,7 +392,7 @@ async fn begin(
     };
     let token = resume_token();
     let session = new_session(&app, &hello, identity, &parts, attachment, &token);
-    let opened = open(&app, Asking::Take, session, &parts, &limits, attachment).await;
+    let opened = open(&app, Asking::Take, session, &parts, &limits, address, attachment).await;
     let (session, grant, inherited) = match opened {
         Ok(opened) => opened,
         Err(refusal) => return refuse(connection, refusal).await,

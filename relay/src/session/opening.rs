@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
 use protocol::relay::{Attachment, Refusal};
 use protocol::{CloseCode, ErrorCode, Hello};
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, sleep, timeout};
 
 use super::assembly::Parts;
 use super::registry::Command;
@@ -14,7 +14,7 @@ use super::resume::{self, resume_hash};
 use super::{RETRY_AFTER_MS, later, lease};
 use crate::App;
 use crate::admission::auth::Identity;
-use crate::admission::throttle::Asking;
+use crate::admission::throttle::{Asking, Excess};
 use crate::config::Limits;
 use crate::money::budget::{Caps, Grant, Scope, Shortage};
 use crate::operations::alerts;
@@ -23,6 +23,11 @@ use crate::records::store::{Inherited, NewSession, Opened, Quota, SessionFilter,
 
 /// How long a client waits for its session to be stored.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long a client whose session may begin in a moment waits here, in place of being sent away and coming back. A session is counted a little
+/// later by the database than by the relay, so a client that comes back as soon as the relay has told it to would be too early there.
+const IN_A_MOMENT: Duration = Duration::from_millis(500);
+/// How much longer than it is told to, because the database's clock has whole milliseconds.
+const TICK: Duration = Duration::from_millis(1);
 
 /// Whether the user may begin another session now, from this address and with the agent of this `hello`: what it is made of and its limits, if
 /// so. A resumed session is not counted, nor is one of which somebody only asks whether it could begin.
@@ -35,11 +40,9 @@ pub(super) fn may_begin(
 ) -> Result<(Parts, Limits), Refusal> {
     let limits = app.config.limits_for(identity.plan.as_deref(), &identity.limits);
     let user = (identity.sub.as_str(), limits.sessions_per_minute);
-    let address = (address, app.config.network.sessions_per_minute_per_address);
-    app.admission.throttle.begin(asking, user, address).map_err(|excess| {
-        tracing::info!(address = %address.0, sub = user.0, code = excess.code.name(), "session refused");
-        excess.to_refusal()
-    })?;
+    let of_address = (address, app.config.network.sessions_per_minute_per_address);
+    let may = app.admission.throttle.begin(asking, user, of_address);
+    may.map_err(|excess| too_often(&excess, &identity.sub, address))?;
     let parts = Parts::new(app, hello.agent.as_ref().unwrap_or(&app.config.default_agent))?;
     if !identity.may_speak_with(&parts.agent, &app.config.default_agent) {
         tracing::info!(sub = %identity.sub, agent = %parts.agent, "the token does not name this agent");
@@ -95,16 +98,21 @@ pub(super) async fn open(
     mut session: NewSession,
     parts: &Parts,
     limits: &Limits,
+    address: IpAddr,
     attachment: Attachment,
 ) -> Result<(NewSession, Grant, Inherited), Refusal> {
     let quota = Quota {
         sessions_per_user: limits.sessions_per_user,
         sessions_per_account: limits.sessions_per_account,
+        sessions_per_minute: limits.sessions_per_minute,
+        address,
+        sessions_per_minute_per_address: app.config.network.sessions_per_minute_per_address,
         caps: caps(limits),
         reserve: parts.first_money(),
         relay: app.live.relay_id.clone(),
         lease: lease::duration(app.config.store_grace),
     };
+    let mut has_waited = false;
     loop {
         let opened = async {
             match asking {
@@ -140,6 +148,20 @@ pub(super) async fn open(
                 }
                 Err(no_money(&shortage))
             }
+            Opened::TooOften(excess) if excess.retry_after <= IN_A_MOMENT && !has_waited => {
+                has_waited = true;
+                sleep(excess.retry_after + TICK).await;
+                continue;
+            }
+            Opened::TooOften(excess) => {
+                let user = (session.user_sub.as_str(), quota.sessions_per_minute);
+                let of_address = (address, quota.sessions_per_minute_per_address);
+                // What the database refuses counts here all the same, so that nobody has it asked without end. A client that comes back when it
+                // is told to is not to be refused for that.
+                let here = app.admission.throttle.begin(Asking::Look, user, of_address).err();
+                let longer = here.filter(|here| here.retry_after > excess.retry_after).unwrap_or(excess);
+                Err(too_often(&longer, &session.user_sub, address))
+            }
             // The conversation was deleted while its last session was away, so the new session begins a conversation of its own.
             Opened::NoConversation if attachment == Attachment::Instead => {
                 session.conversation_id = session.id.clone();
@@ -148,6 +170,12 @@ pub(super) async fn open(
             Opened::NoConversation => Err(Refusal::new(CloseCode::Forbidden, ErrorCode::ConversationUnknown)),
         };
     }
+}
+
+/// The refusal of a session that is one too many in a minute, here or over all relays.
+fn too_often(excess: &Excess, sub: &str, address: IpAddr) -> Refusal {
+    tracing::info!(%address, sub, code = excess.code.name(), "session refused");
+    excess.to_refusal()
 }
 
 fn full(code: ErrorCode, limit: u32, live: u32) -> Refusal {

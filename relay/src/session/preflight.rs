@@ -49,7 +49,7 @@ async fn look(app: &App, hello: &Hello, address: IpAddr) -> Result<(), Refusal> 
     let (parts, limits) = may_begin(app, Asking::Look, hello, &identity, address)?;
     let attachment = Attachment::New;
     let session = new_session(app, hello, &identity, &parts, attachment, "");
-    open(app, Asking::Look, session, &parts, &limits, attachment).await.map(drop)
+    open(app, Asking::Look, session, &parts, &limits, address, attachment).await.map(drop)
 }
 
 /// Answers what comes, until it is over. `None` means that the peer is gone.

@@ -13,6 +13,7 @@ mod opening;
 mod owed;
 mod prompt;
 mod race;
+mod rates;
 mod records;
 mod retention;
 mod schema;

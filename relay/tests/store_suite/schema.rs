@@ -134,6 +134,7 @@ async fn supabase_users_read_their_own_rows_and_change_none() {
         ("erased_sessions", "id"),
         ("erased_rows", "key"),
         ("relays", "id"),
+        ("rates", "key"),
         ("tool_calls", "call_id"),
         ("credits", "key"),
         ("_sqlx_migrations", "description"),

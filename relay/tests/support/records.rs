@@ -1,5 +1,6 @@
 //! Sessions, budgets and rows, as tests want them: `..session("a")`, but for what a test is about.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use protocol::{Mark, Role};
@@ -52,6 +53,9 @@ pub fn quota() -> Quota {
     Quota {
         sessions_per_user: 100,
         sessions_per_account: 1_000,
+        sessions_per_minute: u32::MAX,
+        address: Ipv4Addr::new(192, 0, 2, 1).into(),
+        sessions_per_minute_per_address: u32::MAX,
         caps: caps(WIDE, WIDE, WIDE),
         reserve: Range { at_least: usd(0), at_most: usd(0) },
         relay: RELAY.into(),

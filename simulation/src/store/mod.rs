@@ -6,6 +6,7 @@ mod erased;
 mod leases;
 mod money;
 mod periods;
+mod rates;
 
 use std::collections::BTreeMap;
 
@@ -34,6 +35,8 @@ pub struct Model {
     /// By scope, owner and period.
     budgets: BTreeMap<(bool, String, i64), Counters>,
     relays: BTreeMap<String, RelayRow>,
+    /// When whoever has begun sessions has their whole minute again, in microseconds since 1970.
+    rates: BTreeMap<String, i64>,
     alerts: Vec<Alert>,
     erased: BTreeMap<String, Erased>,
     /// What sessions that were deleted have cost, by account.
@@ -188,9 +191,13 @@ impl Model {
             caps: quota.caps,
             at_ms: session.started_at_ms,
         };
-        match self.grant(&ask) {
-            Reserved::Granted(grant) => Opened::Yes { grant, replaced, inherited },
-            Reserved::Short(shortage) => Opened::NoMoney(shortage),
+        let grant = match self.grant(&ask) {
+            Reserved::Granted(grant) => grant,
+            Reserved::Short(shortage) => return Opened::NoMoney(shortage),
+        };
+        match self.take_rates(now, &session.user_sub, quota) {
+            None => Opened::Yes { grant, replaced, inherited },
+            Some(excess) => Opened::TooOften(excess),
         }
     }
 

@@ -1,5 +1,6 @@
 //! From a connection's first message to the session that it belongs to: a new one, a living one, or one that is taken over from the store.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ::relay::NanoUsd;
@@ -317,6 +318,9 @@ impl World<'_> {
         let quota = Quota {
             sessions_per_user: 4,
             sessions_per_account: 8,
+            sessions_per_minute: u32::MAX,
+            address: Ipv4Addr::LOCALHOST.into(),
+            sessions_per_minute_per_address: u32::MAX,
             caps: self.scenario.caps,
             reserve: first_money(&listening),
             relay: self.relays[relay].id.clone(),
@@ -352,6 +356,7 @@ impl World<'_> {
                 refusal.error.retry_after_ms = shortage.contended.then_some(5_000);
                 self.refuse(connection, refusal);
             }
+            Opened::TooOften(excess) => self.refuse(connection, excess.to_refusal()),
             Opened::NoConversation => return Err("it lost its own conversation".into()),
         }
         Ok(())

@@ -155,6 +155,9 @@ impl Truth {
             let quota = Quota {
                 sessions_per_user: 100,
                 sessions_per_account: 100,
+                sessions_per_minute: u32::MAX,
+                address: std::net::Ipv4Addr::LOCALHOST.into(),
+                sessions_per_minute_per_address: u32::MAX,
                 caps,
                 reserve: Range { at_least: NanoUsd::ZERO, at_most: NanoUsd::ZERO },
                 relay: "elsewhere".into(),

@@ -3,7 +3,12 @@
 //!
 //! The limits themselves are arguments, since they differ by plan. Memory is bounded: rates are kept for those who came in the last minute,
 //! connections for as long as they wait.
+//!
+//! Everything here is counted in one relay's memory, at the cost of no write, and so before anything is asked of the database. What holds over
+//! all relays of a database is counted there: sessions a minute when one begins (`records::store::Quota`, by [`PerMinute`]), and resumes by
+//! [`resumed_elsewhere`].
 
+mod per_minute;
 mod rate;
 mod waiting;
 
@@ -14,6 +19,7 @@ use governor::clock::{Clock, DefaultClock};
 use protocol::relay::Refusal;
 use protocol::{CloseCode, ErrorCode, ErrorMessage};
 
+pub use per_minute::PerMinute;
 pub use rate::{Asking, Rates};
 pub use waiting::Waiting;
 use waiting::WaitingRoom;
@@ -194,7 +200,8 @@ pub fn resumed_elsewhere(resumes: u32, age: Duration) -> Result<(), Excess> {
 }
 
 /// The address that an address is counted as. All IPv6 addresses of one /64 count as one, because every customer has at least so many.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
         address => address,

@@ -62,8 +62,9 @@ macro_rules! operations {
 }
 
 operations! {
-    /// Stores a session that begins now, counts it against the limits on live sessions and reserves its first money, all or nothing. If the
-    /// user or the account has too many, a session of the user's without a connection is ended to make room.
+    /// Stores a session that begins now, counts it against the limits on live sessions and on sessions in a minute, and reserves its first
+    /// money, all or nothing: one that is refused counts nowhere. If the user or the account has too many, a session of the user's without a
+    /// connection is ended to make room.
     fn open_session(&self, session: &NewSession, quota: &Quota) -> Opened;
 
     /// Says what [`Store::open_session`] would answer, and changes nothing.

@@ -1,9 +1,11 @@
 //! What is stored, in the types that the rest of the relay uses.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use protocol::{Mark, Role};
 
+use crate::admission::throttle::Excess;
 use crate::call::Turn;
 use crate::money::NanoUsd;
 use crate::money::budget::{Caps, Grant, Range, Scope, Shortage, Standing};
@@ -86,6 +88,12 @@ pub struct Quota {
     pub sessions_per_user: u32,
     /// How many live sessions the account may have.
     pub sessions_per_account: u32,
+    /// How many sessions the user may begin in a minute, over all relays.
+    pub sessions_per_minute: u32,
+    /// Where the session begins from.
+    pub address: IpAddr,
+    /// How many sessions may begin from there in a minute, over all relays.
+    pub sessions_per_minute_per_address: u32,
     /// What the session, its user and its account may spend.
     pub caps: Caps,
     /// How much money is set aside at once.
@@ -120,6 +128,8 @@ pub enum Opened {
     },
     /// A budget has too little room for the session.
     NoMoney(Shortage),
+    /// The user, or else somebody from the address, has begun as many sessions in a minute as are allowed.
+    TooOften(Excess),
     /// The conversation belongs to another user or account, or does not exist.
     NoConversation,
 }
@@ -337,6 +347,8 @@ pub enum Expiring<'a> {
         /// The month, as `2026-11`.
         month: &'a str,
     },
+    /// Rates of those who have their whole minute again, by the database's clock.
+    Rates,
 }
 
 /// A session as it is stored.

@@ -36,6 +36,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     14 "settlements" "0014_settlements.sql";
     15 "relays seen" "0015_relays_seen.sql";
     16 "succeeded" "0016_succeeded.sql";
+    17 "rates" "0017_rates.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -55,6 +56,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     14 "settlements" "0014_settlements.sql";
     15 "relays seen" "0015_relays_seen.sql";
     16 "succeeded" "0016_succeeded.sql";
+    17 "rates" "0017_rates.sql";
 };
 
 /// The migration since which a schema says which relays it serves.

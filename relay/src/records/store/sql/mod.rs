@@ -2,7 +2,8 @@
 //!
 //! SQLite has one connection that writes and a few that read. It lets one connection write at a time anyway, and waiting in a queue is better
 //! than failing as busy. What calls write while a transaction runs shares the next one. Every transaction runs in a task to its end. Row
-//! locks are taken in the same order everywhere, so that no two transactions wait for each other: session, account, user.
+//! locks are taken in the same order everywhere, so that no two transactions wait for each other: session, account, user, the rates of user and
+//! address.
 
 mod alerts;
 mod check;
@@ -17,6 +18,7 @@ mod leases;
 mod migrations;
 mod money;
 mod page;
+mod rates;
 mod read;
 mod records;
 mod retention;

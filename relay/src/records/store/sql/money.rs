@@ -144,12 +144,7 @@ pub(super) struct Sums {
 
 impl Owners {
     pub(super) fn new(user_sub: &str, account: &str) -> Owners {
-        let hash = |scope: &str, name: &str| {
-            let digest = Sha256::digest(format!("{scope}\n{name}").as_bytes());
-            let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-            digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
-        };
-        Owners { user: hash("user", user_sub), account: hash("account", account) }
+        Owners { user: hashed("user", user_sub), account: hashed("account", account) }
     }
 }
 
@@ -324,6 +319,13 @@ pub(super) fn goes_on(row: &LedgerRow, samples: u64) -> bool {
 pub(super) async fn by_item(tx: &mut Tx<'_>, id: &str) -> Result<Vec<ItemSum>, StoreError> {
     let rows = tx.query(SUM_BY_ITEM).bind(id).fetch_all(&mut *tx.connection).await?;
     rows.iter().map(read::item_sum).collect()
+}
+
+/// The hash under which something is kept of whoever has this name in this scope.
+pub(super) fn hashed(scope: &str, name: &str) -> String {
+    let digest = Sha256::digest(format!("{scope}\n{name}").as_bytes());
+    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 /// Locks and reads the rows of the budgets: first the account's, then the user's.

@@ -10,7 +10,7 @@ use super::super::types::{
 };
 use super::money::{self, Locked, Owners, Periods};
 use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, found, leases, read, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, found, leases, rates, read, sql};
 use crate::money::budget::Reserved;
 
 const CONVERSATION: Sql = sql!("SELECT user_sub, account FROM sessions WHERE conversation_id = $1 LIMIT 1");
@@ -322,10 +322,15 @@ async fn open(
         None => (account, user),
         Some(_) => money::lock_budgets(tx, &locked.owners, &locked.periods).await?,
     };
-    match money::grant(tx, locked, &ask, account, user).await? {
-        Reserved::Granted(grant) => Ok(Ok(Opened::Yes { grant, replaced, inherited })),
-        Reserved::Short(shortage) => Ok(Err(Opened::NoMoney(shortage))),
-    }
+    let grant = match money::grant(tx, locked, &ask, account, user).await? {
+        Reserved::Granted(grant) => grant,
+        Reserved::Short(shortage) => return Ok(Err(Opened::NoMoney(shortage))),
+    };
+    // It is the last statement, because everybody behind an address waits for the same row until this transaction ends.
+    Ok(match rates::take(tx, &session.user_sub, quota).await? {
+        None => Ok(Opened::Yes { grant, replaced, inherited }),
+        Some(excess) => Err(Opened::TooOften(excess)),
+    })
 }
 
 /// What the session takes over from the one that it is instead of. What that one has paid for is claimed by the first that asks.
