@@ -79,7 +79,8 @@ function whole(beside: () => URL, name: string): string {
   }
 }
 
-function blobOf(source: string): string {
+/** The address of a script that is made here. */
+export function blobOf(source: string): string {
   return URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
 }
 

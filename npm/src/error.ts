@@ -44,7 +44,7 @@ export function errorOf(code: string, message: string, retryable: boolean, detai
 
 /** What the engine says went wrong. */
 export function errorFrom({ code, message, retryable, limit, retryAfterMs }: Failure): VoxrelayError {
-  return errorOf(code, message, retryable, { limit: limit ?? undefined, retryAfterMs: retryAfterMs ?? undefined });
+  return new VoxrelayError(code as ErrorCode, message, retryable, { limit: limit ?? undefined, retryAfterMs: retryAfterMs ?? undefined });
 }
 
 export function callOver(): VoxrelayError {
