@@ -51,8 +51,8 @@ function beside(name: string): string {
   return new URL(name, own || location.href).href;
 }
 
-/** A few bytes a call, and a revoked one could not be loaded into a context that is made anew: it stays. */
-function blobOf(source: string): string {
+/** The address of a script that is made here: a few bytes a call, and a revoked one could not be loaded into a context that is made anew, so it stays. */
+export function blobOf(source: string): string {
   return URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
 }
 

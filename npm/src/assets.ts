@@ -2,6 +2,7 @@
 // written out.
 
 import { SHARED, type Glue, type Sharing } from "./glue.js";
+import { importAt, lazily } from "./lazily.js";
 
 /** Known only while a classic script is being run: a bundle of such a form has no `import.meta.url`. */
 const script = typeof document === "undefined" ? null : (document.currentScript as HTMLScriptElement | null);
@@ -26,15 +27,10 @@ export function workletUrls(): readonly (() => string)[] {
   return [fileUrl];
 }
 
-/** How often the glue was asked for. */
-let asked = 0;
-
 /** Loads the glue, from the file that is Worker and worklet, too. */
 export async function loadGlue(workletUrl: string | URL | undefined): Promise<Glue> {
-  // Firefox and Safari remember an address that did not load for as long as the page lives: each attempt has one of its own.
-  const url = `${new URL(workletUrl ?? fileUrl(), location.href)}#${++asked}`;
-  // The build adds what bundlers have to be told about it.
-  await import(url);
+  const url = new URL(workletUrl ?? fileUrl(), location.href).href;
+  await importAt(url);
   const glue = (globalThis as Sharing)[SHARED];
   if (!glue) throw new Error(`${url} is of another version`);
   return glue;
@@ -79,11 +75,10 @@ function whole(beside: () => URL, name: string): string {
   }
 }
 
-function blobOf(source: string): string {
+/** The address of a script that is made here. */
+export function blobOf(source: string): string {
   return URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
 }
 
-/** What a call needs later, or few calls need. */
-export function loadLater(): Promise<typeof import("./later.js")> {
-  return import("./later.js");
-}
+/** What a call needs later, or few calls need. It lies beside this file, unless both are in a bundle. */
+export const loadLater = lazily(() => import("./later.js"), `${import.meta.url}`.replace(/^(http.+\/)index\.js/, "module: $1later.js"));

@@ -10,18 +10,9 @@ export class Awake {
   /** Changes are made one after the other, so that nothing is held that nobody wants any more. */
   readonly #next = inOrder();
 
-  /** Asks for it, also when the browser has taken it back, as it does from a page that is hidden. */
-  hold(): void {
-    this.#isWanted = true;
-    this.#change();
-  }
-
-  release(): void {
-    this.#isWanted = false;
-    this.#change();
-  }
-
-  #change(): void {
+  /** Asks for it, also when the browser has taken it back, as it does from a page that is hidden; or gives it back. */
+  want(isWanted: boolean): void {
+    this.#isWanted = isWanted;
     this.#next(async () => {
       const lock = this.#lock;
       if (!this.#isWanted) {

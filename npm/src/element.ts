@@ -22,11 +22,8 @@ export { ENGLISH };
 export type { GivenTexts, VoiceCallEventMap, VoiceCallTexts };
 export type { StateWord, Words } from "./element/texts.js";
 
-/** Where this file lies, unless it is in a bundle. */
-const [, folder] = /^(https?:.+\/)element\.js/.exec(import.meta.url) ?? [];
-
-/** What is shown of a call: one file for all elements. */
-const loadPanels = lazily(() => import("./element-call.js"), folder && `${folder}element-call.js`);
+/** What is shown of a call: one file for all elements. It lies beside this file, unless both are in a bundle. */
+const loadPanels = lazily(() => import("./element-call.js"), `${import.meta.url}`.replace(/^(http.+\/)element\.js/, "module: $1element-call.js"));
 
 /** On a server, which has no elements, the class is of no use but can be imported. */
 const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;

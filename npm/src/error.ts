@@ -1,4 +1,4 @@
-import type { ErrorCode } from "./codes.js";
+import { ERROR_CODES, type ErrorCode } from "./codes.js";
 import type { Failure } from "./wasm/voxrelay_wasm.js";
 
 /** What may be known of an error beyond its words. */
@@ -44,7 +44,7 @@ export function errorOf(code: string, message: string, retryable: boolean, detai
 
 /** What the engine says went wrong. */
 export function errorFrom({ code, message, retryable, limit, retryAfterMs }: Failure): VoxrelayError {
-  return errorOf(code, message, retryable, { limit: limit ?? undefined, retryAfterMs: retryAfterMs ?? undefined });
+  return new VoxrelayError(code as ErrorCode, message, retryable, { limit: limit ?? undefined, retryAfterMs: retryAfterMs ?? undefined });
 }
 
 export function callOver(): VoxrelayError {
@@ -57,7 +57,7 @@ export function noCall(): TypeError {
 
 /** An error of the page's own, with what the browser says. Its words are named one by one, so that of all of them only these are downloaded. */
 export function failure(code: ErrorCode, message: string, cause: unknown): VoxrelayError {
-  return new VoxrelayError(code, `${message} Cause: ${String(cause)}`, /busy|dismissed/.test(code), { cause });
+  return new VoxrelayError(code, `${message} Cause: ${String(cause)}`, /busy|dismissed|unavailable Timeout/.test(`${code} ${String(cause)}`), { cause });
 }
 
 /** The engine had to start on the page. */
@@ -69,12 +69,7 @@ export function workerUnavailable(cause: string): VoxrelayError {
   );
 }
 
-/** The file that starts the engine did not load or run. */
+/** The files of the engine did not load or run. */
 export function engineUnavailable(cause: unknown): VoxrelayError {
-  return new VoxrelayError(
-    "engine_unavailable",
-    `The engine could not be started (${String(cause)}). Check that voxrelay.wasm loads and that the content security policy has 'wasm-unsafe-eval'.`,
-    false,
-    { cause },
-  );
+  return failure("engine_unavailable", ERROR_CODES.engine_unavailable.message, cause);
 }

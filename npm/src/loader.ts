@@ -8,8 +8,11 @@ import type { Birth, Settings } from "./roles.js";
 /** Whatever ways there are: if no Worker is ready by then, none is waited for. */
 const WORKER_DEADLINE_MS = 5_000;
 
-/** A file that has not come by then may never come: the next call asks for it again. */
-const LOAD_DEADLINE_MS = 30_000;
+/** A file of which nothing has come for so long may never come: the next call asks for it again. */
+const SILENCE_MS = 30_000;
+
+/** A file that comes more slowly than this is given up, though it moves. */
+const LONGEST_MS = 300_000;
 
 /** An engine that runs. */
 export interface RunningEngine {
@@ -39,7 +42,8 @@ export function loadParts(options: AssetOptions): Promise<Parts> {
   const url = String(options.wasmUrl ?? wasmUrl());
   let parts = loads.get(url);
   if (!parts) {
-    parts = unlessAborted(AbortSignal.timeout(LOAD_DEADLINE_MS), Promise.all([compile(url), loadGlue(options.workletUrl)])).catch((thrown: unknown) => {
+    // The browser does not tell how much has come of the glue, which is two packets.
+    parts = Promise.all([compile(url), inTime(loadGlue(options.workletUrl))]).catch((thrown: unknown) => {
       // A failure is not kept: the next call tries again.
       loads.delete(url);
       throw engineUnavailable(thrown);
@@ -51,23 +55,34 @@ export function loadParts(options: AssetOptions): Promise<Parts> {
 
 /** Fetches and compiles what notices that the user speaks over the agent. */
 export function loadVoice(options: AssetOptions): Promise<WebAssembly.Module> {
-  return compile(String(options.voiceUrl ?? voiceUrl()), "voice.wasm");
+  return compile(String(options.voiceUrl ?? voiceUrl()));
 }
 
-async function compile(url: string, file = "voxrelay.wasm"): Promise<WebAssembly.Module> {
-  const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url} answered ${response.status}: was ${file} copied there?`);
-  // Many servers answer with their own page for what they do not have.
-  if (response.headers.get("content-type")?.startsWith("text/html")) {
-    throw new Error(`${url} is a web page: was ${file} copied there?`);
+/** The next that comes of a file, unless nothing does for too long. */
+function inTime<Loaded>(coming: Promise<Loaded>): Promise<Loaded> {
+  return unlessAborted(AbortSignal.timeout(SILENCE_MS), coming);
+}
+
+/** Fetches a file, watching that it moves, and compiles it. */
+async function compile(url: string): Promise<WebAssembly.Module> {
+  const longest = AbortSignal.timeout(LONGEST_MS);
+  const stop = new AbortController();
+  try {
+    // All that is taken from the controller is its signal.
+    const response = await inTime(fetch(url, stop));
+    const reader = response.body!.getReader();
+    const parts: Uint8Array<ArrayBuffer>[] = [];
+    for (let part; (part = (await inTime(reader.read())).value); longest.throwIfAborted()) parts.push(part);
+    // Many servers answer with their own page for what they do not have. WebAssembly begins with a zero, and no text does.
+    if (parts[0]?.[0] !== 0) {
+      throw new Error(`${url} answered ${response.status} with ${response.headers.get("content-type")}, not WebAssembly: was the file copied there?`);
+    }
+    // Compiled once it is whole: many servers do not know the type on which `compileStreaming` insists to the letter, or say more.
+    return await WebAssembly.compile(await new Blob(parts).arrayBuffer());
+  } finally {
+    // What the browser still fetched of it would keep the next attempt waiting.
+    stop.abort();
   }
-  // Streaming insists on this type to the letter, and many servers do not know it, or say more.
-  if (response.headers.get("content-type") === "application/wasm") return WebAssembly.compileStreaming(response);
-  const bytes = await response.arrayBuffer();
-  if (String(new Uint8Array(bytes.slice(0, 4))) !== "0,97,115,109") {
-    throw new Error(`${url} is not WebAssembly: was ${file} copied there?`);
-  }
-  return WebAssembly.compile(bytes);
 }
 
 /** Starts an engine in a Worker, or on the page where none starts. With `signal` a Worker that has not answered yet is ended at once. */

@@ -188,7 +188,7 @@ export class CallPage {
     this.#released = true;
     this.#discard(this.#waiting);
     this.#letGo();
-    this.#awake.release();
+    this.#awake.want(false);
   }
 
   /** Releases everything. */
@@ -216,7 +216,7 @@ export class CallPage {
     this.#opened = attempt;
     if (!stream) {
       if (this.#microphone) this.#listener.microphone(undefined);
-      this.#awake.release();
+      this.#awake.want(false);
       return this.#letGo();
     }
     this.#fallback = fallback || standsIn(stream, choice.constraints);
@@ -284,7 +284,7 @@ export class CallPage {
 
   /** While somebody is to be heard the screen stays on, unless the application does not want that. */
   #stayAwake(): void {
-    if (this.#microphone && this.#options.wakeLock !== false) this.#awake.hold();
+    if (this.#microphone && this.#options.wakeLock !== false) this.#awake.want(true);
   }
 
   /** Plays, in place of what played before. */

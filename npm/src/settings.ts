@@ -1,4 +1,4 @@
-import { httpUrl } from "./assets.js";
+import { blobOf, httpUrl } from "./assets.js";
 import type { ConnectOptions } from "./options.js";
 import { socketOf } from "./requests.js";
 import type { Settings } from "./roles.js";
@@ -19,7 +19,7 @@ export function settingsOf(options: ConnectOptions): Settings {
     bufferMs: whole(bufferSeconds * 1_000),
     giveUpAfterMs: whole(giveUpAfterMs),
     transport,
-    http: http.origin === location.origin ? http.href : URL.createObjectURL(new Blob([`importScripts("${http.href}")`])),
+    http: http.origin === location.origin ? http.href : blobOf(`importScripts("${http.href}")`),
     seed: whole(Math.random() * Number.MAX_SAFE_INTEGER),
     ...(conversation && { conversation }),
     ...(agent && { agent }),

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { lazily } from "../src/lazily.js";
 
 /** A module that says what it was asked for by. */
-const ADDRESS = "data:text/javascript,export const by = import.meta.url;";
+const ADDRESS = "data:text/javascript,export%20const%20by=import.meta.url;";
 
 /** Fails to load, in a browser's words. */
 function failing(words: string): { load: () => Promise<{ by: string }>; attempts: () => number } {
@@ -21,7 +21,7 @@ function failing(words: string): { load: () => Promise<{ by: string }>; attempts
 test("a module that did not load is asked for by the address that the browser named, with a number behind it", async () => {
   for (const words of ["Failed to fetch dynamically imported module:", "error loading dynamically imported module:"]) {
     const { load, attempts } = failing(`${words} ${ADDRESS}`);
-    const fetched = lazily(load);
+    const fetched = lazily(load, "");
     await assert.rejects(fetched(), TypeError);
     assert.match((await fetched()).by, /^data:[^#]+#\d+$/);
     assert.equal(attempts(), 1);
@@ -29,18 +29,18 @@ test("a module that did not load is asked for by the address that the browser na
 });
 
 test("where the browser names none, it is asked for by its own address, and otherwise as a bundler knows it", async () => {
-  const own = lazily(failing("Importing a module script failed.").load, ADDRESS);
+  const own = lazily(failing("Importing a module script failed.").load, `module: ${ADDRESS}`);
   await assert.rejects(own(), TypeError);
   assert.match((await own()).by, /^data:[^#]+#\d+$/);
   const { load, attempts } = failing("Loading chunk 7 failed. (error: https://example.com/7.js)");
-  const bundled = lazily(load);
+  const bundled = lazily(load, "https://example.com/app.js");
   await assert.rejects(bundled(), TypeError);
   await assert.rejects(bundled(), TypeError);
   assert.equal(attempts(), 2);
 });
 
 test("each attempt has an address of its own, until the module is there", async () => {
-  const fetched = lazily(failing("").load, "data:text/javascript,throw import.meta.url;");
+  const fetched = lazily(failing("").load, "module: data:text/javascript,throw%20import.meta.url;");
   await assert.rejects(fetched(), TypeError);
   const addresses = await Promise.all([fetched(), fetched()].map((attempt) => attempt.catch(String)));
   assert.equal(new Set(addresses).size, 2, addresses.join());

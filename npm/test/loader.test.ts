@@ -16,9 +16,9 @@ const elsewhere = (): string => `/elsewhere-${++count}.wasm`;
 test("a file that is not the engine is told in words, nothing of the call is left, and the next call asks for it again", async () => {
   const html = new Response("<!doctype html>", { headers: { "content-type": "text/html; charset=utf-8" } });
   for (const [answer, words] of [
-    [() => new Response("", { status: 404 }), /answered 404/],
-    [() => html.clone(), /is a web page/],
-    [() => new Response("PK\u0003\u0004", { headers: { "content-type": "application/octet-stream" } }), /is not WebAssembly/],
+    [() => new Response("", { status: 404 }), /answered 404 with text\/plain.*, not WebAssembly/],
+    [() => html.clone(), /answered 200 with text\/html; charset=utf-8, not WebAssembly/],
+    [() => new Response("PK\u0003\u0004", { headers: { "content-type": "application/octet-stream" } }), /answered 200 with application\/octet-stream, not WebAssembly/],
   ] as const) {
     const wasmUrl = elsewhere();
     browser.answers = async () => answer();
@@ -48,28 +48,110 @@ test("the engine's file is taken whatever its server calls it, and asked for onc
   }
 });
 
-test("a file that never comes is given up after 30 s, and the next call asks for it again", async () => {
+/** The shortest module there is, byte by byte. */
+const BYTES = [0, 97, 115, 109, 1, 0, 0, 0];
+
+/** What is waited for so long. */
+interface Deadline {
+  readonly ms: number;
+  pass(): void;
+}
+
+/** Takes the time into the test's hands: `deadlines` are those that were set, the newest last. */
+async function byHand(work: (deadlines: readonly Deadline[]) => Promise<void>): Promise<void> {
   const { timeout } = AbortSignal;
-  const wasmUrl = elsewhere();
-  const deadlines: (readonly [ms: number, controller: AbortController])[] = [];
+  const deadlines: Deadline[] = [];
   AbortSignal.timeout = (ms) => {
     const controller = new AbortController();
-    deadlines.push([ms, controller]);
+    deadlines.push({ ms, pass: () => controller.abort(new DOMException("signal timed out", "TimeoutError")) });
     return controller.signal;
   };
   try {
-    browser.answers = () => new Promise(() => undefined);
-    const calls = [new Call({ ...OPTIONS, wasmUrl }), new Call({ ...OPTIONS, wasmUrl })];
-    const refused = calls.map((call) => assert.rejects(call.connect(), { code: "engine_unavailable", message: /TimeoutError: signal timed out/ }));
-    await until(() => deadlines.length > 0, "it is being loaded");
-    assert.deepEqual(deadlines.map(([ms]) => ms), [30_000], "once for both");
-    deadlines[0]![1].abort(new DOMException("signal timed out", "TimeoutError"));
-    await Promise.all(refused);
-    browser.answers = async () => wasm("application/wasm");
-    await (await VoiceClient.connect({ ...OPTIONS, wasmUrl })).close();
+    await work(deadlines);
   } finally {
     AbortSignal.timeout = timeout;
   }
+}
+
+/** A file that comes when the test says so. */
+function coming(): { body: ReadableStream<Uint8Array<ArrayBuffer>>; come: (byte: number) => void; end: () => void } {
+  let controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>> | undefined;
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({ start: (given) => void (controller = given) });
+  return { body, come: (byte) => controller?.enqueue(Uint8Array.of(byte)), end: () => controller?.close() };
+}
+
+const TIMED_OUT = { code: "engine_unavailable", retryable: true, message: /TimeoutError: signal timed out/ };
+
+test("a file that comes slowly is waited for as long as it moves", async () => {
+  await byHand(async (deadlines) => {
+    const { body, come, end } = coming();
+    browser.answers = async () => new Response(body, { headers: { "content-type": "application/wasm" } });
+    const call = new Call({ ...OPTIONS, wasmUrl: elsewhere() });
+    const connecting = call.connect();
+    await until(() => deadlines.length === 4, "the answer is there, and its first byte is waited for");
+    assert.deepEqual(deadlines.map(({ ms }) => ms), [300_000, 30_000, 30_000, 30_000], "in all, the answer, the glue, the first byte");
+    for (const byte of BYTES) {
+      const before = deadlines.length;
+      come(byte);
+      await until(() => deadlines.length > before, "the next byte is waited for");
+      // Half a minute after the byte before, and this one is there.
+      deadlines[before - 1]!.pass();
+    }
+    end();
+    await connecting;
+    assert.deepEqual([...new Set(deadlines.slice(1).map(({ ms }) => ms))], [30_000]);
+    await call.close();
+  });
+});
+
+test("a file of which nothing comes for 30 s is given up and no longer fetched, which may work later, and the next call asks for it again", async () => {
+  for (const bytes of [undefined, 0, 5]) {
+    await byHand(async (deadlines) => {
+      const wasmUrl = elsewhere();
+      const { body, come } = coming();
+      const signals: (AbortSignal | null | undefined)[] = [];
+      browser.answers = (_, signal) => {
+        signals.push(signal);
+        return bytes === undefined ? new Promise<Response>(() => undefined) : Promise.resolve(new Response(body));
+      };
+      const calls = [new Call({ ...OPTIONS, wasmUrl }), new Call({ ...OPTIONS, wasmUrl })];
+      const refused = calls.map((call) => assert.rejects(call.connect(), TIMED_OUT));
+      for (const byte of BYTES.slice(0, bytes ?? 0)) come(byte);
+      const due = bytes === undefined ? 3 : 4 + bytes;
+      await until(() => deadlines.length === due, "what comes next is waited for");
+      assert.deepEqual(signals.map((signal) => signal?.aborted), [false], "once for both");
+      // Without an answer the glue's is the last one.
+      deadlines[bytes === undefined ? 1 : due - 1]!.pass();
+      await Promise.all(refused);
+      assert.equal(signals[0]?.aborted, true);
+      browser.answers = async () => wasm("application/wasm");
+      await (await VoiceClient.connect({ ...OPTIONS, wasmUrl })).close();
+    });
+  }
+});
+
+test("a file that moves for more than five minutes is given up all the same", async () => {
+  await byHand(async (deadlines) => {
+    const { body, come } = coming();
+    browser.answers = async () => new Response(body);
+    const refused = assert.rejects(new Call({ ...OPTIONS, wasmUrl: elsewhere() }).connect(), TIMED_OUT);
+    await until(() => deadlines.length === 4, "its first byte is waited for");
+    const [longest] = deadlines;
+    assert.equal(longest?.ms, 300_000);
+    longest?.pass();
+    come(0);
+    await refused;
+  });
+});
+
+test("glue that never comes is given up after 30 s, too", async () => {
+  await byHand(async (deadlines) => {
+    const workletUrl = `data:text/javascript,${encodeURIComponent("await new Promise(() => undefined);")}`;
+    const refused = assert.rejects(new Call({ ...OPTIONS, wasmUrl: elsewhere(), workletUrl }).connect(), TIMED_OUT);
+    await until(() => deadlines.length > 2, "it is waited for");
+    deadlines[2]!.pass();
+    await refused;
+  });
 });
 
 test("where no Worker starts the engine runs on the page, which is told with the reason, and ends with the call", async () => {

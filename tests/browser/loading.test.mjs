@@ -40,7 +40,7 @@ describe("the module and the files beside it", () => {
     ];
     await page.route("**/sdk/worker.js", (route) => (answers.shift() ?? ((same) => same.continue()))(route));
     assert.match(await call(), /^engine_unavailable: .+worker\.js/);
-    assert.match(await call(), /^engine_unavailable: .+worker\.js#2 is of another version/);
+    assert.match(await call(), /^engine_unavailable: .+worker\.js is of another version/);
     assert.equal(await call(), "worker");
   });
 

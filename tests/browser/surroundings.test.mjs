@@ -25,22 +25,37 @@ describe("a page that is not alone", () => {
   test("in a frame of another site it may call where that allows the microphone, and is told what is missing where it does not", async () => {
     const { origin, browser, relay } = await start();
     const { context } = await TestPage.open(browser, origin);
-    for (const allow of ["microphone", ""]) {
+    for (const [allow, lock] of /** @type {const} */ ([["microphone; screen-wake-lock", "held"], ["microphone", "NotAllowedError"], ["", undefined]])) {
       const page = await context.newPage();
       await page.route("http://shop.localhost/", (route) => route.fulfill({ contentType: "text/html", body: `<iframe src="${origin}/test/" allow="${allow}; local-network-access"></iframe>` }));
       await page.route(`${origin}/test/**`, (route) => TestPage.serve(route));
       await page.goto("http://shop.localhost/");
       const frame = await until("the frame is there", async () => page.frames().find((one) => one.url().startsWith(origin)));
       await frame.waitForFunction(() => "voxrelay" in globalThis || "Voxrelay" in globalThis);
+      // What becomes of the wish that the screen stay on.
+      await frame.evaluate(() => {
+        const { wakeLock } = navigator;
+        const request = wakeLock.request.bind(wakeLock);
+        wakeLock.request = (type) => {
+          const asked = request(type);
+          const note = (/** @type {string} */ lock) => Object.assign(globalThis, { lock });
+          asked.then(() => note("held"), (thrown) => note(thrown.name));
+          return asked;
+        };
+      });
       const call = new TestCall(frame);
-      if (allow) {
+      if (lock) {
         assert.equal((await call.start()).engine, "worker");
+        assert.equal(await until("it is held or refused", () => frame.evaluate(() => /** @type {any} */ (globalThis).lock)), lock);
         await call.close();
+        assert.deepEqual((await call.noted()).filter(({ name }) => name === "error"), [], "without it the call goes on");
       } else {
         await assert.rejects(call.start(), /microphone_blocked: .*allow="microphone"/);
       }
+      // Only a page that is seen may keep the screen on.
+      await page.close();
     }
-    assert.equal(relay.sessions().length, 1);
+    assert.equal(relay.sessions().length, 2);
   });
 
   test("isolated from other origins it calls with the engine in a Worker", async () => {

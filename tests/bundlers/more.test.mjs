@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, afterEach, describe, test } from "node:test";
 
 import { Stage } from "../browser/support/stage.mjs";
-import { README, assertAnswered, assertCalls, build, freePort, runDocumented, serve, withElement, withInlineScriptsOf, withScriptTag, workplace } from "./workshop.mjs";
+import { README, assertAnswered, assertCalls, build, freePort, runDocumented, serve, withElement, withInlineScriptsOf, withReact, withScriptTag, workplace } from "./workshop.mjs";
 
 /** What the README says of bundlers that do not look for the files. */
 const COPY = /^cp node_modules\/voxrelay\/dist\/worker\.js /;
@@ -61,6 +61,20 @@ describe("the packed package", () => {
       build(folder, script);
       const dist = join(folder, "dist");
       await assertCalls(stage, dist, { policy: withInlineScriptsOf(join(dist, "index.html")) });
+    });
+  }
+
+  for (const [what, change] of /** @type {const} */ ([
+    ["the element", withElement],
+    ["an app of React", withReact],
+  ])) {
+    test(`builds ${what} with parcel and the README's line, and calls when the policy allows the page's own scripts, too`, async () => {
+      const folder = workplace("parcel");
+      change(folder);
+      withPackageExports(folder);
+      build(folder);
+      const dist = join(folder, "dist");
+      await assertAnswered(stage, dist, { policy: withInlineScriptsOf(join(dist, "index.html")) });
     });
   }
 

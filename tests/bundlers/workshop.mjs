@@ -78,6 +78,16 @@ export function withElement(folder) {
   writeFileSync(join(folder, "index.html"), page.replace("<button", "<voice-call></voice-call>\n    <button"));
 }
 
+/** Makes it an app of React with a call of its own. @param {string} folder */
+export function withReact(folder) {
+  const react = join(CACHE, "react");
+  install(fileURLToPath(new URL("../tools/react", import.meta.url)), react);
+  for (const name of ["react", "react-dom", "scheduler"]) cpSync(join(react, "node_modules", name), join(folder, "node_modules", name), { recursive: true });
+  cpSync(join(folder, "react.js"), join(folder, "main.js"));
+  const page = readFileSync(join(folder, "index.html"), "utf8");
+  writeFileSync(join(folder, "index.html"), page.replace('<button id="call">Call</button>', '<div id="app"></div>'));
+}
+
 /**
  * Runs a script of the folder's package.json.
  * @param {string} folder

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 
 import { ENGINES, openPage } from "../browser/support/engines.mjs";
+import { until } from "../browser/support/relay.mjs";
 import { Stage } from "../browser/support/stage.mjs";
 
 describe("a file that did not load", () => {
@@ -57,6 +58,61 @@ describe("a file that did not load", () => {
         assert.equal(await call(), "engine_unavailable", file);
       }
       assert.equal(await call(), "worker");
+    });
+
+    test(`of the engine is waited for while it moves, and given up when it stands still, in ${name}`, async () => {
+      const { tab, server } = await openPage(stage, name);
+      const file = "/sdk/voxrelay.wasm";
+      /** Makes a call of the module, on whose page time passes six times as fast, and hangs up. @returns {Promise<string>} What came of it. */
+      const call = () =>
+        tab.evaluate(async (sdk) => {
+          const { VoiceClient } = await import(sdk);
+          const { timeout } = AbortSignal;
+          AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms / 6);
+          try {
+            const made = await VoiceClient.connect({ url: "/v1/call", token: async () => (await fetch("/dev/token")).text(), microphone: false });
+            await made.close();
+            return made.engine;
+          } catch (thrown) {
+            const { code, message, retryable } = /** @type {any} */ (thrown);
+            return `${code}, ${retryable}: ${message}`;
+          } finally {
+            AbortSignal.timeout = timeout;
+          }
+        }, "/sdk/index.js");
+      server.drip(file, { pieces: 8, everyMs: 0, sent: 4 });
+      const begin = Date.now();
+      assert.match(await call(), /^engine_unavailable, true: .*Timeout/);
+      // It is given up after 5 s, and no longer fetched.
+      assert.ok(Date.now() - begin < 15_000);
+      await until("the browser fetches it no more", () => server.givenUp.includes(file));
+      server.drip(file, { pieces: 8, everyMs: 1_200 });
+      const slow = Date.now();
+      assert.equal(await call(), "worker");
+      assert.ok(Date.now() - slow > 8 * 1_200, "it took longer than it may be silent");
+    });
+
+    test(`of what comes later is there at the next attempt, in ${name}`, async () => {
+      const { tab, server } = await openPage(stage, name);
+      const file = "/sdk/later.js";
+      server.fail(file);
+      // The call asks for it, too, to measure the line: whoever is first gets the error.
+      const sent = await tab.evaluate(async (sdk) => {
+        const { VoiceClient } = await import(sdk);
+        const made = await VoiceClient.connect({ url: "/v1/call", token: async () => (await fetch("/dev/token")).text(), microphone: false });
+        let attempts = 0;
+        let isSent = false;
+        while (!isSent && attempts++ < 3) {
+          isSent = await made.feedback({ rating: 5 }).then(
+            () => true,
+            () => false,
+          );
+        }
+        await made.close();
+        return isSent;
+      }, "/sdk/index.js");
+      assert.ok(sent);
+      assert.equal(server.asked.filter((path) => path === file).length, 2);
     });
   }
 });

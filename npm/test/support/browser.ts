@@ -292,7 +292,7 @@ export const browser = {
   /** What a lock of the screen waits for, or is refused with. */
   locking: async (): Promise<void> => undefined,
   /** What servers answer. */
-  answers: async (_url: string): Promise<Response> => wasm("application/wasm"),
+  answers: async (_url: string, _signal?: AbortSignal | null): Promise<Response> => wasm("application/wasm"),
   /** The engines that run on the page. */
   pageEngines: [] as PageEngine[],
   /** An engine is there: by default one whose calls come up, and end when they are closed. */
@@ -366,7 +366,7 @@ Object.assign(globalThis, {
   document,
   location: new URL("https://app.example.com/page"),
   isSecureContext: true,
-  fetch: (url: string) => browser.answers(String(url)),
+  fetch: (url: string, init?: RequestInit) => browser.answers(String(url), init?.signal),
   servePage,
   reportError: (thrown: unknown) => browser.reported.push(thrown),
   MediaStream: Stream,

@@ -13,12 +13,12 @@ const SLOWEST_MS = 360_000;
 /**
  * Starts a browser that is closed when the scenario is over.
  * @param {import("./stage.mjs").Stage} stage
- * @param {{ microphone?: string, isPlugged?: boolean, isRoom?: boolean, trusts?: string, there?: (program: string) => string }} [options] `microphone` is a WAV file at 44.1 kHz, which is played from each opening of
- *   the microphone on; `isPlugged`: it has microphones that can be pulled out, and does not play the file; `isRoom`: of these the default one hears what the loudspeakers play; `trusts`:
+ * @param {{ microphone?: string, isLooped?: boolean, isPlugged?: boolean, isRoom?: boolean, trusts?: string, there?: (program: string) => string }} [options] `microphone` is a WAV file at 44.1 kHz, which is played from each opening of
+ *   the microphone on, with `isLooped` over and over; `isPlugged`: it has microphones that can be pulled out, and does not play the file; `isRoom`: of these the default one hears what the loudspeakers play; `trusts`:
  *   an origin without HTTPS whose pages may have the microphone all the same; `there`: makes a program that is started elsewhere of Chromium.
  * @returns {Promise<import("./engines.mjs").Engine>}
  */
-export async function launch(stage, { microphone, isPlugged = false, isRoom = false, trusts, there = (program) => program } = {}) {
+export async function launch(stage, { microphone, isLooped = false, isPlugged = false, isRoom = false, trusts, there = (program) => program } = {}) {
   const sound = isPlugged ? await Sound.start(stage, isRoom) : undefined;
   const browser = await puppeteer.launch({
     browser: "chrome",
@@ -30,7 +30,7 @@ export async function launch(stage, { microphone, isPlugged = false, isRoom = fa
     // Without a window it is silent unless it is told otherwise.
     ...(isRoom && { ignoreDefaultArgs: ["--mute-audio"] }),
     args: [
-      ...flags({ microphone }).filter((flag) => !isPlugged || flag !== "--use-fake-device-for-media-stream"),
+      ...flags({ microphone, isLooped }).filter((flag) => !isPlugged || flag !== "--use-fake-device-for-media-stream"),
       ...(trusts ? [`--unsafely-treat-insecure-origin-as-secure=${trusts}`] : []),
     ],
     ...(sound && { env: sound.environment }),

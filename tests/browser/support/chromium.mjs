@@ -15,12 +15,12 @@ const FLAGS = [
 
 /**
  * What Chromium is started with.
- * @param {{ microphone?: string, allowMicrophone?: boolean }} [options] As of {@link launch}.
+ * @param {{ microphone?: string, isLooped?: boolean, allowMicrophone?: boolean }} [options] As of {@link launch}; `isLooped`: the file begins anew when it is through.
  */
-export function flags({ microphone, allowMicrophone = true } = {}) {
+export function flags({ microphone, isLooped = false, allowMicrophone = true } = {}) {
   return [
     ...FLAGS,
-    ...(microphone ? [`--use-file-for-fake-audio-capture=${microphone}%noloop`] : []),
+    ...(microphone ? [`--use-file-for-fake-audio-capture=${microphone}${isLooped ? "" : "%noloop"}`] : []),
     ...(allowMicrophone ? ["--use-fake-ui-for-media-stream"] : ["--deny-permission-prompts"]),
   ];
 }

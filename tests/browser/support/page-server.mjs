@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import { createServer, request } from "node:http";
 import { connect } from "node:net";
 import { extname } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 const TYPES = /** @type {Record<string, string>} */ ({ ".html": "text/html", ".js": "text/javascript", ".wav": "audio/wav" });
 
@@ -17,8 +18,12 @@ export class PageServer {
   #files = new Map();
   /** Paths whose next answer is an error. @type {Set<string>} */
   #failing = new Set();
+  /** Paths whose next answer comes in so many pieces, one after so many milliseconds, and ends after as many as are sent. @type {Map<string, { pieces: number, everyMs: number, sent: number }>} */
+  #slow = new Map();
   /** What was asked for, beside the page. @type {string[]} */
   asked = [];
+  /** Answers that the browser did not wait for. @type {string[]} */
+  givenUp = [];
 
   /** @param {number} relay Port of the relay on this machine. */
   constructor(relay) {
@@ -52,6 +57,15 @@ export class PageServer {
     this.#failing.add(path);
   }
 
+  /**
+   * Sends the next answer for this path in pieces; with `sent`, it stands still after so many of them.
+   * @param {string} path
+   * @param {{ pieces: number, everyMs: number, sent?: number }} how
+   */
+  drip(path, { pieces, everyMs, sent = pieces }) {
+    this.#slow.set(path, { pieces, everyMs, sent });
+  }
+
   stop() {
     this.server.close();
     for (const socket of this.#sockets) socket.destroy();
@@ -79,9 +93,14 @@ export class PageServer {
   #pass(asked, answer) {
     const headers = { ...asked.headers, host: `127.0.0.1:${this.relay}` };
     const passed = request({ host: "127.0.0.1", port: this.relay, path: asked.url, method: asked.method, headers });
+    const path = asked.url ?? "";
+    answer.on("close", () => answer.writableEnded || this.givenUp.push(path));
     passed.on("response", (response) => {
       answer.writeHead(response.statusCode ?? 502, response.headers);
-      response.pipe(answer);
+      const slow = this.#slow.get(path);
+      this.#slow.delete(path);
+      if (slow) void drip(response, answer, slow);
+      else response.pipe(answer);
     });
     passed.on("error", () => answer.destroy());
     asked.pipe(passed);
@@ -109,4 +128,20 @@ export class PageServer {
     socket.on("error", () => socket.destroy());
     socket.on("close", () => this.#sockets.delete(socket));
   }
+}
+
+/**
+ * Sends an answer in pieces.
+ * @param {import("node:http").IncomingMessage} response
+ * @param {import("node:http").ServerResponse} answer
+ * @param {{ pieces: number, everyMs: number, sent: number }} how
+ */
+async function drip(response, answer, { pieces, everyMs, sent }) {
+  const body = Buffer.concat(await response.toArray());
+  const size = Math.ceil(body.length / pieces);
+  for (let piece = 0; piece < sent && !answer.destroyed; piece++) {
+    answer.write(body.subarray(piece * size, (piece + 1) * size));
+    await sleep(everyMs);
+  }
+  if (sent === pieces) answer.end();
 }
