@@ -84,8 +84,10 @@ fn what_is_typed_while_the_agent_says_goodbye_is_in_the_record() {
     let kinds: Vec<_> = told.iter().filter_map(|told| told.split(' ').next()).collect();
     let expected = ["Farewell", "Gap", "Typed", "Gap", "Typed"];
     assert_eq!(kinds, expected, "it reads what it is told, and hears nothing that is not paid for: {told:?}");
-    // It says that it has read something, which is stored with all that comes before it.
     let position = bench.chunks * 1_600;
+    let chunk = |end: u32| format!("Gap {{ position: {}, end: {end} }}", end - 1_600);
+    assert_eq!([&told[1], &told[3]], [&chunk(position - 1_600), &chunk(position)], "a chunk each, whole");
+    // It says that it has read something, which is stored with all that comes before it.
     let text = "I mean it".to_owned();
     bench.script.lock().expect("one thread").push_back(AgentOutput::Typed { text, position });
     let did = bench.message(&typed("I mean it"));
