@@ -1,0 +1,92 @@
+//! What an operator can watch: counters, gauges and histograms in the format of Prometheus. `docs/metrics.md` lists them.
+//!
+//! No label is anything a user can choose, so there are no more series than the tables of codes, reasons and operations have words.
+
+mod money;
+mod names;
+mod providers;
+mod records;
+mod serve;
+mod sessions;
+
+use std::fmt;
+
+use metrics::{counter, gauge};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+pub(crate) use money::{budget_alert, excess, settled, webhook};
+pub use names::{Kind, METRICS, Metric};
+pub(crate) use providers::{
+    Opening, provider, provider_circuit, provider_connection, provider_difference, provider_in_use,
+    provider_opened, provider_request,
+};
+pub(crate) use records::{recording, recording_dropped, store};
+pub use serve::serve;
+pub(crate) use sessions::{
+    PREFLIGHT_OK, answered, connected, draining, false_interruption, moved, preflight, refused,
+    session_ended, session_opened, token_refused,
+};
+
+use crate::operations::log;
+use names::{LOG_LINES_DROPPED, SESSIONS_LIVE};
+
+/// Seconds: from a local read to the longest that a transaction may take.
+const SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
+
+/// Counts from now on, and gives out what was counted.
+#[derive(Clone)]
+pub struct Telemetry(PrometheusHandle);
+
+impl Telemetry {
+    /// Counts in this process from now on. `None` if something else does already.
+    #[must_use]
+    pub fn install() -> Option<Telemetry> {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+            .expect("there are buckets")
+            .build_recorder();
+        let handle = recorder.handle();
+        metrics::set_global_recorder(recorder).ok()?;
+        begin();
+        for metric in METRICS {
+            match metric.kind {
+                Kind::Counter => metrics::describe_counter!(metric.name, metric.meaning),
+                Kind::Gauge => metrics::describe_gauge!(metric.name, metric.meaning),
+                Kind::Histogram => metrics::describe_histogram!(metric.name, metric.meaning),
+            }
+        }
+        Some(Telemetry(handle))
+    }
+
+    /// Everything that was counted, as text.
+    #[must_use]
+    pub fn render(&self, sessions: usize) -> String {
+        gauge!(SESSIONS_LIVE).set(sessions as f64);
+        counter!(LOG_LINES_DROPPED).absolute(log::dropped());
+        self.0.render()
+    }
+
+    /// Puts what was observed into its buckets: to be called now and then, or it grows.
+    pub fn run_upkeep(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Telemetry")
+    }
+}
+
+/// Lets every counter stand at 0 with every value of its labels that is known: the increase from nothing to 1 is none to Prometheus.
+/// They stay for as long as the relay runs: there are no more series than these tables have words.
+fn begin() {
+    counter!(LOG_LINES_DROPPED).increment(0);
+    sessions::begin();
+    money::begin();
+    records::begin();
+}
+
+#[cfg(test)]
+mod tests;

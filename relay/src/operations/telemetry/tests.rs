@@ -1,0 +1,69 @@
+//! The table of metrics, the document, and what stands at 0 from the start.
+
+use std::collections::BTreeSet;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use protocol::{CloseCode, ErrorCode};
+
+use super::names::{
+    CONNECTIONS, PREFLIGHTS, PROVIDER_CONNECTIONS, PROVIDER_DIFFERENCE, PROVIDER_OPENED, PROVIDER_REQUESTS,
+};
+use super::sessions::{OTHERS_TOKENS, TRANSPORTS};
+use super::{Kind, METRICS, Metric, begin};
+use crate::admission::auth::AuthError;
+use crate::records::store::OPERATIONS;
+use crate::session::machine::Moment;
+
+#[test]
+fn the_document_lists_what_there_is() {
+    let document = include_str!("../../../../docs/metrics.md");
+    let listed: BTreeSet<&str> = document.lines().filter(|line| line.starts_with("| `voxrelay_")).collect();
+    let there: BTreeSet<String> = METRICS
+        .iter()
+        .map(|Metric { name, kind, labels, meaning }| {
+            let kind = format!("{kind:?}").to_lowercase();
+            let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+            format!("| `{name}` | {kind} | {} | {meaning} |", labels.join(", "))
+        })
+        .collect();
+    assert_eq!(listed, there.iter().map(String::as_str).collect());
+}
+
+#[test]
+fn every_counter_stands_at_0_from_the_start_with_every_known_value_of_its_labels() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, begin);
+    let text = handle.render();
+    let series =
+        |name: &str| text.lines().filter(|line| line.starts_with(name) && line.ends_with(" 0")).count();
+    for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Counter) {
+        let values: usize = metric
+            .labels
+            .iter()
+            .map(|label| match (metric.name, *label) {
+                (_, "reason") => CloseCode::ALL.len(),
+                (_, "code") => ErrorCode::ALL.len() + 1,
+                (_, "cause") => AuthError::CAUSES.len() + OTHERS_TOKENS.len(),
+                // Those of a provider stand there once it is configured.
+                (PROVIDER_REQUESTS | PROVIDER_OPENED | PROVIDER_CONNECTIONS | PROVIDER_DIFFERENCE, _) => 0,
+                (CONNECTIONS, "transport") => TRANSPORTS.len(),
+                (_, "how") => Moment::ALL.len(),
+                (PREFLIGHTS, "outcome") => ErrorCode::ALL.len() + 1,
+                (_, "scope" | "percent" | "kind" | "outcome") => 3,
+                (_, "operation") => OPERATIONS.len(),
+                (name, label) => panic!("{name} has a label {label} whose values nobody has listed"),
+            })
+            .product();
+        assert_eq!(series(metric.name), values, "{}: {text}", metric.name);
+    }
+    assert!(text.contains("\nvoxrelay_store_away 0"), "{text}");
+}
+
+#[test]
+fn names_end_with_their_unit() {
+    for Metric { name, kind, .. } in METRICS {
+        assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
+        assert_eq!(*kind == Kind::Histogram, name.ends_with("_seconds"), "{name}");
+    }
+}
