@@ -2,10 +2,14 @@
 //!
 //! No label is anything a user can choose, so there are no more series than the tables of codes, reasons and operations have words.
 
+mod line;
 mod money;
 mod names;
+mod process;
 mod providers;
 mod records;
+mod routes;
+mod scrape;
 mod serve;
 mod sessions;
 
@@ -14,21 +18,23 @@ use std::fmt;
 use metrics::{counter, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-pub(crate) use money::{budget_alert, excess, settled, webhook};
+pub(crate) use line::Line;
+pub(crate) use money::{budget_alert, cost, excess, settled, webhook};
 pub use names::{Kind, METRICS, Metric};
 pub(crate) use providers::{
     Opening, provider, provider_circuit, provider_connection, provider_difference, provider_in_use,
-    provider_opened, provider_request,
+    provider_opened, provider_request, provider_socket_ahead,
 };
-pub(crate) use records::{recording, recording_dropped, store};
+pub(crate) use records::{Place, recording, recording_dropped, spill_entries, store};
+pub(crate) use routes::http_answered;
 pub use serve::serve;
 pub(crate) use sessions::{
-    PREFLIGHT_OK, answered, connected, draining, false_interruption, moved, preflight, refused,
-    session_ended, session_opened, token_refused,
+    PREFLIGHT_OK, Resume, answered, connected, draining, false_interruption, interruption, moved, preflight,
+    refused, resumed, session_ended, session_opened, token_refused,
 };
 
-use crate::operations::log;
-use names::{LOG_LINES_DROPPED, SESSIONS_LIVE};
+use crate::App;
+use names::{BUILD_INFO, LOG_LINES_DROPPED};
 
 /// Seconds: from a local read to the longest that a transaction may take.
 const SECONDS: [f64; 14] =
@@ -59,12 +65,10 @@ impl Telemetry {
         Some(Telemetry(handle))
     }
 
-    /// Everything that was counted, as text.
-    #[must_use]
-    pub fn render(&self, sessions: usize) -> String {
-        gauge!(SESSIONS_LIVE).set(sessions as f64);
-        counter!(LOG_LINES_DROPPED).absolute(log::dropped());
-        self.0.render()
+    /// Everything that was counted, and what is measured now, as text.
+    pub async fn render(&self, app: &App) -> String {
+        let process = scrape::measure(app).await;
+        self.0.render() + &process
     }
 
     /// Puts what was observed into its buckets: to be called now and then, or it grows.
@@ -82,8 +86,10 @@ impl fmt::Debug for Telemetry {
 /// Lets every counter stand at 0 with every value of its labels that is known: the increase from nothing to 1 is none to Prometheus.
 /// They stay for as long as the relay runs: there are no more series than these tables have words.
 fn begin() {
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     counter!(LOG_LINES_DROPPED).increment(0);
     sessions::begin();
+    line::begin();
     money::begin();
     records::begin();
 }

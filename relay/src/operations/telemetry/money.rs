@@ -2,9 +2,10 @@
 
 use metrics::counter;
 
-use super::names::{BUDGET_ALERTS, EXCESS, SETTLED, WEBHOOKS};
+use super::names::{BUDGET_ALERTS, COST, EXCESS, SETTLED, WEBHOOKS};
 use crate::NanoUsd;
 use crate::money::budget::{Scope, THRESHOLDS};
+use crate::money::ledger::LedgerRow;
 
 /// What becomes of a try to deliver an alert.
 const DELIVERIES: &[&str] = &["delivered", "failed", "given_up"];
@@ -29,6 +30,14 @@ pub(crate) fn budget_alert(scope: &'static str, percent: u32) {
 
 pub(crate) fn settled(cost: NanoUsd) {
     counter!(SETTLED).increment(cost.get());
+}
+
+/// A row is in the ledger.
+pub(crate) fn cost(row: &LedgerRow) {
+    let LedgerRow { provider, unit, cost, estimated, .. } = row;
+    let estimated = if *estimated { "true" } else { "false" };
+    counter!(COST, "provider" => provider.clone(), "unit" => unit.clone(), "estimated" => estimated)
+        .increment(cost.get());
 }
 
 /// A provider reported more than was set aside for its request.

@@ -3,8 +3,8 @@
 use metrics::{counter, gauge};
 
 use super::names::{
-    PROVIDER_CIRCUIT, PROVIDER_CONNECTIONS, PROVIDER_DIFFERENCE, PROVIDER_IN_USE, PROVIDER_OPENED,
-    PROVIDER_REQUESTS,
+    PROVIDER_AHEAD, PROVIDER_CIRCUIT, PROVIDER_CONNECTIONS, PROVIDER_DIFFERENCE, PROVIDER_IN_USE,
+    PROVIDER_OPENED, PROVIDER_REQUESTS,
 };
 use crate::provider::{FailureKind, Standing};
 
@@ -29,6 +29,7 @@ pub(crate) fn provider(name: &str) {
     }
     gauge!(PROVIDER_CIRCUIT, "provider" => name.to_owned()).set(0.0);
     gauge!(PROVIDER_IN_USE, "provider" => name.to_owned()).set(0.0);
+    gauge!(PROVIDER_AHEAD, "provider" => name.to_owned()).set(0.0);
 }
 
 /// A request to a provider is over: with an answer, or with a failure.
@@ -50,6 +51,11 @@ pub(crate) fn provider_circuit(name: &str, standing: Standing) {
 /// So many requests and open sockets of a provider are there more than before.
 pub(crate) fn provider_in_use(name: &str, more: i8) {
     gauge!(PROVIDER_IN_USE, "provider" => name.to_owned()).increment(f64::from(more));
+}
+
+/// So many WebSockets that were opened ahead wait for a request of a provider more than before.
+pub(crate) fn provider_socket_ahead(name: &str, more: i8) {
+    gauge!(PROVIDER_AHEAD, "provider" => name.to_owned()).increment(f64::from(more));
 }
 
 /// Why a connection to a provider is opened.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge, histogram};
 
-use super::names::{RECORDING_DROPPED, RECORDINGS, STORE_AWAY, STORE_ERRORS, STORE_SECONDS};
+use super::names::{RECORDING_DROPPED, RECORDINGS, SPILL_ENTRIES, STORE_AWAY, STORE_ERRORS, STORE_SECONDS};
 use crate::records::store::{OPERATIONS, StoreError};
 
 /// How long the database counts as away after an answer that said so.
@@ -19,6 +19,24 @@ const ERROR_KINDS: &[&str] = &["away", "fenced", "other"];
 /// What becomes of a recording.
 const RECORDED: &[&str] = &["stored", "discarded", "kept"];
 
+/// Where an entry is that the database is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the file on the relay's own disk.
+    Disk,
+    /// In memory, because the file does not take it.
+    Memory,
+}
+
+impl Place {
+    fn name(self) -> &'static str {
+        match self {
+            Place::Disk => "disk",
+            Place::Memory => "memory",
+        }
+    }
+}
+
 /// See [`begin`](super::begin).
 pub(super) fn begin() {
     counter!(RECORDING_DROPPED).increment(0);
@@ -30,7 +48,15 @@ pub(super) fn begin() {
     for outcome in RECORDED {
         counter!(RECORDINGS, "outcome" => *outcome).increment(0);
     }
+    for place in [Place::Disk, Place::Memory] {
+        spill_entries(place, 0);
+    }
     gauge!(STORE_AWAY).set(0.0);
+}
+
+/// So many entries are there now that the database is owed.
+pub(crate) fn spill_entries(place: Place, entries: u64) {
+    gauge!(SPILL_ENTRIES, "place" => place.name()).set(entries as f64);
 }
 
 pub(crate) fn recording_dropped(samples: u64) {

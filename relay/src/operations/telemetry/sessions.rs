@@ -5,8 +5,8 @@ use protocol::client::Transport;
 use protocol::{CloseCode, ErrorCode, Latency};
 
 use super::names::{
-    ANSWER_SECONDS, CONNECTIONS, DRAINING, FALSE_INTERRUPTIONS, MOVED, PREFLIGHTS, REFUSALS, SESSIONS_ENDED,
-    SESSIONS_OPENED, TOKENS_REFUSED,
+    ANSWER_SECONDS, CONNECTIONS, DRAINING, FALSE_INTERRUPTIONS, INTERRUPTIONS, MOVED, PREFLIGHTS, REFUSALS,
+    RESUMES, SESSIONS_ENDED, SESSIONS_OPENED, TOKENS_REFUSED,
 };
 use crate::admission::auth::AuthError;
 use crate::session::machine::Moment;
@@ -18,6 +18,37 @@ pub(super) const TRANSPORTS: [Transport; 2] = [Transport::WebSocket, Transport::
 
 /// A preflight that says that the call would be taken.
 pub(crate) const PREFLIGHT_OK: &str = "ok";
+
+/// What becomes of a client that comes back to its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resume {
+    /// The session goes on at the relay that has it.
+    Here,
+    /// The session goes on here after another relay had it.
+    TakenOver,
+    /// The session had ended, and its client is told so once more.
+    Ended,
+    /// The session could not go on: another one began in its place.
+    BeganAnew,
+    /// The client is sent away, for now or for good.
+    Refused,
+}
+
+impl Resume {
+    /// Everything that becomes of one.
+    pub(super) const ALL: [Resume; 5] =
+        [Resume::Here, Resume::TakenOver, Resume::Ended, Resume::BeganAnew, Resume::Refused];
+
+    fn name(self) -> &'static str {
+        match self {
+            Resume::Here => "here",
+            Resume::TakenOver => "taken_over",
+            Resume::Ended => "ended",
+            Resume::BeganAnew => "began_anew",
+            Resume::Refused => "refused",
+        }
+    }
+}
 
 /// See [`begin`](super::begin).
 pub(super) fn begin() {
@@ -40,6 +71,10 @@ pub(super) fn begin() {
     for cause in AuthError::CAUSES.iter().chain(OTHERS_TOKENS) {
         counter!(TOKENS_REFUSED, "cause" => *cause).increment(0);
     }
+    for outcome in Resume::ALL {
+        counter!(RESUMES, "outcome" => outcome.name()).increment(0);
+    }
+    counter!(INTERRUPTIONS).increment(0);
     counter!(FALSE_INTERRUPTIONS).increment(0);
     gauge!(DRAINING).set(0.0);
 }
@@ -75,6 +110,11 @@ pub(crate) fn session_ended(reason: &'static str) {
     counter!(SESSIONS_ENDED, "reason" => reason).increment(1);
 }
 
+/// A client came back to its session.
+pub(crate) fn resumed(outcome: Resume) {
+    counter!(RESUMES, "outcome" => outcome.name()).increment(1);
+}
+
 /// `code` is the name of an error code.
 pub(crate) fn refused(code: &str) {
     counter!(REFUSALS, "code" => code.to_owned()).increment(1);
@@ -99,6 +139,11 @@ pub(crate) fn answered(latency: &Latency) {
             histogram!(ANSWER_SECONDS, "stage" => stage).record(f64::from(ms) / 1_000.0);
         }
     }
+}
+
+/// An answer was cut off.
+pub(crate) fn interruption() {
+    counter!(INTERRUPTIONS).increment(1);
 }
 
 /// Nobody wanted to interrupt an answer that was held and goes on.
