@@ -16,7 +16,7 @@ mod sessions;
 use std::fmt;
 
 use metrics::{counter, gauge};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 pub(crate) use line::Line;
 pub(crate) use money::{budget_alert, cost, excess, settled, webhook};
@@ -34,11 +34,14 @@ pub(crate) use sessions::{
 };
 
 use crate::App;
-use names::{BUILD_INFO, LOG_LINES_DROPPED};
+use names::{ANSWER_SECONDS, BUILD_INFO, LOG_LINES_DROPPED};
 
 /// Seconds: from a local read to the longest that a transaction may take.
 const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
+
+/// Seconds: what an answer takes, and its stages. They lie closest around a second, where people notice the difference.
+const ANSWER_STAGES: [f64; 14] = [0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0];
 
 /// Counts from now on, and gives out what was counted.
 #[derive(Clone)]
@@ -48,10 +51,7 @@ impl Telemetry {
     /// Counts in this process from now on. `None` if something else does already.
     #[must_use]
     pub fn install() -> Option<Telemetry> {
-        let recorder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
-            .expect("there are buckets")
-            .build_recorder();
+        let recorder = recorder();
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).ok()?;
         begin();
@@ -81,6 +81,16 @@ impl fmt::Debug for Telemetry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Telemetry")
     }
+}
+
+/// What counts. The buckets of a metric that is named come before those of an ending.
+fn recorder() -> PrometheusRecorder {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+        .expect("there are buckets")
+        .set_buckets_for_metric(Matcher::Full(ANSWER_SECONDS.to_owned()), &ANSWER_STAGES)
+        .expect("there are buckets")
+        .build_recorder()
 }
 
 /// Lets every counter stand at 0 with every value of its labels that is known: the increase from nothing to 1 is none to Prometheus.

@@ -1,16 +1,17 @@
 //! The table of metrics, the document, and what stands at 0 from the start.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
-use protocol::{CloseCode, ErrorCode};
+use axum::http::{Method, StatusCode};
+use protocol::{CloseCode, ErrorCode, Latency};
 
 use super::names::{
-    CONNECTIONS, COST, HTTP_REQUESTS, PREFLIGHTS, PROVIDER_CONNECTIONS, PROVIDER_DIFFERENCE, PROVIDER_OPENED,
-    PROVIDER_REQUESTS, RESUMES,
+    ANSWER_SECONDS, CONNECTIONS, COST, HTTP_REQUESTS, PREFLIGHTS, PROVIDER_CONNECTIONS, PROVIDER_DIFFERENCE,
+    PROVIDER_OPENED, PROVIDER_REQUESTS, RESUMES,
 };
 use super::sessions::{OTHERS_TOKENS, Resume, TRANSPORTS};
-use super::{Kind, METRICS, Metric, begin};
+use super::{Kind, METRICS, Metric, answered, begin, http_answered, recorder};
 use crate::admission::auth::AuthError;
 use crate::records::store::OPERATIONS;
 use crate::session::machine::Moment;
@@ -33,7 +34,7 @@ fn the_document_lists_what_there_is() {
 
 #[test]
 fn every_counter_stands_at_0_from_the_start_with_every_known_value_of_its_labels() {
-    let recorder = PrometheusBuilder::new().build_recorder();
+    let recorder = recorder();
     let handle = recorder.handle();
     metrics::with_local_recorder(&recorder, begin);
     let text = handle.render();
@@ -73,5 +74,27 @@ fn names_end_with_their_unit() {
     for Metric { name, kind, .. } in METRICS {
         assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
         assert!(*kind != Kind::Histogram || name.ends_with("_seconds"), "{name}");
+    }
+}
+
+#[test]
+fn answers_are_told_apart_around_a_second_and_methods_of_strangers_are_not() {
+    let recorder = recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        answered(&Latency { total_ms: Some(1_100), ..Latency::default() });
+        for method in ["GET", "BREW", "POUR"] {
+            let method = Method::from_bytes(method.as_bytes()).expect("a method");
+            http_answered(None, &method, StatusCode::NOT_FOUND, Duration::from_millis(3));
+        }
+    });
+    let text = handle.render();
+    for line in [
+        format!("{ANSWER_SECONDS}_bucket{{stage=\"total\",le=\"1\"}} 0"),
+        format!("{ANSWER_SECONDS}_bucket{{stage=\"total\",le=\"1.25\"}} 1"),
+        format!("{HTTP_REQUESTS}{{route=\"none\",method=\"GET\",status=\"4xx\"}} 1"),
+        format!("{HTTP_REQUESTS}{{route=\"none\",method=\"other\",status=\"4xx\"}} 2"),
+    ] {
+        assert!(text.lines().any(|found| found == line), "no {line} in {text}");
     }
 }
