@@ -79,7 +79,7 @@ async fn a_call_is_made_and_what_is_said_comes_back() {
 }
 
 #[tokio::test]
-async fn an_operator_sees_how_many_connections_go_over_http() {
+async fn an_operator_sees_how_many_connections_go_over_http_and_what_becomes_of_clients_that_come_back() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let metrics = listener.local_addr().expect("bound");
     drop(listener);
@@ -90,7 +90,18 @@ async fn an_operator_sees_how_many_connections_go_over_http() {
     }
     let mut raw = Raw::connect(&relay, None).await.expect("connects");
     raw.say(&ClientMessage::from(hello(&token_but(&json!({})), None)).to_json()).await;
-    assert!(matches!(raw.next().await, Heard::Said(RelayMessage::Welcome(_))));
+    let Heard::Said(RelayMessage::Welcome(welcome)) = raw.next().await else { panic!("no session") };
+    drop(raw);
+    for (session, is_known) in [(welcome.session_id.as_str(), true), ("of-nobody", false)] {
+        let mut raw = Raw::connect(&relay, None).await.expect("connects");
+        raw.say(&ClientMessage::from(resume(session, &welcome.resume_token, 0)).to_json()).await;
+        let is_good = match raw.next().await {
+            Heard::Said(RelayMessage::Resumed(_)) => is_known,
+            Heard::Said(RelayMessage::ResumeFailed(_)) => !is_known,
+            _ => false,
+        };
+        assert!(is_good, "{session}");
+    }
     // Nobody has said who this is, and a preflight is no call.
     let _silent = OverHttp::open(&relay, &wire_id(), "").await.expect("let in");
     let mut preflight = Raw::preflight(&relay, &[]).await.expect("connects");
@@ -102,8 +113,15 @@ async fn an_operator_sees_how_many_connections_go_over_http() {
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("text");
-    for (transport, count) in [("http", 2), ("websocket", 1)] {
-        let line = format!("voxrelay_connections_total{{transport=\"{transport}\"}} {count}");
+    for (series, count) in [
+        ("connections_total{transport=\"http\"}", 2),
+        ("connections_total{transport=\"websocket\"}", 3),
+        ("resumes_total{outcome=\"here\"}", 1),
+        ("resumes_total{outcome=\"began_anew\"}", 1),
+        ("resumes_total{outcome=\"taken_over\"}", 0),
+        ("resumes_total{outcome=\"refused\"}", 0),
+    ] {
+        let line = format!("voxrelay_{series} {count}");
         assert!(answer.lines().any(|found| found == line), "no {line} in {answer}");
     }
 }

@@ -117,6 +117,8 @@ pub struct Link {
     is_known: bool,
 
     downlink: ReplayBuffer<Bytes>,
+    /// How long the frames waited for their acknowledgements that were sent since the driver last asked: the longest of them.
+    acknowledged_after: Option<Duration>,
     now: Time,
 }
 
@@ -157,6 +159,7 @@ impl Link {
             strikes: 0,
             is_known: false,
             downlink: ReplayBuffer::new(Mark::default()),
+            acknowledged_after: None,
             now,
             config,
         }
@@ -296,6 +299,12 @@ impl Link {
             Pending::Attached => Output::Attached,
             Pending::Ended(code) => Output::Ended(code),
         })
+    }
+
+    /// How long the oldest frame waited for the acknowledgement that is among the outputs since this was last asked, if one is. It is for
+    /// whoever watches the relay; the link goes on as if nobody had asked.
+    pub fn take_acknowledged_after(&mut self) -> Option<Duration> {
+        self.acknowledged_after.take()
     }
 
     /// When [`Input::Timeout`] is due.
@@ -498,6 +507,7 @@ impl Link {
 
     /// A frame came: it has to be acknowledged in time, and takes an acknowledgement along that has been gathered for long enough.
     fn acknowledge_frame(&mut self) {
+        self.wait_for_ack();
         let with_frame = self.now + (ACK_DELAY - ACK_WITH_FRAME);
         match self.attached().and_then(|attached| attached.timers.due(Timer::Ack as usize)) {
             Some(due) if due <= with_frame => self.send_ack(),
@@ -505,11 +515,22 @@ impl Link {
         }
     }
 
+    /// A frame came that is to be acknowledged: it waits from now on, unless an older one does already.
+    fn wait_for_ack(&mut self) {
+        let now = self.now;
+        if let Some(attached) = self.attached_mut() {
+            attached.unacknowledged_since.get_or_insert(now);
+        }
+    }
+
     fn send_ack(&mut self) {
         let ack = RelayAck { received: self.expected, committed: self.committed };
+        let now = self.now;
         if let Some(attached) = self.attached_mut() {
             attached.timers.stop(Timer::Ack as usize);
             attached.told_ack = ack;
+            let waited = attached.unacknowledged_since.take().map(|since| now.since(since));
+            self.acknowledged_after = self.acknowledged_after.max(waited);
             self.send(ack);
         }
     }

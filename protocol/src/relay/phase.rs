@@ -33,6 +33,8 @@ pub(super) struct Attached {
     /// What the client speaks.
     pub(super) features: Features,
     pub(super) told_ack: RelayAck,
+    /// When the oldest of the frames came that are not acknowledged yet.
+    pub(super) unacknowledged_since: Option<Time>,
     /// `resend` requests without progress.
     pub(super) resends: u32,
     /// The number that the user hung up before.
@@ -42,7 +44,14 @@ pub(super) struct Attached {
 impl Attached {
     /// The client knows `told_ack` already, or by its greeting.
     pub(super) fn new(features: Features, told_ack: RelayAck) -> Self {
-        Attached { timers: Timers::new(), features, told_ack, resends: 0, bye: None }
+        Attached {
+            timers: Timers::new(),
+            features,
+            told_ack,
+            unacknowledged_since: None,
+            resends: 0,
+            bye: None,
+        }
     }
 }
 

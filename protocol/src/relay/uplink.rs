@@ -305,6 +305,7 @@ impl Link {
         let samples = (payload.len().div_ceil(2) as u32).max(self.longest_chunk());
         self.refused_samples = Some(self.refused_samples.unwrap_or(0).saturating_add(samples));
         self.forget_resends();
+        self.wait_for_ack();
         self.schedule_ack();
         self.strike(code, asked, limit);
         self.check_bye();

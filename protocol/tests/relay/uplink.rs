@@ -27,6 +27,31 @@ fn audio_comes_through_in_order_once() {
 }
 
 #[test]
+fn how_long_a_frame_waits_for_its_acknowledgement_is_told_once_for_the_oldest_of_them() {
+    let mut bench = Bench::attached();
+    bench.chunk(0);
+    assert_eq!(bench.link.take_acknowledged_after(), None, "it waits");
+    bench.wait(Duration::from_millis(100));
+    let did = bench.chunk(1);
+    assert!(matches!(did.last(), Some(Did::Said(RelayMessage::RelayAck(_)))), "{did:?}");
+    assert_eq!(bench.link.take_acknowledged_after(), Some(Duration::from_millis(100)));
+    assert_eq!(bench.link.take_acknowledged_after(), None, "it was told");
+    bench.chunk(2);
+    bench.wait(Duration::from_millis(500));
+    assert_eq!(bench.link.take_acknowledged_after(), Some(Duration::from_millis(200)), "the timer's");
+    // What is here already is acknowledged again, but nothing new has waited for that.
+    bench.chunk(2);
+    bench.wait(Duration::from_millis(500));
+    assert_eq!(bench.link.take_acknowledged_after(), None);
+    // Nor has a frame that came over a connection which is gone.
+    bench.chunk(3);
+    bench.input(Input::Closed);
+    bench.resume("r1", "r2", 0);
+    bench.wait(Duration::from_millis(500));
+    assert_eq!(bench.link.take_acknowledged_after(), None);
+}
+
+#[test]
 fn a_hole_is_asked_for_once_and_nothing_after_it_comes_through() {
     let mut bench = Bench::attached();
     bench.chunk(0);

@@ -154,7 +154,7 @@ async fn run(config: Config) -> ExitCode {
     lock.note_relay(&app.live.relay_id);
     app.config.providers.keys().for_each(|name| telemetry::provider(name));
     if let Some((listener, telemetry)) = metrics {
-        app.live.tasks.spawn(telemetry::serve(listener, telemetry, Arc::clone(&app.live)));
+        app.live.tasks.spawn(telemetry::serve(listener, telemetry, Arc::clone(&app)));
     }
     app.admission.verifier.warm_up().await;
     let signals = stop_on_signals(Arc::clone(&app));

@@ -1,5 +1,5 @@
 //! What operators hear of in the log, in a metric and through a webhook: a budget that has reached one of its thresholds, and a provider that
-//! has reported more than its request may use.
+//! has reported more than its request may use. What the ledger's rows cost is counted on the way.
 
 use crate::money::NanoUsd;
 use crate::money::ledger::LedgerRow;
@@ -23,9 +23,15 @@ pub(crate) fn raised(alert: &Alert) {
     telemetry::budget_alert(alert.scope.name(), alert.percent);
 }
 
+/// A row is in the ledger: its cost is counted, and what was reported too much of is told.
+pub(crate) fn written(session: &str, row: &LedgerRow) {
+    telemetry::cost(row);
+    exceeded(session, row);
+}
+
 /// Says in the log and counts what an operator pays because a provider reported more than was set aside for its request, if this row is that.
 /// The webhook is sent from the database, once an hour for each item.
-pub(crate) fn exceeded(session: &str, row: &LedgerRow) {
+fn exceeded(session: &str, row: &LedgerRow) {
     let excess = row.excess();
     if excess > NanoUsd::ZERO {
         telemetry::excess(excess);

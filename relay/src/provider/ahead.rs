@@ -102,12 +102,14 @@ impl Ahead {
         place: Place,
     ) {
         let (wanted, is_wanted) = oneshot::channel();
+        let waits = place.wait_ahead();
         let (socket, place) = (SharedSocket::default(), Arc::new(Mutex::new(Some(place))));
         let waiting = Waiting { since: Instant::now(), wanted, socket: socket.clone(), place: place.clone() };
         self.waiting().push_back(waiting);
         let shutdown = shutdown.clone();
         tasks.spawn(async move {
             wait(&target, connect, is_wanted, &socket, &shutdown).await;
+            drop(waits);
             drop(taken(&place));
         });
     }

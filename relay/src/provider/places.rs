@@ -20,6 +20,24 @@ pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
 }
 
+/// A WebSocket that was opened ahead and waits for a request, until this is dropped. Whoever takes it over keeps its [`Place`].
+#[derive(Debug)]
+pub(super) struct WaitsAhead(Arc<str>);
+
+impl Place {
+    /// Counts what has this place as one that waits for a request.
+    pub(super) fn wait_ahead(&self) -> WaitsAhead {
+        telemetry::provider_socket_ahead(&self.provider, 1);
+        WaitsAhead(self.provider.clone())
+    }
+}
+
+impl Drop for WaitsAhead {
+    fn drop(&mut self) {
+        telemetry::provider_socket_ahead(&self.0, -1);
+    }
+}
+
 impl Places {
     /// So many places, or as many as anybody wants if that is 0.
     pub(super) fn new(provider: &str, most: u32) -> Places {

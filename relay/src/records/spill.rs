@@ -428,7 +428,7 @@ async fn write(store: &dyn Store, session: &str, epoch: u32, owed: &Owed) -> Res
         Owed::Settle(settle) => {
             let settled = store.settle(settle).await?;
             settled.alerts.iter().for_each(alerts::raised);
-            settle.rows.iter().for_each(|row| alerts::exceeded(session, row));
+            settle.rows.iter().for_each(|row| alerts::written(session, row));
             Ok(())
         }
         Owed::End { reason, quality, at_ms } => {

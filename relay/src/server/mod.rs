@@ -24,8 +24,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::body::{Body, Incoming};
@@ -38,6 +39,7 @@ use tower::ServiceExt;
 
 use crate::App;
 use crate::admission::throttle::network;
+use crate::operations::telemetry;
 pub use api::openapi;
 pub(crate) use assets::sdk_files;
 use connections::{Connection, Connections, Entry, Full, OfACall};
@@ -155,7 +157,11 @@ async fn serve_connection(
         async move {
             let response = match head::check(&request) {
                 Ok(()) => router.oneshot(request).await?,
-                Err(problem) => close(problem.into_response()),
+                Err(problem) => {
+                    let response = problem.into_response();
+                    telemetry::http_answered(None, request.method(), response.status(), Duration::ZERO);
+                    close(response)
+                }
             };
             // A load balancer asks again over another connection, and by then not here.
             let is_last = may_be_last && live.unready.is_cancelled();
@@ -249,7 +255,17 @@ fn router(app: Arc<App>) -> Router {
     } else {
         routes = routes.fallback(not_found);
     }
-    routes.method_not_allowed_fallback(method_not_allowed)
+    routes.method_not_allowed_fallback(method_not_allowed).layer(from_fn(counted))
+}
+
+/// Answers a request, and counts it by the route that it went to.
+async fn counted(request: Request, next: Next) -> Response {
+    let (route, method) = (request.extensions().get::<MatchedPath>().cloned(), request.method().clone());
+    let asked = Instant::now();
+    let response = next.run(request).await;
+    let route = route.as_ref().map(MatchedPath::as_str);
+    telemetry::http_answered(route, &method, response.status(), asked.elapsed());
+    response
 }
 
 /// `GET /livez`: says that the process runs, and nothing about what it depends on.

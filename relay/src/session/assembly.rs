@@ -306,6 +306,7 @@ pub(super) fn prepare(
         next_visitor: 0,
         commands: Commands(commands),
         registration,
+        line: telemetry::Line::new(),
     })
 }
 

@@ -18,7 +18,7 @@ use super::requests::Requests;
 use super::resume::resume_hash;
 use super::tools::Tools;
 use super::work::Work;
-use super::{resume_token, seconds_left};
+use super::{Incoming, Outgoing, resume_token, seconds_left};
 use crate::Live;
 use crate::operations::telemetry;
 use crate::records::recording::{self, Recorder};
@@ -54,6 +54,8 @@ pub(super) struct Driver {
     pub(super) next_visitor: u64,
     pub(super) commands: Commands,
     pub(super) registration: Registration,
+    /// What is counted of each frame.
+    pub(super) line: telemetry::Line,
 }
 
 impl Driver {
@@ -68,6 +70,9 @@ impl Driver {
         loop {
             if let Some(departure) = self.drain() {
                 return self.depart(departure).await;
+            }
+            if let Some(after) = self.machine.take_acknowledged_after() {
+                self.line.acknowledged(after);
             }
             let Some(input) = self.wait(&mut waits, was_timeout).await else { continue };
             was_timeout = matches!(input, Input::Timeout);
@@ -114,7 +119,12 @@ impl Driver {
                 event = event(&mut self.connection), if machine.listens() => {
                     return match event {
                         connection::Event::Flushed => None,
-                        connection::Event::Incoming(incoming) => Some(Input::Incoming(incoming)),
+                        connection::Event::Incoming(incoming) => {
+                            if matches!(incoming, Incoming::Binary(_)) {
+                                self.line.came();
+                            }
+                            Some(Input::Incoming(incoming))
+                        }
                     };
                 }
                 () = alarm => {}
@@ -122,7 +132,7 @@ impl Driver {
         }
         // Looked at again: meanwhile the peer may have taken what was there for it.
         if self.silent().is_some_and(|silent| silent <= Instant::now()) {
-            return Some(Input::Incoming(super::Incoming::Gone(None)));
+            return Some(Input::Incoming(Incoming::Gone(None)));
         }
         Some(Input::Timeout)
     }
@@ -168,6 +178,9 @@ impl Driver {
             let is_ready = self.connection.as_mut().is_none_or(Connection::is_ready);
             match self.machine.poll_output(is_ready)? {
                 Output::Send(message) => {
+                    if matches!(message, Outgoing::Binary(_)) {
+                        self.line.went();
+                    }
                     // The reading side says so as well if the connection is gone, and the link is told from there.
                     let _ = self.connection.as_mut().map(|connection| connection.write(message));
                 }
@@ -183,9 +196,8 @@ impl Driver {
                     self.visitor(number).into_iter().for_each(|visitor| visitor.give_back(false));
                 }
                 Output::TurnAway(number, code) => {
-                    if let Some(ResumeRequest { connection, .. }) = self.visitor(number) {
-                        self.live.tasks.spawn(connection.close(code));
-                    }
+                    let visitor = self.visitor(number);
+                    self.turn_away(visitor.map(|visitor| (number, visitor)).into_iter().collect(), code);
                 }
                 Output::Record(recorded) => self.record(recorded),
                 Output::Open { request, provider, ask } => self.requests.open(request, provider, &ask),
@@ -253,6 +265,7 @@ impl Driver {
     /// Closes the connections that waited to go on with the session.
     fn turn_away(&self, visitors: Vec<(u64, ResumeRequest)>, code: CloseCode) {
         for (_, ResumeRequest { connection, .. }) in visitors {
+            telemetry::resumed(telemetry::Resume::Refused);
             self.live.tasks.spawn(connection.close(code));
         }
     }

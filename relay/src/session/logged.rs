@@ -21,6 +21,7 @@ pub(super) fn log(session: &str, log: Log) {
             tracing::debug!(%session, turn = latency.turn, total_ms = latency.total_ms, "answered");
             telemetry::answered(&latency);
         }
+        Log::Interrupted => telemetry::interruption(),
         Log::FalseInterruption => telemetry::false_interruption(),
         Log::Policy(note) => log_note(session, note),
     }
@@ -32,7 +33,10 @@ fn log_note(session: &str, note: Note) {
             tracing::info!(%session, at = moment.name(), "the client is sent elsewhere");
             telemetry::moved(moment);
         }
-        Note::Resumed { reconnects } => tracing::info!(%session, reconnects, "session resumed"),
+        Note::Resumed { reconnects } => {
+            tracing::info!(%session, reconnects, "session resumed");
+            telemetry::resumed(telemetry::Resume::Here);
+        }
         Note::ResumeTokenLate => tracing::warn!(%session, "the resume token was not stored in time"),
         Note::Erased => tracing::info!(
             %session,

@@ -147,7 +147,7 @@ async fn bring_to_session(
     };
     if let Err(excess) = app.admission.throttle.resume(&identity.sub) {
         tracing::info!(%address, sub = %identity.sub, code = excess.code.name(), "resume refused for now");
-        return refuse(connection, excess.to_refusal()).await;
+        return refuse_resume(connection, excess.to_refusal()).await;
     }
     let back = match app.live.sessions.find(&resume.session_id, identity) {
         Some(handle) => offer(&handle, connection, hello, identity).await,
@@ -160,6 +160,7 @@ async fn bring_to_session(
     };
     let Some((connection, hello)) = back else { return };
     if let Some(row) = hung_up(&app, &resume, identity).await {
+        telemetry::resumed(telemetry::Resume::Ended);
         return tell_end_again(
             connection,
             &row,
@@ -186,7 +187,7 @@ async fn offer(handle: &Handle, connection: Connection, hello: Hello, identity: 
         Ok(Err(_)) => Some(Back { connection, hello, is_gone: true }),
         Err(_) => {
             tracing::info!(session = %handle.whose.id, "a resume waited for too long behind others");
-            refuse(connection, later(ErrorCode::RelayFull)).await;
+            refuse_resume(connection, later(ErrorCode::RelayFull)).await;
             None
         }
     }
@@ -202,7 +203,7 @@ async fn rebuild(
     let Some(resume) = hello.resume.clone() else { return Some((connection, hello)) };
     if let Err(error) = ask_for(app, &resume, hello.start, identity).await {
         tracing::error!(%error, "a session could not be asked for");
-        refuse(connection, later(ErrorCode::StoreUnavailable)).await;
+        refuse_resume(connection, later(ErrorCode::StoreUnavailable)).await;
         return None;
     }
     // This lock is held for reads and one write only, and never while a socket is written to: other sessions wait for the same lock.
@@ -220,11 +221,12 @@ async fn rebuild(
         Ok(Some(Ok(taken))) => taken,
         Ok(Some(Err(refusal))) => {
             drop(rebuilding);
-            refuse(connection, refusal).await;
+            refuse_resume(connection, refusal).await;
             return None;
         }
         Ok(None) if was_ended_by_operator(app, &resume, identity).await => {
             drop(rebuilding);
+            telemetry::resumed(telemetry::Resume::Ended);
             connection.close(CloseCode::EndedByOperator).await;
             return None;
         }
@@ -232,7 +234,7 @@ async fn rebuild(
         Err(error) => {
             tracing::error!(%error, "a session could not be taken over");
             drop(rebuilding);
-            refuse(connection, later(ErrorCode::StoreUnavailable)).await;
+            refuse_resume(connection, later(ErrorCode::StoreUnavailable)).await;
             return None;
         }
     };
@@ -246,6 +248,7 @@ async fn rebuild(
     let first = First { connection, hello, attachment: Attachment::Resume, token };
     let driver = prepare(app, prepared, parts, &limits, identity, first);
     tracing::info!(session = %driver.whose.id, epoch, "session taken over from the store");
+    telemetry::resumed(telemetry::Resume::TakenOver);
     app.live.tasks.spawn(driver.run());
     None
 }
@@ -388,14 +391,14 @@ async fn begin(
 ) {
     let (parts, limits) = match may_begin(&app, Asking::Take, &hello, identity, address) {
         Ok(may) => may,
-        Err(refusal) => return refuse(connection, refusal).await,
+        Err(refusal) => return refuse_to_begin(connection, refusal, attachment).await,
     };
     let token = resume_token();
     let session = new_session(&app, &hello, identity, &parts, attachment, &token);
     let opened = open(&app, Asking::Take, session, &parts, &limits, address, attachment).await;
     let (session, grant, inherited) = match opened {
         Ok(opened) => opened,
-        Err(refusal) => return refuse(connection, refusal).await,
+        Err(refusal) => return refuse_to_begin(connection, refusal, attachment).await,
     };
     let turns = history(&app, &parts, &session.conversation_id, &session.user_sub).await;
     let beginning = Beginning::new(&session, grant, inherited);
@@ -403,6 +406,9 @@ async fn begin(
         session = %beginning.id, sub = %identity.sub, account = %identity.account, client = %hello.client,
         "session began"
     );
+    if attachment == Attachment::Instead {
+        telemetry::resumed(telemetry::Resume::BeganAnew);
+    }
     let first = First { connection, hello, attachment, token };
     let recording = session.recording;
     let (calls, cost) = (Vec::new(), NanoUsd::ZERO);
@@ -415,6 +421,20 @@ async fn begin(
 fn later(code: ErrorCode) -> Refusal {
     let error = ErrorMessage { retry_after_ms: Some(RETRY_AFTER_MS), ..code.into() };
     Refusal { error, close: CloseCode::TryLater }
+}
+
+/// Tells a client why it gets no new session, and closes its connection.
+async fn refuse_to_begin(connection: Connection, refusal: Refusal, attachment: Attachment) {
+    if attachment == Attachment::Instead {
+        return refuse_resume(connection, refusal).await;
+    }
+    refuse(connection, refusal).await;
+}
+
+/// Tells a client that comes back why it gets no session, and closes its connection.
+async fn refuse_resume(connection: Connection, refusal: Refusal) {
+    telemetry::resumed(telemetry::Resume::Refused);
+    refuse(connection, refusal).await;
 }
 
 /// Tells a client why it gets no session, and closes its connection.

@@ -32,6 +32,11 @@ impl OwnLease {
         self.lock().valid_until()
     }
 
+    /// How long it is until this relay has to stop its sessions, unless the lease is renewed.
+    pub(crate) fn margin(&self, now: Time) -> Duration {
+        self.valid_until().since(now)
+    }
+
     /// See [`Lease::is_renewed`].
     pub(crate) fn is_renewed(&self) -> bool {
         self.lock().is_renewed()

@@ -85,7 +85,7 @@ impl Work {
                     store.save_turns(&id, epoch, &turns, committed, replayable).await.map(|()| Wrote::Done)
                 }
                 (Some(Owed::Settle(settle)), _) => store.settle(&settle).await.map(|settled| {
-                    settle.rows.iter().for_each(|row| alerts::exceeded(&id, row));
+                    settle.rows.iter().for_each(|row| alerts::written(&id, row));
                     Wrote::Settled(settled)
                 }),
                 (Some(Owed::End { reason, quality, at_ms }), _) => {

@@ -281,6 +281,7 @@ async fn no_answer_waits_for_the_socket_of_its_voice() {
     while bench.metric("voxrelay_provider_in_use{provider=\"mouth\"}").await != "0" {
         sleep(Duration::from_millis(200)).await;
     }
+    assert_eq!(bench.metric("voxrelay_provider_sockets_ahead{provider=\"mouth\"}").await, "0");
     bench.relay.terminate().await;
 }
 

@@ -1,14 +1,19 @@
 //! Steps that find faults without running a test.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::Result;
 
 use super::outcome::Outcome;
 use super::snippets;
+use super::tools::is_there;
 use crate::step::run;
 use crate::workspace::{self, WASM};
 use crate::{build as sdk_build, codegen as generated};
+
+/// What checks rules of alerts; it comes with Prometheus.
+const PROMTOOL: &str = "promtool";
 
 pub(super) fn format() -> Result<Outcome> {
     run(workspace::cargo().args(["fmt", "--all", "--check"]), "run `cargo fmt --all`")?;
@@ -29,6 +34,16 @@ pub(super) fn size() -> Result<Outcome> {
     let (verdicts, over) = crate::size::check()?;
     let outcome = Outcome { failed: over as u64, ..Outcome::ok() };
     Ok(verdicts.into_iter().fold(outcome, Outcome::note))
+}
+
+/// The alerts, as Prometheus itself reads them. Which metrics they read is held by a test in any case.
+pub(super) fn alerts() -> Result<Outcome> {
+    if !is_there(PROMTOOL) {
+        return Ok(Outcome::ok().not_checked("the alerts: NOT CHECKED by Prometheus, there is no promtool"));
+    }
+    let rules = workspace::path("deploy/prometheus/alerts.yaml");
+    run(Command::new(PROMTOOL).args(["check", "rules"]).arg(rules), "Prometheus says above what is wrong")?;
+    Ok(Outcome::ok())
 }
 
 pub(super) fn clippy() -> Result<Outcome> {

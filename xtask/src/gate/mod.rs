@@ -198,6 +198,13 @@ const STEPS: &[Step] = &[
         run: tests::proxies,
     },
     Step {
+        name: "alerts",
+        title: "the alerts, as Prometheus reads them",
+        needs: &[],
+        when: When::All,
+        run: checks::alerts,
+    },
+    Step {
         name: "properties",
         title: "properties of frame header, client and link, many cases",
         needs: &[],

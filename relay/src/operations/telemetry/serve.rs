@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Telemetry;
-use crate::Live;
+use crate::App;
 
 /// For the head of a request; also how long a connection may stay idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,20 +27,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Serves until the relay stops.
-pub async fn serve(listener: TcpListener, telemetry: Telemetry, live: Arc<Live>) {
+pub async fn serve(listener: TcpListener, telemetry: Telemetry, app: Arc<App>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut upkeep = interval(UPKEEP_EVERY);
     upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = live.shutdown.cancelled() => return,
+            () = app.live.shutdown.cancelled() => return,
             _ = upkeep.tick() => telemetry.run_upkeep(),
             connection = listener.accept() => match (connection, Arc::clone(&places).try_acquire_owned()) {
                 (Ok((stream, _)), Ok(place)) => {
-                    let (telemetry, tasks) = (telemetry.clone(), live.tasks.clone());
-                    let live = Arc::clone(&live);
+                    let (telemetry, tasks) = (telemetry.clone(), app.live.tasks.clone());
+                    let app = Arc::clone(&app);
                     tasks.spawn(async move {
-                        serve_connection(stream, &telemetry, &live).await;
+                        serve_connection(stream, &telemetry, &app).await;
                         drop(place);
                     });
                 }
@@ -55,9 +55,11 @@ pub async fn serve(listener: TcpListener, telemetry: Telemetry, live: Arc<Live>)
     }
 }
 
-async fn serve_connection(stream: TcpStream, telemetry: &Telemetry, live: &Live) {
+async fn serve_connection(stream: TcpStream, telemetry: &Telemetry, app: &App) {
     let service = hyper::service::service_fn(|request: Request<Incoming>| async move {
-        Ok::<_, Infallible>(answer(&request, telemetry, live))
+        let status = status(&request);
+        let body = if status == StatusCode::OK { telemetry.render(app).await } else { String::new() };
+        Ok::<_, Infallible>(answer(status, body))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -67,16 +69,19 @@ async fn serve_connection(stream: TcpStream, telemetry: &Telemetry, live: &Live)
     tokio::select! {
         // A scraper that hangs up is nothing to report.
         _ = connection.as_mut() => {}
-        () = live.shutdown.cancelled() => {}
+        () = app.live.shutdown.cancelled() => {}
     }
 }
 
-fn answer(request: &Request<Incoming>, telemetry: &Telemetry, live: &Live) -> Response<Body> {
-    let (status, body) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, telemetry.render(live.sessions.len())),
-        (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, String::new()),
-        _ => (StatusCode::NOT_FOUND, String::new()),
-    };
+fn status(request: &Request<Incoming>) -> StatusCode {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/metrics") => StatusCode::OK,
+        (_, "/metrics") => StatusCode::METHOD_NOT_ALLOWED,
+        _ => StatusCode::NOT_FOUND,
+    }
+}
+
+fn answer(status: StatusCode, body: String) -> Response<Body> {
     let builder = Response::builder().status(status).header(header::CACHE_CONTROL, "no-store");
     let builder = builder.header(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
     builder.body(Body::from(body)).expect("status and headers are good")

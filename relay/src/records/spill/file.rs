@@ -5,6 +5,7 @@ use sqlx::{Connection, Row};
 use tokio::sync::{mpsc, oneshot};
 
 use super::ENTRIES_MAX;
+use crate::operations::telemetry::{self, Place};
 
 /// Jobs that are done in one transaction at most.
 const BATCH: usize = 256;
@@ -48,7 +49,8 @@ impl File {
         )
         .execute(&mut connection)
         .await?;
-        let count = sqlx::query_scalar("SELECT COUNT(*) FROM owed").fetch_one(&mut connection).await?;
+        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM owed").fetch_one(&mut connection).await?;
+        telemetry::spill_entries(Place::Disk, count.unsigned_abs());
         Ok(File { connection, count })
     }
 
@@ -138,6 +140,7 @@ impl File {
             let _ = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await;
         }
         self.count = count;
+        telemetry::spill_entries(Place::Disk, count.unsigned_abs());
         Ok(answers)
     }
 

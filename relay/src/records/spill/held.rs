@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::file::Kept;
+use crate::operations::telemetry::{self, Place};
 
 /// Entries that are held at most.
 const ENTRIES_MAX: usize = 10_000;
@@ -27,6 +28,7 @@ impl Held {
         let (number, session_id) = (self.next_number, session_id.to_owned());
         self.next_number += 1;
         self.entries.push(Kept { number, session_id, epoch, entry });
+        telemetry::spill_entries(Place::Memory, self.entries.len() as u64);
         true
     }
 
@@ -34,6 +36,7 @@ impl Held {
     pub(super) fn remove(&mut self, numbers: &HashSet<i64>) {
         self.entries.retain(|kept| !numbers.contains(&kept.number));
         self.bytes = self.entries.iter().map(|kept| kept.entry.len()).sum();
+        telemetry::spill_entries(Place::Memory, self.entries.len() as u64);
     }
 
     /// Copies of those of some sessions, in their order.

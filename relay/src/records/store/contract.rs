@@ -10,8 +10,9 @@ use protocol::Mark;
 use super::{
     Alert, AlertFilter, AlertRow, Attempted, Credit, CreditFilter, Credited, Cursor, Denial, DenialCursor,
     DenialKind, EndRequest, Expiring, Feedback, Leases, LiveRow, Lost, NewSession, Notice, Opened, Page,
-    Quality, Quota, Reserve, SaidRow, SessionFilter, SessionRow, Settle, Settled, SqlStore, StoreError,
-    Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
+    PoolUse, Quality, Quota, Reserve, SaidRow, SessionFilter, SessionRow, Settle, Settled, SqlStore,
+    StoreError, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter,
+    UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::Turn;
@@ -38,6 +39,9 @@ macro_rules! operations {
             /// Waits until everything under way is written, then closes the connections.
             async fn close(&self);
 
+            /// How many connections are open and in use now.
+            fn pools(&self) -> Vec<PoolUse>;
+
             $($(#[$doc])* async fn $name(&self $(, $argument: $type)*) -> Result<$answer, StoreError>;)*
         }
 
@@ -49,6 +53,10 @@ macro_rules! operations {
 
             async fn close(&self) {
                 SqlStore::close(self).await;
+            }
+
+            fn pools(&self) -> Vec<PoolUse> {
+                SqlStore::pools(self)
             }
 
             $(async fn $name(&self $(, $argument: $type)*) -> Result<$answer, StoreError> {

@@ -12,6 +12,7 @@ mod contract;
 mod credit;
 mod error;
 mod folder_lock;
+mod pools;
 mod query;
 #[expect(
     clippy::disallowed_methods,
@@ -29,6 +30,7 @@ pub use contract::Store;
 pub use credit::{Credit, CreditFilter, Credited};
 pub use error::StoreError;
 pub use folder_lock::{FolderLock, LOCK_FILE, RELAY_FILE};
+pub use pools::PoolUse;
 pub use query::*;
 pub(crate) use sql::fault_in_url;
 pub use sql::{SqlStore, check_sqlite_file, migrate};

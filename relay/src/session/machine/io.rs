@@ -191,6 +191,8 @@ pub enum Log {
     Back,
     /// How long an answer took.
     Answered(Latency),
+    /// An answer was cut off before it was heard to its end.
+    Interrupted,
     /// Nobody wanted to interrupt the answer that was held and now goes on.
     FalseInterruption,
 }

@@ -236,6 +236,11 @@ impl Machine {
         !self.policy.is_leaving()
     }
 
+    /// See [`Link::take_acknowledged_after`].
+    pub fn take_acknowledged_after(&mut self) -> Option<Duration> {
+        self.link.take_acknowledged_after()
+    }
+
     /// What the session has used so far.
     #[must_use]
     pub fn usage(&self) -> Usage {

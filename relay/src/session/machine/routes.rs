@@ -30,7 +30,10 @@ impl Machine {
                 C::Say(saying) => {
                     match saying {
                         Saying::ReplyEnd => self.record(Recorded::ReplyEnd),
-                        Saying::Flush => self.record(Recorded::Flush),
+                        Saying::Flush => {
+                            self.record(Recorded::Flush);
+                            self.follow_ups.push(Step::Out(Output::Log(Log::Interrupted)));
+                        }
                         Saying::Latency(latency) => {
                             self.follow_ups.push(Step::Out(Output::Log(Log::Answered(latency))));
                         }

@@ -373,6 +373,20 @@ fn while_the_connection_takes_no_more_the_agents_words_wait_and_the_user_is_hear
 }
 
 #[test]
+fn an_answer_that_is_cut_off_is_noted_and_how_long_frames_waited_for_their_acknowledgement_is_told_once() {
+    let mut bench = Bench::begin();
+    bench.audio(40, voice);
+    let mut outputs = bench.audio(15, silence);
+    outputs.extend(bench.audio(10, voice));
+    let flushes = kinds(&outputs).iter().filter(|kind| *kind == "flush").count();
+    let noted = outputs.iter().filter(|output| matches!(output, Output::Log(Log::Interrupted))).count();
+    assert_eq!((flushes, noted), (1, 1));
+    let waited = bench.machine.take_acknowledged_after();
+    assert!(waited.is_some_and(|waited| waited <= Duration::from_millis(200)), "{waited:?}");
+    assert_eq!(bench.machine.take_acknowledged_after(), None);
+}
+
+#[test]
 fn a_connection_with_a_good_resume_token_is_greeted_once_the_next_one_is_stored() {
     let mut bench = Bench::begin();
     let outputs = bench.input(Input::Resume(visitor("made up")));

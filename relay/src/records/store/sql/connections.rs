@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::statement::{Place, Ready, in_time};
 use super::write_refusals::WriteRefusals;
-use super::{Dialect, Durability, StoreError, Tx, Work};
+use super::{Dialect, Durability, PoolUse, StoreError, Tx, Work};
 
 /// How long it may take to get a connection from the pool, opening a new one if need be.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -114,6 +114,16 @@ impl Connections {
         self.pool.close().await;
     }
 
+    /// How many connections ordinary work has, under this name.
+    pub(super) fn pool_use(&self, name: &'static str) -> PoolUse {
+        pool_use(name, &self.pool)
+    }
+
+    /// How many connections prompt work has of its own.
+    pub(super) fn prompt_use(&self) -> PoolUse {
+        pool_use("prompt", &self.prompt)
+    }
+
     /// The pool itself, for the migrations, which take connections by themselves.
     pub(super) fn pool(&self) -> &AnyPool {
         &self.pool
@@ -199,6 +209,12 @@ macro_rules! place {
 }
 
 place!(&Connections, Promptly<'_>);
+
+fn pool_use(name: &'static str, pool: &AnyPool) -> PoolUse {
+    let open = pool.size();
+    let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX).min(open);
+    PoolUse { name, in_use: open - idle, idle }
+}
 
 async fn pool(
     options: AnyConnectOptions,

@@ -43,7 +43,7 @@ use self::connections::{Connections, Prompt};
 use self::group::Group;
 use self::statement::Statement;
 use self::write_refusals::WriteRefusals;
-use super::{StoreError, create_data_dir};
+use super::{PoolUse, StoreError, create_data_dir};
 use crate::config::Secret;
 pub use sqlite_file::check_sqlite_file;
 
@@ -304,6 +304,19 @@ impl SqlStore {
                 self.writer.learn(&answer);
                 answer?;
                 check::is_up_to_date(&self.writer).await
+            }
+        }
+    }
+
+    pub(in crate::records::store) fn pools(&self) -> Vec<PoolUse> {
+        match self.dialect {
+            Dialect::Sqlite => {
+                let (writes, reads) = (self.writer.pool_use("writes"), self.readers.pool_use("reads"));
+                vec![writes, reads, self.readers.prompt_use()]
+            }
+            Dialect::Postgres => {
+                let (shared, lease) = (self.writer.pool_use("shared"), self.renewals.pool_use("lease"));
+                vec![shared, self.writer.prompt_use(), lease]
             }
         }
     }

@@ -1,0 +1,50 @@
+//! Money: what was spent, and whom it was told.
+
+use metrics::counter;
+
+use super::names::{BUDGET_ALERTS, COST, EXCESS, SETTLED, WEBHOOKS};
+use crate::NanoUsd;
+use crate::money::budget::{Scope, THRESHOLDS};
+use crate::money::ledger::LedgerRow;
+
+/// What becomes of a try to deliver an alert.
+const DELIVERIES: &[&str] = &["delivered", "failed", "given_up"];
+
+/// See [`begin`](super::begin).
+pub(super) fn begin() {
+    counter!(SETTLED).increment(0);
+    counter!(EXCESS).increment(0);
+    for scope in [Scope::Session, Scope::User, Scope::Account] {
+        for percent in THRESHOLDS {
+            counter!(BUDGET_ALERTS, "scope" => scope.name(), "percent" => percent.to_string()).increment(0);
+        }
+    }
+    for outcome in DELIVERIES {
+        counter!(WEBHOOKS, "outcome" => *outcome).increment(0);
+    }
+}
+
+pub(crate) fn budget_alert(scope: &'static str, percent: u32) {
+    counter!(BUDGET_ALERTS, "scope" => scope, "percent" => percent.to_string()).increment(1);
+}
+
+pub(crate) fn settled(cost: NanoUsd) {
+    counter!(SETTLED).increment(cost.get());
+}
+
+/// A row is in the ledger.
+pub(crate) fn cost(row: &LedgerRow) {
+    let LedgerRow { provider, unit, cost, estimated, .. } = row;
+    let estimated = if *estimated { "true" } else { "false" };
+    counter!(COST, "provider" => provider.clone(), "unit" => unit.clone(), "estimated" => estimated)
+        .increment(cost.get());
+}
+
+/// A provider reported more than was set aside for its request.
+pub(crate) fn excess(cost: NanoUsd) {
+    counter!(EXCESS).increment(cost.get());
+}
+
+pub(crate) fn webhook(outcome: &'static str) {
+    counter!(WEBHOOKS, "outcome" => outcome).increment(1);
+}

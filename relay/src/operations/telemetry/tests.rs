@@ -1,0 +1,100 @@
+//! The table of metrics, the document, and what stands at 0 from the start.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use protocol::{CloseCode, ErrorCode, Latency};
+
+use super::names::{
+    ANSWER_SECONDS, CONNECTIONS, COST, HTTP_REQUESTS, PREFLIGHTS, PROVIDER_CONNECTIONS, PROVIDER_DIFFERENCE,
+    PROVIDER_OPENED, PROVIDER_REQUESTS, RESUMES,
+};
+use super::sessions::{OTHERS_TOKENS, Resume, TRANSPORTS};
+use super::{Kind, METRICS, Metric, answered, begin, http_answered, recorder};
+use crate::admission::auth::AuthError;
+use crate::records::store::OPERATIONS;
+use crate::session::machine::Moment;
+
+#[test]
+fn the_document_lists_what_there_is() {
+    let document = include_str!("../../../../docs/metrics.md");
+    let is_of_a_metric = |line: &&str| line.starts_with("| `voxrelay_") || line.starts_with("| `process_");
+    let listed: BTreeSet<&str> = document.lines().filter(is_of_a_metric).collect();
+    let there: BTreeSet<String> = METRICS
+        .iter()
+        .map(|Metric { name, kind, labels, meaning }| {
+            let kind = format!("{kind:?}").to_lowercase();
+            let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+            format!("| `{name}` | {kind} | {} | {meaning} |", labels.join(", "))
+        })
+        .collect();
+    assert_eq!(listed, there.iter().map(String::as_str).collect());
+}
+
+#[test]
+fn every_counter_stands_at_0_from_the_start_with_every_known_value_of_its_labels() {
+    let recorder = recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, begin);
+    let text = handle.render();
+    let series =
+        |name: &str| text.lines().filter(|line| line.starts_with(name) && line.ends_with(" 0")).count();
+    let counters = METRICS.iter().filter(|metric| metric.kind == Kind::Counter);
+    // What is said of the process is read when it is asked for.
+    for metric in counters.filter(|metric| !metric.name.starts_with("process_")) {
+        let values: usize = metric
+            .labels
+            .iter()
+            .map(|label| match (metric.name, *label) {
+                (_, "reason") => CloseCode::ALL.len(),
+                (_, "code") => ErrorCode::ALL.len() + 1,
+                (_, "cause") => AuthError::CAUSES.len() + OTHERS_TOKENS.len(),
+                // Those of a provider stand there once it is configured.
+                (PROVIDER_REQUESTS | PROVIDER_OPENED | PROVIDER_CONNECTIONS | PROVIDER_DIFFERENCE, _) => 0,
+                // Routes and rows of the ledger appear with the first of them.
+                (HTTP_REQUESTS | COST, _) => 0,
+                (RESUMES, "outcome") => Resume::ALL.len(),
+                (_, "direction") => 2,
+                (CONNECTIONS, "transport") => TRANSPORTS.len(),
+                (_, "how") => Moment::ALL.len(),
+                (PREFLIGHTS, "outcome") => ErrorCode::ALL.len() + 1,
+                (_, "scope" | "percent" | "kind" | "outcome") => 3,
+                (_, "operation") => OPERATIONS.len(),
+                (name, label) => panic!("{name} has a label {label} whose values nobody has listed"),
+            })
+            .product();
+        assert_eq!(series(metric.name), values, "{}: {text}", metric.name);
+    }
+    assert!(text.contains("\nvoxrelay_store_away 0"), "{text}");
+}
+
+#[test]
+fn names_end_with_their_unit() {
+    for Metric { name, kind, .. } in METRICS {
+        assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
+        assert!(*kind != Kind::Histogram || name.ends_with("_seconds"), "{name}");
+    }
+}
+
+#[test]
+fn answers_are_told_apart_around_a_second_and_methods_of_strangers_are_not() {
+    let recorder = recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        answered(&Latency { total_ms: Some(1_100), ..Latency::default() });
+        for method in ["GET", "BREW", "POUR"] {
+            let method = Method::from_bytes(method.as_bytes()).expect("a method");
+            http_answered(None, &method, StatusCode::NOT_FOUND, Duration::from_millis(3));
+        }
+    });
+    let text = handle.render();
+    for line in [
+        format!("{ANSWER_SECONDS}_bucket{{stage=\"total\",le=\"1\"}} 0"),
+        format!("{ANSWER_SECONDS}_bucket{{stage=\"total\",le=\"1.25\"}} 1"),
+        format!("{HTTP_REQUESTS}{{route=\"none\",method=\"GET\",status=\"4xx\"}} 1"),
+        format!("{HTTP_REQUESTS}{{route=\"none\",method=\"other\",status=\"4xx\"}} 2"),
+    ] {
+        assert!(text.lines().any(|found| found == line), "no {line} in {text}");
+    }
+}
