@@ -26,6 +26,7 @@ const SPEAKING: &str = "relay/src/call/speaking.rs";
 const SPENDING: &str = "relay/src/call/spending.rs";
 const TRANSCRIPT: &str = "relay/src/call/transcript.rs";
 const ANSWER: &str = "relay/src/call/answer.rs";
+const TAB: &str = "relay/src/money/tab.rs";
 const TOOLS: &str = "relay/src/call/tools.rs";
 const CONVERSATION: &str = "relay/src/agent/conversation/mod.rs";
 const UNDERSTANDING: &str = "relay/src/agent/conversation/understanding.rs";
@@ -70,9 +71,9 @@ const BREAKS: [Break; 21] = [
     },
     Break {
         wrong: "what a request used stands in the ledger twice",
-        file: CALL,
-        right: "self.tab.settle(request, used, &spent);",
-        broken: "self.tab.settle(request, used, &spent);\n                self.tab.settle(request, used, &spent);",
+        file: TAB,
+        right: "self.rows.push(LedgerRow { turn, request_id: spent.request_id.clone(), ..row });",
+        broken: "let again = format!(\"{} again\", row.key);\n                self.rows.push(LedgerRow { key: again, ..row.clone() });\n                self.rows.push(LedgerRow { turn, request_id: spent.request_id.clone(), ..row });",
     },
     Break {
         wrong: "nobody says that there is no more money",
