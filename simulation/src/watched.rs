@@ -69,6 +69,8 @@ pub(crate) struct Log {
 pub(crate) struct Given {
     /// Its words.
     words: String,
+    /// Where in its sound each piece of them begins, and with which byte.
+    pieces: Vec<(u32, usize)>,
     /// How many bytes of them were heard, once it is over.
     heard: Option<usize>,
     /// Samples of its sound.
@@ -76,6 +78,25 @@ pub(crate) struct Given {
     /// All of it was given, and then nothing of it was taken back.
     pub(crate) is_whole: bool,
     is_over: bool,
+    /// It was dropped where it was.
+    pub(crate) is_cut: bool,
+}
+
+impl Given {
+    /// Whether this can be what is left of its words for somebody who has heard so many samples of its sound: no piece that had not begun by then,
+    /// and all of those that were over.
+    pub(crate) fn is_heard_as(&self, text: &str, samples: u32) -> bool {
+        let begun = self.pieces.partition_point(|(start, _)| *start < samples);
+        let at_most = self.pieces.get(begun).map_or(self.words.len(), |(_, byte)| *byte);
+        let at_least =
+            begun.checked_sub(1).and_then(|last| self.pieces.get(last)).map_or(0, |(_, byte)| *byte);
+        (at_least..=at_most).contains(&text.len())
+    }
+
+    /// Whether these are its words or its first ones.
+    pub(crate) fn gave(&self, text: &str) -> bool {
+        self.samples > 0 && self.words.starts_with(text)
+    }
 }
 
 /// What a tool gives for these arguments.
@@ -325,7 +346,7 @@ impl Agent for Watched {
             }
             AgentOutput::TurnGoesOn => log.longer += 1,
             AgentOutput::Degraded { what: Ability::Hearing, degraded } => log.is_deaf = *degraded,
-            AgentOutput::Words { text, .. } => {
+            AgentOutput::Words { text, start, .. } => {
                 log.unanswered = None;
                 if log.answers.last().is_none_or(|given| given.is_whole || given.is_over) {
                     let sounds = log.answers.last().is_some_and(|given| given.samples > 0 && !given.is_over);
@@ -335,6 +356,7 @@ impl Agent for Watched {
                     log.answers.push(Given::default());
                 }
                 if let Some(given) = log.answers.last_mut() {
+                    given.pieces.push((*start, given.words.len()));
                     given.words.push_str(text);
                 }
             }
@@ -355,7 +377,7 @@ impl Agent for Watched {
             }
             AgentOutput::Cut => {
                 if let Some(given) = log.answers.last_mut().filter(|given| !given.is_over) {
-                    (given.is_whole, given.is_over) = (false, true);
+                    (given.is_whole, given.is_over, given.is_cut) = (false, true, true);
                 }
             }
             _ => {}

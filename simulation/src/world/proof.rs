@@ -417,7 +417,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// What stands as heard of an answer was heard.
+    /// What stands as heard of an answer was heard, its words and its sound.
     fn check_heard(&self, id: &str, turns: &[TurnRow], epochs: &[Epoch]) -> Result<(), String> {
         let [epoch] = epochs else { return Ok(()) };
         let heard = self.page.heard.get(&(id.to_owned(), epoch.number)).copied().unwrap_or(0);
@@ -428,6 +428,14 @@ impl World<'_> {
             }
             if stored > turn.start && stored > heard {
                 return Err(format!("heard up to {heard}, stored {turn:?}"));
+            }
+            let log = epoch.log.lock();
+            let given: Vec<_> = log.answers.iter().filter(|given| given.gave(&turn.text)).collect();
+            let is_cut = !given.is_empty() && given.iter().all(|given| given.is_cut) && stored < turn.end;
+            // Of what a killed relay was saying, nobody has said how far it was heard.
+            let is_known = is_cut && epoch.end != Some(End::Killed);
+            if is_known && !given.iter().any(|given| given.is_heard_as(&turn.text, stored - turn.start)) {
+                return Err(format!("these words were not heard, or more of them: {turn:?}"));
             }
         }
         Ok(())
