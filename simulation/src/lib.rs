@@ -19,7 +19,7 @@
 //! then is the next sample; an answer that was heard to its end was sent whole, each sample once.
 //!
 //! # Each rule, broken on purpose
-//! `cargo xtask breaks` breaks each rule in turn in a copy of the code, and says which seed's call notices. A break that no call notices is an
+//! `cargo xtask breaks` breaks rules one at a time in a copy of the code, and says which seed's call notices. A break that no call notices is an
 //! error, and so is one whose code stands no longer where the table of that command looks for it.
 //!
 //! Not found: a last settlement that gives nothing back. The store gives it back itself when the session ends or is taken over. A hold that
@@ -164,7 +164,7 @@ tally! {
     short: "refused for want of money",
     /// Times that somebody else spent the same money.
     others: "times others spent",
-    /// Calls with voice activity that was computed from audio.
+    /// Calls whose voice activity was computed from their audio, and found somebody who speaks.
     computed: "calls listened to",
 }
 

@@ -6,6 +6,7 @@ use audio::{Attention, VoiceActivity, VoiceConfig, VoiceEvent, synthetic};
 use relay::agent::Ears;
 
 use crate::random::Random;
+use crate::watched::Shared;
 
 /// One second of a voiced sound at 16 kHz.
 const SECOND: usize = 16_000;
@@ -69,8 +70,8 @@ fn voice() -> &'static [i16] {
 pub(crate) enum SimulatedEars {
     /// They know the script.
     Scripted(Scripted),
-    /// They listen.
-    Computed(Box<VoiceActivity>),
+    /// They listen, and what they find is noted.
+    Computed(Box<VoiceActivity>, Shared),
 }
 
 /// Ears that know the script and count samples.
@@ -92,16 +93,19 @@ impl SimulatedEars {
         SimulatedEars::Scripted(Scripted { script, origin: 0, at: 0, speaking: None, done: 0, attention })
     }
 
-    pub(crate) fn computed() -> SimulatedEars {
-        SimulatedEars::Computed(Box::new(VoiceActivity::new(VoiceConfig::default())))
+    pub(crate) fn computed(log: Shared) -> SimulatedEars {
+        SimulatedEars::Computed(Box::new(VoiceActivity::new(VoiceConfig::default())), log)
     }
 }
 
 impl Ears for SimulatedEars {
-    fn push(&mut self, samples: &[i16], on_event: impl FnMut(VoiceEvent)) {
+    fn push(&mut self, samples: &[i16], mut on_event: impl FnMut(VoiceEvent)) {
         match self {
             SimulatedEars::Scripted(scripted) => scripted.push(samples.len() as u32, on_event),
-            SimulatedEars::Computed(voice) => voice.push_i16(samples, on_event),
+            SimulatedEars::Computed(voice, log) => voice.push_i16(samples, |event| {
+                log.lock().found += u64::from(matches!(event, VoiceEvent::SpeechStarted { .. }));
+                on_event(event);
+            }),
         }
     }
 
@@ -113,7 +117,7 @@ impl Ears for SimulatedEars {
                     scripted.speaking = None;
                 }
             }
-            SimulatedEars::Computed(voice) => voice.attend(attention),
+            SimulatedEars::Computed(voice, _) => voice.attend(attention),
         }
     }
 
@@ -123,7 +127,7 @@ impl Ears for SimulatedEars {
                 scripted.speaking = None;
                 scripted.done = scripted.at;
             }
-            SimulatedEars::Computed(voice) => voice.flush(|_| {}),
+            SimulatedEars::Computed(voice, _) => voice.flush(|_| {}),
         }
     }
 
@@ -135,7 +139,7 @@ impl Ears for SimulatedEars {
                 scripted.speaking = None;
                 scripted.done = position;
             }
-            SimulatedEars::Computed(voice) => voice.reset(),
+            SimulatedEars::Computed(voice, _) => voice.reset(),
         }
     }
 
@@ -144,7 +148,7 @@ impl Ears for SimulatedEars {
             SimulatedEars::Scripted(scripted) => {
                 u64::from(scripted.at - scripted.origin).saturating_sub(LOOK_BACK)
             }
-            SimulatedEars::Computed(voice) => voice.earliest_start(),
+            SimulatedEars::Computed(voice, _) => voice.earliest_start(),
         }
     }
 }

@@ -57,6 +57,8 @@ pub(crate) struct Log {
     question: Vec<Message>,
     /// Since when what the user said or typed last has no answer, and what it was.
     pub(crate) unanswered: Option<(Time, String)>,
+    /// How often it found that somebody speaks, where it listens and does not know the script.
+    pub(crate) found: u64,
     /// What it heard last ends here.
     at: u32,
     now: Time,

@@ -1,4 +1,4 @@
-//! `cargo xtask breaks`: each rule that the simulation of whole calls proves is broken on purpose, one at a time, and a simulated call has to fail.
+//! `cargo xtask breaks`: rules that the simulation of whole calls proves are broken on purpose, one at a time, and a simulated call has to fail.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,12 +27,17 @@ const SPENDING: &str = "relay/src/call/spending.rs";
 const TRANSCRIPT: &str = "relay/src/call/transcript.rs";
 const ANSWER: &str = "relay/src/call/answer.rs";
 const TAB: &str = "relay/src/money/tab.rs";
+const PURSE: &str = "relay/src/money/purse.rs";
+const POLICY: &str = "relay/src/session/policy/mod.rs";
+const JOURNAL: &str = "relay/src/session/journal.rs";
+const BEGINNING: &str = "relay/src/session/beginning.rs";
+const RECEIVE: &str = "protocol/src/client/receive.rs";
 const TOOLS: &str = "relay/src/call/tools.rs";
 const CONVERSATION: &str = "relay/src/agent/conversation/mod.rs";
 const UNDERSTANDING: &str = "relay/src/agent/conversation/understanding.rs";
 const MEMORY: &str = "relay/src/agent/conversation/memory.rs";
 
-const BREAKS: [Break; 21] = [
+const BREAKS: [Break; 26] = [
     Break {
         wrong: "committed before the store has the turn",
         file: TRANSCRIPT,
@@ -131,16 +136,16 @@ const BREAKS: [Break; 21] = [
         broken: "messages.extend(calls.iter().filter(|call| call.output.is_some()).map(Call::message));",
     },
     Break {
-        wrong: "another output of a call takes the place of the first",
+        wrong: "what came of a call is told of another one",
         file: MEMORY,
-        right: "call.output.get_or_insert_with(|| output.clone());",
-        broken: "call.output = Some(output.clone());",
+        right: "calls.flatten().find(|call| call.call_id == call_id)",
+        broken: "calls.flatten().find(|call| call.output.is_none())",
     },
     Break {
-        wrong: "a model is told that it said what nobody heard",
-        file: SPEAKING,
-        right: "self.over.push_back((answer.number(), answer.heard_words(self.played)));",
-        broken: "self.over.push_back((answer.number(), answer.turn.text.len()));",
+        wrong: "what nobody heard stays of an answer, and a model is told that it said so",
+        file: ANSWER,
+        right: "        if self.turn.end == self.turn.start || self.pieces.is_empty() {",
+        broken: "        if self.turn.end >= self.turn.start {",
     },
     Break {
         wrong: "an answer begins before the one before it is over",
@@ -160,6 +165,36 @@ const BREAKS: [Break; 21] = [
         right: "self.outbox.push(AgentOutput::Said { text, start, end, words_end });\n        self.wants_to_think = true;",
         broken: "self.outbox.push(AgentOutput::Said { text, start, end, words_end });\n        \
                  self.wants_to_think = !self.outbox.is_answering();",
+    },
+    Break {
+        wrong: "a client forgets what a relay has received and not committed",
+        file: RECEIVE,
+        right: "self.commit(ack.committed);",
+        broken: "self.commit(ack.received);",
+    },
+    Break {
+        wrong: "a session refuses its own client, whose token is not known yet",
+        file: POLICY,
+        right: "visitor.token.clone_from(&resume.resume_token);",
+        broken: "let _ = resume;",
+    },
+    Break {
+        wrong: "what could not be written is not written again",
+        file: JOURNAL,
+        right: "Err(Failure { kind: FailureKind::Away, why }) => return self.handle_away(begun, why),",
+        broken: "Err(Failure { kind: FailureKind::Away, why }) => {\n                self.waiting.pop_front();\n                return self.handle_away(begun, why);\n            }",
+    },
+    Break {
+        wrong: "what a killed relay has metered is metered again by the next one",
+        file: BEGINNING,
+        right: "            replayable: row.replayable_samples,",
+        broken: "            replayable: 0,",
+    },
+    Break {
+        wrong: "more is spent than was set aside",
+        file: PURSE,
+        right: "cost <= self.authorised",
+        broken: "cost <= self.caps.session.max(self.authorised)",
     },
 ];
 

@@ -99,7 +99,7 @@ enum Command {
         #[arg(long)]
         trace: bool,
     },
-    /// Break each rule that simulated calls prove, one at a time, and see that a call notices
+    /// Break rules that simulated calls prove, one at a time, and see that a call notices
     Breaks {
         /// How many calls are made with each
         #[arg(long, default_value_t = 20_000)]

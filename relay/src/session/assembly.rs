@@ -29,7 +29,7 @@ use crate::money::price::{Price, PriceError};
 use crate::operations::telemetry;
 use crate::provider::{Service, Upstream};
 use crate::records::recording::Recorder;
-use crate::records::store::{Payer, unix_ms};
+use crate::records::store::Payer;
 use crate::{App, NanoUsd};
 
 /// The item as which audio is metered that the echo agent listens to.
@@ -60,6 +60,8 @@ pub(super) struct Parts {
     pub(super) agent: String,
     config: Option<AgentConfig>,
     rate: Hz,
+    /// When the session began, in milliseconds since 1970: its prices are those of that time.
+    began_ms: i64,
     listening: Price,
     /// The providers that the agent asks, by their places.
     providers: Vec<Arc<Upstream>>,
@@ -70,14 +72,14 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// The parts of a session with this agent, or why there can be none.
-    pub(super) fn new(app: &App, agent: &str) -> Result<Parts, Refusal> {
+    /// The parts of a session with this agent, or why there can be none, at the prices of when it began, in milliseconds since 1970.
+    pub(super) fn new(app: &App, agent: &str, began_ms: i64) -> Result<Parts, Refusal> {
         let config = app.config.agents.get(agent).cloned();
         if config.is_none() && agent != ECHO {
             tracing::info!(%agent, "there is no such agent");
             return Err(Refusal::new(CloseCode::Forbidden, ErrorCode::AgentUnknown));
         }
-        let (now, mut providers) = (unix_ms(), Vec::<Arc<Upstream>>::new());
+        let mut providers = Vec::<Arc<Upstream>>::new();
         if let Some(AgentKind::Chat { stt, llm, llm_near_cap, tts }) =
             config.as_ref().map(|config| &config.kind)
         {
@@ -91,14 +93,14 @@ impl Parts {
             }
         }
         let prices = || {
-            let prices = providers.iter().map(|upstream| upstream.provider().price(&app.prices, now));
+            let prices = providers.iter().map(|upstream| upstream.provider().price(&app.prices, began_ms));
             let prices = prices.collect::<Result<Vec<_>, PriceError>>()?;
             // All audio of a call is metered, at the price of the recogniser that hears all of it: at first the first one's, and where
             // another one stands in at that one's.
             let listening = match prices.first() {
                 Some(ItemPrice::Stream(price)) => price.clone(),
-                Some(_) => app.prices.second_price_at(DEAF_ITEM, now)?.clone(),
-                None => app.prices.second_price_at(ECHO_ITEM, now)?.clone(),
+                Some(_) => app.prices.second_price_at(DEAF_ITEM, began_ms)?.clone(),
+                None => app.prices.second_price_at(ECHO_ITEM, began_ms)?.clone(),
             };
             Ok::<_, PriceError>((listening, prices))
         };
@@ -109,7 +111,7 @@ impl Parts {
         let rate = Hz(app.config.echo.codec.rate());
         let names = config.iter().flat_map(|config| &config.tools);
         let tools = names.filter_map(|name| app.config.tools.get(name)).cloned().collect();
-        Ok(Parts { agent: agent.to_owned(), config, rate, listening, providers, prices, tools })
+        Ok(Parts { agent: agent.to_owned(), config, rate, began_ms, listening, providers, prices, tools })
     }
 
     /// How much money is set aside for a session when it begins.
@@ -209,7 +211,7 @@ impl Parts {
         let mut items: Vec<&str> = items.collect();
         items.sort_unstable();
         items.dedup();
-        items.into_iter().flat_map(|item| app.prices.messages(item, unix_ms())).collect()
+        items.into_iter().flat_map(|item| app.prices.messages(item, self.began_ms)).collect()
     }
 }
 

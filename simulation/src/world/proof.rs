@@ -545,13 +545,15 @@ impl World<'_> {
         self.tally.turns += self.store.ids().map(|id| self.store.turns(id).len() as u64).sum::<u64>();
         self.tally.normal += u64::from(self.page.ended == Some(CloseCode::Normal));
         self.tally.exhausted += u64::from(self.truth.exhausted);
-        self.tally.computed += u64::from(self.scenario.computed);
         let logs = self.truth.epochs.values().flatten().map(|epoch| epoch.log.lock());
+        let mut found = 0;
         for log in logs {
+            found += log.found;
             let is_eager = |used: &&Option<Quantity>| matches!(used, Some(Quantity::Eager(_)));
             self.tally.longer += log.longer;
             self.tally.eager += log.spent.values().filter(is_eager).count() as u64;
         }
+        self.tally.computed += u64::from(found > 0);
         let turns = self.store.ids().flat_map(|id| self.store.turns(id));
         self.tally.farewells += turns.filter(is_goodbye).count() as u64;
         let rows = self.store.ids().flat_map(|id| self.store.ledger(id));

@@ -171,7 +171,7 @@ impl World<'_> {
         let rate = self.scenario.agent_codec.rate();
         let script = self.script.clone();
         let ears = if self.scenario.computed {
-            SimulatedEars::computed()
+            SimulatedEars::computed(log.clone())
         } else {
             SimulatedEars::scripted(script.clone())
         };
