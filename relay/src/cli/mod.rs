@@ -4,6 +4,7 @@ pub mod call;
 mod config;
 mod credit;
 mod faults;
+mod health;
 mod migrate;
 mod prices;
 mod questions;
@@ -37,6 +38,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run a relay to try things out: demo page, tokens for it, everything on defaults, data in ./voxrelay-data.
     Dev(serve::DevArgs),
+    /// Ask the relay of this configuration, on its own machine, whether it runs: for the health check of a container.
+    Health(health::HealthArgs),
     /// Bring the schema of the configured database up to date.
     Migrate(migrate::MigrateArgs),
     /// Print an access token for development, and nothing else.
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
     let code = match Arguments::parse().command {
         Command::Serve(args) => block_on(serve::serve(args)),
         Command::Dev(args) => block_on(serve::dev(args)),
+        Command::Health(args) => block_on(health::run(args)),
         Command::Migrate(args) => block_on(migrate::run(args)),
         Command::Token(args) => token::run(&args),
         Command::Config(args) => block_on(config::run(args)),

@@ -8,6 +8,7 @@ mod call;
 mod check;
 mod config;
 mod credit;
+mod health;
 mod serve;
 mod token;
 

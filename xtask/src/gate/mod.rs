@@ -4,6 +4,7 @@ mod advisories;
 mod beside;
 mod checks;
 mod dependencies;
+mod deploy;
 mod engines;
 mod fuzz;
 mod outcome;
@@ -203,6 +204,13 @@ const STEPS: &[Step] = &[
         needs: &[],
         when: When::All,
         run: checks::alerts,
+    },
+    Step {
+        name: "deploy",
+        title: "the files of deploy/, as those read them who run them",
+        needs: &[],
+        when: When::All,
+        run: deploy::check,
     },
     Step {
         name: "properties",
