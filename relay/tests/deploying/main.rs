@@ -240,8 +240,7 @@ fn no_file_has_a_secret_and_none_comes_into_the_image() {
     for (name, service) in services() {
         let Some(environment) = service["environment"].as_object() else { continue };
         for (variable, value) in environment {
-            let is_secret =
-                ["SECRET", "PASSWORD", "DATABASE_URL"].iter().any(|word| variable.contains(word));
+            let is_secret = ["SECRET", "PASSWORD", "DATABASE_URL"].iter().any(|word| variable.contains(word));
             let value = value.as_str().expect("a text");
             assert!(!is_secret || value.contains(":?"), "{name}: {variable} stands in the file");
         }

@@ -67,7 +67,8 @@ fn unit() -> Result<bool> {
     if !is_there(SYSTEMD) {
         return Ok(false);
     }
-    let unit = fs::read_to_string(workspace::path("deploy/voxrelay.service")).context("the unit is missing")?;
+    let unit =
+        fs::read_to_string(workspace::path("deploy/voxrelay.service")).context("the unit is missing")?;
     let program = std::env::current_exe().context("this program does not know where it lies")?;
     let folder = workspace::cache().join("deploy");
     fs::create_dir_all(&folder)?;
