@@ -4,11 +4,15 @@ use protocol::Mark;
 
 use super::{Call, Output};
 
-/// How many frames that may not be committed yet are remembered: 60 s of the shortest chunks. Beyond it the oldest are forgotten, and are
-/// committed with whatever is committed next.
+/// How many entries there are at most for what may not be committed yet. Of audio alone they are for 150 s, since any two neighbours are
+/// longer than [`JOINED`] together: that is more than a client keeps (60 s). Beyond it the two oldest become one.
 const UNCOMMITTED_MAX: usize = 3_000;
+/// Neighbours that are shorter than this together become one entry: the usual chunk, 100 ms. So the bound is one of time, however short the
+/// chunks are that a client sends, and what is committed is behind by less than this at most.
+const JOINED: u32 = 1_600;
 
-/// A frame of the user that may not be committed yet.
+/// A frame of the user that may not be committed yet, or several that are committed together or not at all. It reaches to the mark of the next
+/// one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Uncommitted {
     pub(super) mark: Mark,
@@ -23,10 +27,23 @@ impl Uncommitted {
     pub(super) fn lose(&mut self) {
         (self.paid, self.metered) = (0, 0);
     }
+
+    /// Whether this and the next one, which reaches to `end`, become one. What takes no place in the audio, such as a text, becomes one only with
+    /// others at the same position, and they are committed as they would be one by one.
+    fn joins(&self, next: &Uncommitted, end: u32) -> bool {
+        let (start, middle) = (self.mark.position, next.mark.position);
+        (start == middle) == (middle == end) && end.saturating_sub(start) < JOINED
+    }
+
+    /// Takes the next one along.
+    fn join(&mut self, next: Uncommitted) {
+        self.paid += next.paid;
+        self.metered += next.metered;
+    }
 }
 
 impl Call {
-    /// Raises the committable mark to the frame that `through` is in, because the agent called everything before it final.
+    /// Raises the committable mark to the entry that `through` is in, because the agent called everything before it final.
     pub(super) fn raise_committable(&mut self, through: u32) {
         let mark = self.forget_before(through);
         if mark.seq <= self.committable.seq {
@@ -51,7 +68,7 @@ impl Call {
         }
     }
 
-    /// The mark of the frame that `position` is in, before which everything can be committed. The frames before it are forgotten.
+    /// The mark of the entry that `position` is in, before which everything can be committed. The entries before it are forgotten.
     pub(super) fn forget_before(&mut self, position: u32) -> Mark {
         if position >= self.expected.position {
             self.uncommitted.clear();
@@ -64,18 +81,28 @@ impl Call {
         self.uncommitted.front().map_or(self.expected, |oldest| oldest.mark)
     }
 
-    /// Remembers a frame until it may be committed.
+    /// Remembers a frame until it may be committed. None is ever forgotten before: its samples would be metered again when they are played
+    /// again, and what is committed next would take it along.
     pub(super) fn add_uncommitted(&mut self, frame: Uncommitted) {
-        if self.uncommitted.len() == UNCOMMITTED_MAX {
-            self.forget_oldest();
-        }
         self.uncommitted_paid += frame.paid;
         self.uncommitted_metered += frame.metered;
+        if let Some(last) = self.uncommitted.pop_back() {
+            match self.uncommitted.back_mut() {
+                Some(before) if before.joins(&last, frame.mark.position) => before.join(last),
+                _ => self.uncommitted.push_back(last),
+            }
+        }
+        if self.uncommitted.len() == UNCOMMITTED_MAX
+            && let Some(second) = self.uncommitted.remove(1)
+            && let Some(oldest) = self.uncommitted.front_mut()
+        {
+            oldest.join(second);
+        }
         self.uncommitted.push_back(frame);
     }
 
-    /// Forgets the oldest frame.
-    pub(super) fn forget_oldest(&mut self) {
+    /// Forgets the oldest entry.
+    fn forget_oldest(&mut self) {
         if let Some(oldest) = self.uncommitted.pop_front() {
             self.uncommitted_paid -= oldest.paid;
             self.uncommitted_metered -= oldest.metered;

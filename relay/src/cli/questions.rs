@@ -215,6 +215,9 @@ fn remedy(provider: &Provider, failure: &Failure) -> String {
         FailureKind::Connection => {
             format!("it cannot be reached: check url = \"{base_url}\", and what lets this machine out")
         }
+        FailureKind::Clogged => {
+            format!("its connection is not there in time for what it is given: check url = \"{base_url}\"")
+        }
         FailureKind::Flood => {
             format!("it says more than any answer: check url = \"{base_url}\" and kind = {:?}", kind.name)
         }

@@ -5,9 +5,9 @@
 //! line does without having waited for this one. When its time is over, one request is let through as a **probe**, and everybody else goes on
 //! without it. A probe that is answered closes the breaker; one that fails opens it again, for twice as long each time.
 //!
-//! What counts is whether the *provider* works. A question that it refuses as wrong is an answer in that sense, and a request that the user
-//! cut short before anything came says nothing. Requests that were made before the breaker last changed say nothing either: hundreds of
-//! them may fail late, after a probe has shown that the provider is back.
+//! What counts is whether the *provider* works. A question that it refuses as wrong is an answer in that sense. A request that the user cut
+//! short before anything came says nothing, and neither does one that was fed too much before its connection was there. Requests that were
+//! made before the breaker last changed say nothing either: hundreds of them may fail late, after a probe has shown that the provider is back.
 
 #[cfg(test)]
 mod tests;
@@ -120,6 +120,8 @@ impl Breaker {
             FailureKind::Request => return self.closes_if_probing(),
             // Nobody was asked.
             FailureKind::CircuitOpen | FailureKind::AtLimit => return,
+            // It had no say yet.
+            FailureKind::Clogged => return self.gave_up(ticket),
             FailureKind::Key | FailureKind::Payment => Some(OPERATOR_WAIT),
             FailureKind::Busy => failure
                 .retry_after

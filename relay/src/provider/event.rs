@@ -294,6 +294,8 @@ pub enum FailureKind {
     CircuitOpen,
     /// It was not asked: it has as many requests under way as it may. Another provider may answer.
     AtLimit,
+    /// It was fed more than may wait before its connection was there: that is the doing of whoever feeds it. Another provider may answer.
+    Clogged,
 }
 
 impl Failure {
@@ -331,7 +333,7 @@ impl Failure {
 
 impl FailureKind {
     /// All of them.
-    pub const ALL: [FailureKind; 10] = [
+    pub const ALL: [FailureKind; 11] = [
         FailureKind::Key,
         FailureKind::Payment,
         FailureKind::Busy,
@@ -342,6 +344,7 @@ impl FailureKind {
         FailureKind::Flood,
         FailureKind::CircuitOpen,
         FailureKind::AtLimit,
+        FailureKind::Clogged,
     ];
 
     /// Whether the provider may bill what it was asked, although nothing has come of it: it has read it.
@@ -364,6 +367,7 @@ impl FailureKind {
             FailureKind::Flood => "flood",
             FailureKind::CircuitOpen => "circuit_open",
             FailureKind::AtLimit => "at_limit",
+            FailureKind::Clogged => "clogged",
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::error::Error;
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::request::Carried;
 use super::{Input, Target};
@@ -43,25 +44,47 @@ pub(super) async fn carry(mut carried: Carried, client: &Client, target: Target)
     if !head(&mut carried, &response).await {
         return;
     }
+    if read(&mut carried, &mut response).await && carried.has_finished() {
+        let _ = timeout(REST_WITHIN, read_rest(response)).await;
+    }
+}
+
+/// The body of an answer.
+trait Body {
+    /// The next piece; `None` behind the last one. Dropping the future loses nothing.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, reqwest::Error>> + Send;
+}
+
+impl Body for Response {
+    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, reqwest::Error>> + Send {
+        self.chunk()
+    }
+}
+
+/// Hands on what is answered as it comes. `false` when nothing more can come of it.
+async fn read(carried: &mut Carried, body: &mut impl Body) -> bool {
     loop {
+        let due = carried.due();
         let goes_on = tokio::select! {
             biased;
-            chunk = response.chunk() => match chunk {
+            piece = body.next() => match piece {
                 Ok(Some(bytes)) => carried.handle(Input::Bytes(&bytes)).await,
                 Ok(None) => {
                     carried.handle(Input::End).await;
-                    return;
+                    return false;
                 }
-                Err(error) => return lost(&mut carried, &error).await,
+                Err(error) => {
+                    lost(carried, &error).await;
+                    return false;
+                }
             },
-            () = sleep_until(carried.due()) => carried.handle(Input::Timeout).await,
+            () = sleep_until(due) => carried.handle(Input::Timeout).await,
         };
-        if !goes_on {
-            break;
+        // Whoever never pauses is held to the same times.
+        let is_late = goes_on && carried.due() <= Instant::now();
+        if !goes_on || is_late && !carried.handle(Input::Timeout).await {
+            return true;
         }
-    }
-    if carried.has_finished() {
-        let _ = timeout(REST_WITHIN, read_rest(response)).await;
     }
 }
 
@@ -98,4 +121,40 @@ async fn lost(carried: &mut Carried, error: &reqwest::Error) {
         cause = source;
     }
     carried.handle(Input::Lost(&cause.to_string())).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::Time;
+    use tokio::sync::mpsc;
+
+    use super::super::{Ask, Bounds, Chat, Event, Exchange, FailureKind, Kind, scenario};
+    use super::*;
+
+    /// A body that is never out of pieces, until a test has waited for long enough. There is nothing in them.
+    struct Tireless(Instant);
+
+    impl Body for Tireless {
+        fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, reqwest::Error>> + Send {
+            std::future::ready(Ok((Instant::now() < self.0).then(Bytes::new)))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_never_pauses_is_held_to_its_times() {
+        let kind = Kind::named("openai-chat").expect("registered");
+        let ask = Ask::Chat(Chat { messages: Vec::new(), tools: Vec::new(), max_output_tokens: 50 });
+        let codec = scenario::provider(kind, "m").codec(&ask).expect("it is asked so");
+        let bounds = Bounds { whole: Some(Duration::from_millis(100)), ..Bounds::default() };
+        let (exchange, _) = Exchange::open(Time::ZERO, codec, bounds);
+        let (events, mut told) = mpsc::channel(8);
+        let mut carried = Carried::new(exchange, std::time::Instant::now(), events);
+        let head =
+            Input::Head { status: 200, retry_after: None, request_id: None, media_type: "text/event-stream" };
+        assert!(carried.handle(head).await);
+        let mut body = Tireless(Instant::now() + Duration::from_secs(10));
+        assert!(read(&mut carried, &mut body).await, "it has not come to its end");
+        let Some(Event::Failed(failure)) = told.recv().await else { panic!("it has failed") };
+        assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Timeout, "no end in time"));
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -16,17 +18,24 @@ use super::{
 
 /// Events that wait for the session. While they do, the provider is not read: it waits, too.
 const EVENTS_WAITING: usize = 64;
-/// What waits to be taken by the provider's socket: more than a client plays again after an outage (65 s in chunks of 100 ms), all at once, while
-/// the socket is not open yet.
-const FEEDS_WAITING: usize = 1_024;
+/// Bytes that wait to be taken by the provider's socket: 80 s of audio. That is more than a client plays again after an outage (65 s), all at
+/// once, and what it says while the socket is opened.
+const WAITING_MAX_BYTES: usize = 80 * 32_000;
+/// So many feeds wait at most: more than those bytes are in the shortest chunks that a relay takes, unless its operator lets them be shorter
+/// than 100 bytes. The channel makes room as feeds come.
+const FEEDS_WAITING: usize = 1 << 15;
 
 /// A request that a session has made of a provider. Dropping it cancels it: the connection is closed.
 #[derive(Debug)]
 pub struct Request {
     events: mpsc::Receiver<Event>,
     feeds: mpsc::Sender<Feed>,
-    /// It took no more of what it was fed.
-    clogged: bool,
+    /// Bytes of the feeds that wait.
+    waiting: Arc<AtomicUsize>,
+    /// Its connection is there, as it was told.
+    is_ready: bool,
+    /// It took no more of what it was fed, which is a failure of this kind.
+    clogged: Option<FailureKind>,
     over: bool,
     /// Until the end was told. After that the task ends by itself, soon: it leaves its connection as others can use it.
     task: Option<AbortOnDropHandle<()>>,
@@ -44,27 +53,30 @@ impl Request {
     ) -> Request {
         let (to_session, events) = mpsc::channel(EVENTS_WAITING);
         let (feeds, from_session) = mpsc::channel(FEEDS_WAITING);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let fed = Fed { feeds: from_session, waiting: waiting.clone() };
         let task = tasks.spawn(async move {
             let (exchange, opening) = Exchange::open(time(started), codec, bounds);
-            let carried = Carried {
-                exchange,
-                started,
-                events: to_session,
-                to_send: VecDeque::new(),
-                has_finished: false,
-            };
+            let carried = Carried::new(exchange, started, to_session);
             match opening {
                 Opening::Http(target) => http::carry(carried, way.connections.client(), target).await,
-                Opening::Socket(target) => socket::carry(carried, way, target, from_session).await,
+                Opening::Socket(target) => socket::carry(carried, way, target, fed).await,
             }
         });
-        Request { events, feeds, clogged: false, over: false, task: Some(AbortOnDropHandle::new(task)) }
+        let task = Some(AbortOnDropHandle::new(task));
+        Request { events, feeds, waiting, is_ready: false, clogged: None, over: false, task }
     }
 
-    /// Adds to the request. One that takes nothing for so long that what it was fed piles up has failed.
+    /// Adds to the request. One that takes nothing for so long that what it was fed piles up has failed. Whose failure that is depends on whether
+    /// its connection was there.
     pub fn feed(&mut self, feed: Feed) {
-        if matches!(self.feeds.try_send(feed), Err(mpsc::error::TrySendError::Full(_))) {
-            self.clogged = true;
+        let bytes = length(&feed);
+        // Counted first: the driver takes it off as soon as it is there.
+        let waited = self.waiting.fetch_add(bytes, Ordering::Relaxed);
+        let is_too_much = waited + bytes > WAITING_MAX_BYTES;
+        if is_too_much || matches!(self.feeds.try_send(feed), Err(mpsc::error::TrySendError::Full(_))) {
+            let kind = if self.is_ready { FailureKind::Connection } else { FailureKind::Clogged };
+            self.clogged.get_or_insert(kind);
             self.task = None;
         }
     }
@@ -93,9 +105,12 @@ impl Request {
             return Poll::Pending;
         }
         let event = ready!(self.events.poll_recv(context)).unwrap_or_else(|| {
-            let cause = if self.clogged { "it takes nothing more" } else { "it was given up" };
-            Event::Failed(Failure::new(FailureKind::Connection, cause))
+            Event::Failed(match self.clogged {
+                Some(kind) => Failure::new(kind, "it takes nothing more"),
+                None => Failure::new(FailureKind::Connection, "it was given up"),
+            })
         });
+        self.is_ready |= matches!(event, Event::Ready);
         self.over = matches!(event, Event::Finished(_) | Event::Failed(_));
         if self.over
             && let Some(task) = self.task.take()
@@ -103,6 +118,31 @@ impl Request {
             drop(task.detach());
         }
         Poll::Ready(event)
+    }
+}
+
+/// What a request is fed, in the hands of its driver.
+#[derive(Debug)]
+pub(super) struct Fed {
+    feeds: mpsc::Receiver<Feed>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Fed {
+    /// The next one; `None` once nobody feeds it any more. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Option<Feed> {
+        let feed = self.feeds.recv().await?;
+        self.waiting.fetch_sub(length(&feed), Ordering::Relaxed);
+        Some(feed)
+    }
+}
+
+/// How many bytes of audio or text it has.
+fn length(feed: &Feed) -> usize {
+    match feed {
+        Feed::Text(text) => text.len(),
+        Feed::Audio(bytes) => bytes.len(),
+        Feed::Flush | Feed::Finish => 0,
     }
 }
 
@@ -118,6 +158,11 @@ pub(super) struct Carried {
 }
 
 impl Carried {
+    /// An exchange that has begun, with time since `started`, and who is told of it.
+    pub(super) fn new(exchange: Exchange, started: Instant, events: mpsc::Sender<Event>) -> Carried {
+        Carried { exchange, started, events, to_send: VecDeque::new(), has_finished: false }
+    }
+
     /// Tells the exchange, and its asker what comes of it. `false` when it is over, or nobody asks any more.
     pub(super) async fn handle(&mut self, input: Input<'_>) -> bool {
         self.exchange.handle_input(time(self.started), input);
@@ -169,37 +214,106 @@ fn time(started: Instant) -> Time {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use bytes::Bytes;
-    use futures_util::poll;
+    use futures_util::{StreamExt, poll};
 
-    use super::super::upstream::Upstream;
+    use super::super::upstream::{Pass, Upstream};
     use super::super::{Ask, Kind, Provider, scenario};
     use super::*;
+
+    /// A recogniser at this address.
+    fn upstream(listener: &tokio::net::TcpListener) -> Arc<Upstream> {
+        let url = format!("http://{}/", listener.local_addr().expect("bound"));
+        let kind = Kind::named("deepgram").expect("registered");
+        let base_url = url.parse().expect("an address");
+        Arc::new(Upstream::new(Provider { base_url, ..scenario::provider(kind, "m") }).expect("a client"))
+    }
+
+    /// One that listens to a call.
+    fn open(upstream: &Arc<Upstream>) -> (Request, Pass) {
+        let codec = upstream.provider().codec(&Ask::Listen).expect("it listens");
+        let mut pass = upstream.admit(Time::ZERO, &Ask::Listen).expect("it is asked");
+        let bounds = Bounds { head: Duration::from_secs(60), ..Bounds::default() };
+        (Request::open(&TaskTracker::new(), pass.way(), Instant::now(), codec, bounds), pass)
+    }
+
+    fn feed(request: &mut Request, seconds: usize, chunk: usize) {
+        let audio = Bytes::from(vec![0; chunk]);
+        (0..seconds * 32_000 / chunk).for_each(|_| request.feed(Feed::Audio(audio.clone())));
+    }
+
+    /// How it fails, and whether its provider is asked as ever then.
+    async fn fails(mut request: Request, mut pass: Pass, upstream: &Upstream) -> (FailureKind, bool) {
+        loop {
+            let event = request.next().await;
+            pass.note(Time::ZERO, &event);
+            if let Event::Failed(failure) = event {
+                assert_eq!(failure.message, "it takes nothing more");
+                return (failure.kind, upstream.is_asked());
+            }
+        }
+    }
 
     #[tokio::test]
     async fn all_that_a_client_plays_again_waits_for_a_socket_that_is_not_open_and_no_more_than_that() {
         // Nobody takes its connections.
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}/", listener.local_addr().expect("bound"));
-        let kind = Kind::named("deepgram").expect("registered");
-        let base_url = url.parse().expect("an address");
-        let provider = Provider { base_url, ..scenario::provider(kind, "m") };
-        let codec = provider.codec(&Ask::Listen).expect("it listens");
-        let upstream = Arc::new(Upstream::new(provider).expect("a client"));
-        let way = upstream.admit(Time::ZERO, &Ask::Listen).expect("it is asked").way();
-        let bounds = Bounds { head: Duration::from_secs(60), ..Bounds::default() };
-        let mut request = Request::open(&TaskTracker::new(), way, Instant::now(), codec, bounds);
-        let chunk = Bytes::from(vec![0; 3_200]);
-        for _ in 0..700 {
-            request.feed(Feed::Audio(chunk.clone()));
+        let upstream = upstream(&listener);
+        // The usual chunk, the shortest that is sensible, and the shortest.
+        for chunk in [3_200, 640, 100] {
+            let (mut request, pass) = open(&upstream);
+            feed(&mut request, 65, chunk);
+            assert!(poll!(std::pin::pin!(request.next())).is_pending(), "it waits, in chunks of {chunk}");
+            feed(&mut request, 20, chunk);
+            // Nor does it keep others from being asked, who have not fed it so.
+            let failed = fails(request, pass, &upstream).await;
+            assert_eq!(failed, (FailureKind::Clogged, true), "in chunks of {chunk}");
         }
-        assert!(poll!(std::pin::pin!(request.next())).is_pending(), "it waits");
-        for _ in 0..FEEDS_WAITING {
-            request.feed(Feed::Audio(chunk.clone()));
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_is_there_and_takes_nothing_has_failed() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let upstream = upstream(&listener);
+        tokio::spawn(async move {
+            let mut open = Vec::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                open.push(tokio_tungstenite::accept_async(stream).await);
+            }
+        });
+        for is_asked in [true, true, false] {
+            let (mut request, pass) = open(&upstream);
+            assert_eq!(request.next().await, Event::Ready);
+            feed(&mut request, 85, 100);
+            assert_eq!(fails(request, pass, &upstream).await, (FailureKind::Connection, is_asked));
         }
-        let Event::Failed(failure) = request.next().await else { panic!("it is given up") };
-        assert_eq!(failure.message, "it takes nothing more");
+    }
+
+    #[tokio::test]
+    async fn what_the_driver_has_taken_does_not_wait_any_more() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let upstream = upstream(&listener);
+        let taken = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.expect("it comes");
+            let mut socket = tokio_tungstenite::accept_async(stream).await.expect("a WebSocket");
+            let mut taken = 0;
+            while taken < 200 * 32_000 {
+                let Some(Ok(message)) = socket.next().await else { break };
+                taken += if message.is_binary() { message.len() } else { 0 };
+            }
+            taken
+        });
+        let (mut request, _pass) = open(&upstream);
+        assert_eq!(request.next().await, Event::Ready);
+        for _ in 0..20 {
+            feed(&mut request, 10, 640);
+            let driven = async {
+                while request.waiting.load(Ordering::Relaxed) > 0 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(20), driven).await.expect("it is taken");
+        }
+        assert_eq!(taken.await.expect("it takes all"), 200 * 32_000);
     }
 }

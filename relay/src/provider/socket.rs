@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
@@ -16,8 +15,8 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
-use super::request::Carried;
-use super::{Feed, Input, Output, Target, Way};
+use super::request::{Carried, Fed};
+use super::{Input, Output, Target, Way};
 
 /// The longest message: sound in text for several seconds.
 const MESSAGE_MAX_BYTES: usize = 1 << 20;
@@ -61,7 +60,7 @@ pub(super) async fn open(target: &Target) -> Result<Opened, Error> {
     })
 }
 
-pub(super) async fn carry(mut carried: Carried, way: Way, target: Target, mut feeds: mpsc::Receiver<Feed>) {
+pub(super) async fn carry(mut carried: Carried, way: Way, target: Target, mut fed: Fed) {
     let Some(mut opened) = connect(&mut carried, way, target).await else { return };
     let (mut flushed, mut is_fed) = (true, true);
     loop {
@@ -70,7 +69,7 @@ pub(super) async fn carry(mut carried: Carried, way: Way, target: Target, mut fe
         let goes_on = tokio::select! {
             biased;
             // There is no more of it than the socket takes, while a provider may have something to say at any time.
-            feed = feeds.recv(), if takes => match feed {
+            feed = fed.next(), if takes => match feed {
                 Some(feed) => carried.handle(Input::Feed(&feed)).await,
                 None => {
                     is_fed = false;

@@ -1,5 +1,6 @@
 //! The call's machine against a script, with an agent that does as it is told.
 
+mod committing;
 mod endings;
 mod farewell;
 mod money;
@@ -119,6 +120,8 @@ struct Bench {
     exposed: NanoUsd,
     /// What it says may be played again.
     replayable: Option<u32>,
+    /// The mark that it commits.
+    committed: Mark,
 }
 
 impl Bench {
@@ -194,6 +197,7 @@ impl Bench {
             caps,
             exposed: NanoUsd::ZERO,
             replayable: None,
+            committed: Mark::default(),
         };
         assert_eq!(bench.drain(), [Did::Say(Saying::Agent(AgentState::Listening))]);
         bench
@@ -220,9 +224,10 @@ impl Bench {
                     self.replayable = Some(replayable);
                     Did::Store(turns, committed)
                 }
-                Output::Settle { rows, through, release, exposed, replayable, .. } => {
+                Output::Settle { rows, through, release, exposed, replayable, committed } => {
                     self.exposed = exposed;
                     self.replayable = Some(replayable);
+                    self.committed = committed;
                     Did::Settle(rows, through, release)
                 }
                 Output::Reserve { through, spent, exposed } => Did::Reserve(through, spent, exposed),

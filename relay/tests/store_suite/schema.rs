@@ -1,12 +1,14 @@
 //! The schema: how it comes about, and what Supabase's users see of it.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use protocol::Role;
 use relay::NanoUsd;
 use relay::records::store::{NewSession, SessionState, SqlStore, Store, StoreError, migrate};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, Connection, Executor, SqlSafeStr};
+use tokio::time::timeout;
 
 use super::{caps, open, quota, row, session, settle, turn};
 use crate::postgres;
@@ -60,6 +62,25 @@ async fn a_server_is_used_when_its_schema_is_up_to_date_and_not_before() {
     assert_eq!(migrate(&url).await.expect("migrated"), migrations);
     assert_eq!(migrate(&url).await.expect("migrated"), 0);
     SqlStore::postgres(&url).await.expect("opened").ping().await.expect("it answers");
+}
+
+#[tokio::test]
+async fn a_migration_that_somebody_who_reads_a_table_holds_up_gives_up_soon_and_can_be_run_again() {
+    let url = postgres::shared().database().await;
+    let mut backup = AnyConnection::connect(url.expose()).await.expect("it runs");
+    // As before the migration that adds the column.
+    let before = "DELETE FROM voxrelay._sqlx_migrations WHERE version = 16;
+        ALTER TABLE voxrelay.sessions DROP COLUMN succeeded";
+    sqlx::raw_sql(before).execute(&mut backup).await.expect("it is older");
+    let reads = "BEGIN; LOCK TABLE voxrelay.sessions IN ACCESS SHARE MODE";
+    sqlx::raw_sql(reads).execute(&mut backup).await.expect("it reads the table");
+    // Whoever waits for the table holds up all relays, whose statements wait behind it.
+    let gave_up = timeout(Duration::from_secs(60), migrate(&url)).await.expect("it does not wait for long");
+    let said = gave_up.expect_err("it cannot have the table").to_string();
+    assert!(said.contains("pg_dump") && said.contains("run it again"), "{said}");
+    sqlx::raw_sql("COMMIT").execute(&mut backup).await.expect("it has read");
+    assert_eq!(migrate(&url).await.expect("migrated"), 1);
+    assert_eq!(migrate(&url).await.expect("migrated"), 0);
 }
 
 #[tokio::test]

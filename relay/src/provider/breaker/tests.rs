@@ -101,6 +101,8 @@ fn a_wrong_question_and_a_user_who_leaves_say_nothing_against_a_provider() {
         let ticket = breaker.admit(at(0)).expect("it is closed");
         breaker.failed(at(0), ticket, &failure(FailureKind::Request));
         let ticket = breaker.admit(at(0)).expect("it is closed");
+        breaker.failed(at(0), ticket, &failure(FailureKind::Clogged));
+        let ticket = breaker.admit(at(0)).expect("it is closed");
         breaker.gave_up(ticket);
     }
     assert_eq!(breaker.standing(), Standing::Closed);
@@ -176,11 +178,11 @@ impl Model {
                 self.in_a_row = 0;
                 self.lets_all_through();
             }
-            End::GaveUp if is_probe => {
+            End::GaveUp | End::Failed(FailureKind::Clogged, _) if is_probe => {
                 self.shut_until = self.probe.take().map(|(_, since)| since);
                 self.heard.clear();
             }
-            End::GaveUp => {}
+            End::GaveUp | End::Failed(FailureKind::Clogged, _) => {}
             End::Failed(FailureKind::Request, _) => self.lets_all_through(),
             End::Failed(FailureKind::Key | FailureKind::Payment, _) => self.shuts(now, 300),
             End::Failed(FailureKind::Busy, Some(seconds)) => self.shuts(now, (*seconds).clamp(1, 300)),
@@ -242,6 +244,7 @@ fn step() -> impl Strategy<Value = Step> {
         FailureKind::Connection,
         FailureKind::Connection,
         FailureKind::Flood,
+        FailureKind::Clogged,
     ]);
     let end = prop_oneof![
         3 => Just(End::Worked),

@@ -61,6 +61,9 @@ pub(super) fn advice(error: &Error) -> &'static str {
                 ": the server lets nobody into this database; ALTER DATABASE … ALLOW_CONNECTIONS true, or name another one"
             }
             Some("53300") => ": the server has no connection left; raise its max_connections",
+            Some("55P03") => {
+                ": somebody else holds a lock for too long, such as pg_dump or another migration; run it again when that is over"
+            }
             Some("57P03") => ": the server is starting up or shutting down",
             // These are SQLite's primary codes, in the lowest byte. The folder's rights count as well, because the log is made beside the
             // file.

@@ -61,6 +61,11 @@ SET search_path TO voxrelay;
 SET statement_timeout = '10s';
 SET lock_timeout = '5s';
 SET idle_in_transaction_session_timeout = '15s';";
+/// The settings of the connection that migrates. A migration that waits for somebody else's lock on a table holds up every statement of the
+/// relays that comes behind it, so it does not wait for long; it may take as long as it needs.
+const MIGRATION_SETTINGS: &str = "
+SET search_path TO voxrelay;
+SET lock_timeout = '5s';";
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 10;
 /// How many more connections to PostgreSQL are kept for prompt work, such as reading what administrators decided, and whether the database
@@ -340,18 +345,13 @@ pub async fn migrate(url: &Secret) -> Result<usize, StoreError> {
     let open = |source| StoreError::Open { database: database.clone(), source };
     let options = options(url.expose()).map_err(open)?;
     check::prepares(&options, &database).await?;
-    let connections = Connections::open(
-        options,
-        1,
-        Prompt::Next,
-        "SET search_path TO voxrelay;",
-        &WriteRefusals::default(),
-    )
-    .await
-    .map_err(open)?;
-    let applied = migrations::run(&connections, Dialect::Postgres, &database).await?;
+    let refusals = WriteRefusals::default();
+    let connections =
+        Connections::open(options, 1, Prompt::Next, MIGRATION_SETTINGS, &refusals).await.map_err(open)?;
+    let applied = migrations::run(&connections, Dialect::Postgres, &database).await;
+    // Also when it has failed: then it may hold the lock that keeps other migrations away.
     connections.close().await;
-    Ok(applied)
+    applied
 }
 
 /// What is wrong with the address of a PostgreSQL database, as far as its text shows.
