@@ -249,3 +249,30 @@ fn that_utterances_are_given_up_since_the_recogniser_is_too_slow_is_told_once_un
         }
     }
 }
+
+#[test]
+fn whoever_hangs_up_while_a_stand_in_hears_an_utterance_pays_for_it_once() {
+    for billing in [Billing::Seconds, Billing::Tokens] {
+        let ears = skills(Service::SpeechToText, false, billing);
+        let team = Team {
+            recognisers: vec![(EARS, ears), (OTHER_EARS, ears)],
+            models: vec![MIND],
+            ..Team::default()
+        };
+        let mut talk = Talk::of(Conversation::new(Persona::default(), team, 24_000, 0, &[]));
+        talk.hear(&[0; 24_000]);
+        let first = utters(&mut talk).1.expect("it is asked about");
+        let mut did = talk.fails(first, FailureKind::Timeout);
+        let second = ask_of(&did, OTHER_EARS).0;
+        did.extend(talk.input(AgentInput::Leave));
+        let (first, second) = (used_by(&did, first), used_by(&did, second));
+        assert!(
+            matches!(
+                (first, second),
+                (Some(Quantity::Repeated(_)), Some(Quantity::Samples(_)))
+                    | (Some(Quantity::RepeatedTokens(_)), Some(Quantity::Tokens(_)))
+            ),
+            "{first:?}, {second:?}"
+        );
+    }
+}
