@@ -200,12 +200,17 @@ impl<E: Ears> Spoken<E> {
         let Some(Utterance { start, end, loud_end: words_end, .. }) = self.waiting.pop_front() else {
             return;
         };
-        self.understood.push_back(if text.is_empty() {
+        let is_nothing = text.is_empty();
+        self.understood.push_back(if is_nothing {
             Understood::Nothing { at: start }
         } else {
             Understood::Said { text, start, end, words_end }
         });
         self.understood.extend(spent);
+        if let Some(next) = self.waiting.front().filter(|_| is_nothing) {
+            // It is paid for, and is not sent again should another relay hear the next one.
+            self.understood.push_back(Understood::Final { through: next.start });
+        }
         if self.waiting.is_empty() {
             self.has_missed = false;
             let through = self.final_wanted.take();

@@ -276,3 +276,15 @@ fn whoever_hangs_up_while_a_stand_in_hears_an_utterance_pays_for_it_once() {
         );
     }
 }
+
+#[test]
+fn what_has_no_words_is_final_although_the_next_utterance_waits_and_is_paid_for_nowhere_else() {
+    let mut talk = Talk::of(hears_utterances());
+    talk.hear(&[0; 24_000]);
+    let ears = utters(&mut talk).1.expect("it is asked about");
+    let second = talk.position;
+    utters(&mut talk);
+    let did = talk.finishes(ears);
+    // It lasts from 1.5 s to 2.5 s.
+    assert!(finals(&did).iter().any(|through| (40_000..second + 8_000).contains(through)), "{did:?}");
+}
