@@ -58,6 +58,7 @@ impl Call {
     /// Gives up all requests of providers, and puts what they cost on the tab.
     pub(super) fn give_up_requests(&mut self) {
         self.tell_agent(AgentInput::Leave);
+        self.puts_off = false;
         self.wanted.clear();
         self.soon = NanoUsd::ZERO;
         self.tab.settle_rest();
@@ -74,6 +75,7 @@ impl Call {
     pub(super) fn wind_up(&mut self, code: CloseCode) {
         // Set first, so that the agent does not answer the user's last words.
         self.ending = Some(code);
+        self.puts_off = self.is_sent_again();
         self.pause();
         self.shorten_answer();
         self.finish_answer();
@@ -81,7 +83,7 @@ impl Call {
     }
 
     /// Whether the client sends what is not committed once more: to the relay that goes on with the call, or in its next session.
-    fn is_sent_again(&self) -> bool {
+    pub(super) fn is_sent_again(&self) -> bool {
         match self.ending {
             Some(code) => code.reaction() != Reaction::Stop,
             None => self.farewell.is_none(),

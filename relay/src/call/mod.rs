@@ -29,7 +29,7 @@ use protocol::{Ability, AgentState, CloseCode, Degraded, Gap, Mark, Role, Time, 
 use crate::NanoUsd;
 use crate::agent::tool::{Called, Runs, ToolNote};
 use crate::agent::{Agent, AgentInput, AgentOutput};
-use crate::money::bill::AtMost;
+use crate::money::bill::{AtMost, Quantity};
 use crate::money::budget::Reserved;
 use crate::money::purse::Purse;
 use crate::money::tab::{Purpose, RequestId, Spent, Tab};
@@ -164,6 +164,8 @@ pub struct Call {
     hung_up: Option<Time>,
     /// The agent wants the call to end.
     is_left: bool,
+    /// Requests are being given up, and the audio that they are about is sent again.
+    puts_off: bool,
     /// Why the call ends, once that is known.
     ending: Option<CloseCode>,
     /// Whether [`Output::End`] was given.
@@ -287,6 +289,7 @@ impl Call {
             is_muted: false,
             is_held_back: false,
             is_left: false,
+            puts_off: false,
             ending: None,
             has_ended: false,
             now,
@@ -370,6 +373,9 @@ impl Call {
             Input::Bye if self.delayed.is_empty() => self.hang_up(),
             Input::Bye => self.delay(Delayed::Bye),
             Input::Checkpoint { sent_away } => {
+                // A client that goes from relay to relay by itself is not heard at the operator's cost each time.
+                let is_first = self.uncommitted_paid == self.uncommitted_metered;
+                self.puts_off = self.is_sent_again() && (sent_away || is_first);
                 self.give_up_requests();
                 self.is_sent_away = sent_away;
                 self.settle_and_release();
@@ -621,6 +627,9 @@ impl Call {
             AgentOutput::Spent { request, used, estimated, provider_id } => {
                 self.wanted.retain(|wanted| wanted.request != request);
                 let spent = Spent { turn: self.users_turn, request_id: provider_id, estimated };
+                // Whoever is sent the audio again understands it, and is paid for that by the user.
+                let is_put_off = self.puts_off && self.tab.is_hearing(request);
+                let used = if is_put_off { used.map(Quantity::repeated) } else { used };
                 self.tab.settle(request, used, &spent);
             }
         }

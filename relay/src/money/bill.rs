@@ -20,6 +20,9 @@ pub use usage::{AnthropicUsage, AnthropicWritten, RealtimeInput, RealtimeUsage, 
 
 /// The units of tokens that were spent on an answer that nobody wanted begin with this: `eager_input_token`.
 pub const EAGER: &str = "eager_";
+/// The units of tokens of a recogniser that the user does not pay for, since what they said is paid for where it is understood, begin with this:
+/// `repeated_audio_input_token`.
+pub const REPEATED: &str = "repeated_";
 /// Audio of the user has this many.
 const SAMPLES_PER_SECOND: u64 = 16_000;
 /// More than any request uses, and so little that millions of rows that a provider made up add up to what a database can count.
@@ -127,9 +130,18 @@ impl ModelPrices {
     #[must_use]
     pub fn eager(&self, key: &str, usage: &TokenUsage, estimated: bool) -> Vec<LedgerRow> {
         let mut rows = self.rows(key, usage, estimated);
+        begin_units(&mut rows, key, EAGER);
+        rows
+    }
+
+    /// The same of what a recogniser has used and the user does not pay for: its units begin with [`REPEATED`]. The rows say at which price the
+    /// provider was paid, and cost the user nothing.
+    #[must_use]
+    pub fn repeated(&self, key: &str, usage: &TokenUsage, estimated: bool) -> Vec<LedgerRow> {
+        let mut rows = self.rows(key, usage, estimated);
+        begin_units(&mut rows, key, REPEATED);
         for row in &mut rows {
-            row.unit.insert_str(0, EAGER);
-            row.key = format!("{key}/{}", row.unit);
+            row.cost = NanoUsd::ZERO;
         }
         rows
     }
@@ -236,8 +248,8 @@ impl AudioPrice {
         vec![row(key, UTTERANCE_SAMPLE, &self.price, samples, estimated)]
     }
 
-    /// The ledger row of so many samples that the user had paid for before, with the key `<key>/repeated_sample`; none for none. It says at which
-    /// price the provider was paid once more, and costs the user nothing.
+    /// The ledger row of so many samples that the user does not pay for here, with the key `<key>/repeated_sample`; none for none. It says at which
+    /// price the provider was paid, and costs the user nothing.
     #[must_use]
     pub fn repeated(&self, key: &str, samples: u64) -> Vec<LedgerRow> {
         if samples == 0 {
@@ -264,6 +276,14 @@ fn row(key: &str, unit: &str, price: &Price, quantity: u64, estimated: bool) -> 
         estimated,
         turn: None,
         request_id: None,
+    }
+}
+
+/// Has the units of one request's rows begin with this.
+fn begin_units(rows: &mut [LedgerRow], key: &str, beginning: &str) {
+    for row in rows {
+        row.unit.insert_str(0, beginning);
+        row.key = format!("{key}/{}", row.unit);
     }
 }
 

@@ -14,8 +14,8 @@ pub struct LedgerRow {
     /// What was used, as the price table names it, such as `deepgram/nova-3`.
     pub item: String,
     /// What is counted: `sample`, `utterance_sample`, `repeated_sample`, `character`, or a kind of token such as `input_token`;
-    /// `eager_input_token` for an answer that was prepared and not wanted; and with [`LedgerRow::EXCESS`] before it, what a provider
-    /// reported beyond what was set aside.
+    /// `eager_input_token` for an answer that was prepared and not wanted; `repeated_audio_input_token` for what a recogniser has used that the
+    /// user does not pay; and with [`LedgerRow::EXCESS`] before it, what a provider reported beyond what was set aside.
     pub unit: String,
     /// How many of them.
     pub quantity: u64,
@@ -25,7 +25,7 @@ pub struct LedgerRow {
     pub per: u64,
     /// Version of the price table.
     pub price_version: String,
-    /// What it cost whoever pays for the session, rounded up to a nano-dollar over the running total. Repeated samples and excess cost them nothing.
+    /// What it cost whoever pays for the session, rounded up to a nano-dollar over the running total. Repeated samples and tokens and excess cost them nothing.
     pub cost: NanoUsd,
     /// Whether the quantity is the relay's own estimate and not what the provider reported.
     pub estimated: bool,

@@ -10,7 +10,7 @@ use crate::money::price::Price;
 pub const SAMPLE: &str = "sample";
 /// The unit of audio that was in a request of its own, beside what the call meters as it comes.
 pub const UTTERANCE_SAMPLE: &str = "utterance_sample";
-/// The unit of audio that a recogniser was given and that the user does not pay for, who had paid for it before or was told that nobody hears
+/// The unit of audio that a recogniser was given and that the user does not pay for, who pays another one for it or was told that nobody hears
 /// them: rows of it have a price and cost the user nothing.
 pub const REPEATED_SAMPLE: &str = "repeated_sample";
 

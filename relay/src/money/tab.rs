@@ -285,6 +285,12 @@ impl Tab {
         }
     }
 
+    /// Whether a request is under way by which a recogniser hears the user.
+    #[must_use]
+    pub fn is_hearing(&self, request: RequestId) -> bool {
+        self.held.iter().any(|hold| hold.request == request && hold.purpose == Purpose::Hearing)
+    }
+
     /// Nobody will say any more what the requests under way have used: each is taken to have used all that it may.
     pub fn settle_rest(&mut self) {
         while let Some(hold) = self.held.last().copied() {

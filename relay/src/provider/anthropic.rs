@@ -110,7 +110,8 @@ impl Messages {
             }
             "message_stop" => told.done(),
             "error" => told.fail(failure(said)),
-            // `ping`, and what may come one day.
+            "ping" => told.keep_alive(),
+            // What may come one day.
             _ => {}
         }
     }

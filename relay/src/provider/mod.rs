@@ -146,8 +146,8 @@ pub trait Codec: Send {
         words.to_owned()
     }
 
-    /// How many pieces of an answer have come, where not everything that comes over the wire is one: comments keep a connection alive, and are
-    /// none. `None` where every byte counts.
+    /// How many pieces of an answer have come, where not everything that comes over the wire is one: comments and pings keep a connection alive,
+    /// and are none. `None` where every byte counts.
     fn pieces(&self) -> Option<u64> {
         None
     }

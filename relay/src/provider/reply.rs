@@ -31,7 +31,7 @@ pub struct Reply<D> {
     told: Told,
     /// When the reason for its end was said.
     stopped_at: Option<Time>,
-    /// Events that have come.
+    /// Events that have come, but for those that only keep the connection alive.
     events: u64,
     dialect: D,
 }
@@ -46,6 +46,8 @@ pub struct Told {
     /// The reason for its end was said; only the usage may follow.
     has_stopped: bool,
     end: Option<End>,
+    /// The event that was told last was no piece of the answer.
+    is_keep_alive: bool,
 }
 
 enum End {
@@ -94,6 +96,11 @@ impl Told {
         self.end.get_or_insert(End::Whole);
     }
 
+    /// The event was no piece of the answer, and only keeps the connection alive.
+    pub(super) fn keep_alive(&mut self) {
+        self.is_keep_alive = true;
+    }
+
     /// There is no (whole) answer.
     pub(super) fn fail(&mut self, failure: Failure) {
         self.end.get_or_insert(End::Failed(failure));
@@ -115,8 +122,8 @@ impl<D: Dialect> Reply<D> {
 
     fn events(&mut self) {
         while let Some(data) = self.incoming.next_event() {
-            self.events += 1;
             self.dialect.event(&data, &mut self.told);
+            self.events += u64::from(!std::mem::take(&mut self.told.is_keep_alive));
             self.end();
         }
     }

@@ -189,6 +189,41 @@ fn a_row_of_an_utterance_names_the_turn_that_was_understood_from_it() {
     assert_eq!(named(&rows), [(0, Some(0)), (1, Some(0)), (2, Some(2))]);
 }
 
+/// The rows of requests, by unit, with what they cost, when a call ends like this while an utterance is heard and an answer is found.
+fn given_up(input: Input<'_>, is_played_again: bool) -> Vec<(String, u64)> {
+    let authorised = NanoUsd::new(5_000_000_000);
+    let caps = Caps { session: authorised, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
+    let mut bench = Bench::of_tab(caps, authorised, if is_played_again { 1_600 } else { 0 }, tab());
+    let mut did = bench.acts([transcribe(0), chat(1)]);
+    bench.script.lock().expect("one thread").extend([spent(0, Quantity::Samples(16_000)), thought(1)]);
+    did.extend(bench.input(input));
+    let rows = did.into_iter().filter_map(|did| match did {
+        Did::Settle(rows, ..) => Some(rows),
+        _ => None,
+    });
+    let of_requests = rows.flatten().filter(|row| row.unit != "sample" && !row.key.contains(".again"));
+    of_requests.map(|row| (row.unit, row.cost.get())).collect()
+}
+
+#[test]
+fn an_utterance_whose_audio_is_sent_again_is_paid_for_where_it_is_understood() {
+    let paid = |unit: &str, cost| {
+        let model = [("input_token".to_owned(), 10_000), ("output_token".to_owned(), 5_000)];
+        [vec![(unit.to_owned(), cost)], model.to_vec()].concat()
+    };
+    // A model is asked anew, and has answered: what it has used is paid in either case.
+    let put_off = paid("repeated_sample", 0);
+    assert_eq!(given_up(Input::Checkpoint { sent_away: true }, false), put_off);
+    assert_eq!(given_up(Input::Checkpoint { sent_away: false }, false), put_off);
+    assert_eq!(given_up(Input::Stop(CloseCode::GoingAway), false), put_off);
+    // Nothing is sent again where the call ends for good.
+    let heard = paid("utterance_sample", 100_000);
+    assert_eq!(given_up(Input::Stop(CloseCode::EndedByOperator), false), heard);
+    // What is played again here was put off already: a client that goes on and on by itself pays for that.
+    assert_eq!(given_up(Input::Checkpoint { sent_away: false }, true), heard);
+    assert_eq!(given_up(Input::Checkpoint { sent_away: true }, true), put_off);
+}
+
 #[test]
 fn what_is_asked_behind_words_that_were_taken_back_names_the_turn_before_them() {
     let mut bench = bench();

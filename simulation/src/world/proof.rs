@@ -266,9 +266,9 @@ impl World<'_> {
                     continue;
                 }
                 let quantity = match used {
-                    Some(Quantity::Tokens(tokens) | Quantity::Eager(tokens)) => {
-                        tokens.prompt_tokens() + tokens.output_tokens()
-                    }
+                    Some(
+                        Quantity::Tokens(tokens) | Quantity::Eager(tokens) | Quantity::RepeatedTokens(tokens),
+                    ) => tokens.prompt_tokens() + tokens.output_tokens(),
                     Some(Quantity::Characters(many) | Quantity::Samples(many) | Quantity::Repeated(many)) => {
                         *many
                     }

@@ -35,13 +35,17 @@ impl<E: Ears> Conversation<E> {
         if self.tools.take_ready() {
             return self.ask_model();
         }
-        let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy) || self.outbox.is_answering();
-        let is_silent = !self.is_user_speaking && !self.question_waits();
-        let is_quiet = !speaks && !self.is_finding() && is_silent && self.to_say.is_empty();
-        if self.tools.is_late() && is_quiet && !self.wants_to_think {
+        if self.has_late_results() && !self.question_waits() {
             self.memory.has_come();
             self.wants_to_think = true;
         }
+    }
+
+    /// Whether something has come that no answer has waited for, and the agent does nothing else.
+    pub(super) fn has_late_results(&self) -> bool {
+        let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy) || self.outbox.is_answering();
+        let is_idle = !speaks && !self.is_finding() && !self.wants_to_think && self.to_say.is_empty();
+        is_idle && self.tools.is_late()
     }
 
     /// Goes on with the calls that were under way at another relay, before anything else.

@@ -3,8 +3,9 @@
 //!
 //! A question that is asked while the user goes on would be given up with their next words, be paid for all the same, and be asked anew with all
 //! that was said. So it waits until nobody speaks. A user of whom nothing more comes is not waited for, nor one whose turn was as long as turns
-//! may be. What is typed is asked about at once, unless words come behind it. An answer that is prepared, or that goes on after a tool, or of which
-//! another model is asked the same, is no new question.
+//! may be. Noise, of which nobody knows at first whether it has words, keeps a question waiting for 10 s in all, and words without an end for two
+//! and a half minutes. What is typed is asked about at once, unless words come behind it. An answer that is prepared, or that goes on after a tool,
+//! or of which another model is asked the same, is no new question.
 //!
 //! What is recognised as it is spoken interrupts an answer before it sounds. An utterance does so only once it was understood; until then an
 //! answer that is there waits, with its words, and the utterance belongs to the turn that it answers. It waits no longer than an answer that
@@ -24,6 +25,8 @@ const WAITS: Duration = Duration::from_secs(10);
 const QUESTION_WAITS: Duration = Duration::from_secs(10);
 /// How long after a recogniser's sign it waits where no words come: a recogniser gives its first words within a second, and a cough has none.
 const QUESTION_WAITS_FOR_WORDS: Duration = Duration::from_secs(2);
+/// How long a question waits whatever comes. It is longer than turns are by default: the answer to one that is as long as that is owed.
+const QUESTION_WAITS_AT_MOST: Duration = Duration::from_secs(150);
 
 impl<E: Ears> Conversation<E> {
     /// Lets an answer begin, unless somebody is to be let finish.
@@ -50,9 +53,17 @@ impl<E: Ears> Conversation<E> {
 
     /// When a question is asked that waits for the user, if nothing more is heard of them.
     pub(super) fn asks_at(&self) -> Option<Time> {
-        let is_ready = self.wants_to_think && !self.outbox.is_answering();
-        let is_wanted = is_ready || self.tools.is_late();
-        self.question_waits_until().filter(|until| is_wanted && *until > self.now)
+        self.question_waits_until().filter(|until| self.has_question() && *until > self.now)
+    }
+
+    /// Notes since when a question waits, if one does.
+    pub(super) fn note_question(&mut self) {
+        self.question_since = self.has_question().then(|| self.question_since.unwrap_or(self.now));
+    }
+
+    /// Whether a model could be asked something if nobody were to be let finish.
+    fn has_question(&self) -> bool {
+        self.wants_to_think && !self.outbox.is_answering() || self.has_late_results()
     }
 
     fn question_waits_until(&self) -> Option<Time> {
@@ -64,7 +75,10 @@ impl<E: Ears> Conversation<E> {
             _ if self.is_user_speaking => Some(QUESTION_WAITS),
             _ => self.is_user_heard.then_some(QUESTION_WAITS_FOR_WORDS),
         };
-        waits.map(|waits| self.user_heard_at + waits)
+        let since = self.question_since.unwrap_or(self.now);
+        let without_words = since.max(self.words_at) + QUESTION_WAITS;
+        let at_most = without_words.min(since + QUESTION_WAITS_AT_MOST);
+        waits.map(|waits| (self.user_heard_at + waits).min(at_most))
     }
 
     fn lets_finish_until(&self) -> Option<Time> {

@@ -111,6 +111,10 @@ pub struct Conversation<E = VoiceActivity> {
     is_user_heard: bool,
     /// When the user was heard last: a sign, or words.
     user_heard_at: Time,
+    /// When words of the user came last.
+    words_at: Time,
+    /// Since when there is a question that could be asked, and waits for the user.
+    question_since: Option<Time>,
     /// What it has said to be expected.
     expecting: Expecting,
     /// The answer that is prepared.
@@ -187,6 +191,8 @@ impl<E: Ears> Conversation<E> {
             heard_since: None,
             is_user_heard: false,
             user_heard_at: Time::ZERO,
+            words_at: Time::ZERO,
+            question_since: None,
             expecting: Expecting::default(),
             eager: Eager::default(),
             degraded: [false; 3],
@@ -472,6 +478,7 @@ impl<E: Ears> Agent for Conversation<E> {
         self.decide();
         self.go_on_after_calls();
         self.think();
+        self.note_question();
         self.expect();
     }
 

@@ -33,7 +33,7 @@ impl<E: Ears> Conversation<E> {
     pub(super) fn seem_to_speak(&mut self, end: u32) {
         self.is_user_speaking = true;
         self.is_user_heard = true;
-        self.user_heard_at = self.now;
+        (self.user_heard_at, self.words_at) = (self.now, self.now);
         self.asks_at_once = false;
         self.tentative.end = self.tentative.end.max(end);
     }

@@ -53,6 +53,9 @@ impl<E: Ears> Conversation<E> {
                     self.is_user_speaking = false;
                     self.is_user_heard = false;
                     let remark = self.floor.judge(&text, start, end, true);
+                    if remark == Remark::Turn {
+                        self.words_at = self.now;
+                    }
                     self.floor.turn_over(self.now, remark, end);
                     self.eager.next_turn();
                     match remark {

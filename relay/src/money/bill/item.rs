@@ -32,8 +32,10 @@ pub enum Quantity {
     Characters(u64),
     /// Samples of audio at 16 kHz.
     Samples(u64),
-    /// Samples of audio at 16 kHz that the user had paid for before, since another recogniser had heard them. They cost the operator.
+    /// Samples of audio at 16 kHz that another recogniser has heard or will hear, by which the user pays for them once. They cost the operator.
     Repeated(u64),
+    /// Tokens of a recogniser for such audio. They cost the operator.
+    RepeatedTokens(TokenUsage),
     /// Tokens of an answer that was prepared before the user's turn was over, and that nobody wanted then.
     Eager(TokenUsage),
 }
@@ -70,7 +72,7 @@ impl Billing {
     pub fn counts(self, used: &Quantity) -> bool {
         matches!(
             (self, used),
-            (Billing::Tokens, Quantity::Tokens(_) | Quantity::Eager(_))
+            (Billing::Tokens, Quantity::Tokens(_) | Quantity::Eager(_) | Quantity::RepeatedTokens(_))
                 | (Billing::Characters, Quantity::Characters(_))
                 | (Billing::Seconds, Quantity::Samples(_))
                 | (Billing::Seconds | Billing::Stream, Quantity::Repeated(_))
@@ -98,7 +100,7 @@ impl Quantity {
     #[must_use]
     pub fn tokens(&self) -> u64 {
         match self {
-            Quantity::Tokens(usage) | Quantity::Eager(usage) => {
+            Quantity::Tokens(usage) | Quantity::Eager(usage) | Quantity::RepeatedTokens(usage) => {
                 usage.prompt_tokens().saturating_add(usage.output_tokens())
             }
             Quantity::Characters(_) | Quantity::Samples(_) | Quantity::Repeated(_) => 0,
@@ -110,7 +112,24 @@ impl Quantity {
     pub fn characters(&self) -> u64 {
         match self {
             Quantity::Characters(characters) => *characters,
-            Quantity::Tokens(_) | Quantity::Eager(_) | Quantity::Samples(_) | Quantity::Repeated(_) => 0,
+            Quantity::Tokens(_)
+            | Quantity::Eager(_)
+            | Quantity::Samples(_)
+            | Quantity::Repeated(_)
+            | Quantity::RepeatedTokens(_) => 0,
+        }
+    }
+
+    /// The same where the user does not pay for what a recogniser has heard, but for what another one hears of the same.
+    #[must_use]
+    pub fn repeated(self) -> Quantity {
+        match self {
+            Quantity::Samples(samples) => Quantity::Repeated(samples),
+            Quantity::Tokens(usage) => Quantity::RepeatedTokens(usage),
+            Quantity::Characters(_)
+            | Quantity::Repeated(_)
+            | Quantity::RepeatedTokens(_)
+            | Quantity::Eager(_) => self,
         }
     }
 }
@@ -202,6 +221,9 @@ impl ItemPrice {
         match (self, used) {
             (ItemPrice::Tokens(prices), Quantity::Tokens(usage)) => prices.rows(key, usage, estimated),
             (ItemPrice::Tokens(prices), Quantity::Eager(usage)) => prices.eager(key, usage, estimated),
+            (ItemPrice::Tokens(prices), Quantity::RepeatedTokens(usage)) => {
+                prices.repeated(key, usage, estimated)
+            }
             (ItemPrice::Characters(price), Quantity::Characters(characters)) => {
                 price.rows(key, *characters, estimated)
             }
@@ -216,7 +238,8 @@ impl ItemPrice {
                 | Quantity::Eager(_)
                 | Quantity::Characters(_)
                 | Quantity::Samples(_)
-                | Quantity::Repeated(_),
+                | Quantity::Repeated(_)
+                | Quantity::RepeatedTokens(_),
             ) => Vec::new(),
         }
     }

@@ -107,6 +107,26 @@ fn audio_that_is_heard_again_is_on_the_bill_at_its_price_and_costs_the_user_noth
 }
 
 #[test]
+fn tokens_of_a_recogniser_that_the_user_does_not_pay_are_on_the_bill_at_their_price_and_cost_nothing() {
+    let mut tab = tab();
+    tab.hold(RequestId(0), 0, tokens(1_000, 200), Purpose::Hearing);
+    tab.settle(RequestId(0), Some(used(900, 10).repeated()), &Spent::default());
+    assert_eq!((tab.cost(), tab.tokens(), tab.held()), (NanoUsd::ZERO, 0, NanoUsd::ZERO));
+    let rows = tab.take_rows();
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| (&*row.key, &*row.unit, row.quantity, row.price.get() / row.per, row.cost.get()))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("acme/mind@0.0/repeated_input_token", "repeated_input_token", 900, 1_000, 0),
+            ("acme/mind@0.0/repeated_output_token", "repeated_output_token", 10, 5_000, 0),
+        ]
+    );
+}
+
+#[test]
 fn what_a_provider_reports_beyond_what_was_set_aside_is_the_operators() {
     for (input, output, paid, excess) in [
         // At most 1,200 tokens at the price of output: 2,000,000 nano-dollars are set aside.

@@ -331,6 +331,35 @@ fn pointers(value: &Value) -> Vec<String> {
 }
 
 #[test]
+fn pings_keep_a_connection_alive_and_are_no_piece_of_an_answer() {
+    let bounds = Bounds {
+        first: Some(std::time::Duration::from_secs(10)),
+        silence: Some(std::time::Duration::from_secs(15)),
+        ..Bounds::default()
+    };
+    let fails_at = |begins: Option<u64>| {
+        let codec = Box::new(codec(&ask(vec![user("Hello")])));
+        let (mut exchange, _) = Exchange::open(Time::ZERO, codec, bounds);
+        exchange.handle_input(Time::ZERO, HEAD);
+        (1..60).find(|second| {
+            let now = Time::from_millis(second * 1_000);
+            exchange.handle_input(now, Input::Timeout);
+            exchange.handle_input(now, Input::Bytes(stream(&[json!({"type": "ping"})]).as_bytes()));
+            if begins == Some(*second) {
+                let start = json!({"type": "message_start", "message": {"id": "msg_1"}});
+                exchange.handle_input(now, Input::Bytes(stream(&[start]).as_bytes()));
+            }
+            let is_late = |event: &Event| {
+                matches!(event, Event::Failed(failure) if failure.kind == FailureKind::Timeout)
+            };
+            events(&mut exchange).iter().any(is_late)
+        })
+    };
+    assert_eq!(fails_at(None), Some(10), "before the first piece");
+    assert_eq!(fails_at(Some(4)), Some(19), "and after one");
+}
+
+#[test]
 fn an_end_that_is_not_said_is_not_waited_for() {
     let codec = Box::new(codec(&ask(vec![user("Hello")])));
     let (mut exchange, _) = Exchange::open(Time::ZERO, codec, Bounds::default());

@@ -42,8 +42,6 @@ struct Utterance {
     /// Where its last loud moment is.
     loud_end: u32,
     speech: Vec<i16>,
-    /// The user has paid for a recogniser's hearing it.
-    is_paid: bool,
 }
 
 struct Asked {
@@ -119,7 +117,7 @@ impl<E: Ears> Spoken<E> {
                 let used = usage.or(self.used(billing));
                 let spent = Understood::Spent {
                     request,
-                    used: self.pay_once(used),
+                    used,
                     estimated: usage.is_none() && billing == Billing::Tokens,
                     provider_id: answer.request_id.clone(),
                 };
@@ -131,8 +129,9 @@ impl<E: Ears> Spoken<E> {
             Event::Failed(failure) => {
                 let (next, billing) = (asked.recogniser + 1, asked.billing);
                 let is_billed = failure.kind.may_be_billed();
-                let used = is_billed.then(|| self.used(billing)).flatten();
-                outbox.spent(request, self.pay_once(used));
+                // The user pays whoever understands the utterance, and so pays for it once, whoever else has heard it.
+                let used = is_billed.then(|| self.used(billing)).flatten().map(Quantity::repeated);
+                outbox.spent(request, used);
                 self.asked = None;
                 if !self.ask(next, outbox) {
                     self.tell_deaf(true);
@@ -159,13 +158,8 @@ impl<E: Ears> Spoken<E> {
                             outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));
                         }
                     }
-                    self.waiting.push_back(Utterance {
-                        start,
-                        end,
-                        loud_end,
-                        speech: speech.into_samples(),
-                        is_paid: false,
-                    });
+                    let speech = speech.into_samples();
+                    self.waiting.push_back(Utterance { start, end, loud_end, speech });
                     if self.asked.is_none() {
                         self.ask(0, outbox);
                     }
@@ -206,12 +200,17 @@ impl<E: Ears> Spoken<E> {
         let Some(Utterance { start, end, loud_end: words_end, .. }) = self.waiting.pop_front() else {
             return;
         };
-        self.understood.push_back(if text.is_empty() {
+        let is_nothing = text.is_empty();
+        self.understood.push_back(if is_nothing {
             Understood::Nothing { at: start }
         } else {
             Understood::Said { text, start, end, words_end }
         });
         self.understood.extend(spent);
+        if let Some(next) = self.waiting.front().filter(|_| is_nothing) {
+            // It is paid for, and is not sent again should another relay hear the next one.
+            self.understood.push_back(Understood::Final { through: next.start });
+        }
         if self.waiting.is_empty() {
             self.has_missed = false;
             let through = self.final_wanted.take();
@@ -229,19 +228,6 @@ impl<E: Ears> Spoken<E> {
             }
             Billing::Seconds | Billing::Characters | Billing::Stream => Quantity::Samples(samples),
         })
-    }
-
-    /// The user pays once for the oldest utterance, however many recognisers hear it. Where tokens are billed, each request has its own, and
-    /// they are all paid for.
-    fn pay_once(&mut self, used: Option<Quantity>) -> Option<Quantity> {
-        let Some(utterance) = self.waiting.front_mut() else { return used };
-        match used {
-            Some(Quantity::Samples(samples)) if utterance.is_paid => Some(Quantity::Repeated(samples)),
-            used => {
-                utterance.is_paid |= used.is_some();
-                used
-            }
-        }
     }
 
     fn tell_deaf(&mut self, is_deaf: bool) {

@@ -27,6 +27,8 @@ const TRY_AGAIN_SAMPLES: u32 = 10 * 16_000;
 const ROUNDING: u32 = 1_600;
 /// Kept audio is handed over in pieces of so many bytes, 2 s: a provider's socket takes a bounded number of them.
 const PIECE_BYTES: usize = 64_000;
+/// Silence behind words that stay is the end of their turn after 3 s, whether or not a recogniser says so. Those that find turns end one sooner.
+const END_OF_TURN: u32 = 3 * 16_000;
 /// `Final` is not said more often than every half second.
 const FINAL_STEP: u32 = 8_000;
 
@@ -66,6 +68,8 @@ pub(in super::super) struct Streamed<E> {
     is_too_long: bool,
     /// Words of the turn that stay.
     firm: String,
+    /// A recogniser has given them that does not hear any more: the one that does knows of no turn that it could end.
+    is_inherited: bool,
     /// Words behind them that may change.
     loose: String,
     /// Where the turn's words begin and end.
@@ -99,6 +103,7 @@ impl<E: Ears> Streamed<E> {
             taken_through: position,
             is_too_long: false,
             firm: String::new(),
+            is_inherited: false,
             loose: String::new(),
             span: None,
             words_end: position,
@@ -141,6 +146,18 @@ impl<E: Ears> Streamed<E> {
         }
         self.keep(kept);
         self.end_long_turn(outbox);
+        self.end_inherited_turn();
+    }
+
+    /// Of a turn whose recogniser broke behind words that stay, the one that stands in may hear nothing, or say nothing of it.
+    fn end_inherited_turn(&mut self) {
+        let is_silent = self.is_inherited && self.loose.is_empty();
+        let connected = self.asked.as_ref().and_then(|asked| asked.connected_at).filter(|_| is_silent);
+        if let (Some(connected), Some((_, last))) = (connected, self.span)
+            && self.end.saturating_sub(last.max(connected)) >= END_OF_TURN
+        {
+            self.turn_over();
+        }
     }
 
     /// Whoever talks on and on, such as a television, is answered as if they had come to an end.
@@ -229,7 +246,9 @@ impl<E: Ears> Streamed<E> {
 
     pub(super) fn handle_event(&mut self, request: RequestId, event: &Event, outbox: &mut Outbox) -> bool {
         let Some(asked) = self.asked.as_mut().filter(|asked| asked.request == request) else { return false };
-        asked.is_open |= !matches!(event, Event::Failed(_));
+        if !matches!(event, Event::Failed(_)) {
+            asked.connected_at.get_or_insert(self.end);
+        }
         match event {
             Event::Named(name) => asked.provider_id = Some(name.clone()),
             Event::Heard(heard) => {
@@ -322,6 +341,7 @@ impl<E: Ears> Streamed<E> {
             outbox.feed(request, Feed::Audio(piece.into()));
         }
         self.asked = Some(asked);
+        self.is_inherited = !self.firm.is_empty();
         // What the one before was told with its last audio holds for this one as well: no silence comes by which it would know an end.
         if self.is_paused || self.is_too_long {
             outbox.feed(request, Feed::Flush);
@@ -337,7 +357,7 @@ impl<E: Ears> Streamed<E> {
 
     /// The request is over. What it has used beyond what the call meters as it comes: audio that another one had been given before.
     fn end_request(&mut self) -> Option<Quantity> {
-        let asked = self.asked.take().filter(|asked| asked.is_open)?;
+        let asked = self.asked.take().filter(|asked| asked.connected_at.is_some())?;
         self.given_through = self.given_through.max(asked.position(asked.fed));
         (asked.repeated > 0).then(|| Quantity::Repeated(asked.repeated.into()))
     }
@@ -367,6 +387,7 @@ impl<E: Ears> Streamed<E> {
                     self.firm.push(' ');
                 }
                 self.firm.push_str(text);
+                self.is_inherited = false;
             }
             asked.forget_before(end);
             self.dropped_through = self.dropped_through.filter(|through| *through > end);
@@ -393,8 +414,11 @@ impl<E: Ears> Streamed<E> {
             // That words were none is told at once.
             self.is_too_long = false;
             self.finalise(end, if had_words { 1 } else { FINAL_STEP });
-        } else if heard.is_final && self.is_too_long {
-            self.turn_over();
+        } else if heard.is_final {
+            let silence = self.span.map_or(0, |(_, last)| end.saturating_sub(last));
+            if self.is_too_long || text.is_empty() && silence >= END_OF_TURN {
+                self.turn_over();
+            }
         }
     }
 
@@ -407,7 +431,7 @@ impl<E: Ears> Streamed<E> {
     }
 
     fn turn_over(&mut self) {
-        self.is_too_long = false;
+        (self.is_too_long, self.is_inherited) = (false, false);
         let mut text = std::mem::take(&mut self.firm);
         let loose = std::mem::take(&mut self.loose);
         if text.is_empty() {

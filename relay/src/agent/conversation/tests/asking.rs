@@ -79,6 +79,34 @@ fn of_whom_nothing_more_is_heard_is_waited_for_no_longer_than_ten_seconds_and_tw
 }
 
 #[test]
+fn signs_without_words_keep_no_question_waiting_for_longer_than_ten_seconds() {
+    let (mut talk, ears) = interrupted();
+    let began = Event::Turn(TurnSign::Began { at: 25_000 });
+    talk.event(ears, &began);
+    assert!(!asks_a_model(&talk.heard(7)));
+    for second in 1..10 {
+        let did = [passes(&mut talk, Duration::from_secs(1)), talk.event(ears, &began)].concat();
+        assert!(!asks_a_model(&did), "after {second} s");
+    }
+    assert!(asks_a_model(&passes(&mut talk, Duration::from_secs(1))));
+}
+
+#[test]
+fn words_without_an_end_keep_no_question_waiting_for_longer_than_two_and_a_half_minutes() {
+    let (mut talk, ears) = interrupted();
+    talk.hears(ears, "and", (25_000, 27_000), false);
+    assert!(!asks_a_model(&talk.heard(7)));
+    for times in 1..30 {
+        let did = [
+            passes(&mut talk, Duration::from_secs(5)),
+            talk.hears(ears, "and so on", (25_000, 27_000), false),
+        ];
+        assert!(!asks_a_model(&did.concat()), "after {times} times 5 s");
+    }
+    assert!(asks_a_model(&passes(&mut talk, Duration::from_secs(5))));
+}
+
+#[test]
 fn nobody_asks_whether_the_user_is_still_there_while_a_question_waits() {
     let (mut talk, ears) = interrupted();
     let (after, question) = (Duration::from_secs(1), "Are you there?".to_owned());
@@ -117,15 +145,14 @@ fn an_answer_that_another_relay_owed_is_asked_for_when_the_user_has_said_all() {
     assert_eq!(questions(&did), ["A table.", "For two."]);
 }
 
-#[test]
-fn what_has_come_of_a_tool_that_nobody_waits_for_is_told_when_it_is_quiet() {
+/// A user who was answered something else while a tool ran, of which nothing has come yet, and their ears.
+fn answered_meanwhile() -> (Talk, RequestId) {
     let mut talk = Talk::of(talker().with_tools(toolbox(), &[]));
     let ears = ask_of(&talk.chunk(), EARS).0;
     let mind = talk.asked(ears, "A table?");
     let call = ToolCall { id: "m".into(), name: "tables".into(), arguments: AT_EIGHT.into() };
     talk.event(mind, &Event::ToolCall(call));
     talk.finishes(mind);
-    // The user says something else meanwhile, and is answered.
     let (start, end) = (talk.position - 4_800, talk.position);
     let did = [talk.hears(ears, "Are you open?", (start, end), true), talk.over(ears)].concat();
     let mind = ask_of(&did, MIND).0;
@@ -135,9 +162,27 @@ fn what_has_come_of_a_tool_that_nobody_waits_for_is_told_when_it_is_quiet() {
     talk.finishes(mouth);
     talk.heard(usize::MAX);
     (0..10).for_each(|_| drop(talk.chunk()));
+    (talk, ears)
+}
+
+const RESULT: AgentInput<'_> =
+    AgentInput::ToolResult { call_id: "c0", from: Runs::Page, output: "4", is_error: false };
+
+#[test]
+fn what_has_come_of_a_tool_that_nobody_waits_for_is_told_when_it_is_quiet() {
+    let (mut talk, ears) = answered_meanwhile();
     talk.event(ears, &Event::Turn(TurnSign::Began { at: talk.position - 1_600 }));
-    let result = AgentInput::ToolResult { call_id: "c0", from: Runs::Page, output: "4", is_error: false };
-    assert!(!asks_a_model(&talk.input(result)), "somebody may be speaking");
+    assert!(!asks_a_model(&talk.input(RESULT)), "somebody may be speaking");
     // They were not.
     assert!(asks_a_model(&passes(&mut talk, Duration::from_secs(2))));
+}
+
+#[test]
+fn what_has_come_of_a_tool_is_told_although_a_turn_that_has_begun_does_not_end() {
+    let (mut talk, ears) = answered_meanwhile();
+    let (start, end) = (talk.position - 4_800, talk.position);
+    talk.hears(ears, "And", (start, end), false);
+    assert!(!asks_a_model(&talk.input(RESULT)), "somebody speaks");
+    assert!(!asks_a_model(&passes(&mut talk, Duration::from_millis(9_999))));
+    assert!(asks_a_model(&passes(&mut talk, Duration::from_millis(1))), "nothing more has come of that");
 }

@@ -173,3 +173,13 @@ fn what_has_no_end_keeps_no_question_waiting_for_longer_than_ten_seconds() {
     assert!(!asks_a_model(&scene.speaks(80)));
     assert!(asks_a_model(&scene.speaks(20)));
 }
+
+#[test]
+fn noise_that_pauses_keeps_no_question_waiting_for_longer_than_ten_seconds_before_it_is_understood() {
+    let mut scene = goes_on();
+    let bursts = |scene: &mut Scene, many: u32| {
+        (0..many).any(|_| asks_a_model(&[scene.speaks(5), scene.is_quiet(8)].concat()))
+    };
+    assert!(!bursts(&mut scene, 7), "9.1 s");
+    assert!(bursts(&mut scene, 1), "10.4 s");
+}

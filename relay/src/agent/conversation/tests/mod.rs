@@ -112,7 +112,8 @@ fn spent(did: &[AgentOutput]) -> Option<(Option<(u64, u64)>, bool)> {
                 Quantity::Eager(_)
                 | Quantity::Characters(_)
                 | Quantity::Samples(_)
-                | Quantity::Repeated(_) => {
+                | Quantity::Repeated(_)
+                | Quantity::RepeatedTokens(_) => {
                     panic!("it does not speak")
                 }
             });

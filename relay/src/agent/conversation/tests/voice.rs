@@ -359,7 +359,7 @@ fn a_recogniser_that_hears_utterances_is_asked_about_each_and_nothing_is_final_b
 #[test]
 fn an_utterance_that_two_recognisers_have_heard_is_paid_by_the_user_once() {
     let (first, second, samples) = asked_about_an_utterance(FailureKind::Timeout);
-    assert_eq!((first, second), (Some(Quantity::Samples(samples)), Some(Quantity::Repeated(samples))));
+    assert_eq!((first, second), (Some(Quantity::Repeated(samples)), Some(Quantity::Samples(samples))));
 }
 
 /// Something is said, the first recogniser fails like this and the second one understands: what each has used, and how long it was.

@@ -34,8 +34,8 @@ pub(super) struct Asked {
     pub(super) fed: u32,
     /// Samples that it was given and that the user does not pay for: another one had been given them, or nobody was known to hear them.
     pub(super) repeated: u32,
-    /// It is connected, so that it gets what it is given.
-    pub(super) is_open: bool,
+    /// Where the audio stood when it was known to be connected, so that it gets what it is given.
+    pub(super) connected_at: Option<u32>,
     /// Where in the user's timeline its samples are: from this sample on they go on at this position. Never empty.
     places: VecDeque<(u32, u32)>,
 }
@@ -61,7 +61,7 @@ impl Asked {
             has_understood: false,
             fed: 0,
             repeated: 0,
-            is_open: false,
+            connected_at: None,
             places: VecDeque::new(),
         }
     }

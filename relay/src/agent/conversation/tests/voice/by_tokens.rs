@@ -52,3 +52,21 @@ fn a_recogniser_is_taken_to_have_used_twenty_tokens_for_a_second_of_each_utteran
     let used = TokenUsage { audio_input: length.div_ceil(800), ..TokenUsage::default() };
     assert_eq!(spent(&talk.finishes(request), request), (Quantity::Tokens(used), true));
 }
+
+#[test]
+fn of_two_recognisers_that_are_billed_by_tokens_the_user_pays_the_one_that_understands() {
+    let ears = skills(Service::SpeechToText, false, Billing::Tokens);
+    let team =
+        Team { recognisers: vec![(EARS, ears), (OTHER_EARS, ears)], models: vec![MIND], ..Team::default() };
+    let mut talk = Talk::of(Conversation::new(Persona::default(), team, 24_000, 0, &[]));
+    let scene = [vec![0; 24_000], voice(24_000), vec![0; 24_000]].concat();
+    let did: Vec<AgentOutput> = scene.chunks(1_600).flat_map(|samples| talk.hear(samples)).collect();
+    let (first, Ask::Transcribe(samples)) = ask_of(&did, EARS) else { panic!("{did:?}") };
+    let audio_input = (samples.len() as u64).div_ceil(800);
+    let used = TokenUsage { audio_input, ..TokenUsage::default() };
+    let did = talk.fails(first, FailureKind::Timeout);
+    assert_eq!(spent(&did, first), (Quantity::RepeatedTokens(used), true));
+    let second = ask_of(&did, OTHER_EARS).0;
+    talk.hears(second, "Hello there.", (0, samples.len() as u32), true);
+    assert_eq!(spent(&talk.finishes(second), second), (Quantity::Tokens(used), true));
+}

@@ -249,3 +249,106 @@ fn that_utterances_are_given_up_since_the_recogniser_is_too_slow_is_told_once_un
         }
     }
 }
+
+#[test]
+fn whoever_hangs_up_while_a_stand_in_hears_an_utterance_pays_for_it_once() {
+    for billing in [Billing::Seconds, Billing::Tokens] {
+        let ears = skills(Service::SpeechToText, false, billing);
+        let team = Team {
+            recognisers: vec![(EARS, ears), (OTHER_EARS, ears)],
+            models: vec![MIND],
+            ..Team::default()
+        };
+        let mut talk = Talk::of(Conversation::new(Persona::default(), team, 24_000, 0, &[]));
+        talk.hear(&[0; 24_000]);
+        let first = utters(&mut talk).1.expect("it is asked about");
+        let mut did = talk.fails(first, FailureKind::Timeout);
+        let second = ask_of(&did, OTHER_EARS).0;
+        did.extend(talk.input(AgentInput::Leave));
+        let (first, second) = (used_by(&did, first), used_by(&did, second));
+        assert!(
+            matches!(
+                (first, second),
+                (Some(Quantity::Repeated(_)), Some(Quantity::Samples(_)))
+                    | (Some(Quantity::RepeatedTokens(_)), Some(Quantity::Tokens(_)))
+            ),
+            "{first:?}, {second:?}"
+        );
+    }
+}
+
+#[test]
+fn what_has_no_words_is_final_although_the_next_utterance_waits_and_is_paid_for_nowhere_else() {
+    let mut talk = Talk::of(hears_utterances());
+    talk.hear(&[0; 24_000]);
+    let ears = utters(&mut talk).1.expect("it is asked about");
+    let second = talk.position;
+    utters(&mut talk);
+    let did = talk.finishes(ears);
+    // It lasts from 1.5 s to 2.5 s.
+    assert!(finals(&did).iter().any(|through| (40_000..second + 8_000).contains(through)), "{did:?}");
+}
+
+/// How many chunks later the user's turn is over.
+fn over_after(talk: &mut Talk, mut says: impl FnMut(&mut Talk) -> Vec<AgentOutput>) -> Option<u32> {
+    (1..=100).find(|_| {
+        let did = [talk.chunk(), says(talk)].concat();
+        let is_over = !said_words(&did).is_empty();
+        if is_over {
+            ask_of(&did, MIND);
+        }
+        is_over
+    })
+}
+
+#[test]
+fn words_of_a_recogniser_that_broke_are_answered_although_the_one_that_hears_on_hears_nobody() {
+    for hears_silence in [true, false] {
+        let mut talk = Talk::new();
+        let ears = asked_next(&talk.chunk()).expect("one is asked");
+        (0..9).for_each(|_| drop(talk.chunk()));
+        talk.hears(ears, "A table for two.", (0, 14_400), true);
+        let other = ask_of(&talk.fails(ears, FailureKind::Connection), OTHER_EARS).0;
+        // As long as it is not there, the user may be saying more.
+        (0..40).for_each(|_| assert_eq!(said_words(&talk.chunk()), []));
+        talk.event(other, &Event::Ready);
+        let mut told = 0;
+        let after = over_after(&mut talk, |talk| {
+            let fed = talk.position - 14_400;
+            if !hears_silence || fed < told + 8_000 {
+                return Vec::new();
+            }
+            let start = std::mem::replace(&mut told, fed);
+            talk.hears(other, "", (start, fed), true)
+        });
+        let expected = if hears_silence { 1 } else { 30 };
+        assert_eq!(after, Some(expected), "silence is told: {hears_silence}");
+    }
+}
+
+#[test]
+fn words_of_a_recogniser_that_broke_go_on_with_those_of_the_one_that_hears_on() {
+    let mut talk = Talk::new();
+    let ears = asked_next(&talk.chunk()).expect("one is asked");
+    (0..9).for_each(|_| drop(talk.chunk()));
+    talk.hears(ears, "A table", (0, 14_400), true);
+    let other = ask_of(&talk.fails(ears, FailureKind::Connection), OTHER_EARS).0;
+    talk.event(other, &Event::Ready);
+    (0..20).for_each(|_| drop(talk.chunk()));
+    talk.hears(other, "for two", (16_000, 32_000), false);
+    (0..40).for_each(|_| assert_eq!(said_words(&talk.chunk()), [], "they may go on"));
+    talk.hears(other, "for two.", (16_000, 32_000), true);
+    assert_eq!(said_words(&talk.over(other)), [("A table for two.", 0, 46_400)]);
+}
+
+#[test]
+fn silence_behind_words_that_stay_is_the_end_of_a_turn_of_which_no_end_is_told() {
+    let mut talk = Talk::new();
+    let ears = asked_next(&talk.chunk()).expect("one is asked");
+    (0..49).for_each(|_| drop(talk.chunk()));
+    talk.hears(ears, "A table for two.", (0, 16_000), true);
+    assert_eq!(said_words(&talk.hears(ears, "", (16_000, 63_000), true)), []);
+    let did = talk.hears(ears, "", (63_000, 64_000), true);
+    assert_eq!(said_words(&did), [("A table for two.", 0, 16_000)]);
+    ask_of(&did, MIND);
+}
