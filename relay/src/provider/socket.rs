@@ -76,7 +76,9 @@ pub(super) async fn carry(mut carried: Carried, way: Way, target: Target, mut fe
                     true
                 }
             },
-            message = message(&mut opened, &mut carried.to_send, &mut flushed) => match message {
+            came = next(&mut opened, &mut carried.to_send, &mut flushed) => match came {
+                Next::Room => true,
+                Next::Message(came) => match came {
                 Some(Ok(Message::Text(text))) => carried.handle(Input::Text(&text)).await,
                 Some(Ok(Message::Binary(bytes))) => carried.handle(Input::Binary(&bytes)).await,
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => true,
@@ -86,6 +88,7 @@ pub(super) async fn carry(mut carried: Carried, way: Way, target: Target, mut fe
                 }
                 Some(Ok(Message::Close(_))) | None => carried.handle(Input::End).await,
                 Some(Err(error)) => carried.handle(Input::Lost(&error.to_string())).await,
+                }
             },
             () = sleep_until(due) => carried.handle(Input::Timeout).await,
         };
@@ -169,20 +172,34 @@ async fn refused(carried: &mut Carried, error: Error) {
     }
 }
 
+/// What happens next on a WebSocket.
+enum Next {
+    /// A message came, an error, or the end.
+    Message(Option<Result<Message, Error>>),
+    /// There was no room for more to be sent, and now there is.
+    Room,
+}
+
 /// The next message; writes meanwhile what waits. Dropping the future loses nothing.
-async fn message(
+async fn next(
     Opened { stream, early, .. }: &mut Opened,
     to_send: &mut VecDeque<Output>,
     flushed: &mut bool,
-) -> Option<Result<Message, Error>> {
+) -> Next {
+    let was_full = to_send.len() >= UNSENT_MAX;
     poll_fn(|context| {
         if let Err(error) = write(stream, to_send, flushed, context) {
-            return Poll::Ready(Some(Err(error)));
+            return Poll::Ready(Next::Message(Some(Err(error))));
         }
         if let Some(message) = early.pop_front() {
-            return Poll::Ready(Some(Ok(message)));
+            return Poll::Ready(Next::Message(Some(Ok(message))));
         }
-        stream.poll_next_unpin(context)
+        match stream.poll_next_unpin(context) {
+            Poll::Ready(message) => Poll::Ready(Next::Message(message)),
+            // Whoever feeds it was not listened to as long as it was full.
+            Poll::Pending if was_full && to_send.len() < UNSENT_MAX => Poll::Ready(Next::Room),
+            Poll::Pending => Poll::Pending,
+        }
     })
     .await
 }
