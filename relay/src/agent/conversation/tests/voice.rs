@@ -362,6 +362,15 @@ fn an_utterance_that_two_recognisers_have_heard_is_paid_by_the_user_once() {
     assert_eq!((first, second), (Some(Quantity::Samples(samples)), Some(Quantity::Repeated(samples))));
 }
 
+/// What a request uses at most, as it is asked.
+fn at_most_of(did: &[AgentOutput], whose: RequestId) -> AtMost {
+    let at_most = did.iter().find_map(|did| match did {
+        AgentOutput::Ask { request, at_most, .. } if *request == whose => Some(*at_most),
+        _ => None,
+    });
+    at_most.unwrap_or_else(|| panic!("it is not asked: {did:?}"))
+}
+
 /// Something is said, the first recogniser fails like this and the second one understands: what each has used, and how long it was.
 fn asked_about_an_utterance(fails: FailureKind) -> (Option<Quantity>, Option<Quantity>, u64) {
     let ears = skills(Service::SpeechToText, false, Billing::Seconds);
@@ -382,6 +391,8 @@ fn asked_about_an_utterance(fails: FailureKind) -> (Option<Quantity>, Option<Qua
     }
     let (ask, Ask::Transcribe(samples)) = ask_of(&did, EARS) else { panic!("{did:?}") };
     assert!((32_000..48_000).contains(&samples.len()), "{}", samples.len());
+    let whole_seconds = AtMost::Samples((samples.len() as u64).next_multiple_of(16_000));
+    assert_eq!(at_most_of(&did, ask), whole_seconds);
     let begun = did.iter().find_map(|did| match did {
         AgentOutput::SpeechStarted { at } => Some(*at),
         _ => None,
