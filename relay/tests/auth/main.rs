@@ -108,6 +108,7 @@ async fn every_lawful_form_of_a_claim_is_accepted() {
         json!({ "aud": ["something-else", AUDIENCE] }),
         json!({ "exp": now() as f64 + 100.5 }),
         json!({ "nbf": now() - 10 }),
+        json!({ "nbf": 0.0, "iat": 0.0 }),
         json!({ "nbf": now() + 3 }),
         json!({ "exp": now() - 3 }),
         json!({ "role": null, "session_id": null }),
@@ -168,6 +169,11 @@ async fn a_token_of_more_than_8_kib_is_not_looked_at() {
     let verifier = configured(Some(SECRET), None);
     let long = hs256(&but(&json!({ "email": "a".repeat(8 * 1024) })));
     assert_eq!(verify(&verifier, &long).await, Err(AuthError::TooLarge { limit: 8_192, asked: long.len() }));
+    for (length, expected) in
+        [(8_192, AuthError::Malformed), (8_193, AuthError::TooLarge { limit: 8_192, asked: 8_193 })]
+    {
+        assert_eq!(verify(&verifier, &"a".repeat(length)).await, Err(expected));
+    }
 }
 
 #[tokio::test]
@@ -191,6 +197,7 @@ async fn claims_that_are_missing_wrong_or_of_the_wrong_type_are_refused() {
         (json!({ "exp": -1 }), AuthError::Claims),
         (json!({ "exp": true }), AuthError::Claims),
         (json!({ "nbf": "soon" }), AuthError::Claims),
+        (json!({ "iat": -1.5 }), AuthError::Claims),
         (json!({ "sub": 7 }), AuthError::Claims),
         (json!({ "sub": [USER] }), AuthError::Claims),
         (json!({ "sub": "" }), AuthError::Claims),
@@ -248,6 +255,8 @@ async fn the_log_says_which_claim_what_came_and_what_was_expected_and_never_the_
         (json!({ "aud": null }), "aud", "nothing", AUDIENCE),
         (json!({ "exp": 17 }), "exp", "17", "a time that is not over"),
         (json!({ "exp": "soon" }), "exp", r#""soon""#, "a number of seconds"),
+        (json!({ "exp": null }), "exp", "nothing", "a number of seconds"),
+        (json!({ "iss": null }), "iss", "nothing", ISSUER),
         (json!({ "nbf": now() + 600 }), "nbf", "and 1", "a time that is over"),
         (json!({ "sub": null }), "sub", "nothing", "a text"),
         (json!({ "sub": "a\u{1b}[2Jb" }), "sub", r#""a\u{1b}[2Jb""#, "visible"),

@@ -110,6 +110,6 @@ mod tests {
         assert!(!echo.has("Zebra?", true));
         assert!(echo.has(&format!("{}{}", "no ".repeat(12), "la ".repeat(18)), true));
         assert!(!echo.has(&format!("{}{}", "no ".repeat(13), "la ".repeat(17)), true));
-        assert!(echo.has(&format!("{}{}", "no ".repeat(100), "la ".repeat(30)), true), "thirty are looked at");
+        assert!(echo.has(&format!("{}{}", "no ".repeat(100), "la ".repeat(30)), true), "thirty count");
     }
 }
