@@ -331,23 +331,22 @@ fn a_voice_that_is_faster_than_the_ear_is_held_back() {
     let ears = ask_of(&talk.chunk(), EARS).0;
     let mind = talk.asked(ears, "Well?");
     let mouth = ask_of(&talk.thinks(mind, "A sentence. And"), MOUTH).0;
-    let mut held = Vec::new();
-    for _ in 0..10 {
-        held.extend(talk.sounds(mouth, 12_000));
+    let told = |did: Vec<AgentOutput>| -> Vec<bool> {
+        let told = did.iter().filter_map(|did| match did {
+            AgentOutput::HoldBack { request, held_back } if *request == mouth => Some(*held_back),
+            _ => None,
+        });
+        told.collect()
+    };
+    // Half a second each: more than four seconds wait then.
+    for sound in 1..=10 {
+        assert_eq!(told(talk.sounds(mouth, 12_000)), vec![true; usize::from(sound == 9)], "{sound}");
     }
-    let is_hold = |did: &&AgentOutput| matches!(did, AgentOutput::HoldBack { .. });
-    assert_eq!(
-        held.iter().filter(is_hold).collect::<Vec<_>>(),
-        [&AgentOutput::HoldBack { request: mouth, held_back: true }]
-    );
-    let mut freed = Vec::new();
-    for _ in 0..40 {
-        freed.extend(talk.input(AgentInput::Room { samples: 2_400 }));
+    // A tenth of a second each: no more than two seconds are left then.
+    for room in 1..=40 {
+        let did = talk.input(AgentInput::Room { samples: 2_400 });
+        assert_eq!(told(did), vec![false; usize::from(room == 30)], "{room}");
     }
-    assert_eq!(
-        freed.iter().filter(is_hold).collect::<Vec<_>>(),
-        [&AgentOutput::HoldBack { request: mouth, held_back: false }]
-    );
 }
 
 #[test]
