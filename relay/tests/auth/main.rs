@@ -6,7 +6,7 @@ mod pair;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::routing::get;
@@ -323,8 +323,8 @@ async fn the_audience_may_be_in_another_claim() {
         let verified = verify(&verifier, &hs256(&but(&changes))).await.err();
         assert_eq!(verified, expected, "{changes}");
     }
-    let minted = relay::admission::auth::mint(&config, "ada", now(), std::time::Duration::from_secs(60))
-        .expect("signed");
+    let minted =
+        relay::admission::auth::mint(&config, "ada", now(), Duration::from_secs(60)).expect("signed");
     assert_eq!(verify(&verifier, &minted).await.expect("good").sub, "ada");
 }
 
@@ -422,6 +422,24 @@ async fn without_a_reachable_issuer_nobody_is_blamed() {
     let token = Pair::ec("ec-1").sign(Algorithm::ES256, Some("ec-1"), &good());
     let refused = verify(&verifier, &token).await.expect_err("no keys");
     assert_eq!((refused, refused.is_temporary()), (AuthError::KeysUnavailable, true));
+}
+
+#[tokio::test]
+async fn a_relay_has_keys_that_were_configured_or_fetched_and_seeks_them_until_then() {
+    let (url, asked) = publish(&[&Pair::ec("ec-1")]).await;
+    for jwks_url in [None, Some(url.as_str())] {
+        assert!(configured(Some(SECRET), jwks_url).has_keys());
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "nobody has to be asked");
+    let verifier = configured(None, Some(&url));
+    assert!(!verifier.has_keys());
+    let sought = async {
+        while !verifier.has_keys() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), sought).await.expect("they are fetched");
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
 
 #[test]
