@@ -374,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_gap_of_a_second_is_silence_in_what_is_being_said_and_a_longer_one_ends_it() {
-        let loud = |samples: usize| vec![7; samples];
+        let loud = |samples: usize| vec![7_i16; samples];
         for (gap, is_filled) in [(0, true), (LONGEST_FILL, true), (LONGEST_FILL + 1, false)] {
             let mut utterances = sure(1_600);
             utterances.hear(&loud(16_000));
@@ -396,7 +396,7 @@ mod tests {
     #[test]
     fn who_does_not_pause_is_heard_in_pieces_of_the_greatest_length() {
         let mut utterances = sure(1_600);
-        utterances.hear(&[7; 900_000]);
+        utterances.hear(&vec![7; 900_000]);
         utterances.pause();
         let places: Vec<(u32, u32)> =
             spoken(&mut utterances).into_iter().map(|(start, end, _)| (start, end)).collect();

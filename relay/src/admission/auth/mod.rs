@@ -432,8 +432,8 @@ mod tests {
             (ErrorKind::InvalidSignature.into(), AuthError::Signature),
             (ErrorKind::InvalidKeyFormat.into(), AuthError::Signature),
         ] {
-            let error: jsonwebtoken::errors::Error = error;
-            assert_eq!(AuthError::from(error), expected);
+            let found: jsonwebtoken::errors::Error = error;
+            assert_eq!(AuthError::from(found), expected);
         }
     }
 

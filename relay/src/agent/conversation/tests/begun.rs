@@ -176,8 +176,7 @@ fn an_utterance_that_is_given_up_since_too_many_wait_has_come_to_nothing() {
     }
     assert_eq!(began.len(), 10);
     assert_eq!(dropped, began[1..3], "the one that is asked about stays");
-    let left: Vec<_> =
-        began.iter().filter(|at| !dropped.contains(at)).map(|at| ("dropped", *at)).collect();
+    let left: Vec<_> = began.iter().filter(|at| !dropped.contains(at)).map(|at| ("dropped", *at)).collect();
     assert_eq!(places(&talk.input(AgentInput::Leave)), left, "each of the others, once");
 }
 
