@@ -346,6 +346,8 @@ async fn a_provider_of_another_name_or_with_keys_anywhere_is_not_believed() {
     ] {
         let issuer = Issuer::start(Answer::Provider { issuer: name, keys_at, kids: vec!["one"] }).await;
         assert_eq!(ask(&issuer.by_name(), "one").await, Err(AuthError::KeysUnavailable), "{name} {keys_at}");
+        let why = issuer.by_name().try_fetch().await.expect_err("it is not believed");
+        assert!(why.starts_with(&format!("http://{}/tenant/: ", issuer.address)), "{why}");
         assert_eq!(issuer.asked(), 0);
     }
 }

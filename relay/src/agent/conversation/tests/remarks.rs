@@ -1,4 +1,5 @@
-//! What words of the user are, by where they stand beside an answer, and for how long its ears are wanted: the floor alone.
+//! What words of the user are, by where they stand beside an answer, for how long
+//! its ears are wanted, and for how long an answer is held: the floor alone.
 
 use std::time::Duration;
 
@@ -87,5 +88,26 @@ fn a_sign_that_the_user_listens_answers_what_ended_within_a_second_and_was_not_u
         floor.turn_over(Time::ZERO, Remark::BackChannel, 30_400);
         hears(&mut floor, 32_000, 32_000 + samples);
         assert_eq!(floor.answer_over(Time::from_millis(millis)), answers, "{samples}, {millis}");
+    }
+}
+
+#[test]
+fn an_answer_is_held_for_as_long_as_words_may_come_and_is_not_held_again_and_again() {
+    for (words_come_late, last_heard, understood_through, resumes) in [
+        (false, 0, 0, 1_000),
+        (false, 3_000, 0, 4_000),
+        (false, 4_500, 0, 5_000),
+        (true, 0, 1_599, 5_000),
+        (true, 0, 1_600, 1_000),
+        (true, 9_500, 0, 10_000),
+    ] {
+        let mut floor = Floor::new(TurnTaking::default(), 0, true, words_come_late);
+        floor.agent_sounds(&[9; 2_400], 24_000);
+        hears(&mut floor, 0, 1_600);
+        for heard in [0, last_heard] {
+            floor.notice(Time::from_millis(heard));
+        }
+        floor.understood(understood_through);
+        assert_eq!(floor.poll_timeout(), Some(Time::from_millis(resumes)), "{words_come_late}, {last_heard}");
     }
 }
