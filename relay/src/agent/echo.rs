@@ -365,6 +365,10 @@ mod tests {
         echo.handle_input(Time::ZERO, AgentInput::Pause);
         outputs.extend(std::iter::from_fn(|| echo.poll_output()));
         assert_eq!(said(&outputs).map(|(_, end)| end), Some(40_000));
+        // Who goes on after that is heard again.
+        let outputs = feed(&mut echo, &scene[40_000..]);
+        let (start, end) = said(&outputs).expect("heard");
+        assert!(start >= 40_000 && (56_000..=62_000).contains(&end), "{start} to {end}");
     }
 
     #[test]

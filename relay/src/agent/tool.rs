@@ -231,5 +231,7 @@ mod tests {
         let elsewhere = r#"{"type":"object","properties":{"a":{"$ref":"http://127.0.0.1:9/a.json"}}}"#;
         assert!(Schema::parse(elsewhere).is_err(), "nothing is fetched");
         assert!(Schema::parse("{}").is_ok_and(|any| any.check("{\"a\":1}").is_ok()));
+        assert_eq!(Schema::parse(" {} "), Schema::parse("{}"));
+        assert_ne!(Schema::parse(TABLES), Schema::parse("{}"));
     }
 }

@@ -321,6 +321,104 @@ mod tests {
         }
     }
 
+    /// Ears that hear somebody from this sample on, without a pause.
+    struct Sure {
+        from: u64,
+        heard: u64,
+        hears: bool,
+    }
+
+    impl Ears for Sure {
+        fn push(&mut self, samples: &[i16], mut on_event: impl FnMut(VoiceEvent)) {
+            if self.heard >= self.from && !std::mem::replace(&mut self.hears, true) {
+                on_event(VoiceEvent::SpeechStarted { at: self.heard });
+            }
+            self.heard += samples.len() as u64;
+        }
+
+        fn attend(&mut self, _attention: Attention) {}
+
+        fn flush(&mut self) {
+            self.hears = false;
+        }
+
+        fn begin_at(&mut self, _position: u32) {
+            (self.heard, self.hears) = (0, false);
+        }
+
+        fn earliest_start(&self) -> u64 {
+            self.heard
+        }
+    }
+
+    /// One whose ears hear somebody from this sample on, in audio that begins in the midst of a block.
+    fn sure(from: u64) -> Utterances<Sure> {
+        Utterances::new(Sure { from, heard: 0, hears: false }, 5)
+    }
+
+    /// From where to where somebody has spoken, with the samples of that.
+    fn spoken(utterances: &mut Utterances<Sure>) -> Vec<(u32, u32, Vec<i16>)> {
+        std::iter::from_fn(|| utterances.poll())
+            .filter_map(|noticed| match noticed {
+                Noticed::Over { start, end, speech, .. } => Some((start, end, speech.into_samples())),
+                Noticed::Began { .. } | Noticed::Final { .. } => None,
+            })
+            .collect()
+    }
+
+    fn finals(utterances: &mut Utterances<Sure>) -> Vec<u32> {
+        std::iter::from_fn(|| utterances.poll())
+            .filter_map(|noticed| if let Noticed::Final { through } = noticed { Some(through) } else { None })
+            .collect()
+    }
+
+    #[test]
+    fn a_gap_of_a_second_is_silence_in_what_is_being_said_and_a_longer_one_ends_it() {
+        let loud = |samples: usize| vec![7_i16; samples];
+        for (gap, is_filled) in [(0, true), (LONGEST_FILL, true), (LONGEST_FILL + 1, false)] {
+            let mut utterances = sure(1_600);
+            utterances.hear(&loud(16_000));
+            let behind = 16_005 + gap;
+            utterances.skip(16_005, behind);
+            assert_eq!((utterances.end(), utterances.is_speaking()), (behind, is_filled), "{gap}");
+            utterances.hear(&loud(4_800));
+            utterances.pause();
+            let expected = if is_filled {
+                let speech = [loud(14_400), vec![0; gap as usize], loud(4_800)].concat();
+                vec![(1_605, behind + 4_800, speech)]
+            } else {
+                vec![(1_605, 16_005, loud(14_400)), (behind + 1_600, behind + 4_800, loud(3_200))]
+            };
+            assert!(spoken(&mut utterances) == expected, "{gap}");
+        }
+    }
+
+    #[test]
+    fn who_does_not_pause_is_heard_in_pieces_of_the_greatest_length() {
+        let mut utterances = sure(1_600);
+        utterances.hear(&vec![7; 900_000]);
+        utterances.pause();
+        let places: Vec<(u32, u32)> =
+            spoken(&mut utterances).into_iter().map(|(start, end, _)| (start, end)).collect();
+        let second = 1_605 + LONGEST_UTTERANCE;
+        let third = second + LONGEST_UTTERANCE;
+        assert_eq!(places, [(1_605, second), (second, third), (third, 900_005)]);
+    }
+
+    #[test]
+    fn while_nobody_speaks_all_is_final_that_ears_cannot_look_back_to_every_quarter_of_a_second() {
+        for piece in [1_600, 777] {
+            let mut utterances = sure(u64::MAX);
+            for samples in vec![7; 24_000].chunks(piece) {
+                utterances.hear(samples);
+            }
+            assert_eq!(finals(&mut utterances), [4_005, 8_005, 12_005], "in pieces of {piece}");
+            utterances.pause();
+            utterances.pause();
+            assert_eq!(finals(&mut utterances), [24_005], "of a pause all is, and it is said once");
+        }
+    }
+
     #[test]
     fn a_quiet_call_keeps_a_quarter_of_a_second() {
         let mut utterances = Utterances::new(VoiceActivity::default(), 0);

@@ -252,6 +252,8 @@ async fn a_key_that_is_replaced_right_after_a_fetch_makes_nobody_a_forger() {
         assert_eq!(waits.error, AuthError::KeysUnavailable, "{kid:?}");
         assert!(waits.retry_after.is_some_and(|wait| wait.as_secs() <= 30), "{waits:?}");
         assert!(sub(&verifier, &sign(&new, &user("fourth"))).await.is_ok(), "the keys that are there serve");
+        let late = sub(&verifier, &sign(&old, &but(&json!({ "exp": now() - 3 })))).await;
+        assert_eq!(late, Err(AuthError::KeysUnavailable), "clocks differ by as much");
         // What is bad whatever key comes is bad at once.
         for changes in [
             json!({ "iat": now() - 3_600 }),

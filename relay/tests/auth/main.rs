@@ -6,7 +6,7 @@ mod pair;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::routing::get;
@@ -108,6 +108,7 @@ async fn every_lawful_form_of_a_claim_is_accepted() {
         json!({ "aud": ["something-else", AUDIENCE] }),
         json!({ "exp": now() as f64 + 100.5 }),
         json!({ "nbf": now() - 10 }),
+        json!({ "nbf": 0.0, "iat": 0.0 }),
         json!({ "nbf": now() + 3 }),
         json!({ "exp": now() - 3 }),
         json!({ "role": null, "session_id": null }),
@@ -168,6 +169,11 @@ async fn a_token_of_more_than_8_kib_is_not_looked_at() {
     let verifier = configured(Some(SECRET), None);
     let long = hs256(&but(&json!({ "email": "a".repeat(8 * 1024) })));
     assert_eq!(verify(&verifier, &long).await, Err(AuthError::TooLarge { limit: 8_192, asked: long.len() }));
+    for (length, expected) in
+        [(8_192, AuthError::Malformed), (8_193, AuthError::TooLarge { limit: 8_192, asked: 8_193 })]
+    {
+        assert_eq!(verify(&verifier, &"a".repeat(length)).await, Err(expected));
+    }
 }
 
 #[tokio::test]
@@ -191,6 +197,7 @@ async fn claims_that_are_missing_wrong_or_of_the_wrong_type_are_refused() {
         (json!({ "exp": -1 }), AuthError::Claims),
         (json!({ "exp": true }), AuthError::Claims),
         (json!({ "nbf": "soon" }), AuthError::Claims),
+        (json!({ "iat": -1.5 }), AuthError::Claims),
         (json!({ "sub": 7 }), AuthError::Claims),
         (json!({ "sub": [USER] }), AuthError::Claims),
         (json!({ "sub": "" }), AuthError::Claims),
@@ -248,6 +255,8 @@ async fn the_log_says_which_claim_what_came_and_what_was_expected_and_never_the_
         (json!({ "aud": null }), "aud", "nothing", AUDIENCE),
         (json!({ "exp": 17 }), "exp", "17", "a time that is not over"),
         (json!({ "exp": "soon" }), "exp", r#""soon""#, "a number of seconds"),
+        (json!({ "exp": null }), "exp", "nothing", "a number of seconds"),
+        (json!({ "iss": null }), "iss", "nothing", ISSUER),
         (json!({ "nbf": now() + 600 }), "nbf", "and 1", "a time that is over"),
         (json!({ "sub": null }), "sub", "nothing", "a text"),
         (json!({ "sub": "a\u{1b}[2Jb" }), "sub", r#""a\u{1b}[2Jb""#, "visible"),
@@ -314,8 +323,8 @@ async fn the_audience_may_be_in_another_claim() {
         let verified = verify(&verifier, &hs256(&but(&changes))).await.err();
         assert_eq!(verified, expected, "{changes}");
     }
-    let minted = relay::admission::auth::mint(&config, "ada", now(), std::time::Duration::from_secs(60))
-        .expect("signed");
+    let minted =
+        relay::admission::auth::mint(&config, "ada", now(), Duration::from_secs(60)).expect("signed");
     assert_eq!(verify(&verifier, &minted).await.expect("good").sub, "ada");
 }
 
@@ -413,6 +422,24 @@ async fn without_a_reachable_issuer_nobody_is_blamed() {
     let token = Pair::ec("ec-1").sign(Algorithm::ES256, Some("ec-1"), &good());
     let refused = verify(&verifier, &token).await.expect_err("no keys");
     assert_eq!((refused, refused.is_temporary()), (AuthError::KeysUnavailable, true));
+}
+
+#[tokio::test]
+async fn a_relay_has_keys_that_were_configured_or_fetched_and_seeks_them_until_then() {
+    let (url, asked) = publish(&[&Pair::ec("ec-1")]).await;
+    for jwks_url in [None, Some(url.as_str())] {
+        assert!(configured(Some(SECRET), jwks_url).has_keys());
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "nobody has to be asked");
+    let verifier = configured(None, Some(&url));
+    assert!(!verifier.has_keys());
+    let sought = async {
+        while !verifier.has_keys() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), sought).await.expect("they are fetched");
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
 
 #[test]

@@ -5,11 +5,11 @@ use super::*;
 #[test]
 fn usage_is_told_once_a_second_and_recorded_every_five() {
     let mut bench = Bench::new();
-    let (mut told, mut recorded) = (0, 0);
-    for _ in 0..100 {
+    let (mut told, mut recorded) = (Vec::new(), 0);
+    for chunk in 0..100 {
         for did in bench.chunk([]).into_iter().chain(bench.wait(Duration::from_millis(100))) {
             match did {
-                Did::Usage(_) => told += 1,
+                Did::Usage(_) => told.push(chunk),
                 Did::Settle(rows, through, false) => {
                     recorded += rows.first().expect("something was counted").quantity;
                     assert_eq!(u64::from(through), recorded);
@@ -18,7 +18,8 @@ fn usage_is_told_once_a_second_and_recorded_every_five() {
             }
         }
     }
-    assert!((9..=10).contains(&told), "{told}");
+    assert_eq!(told[..4], [10, 20, 30, 40], "with the chunk that comes a second later");
+    assert!((9..=10).contains(&told.len()), "{told:?}");
     assert!(recorded >= 5 * 16_000, "{recorded}");
 }
 
@@ -35,6 +36,20 @@ fn usage_goes_with_the_audio_and_by_itself_only_where_none_comes() {
     }
     let told = bench.wait(Duration::from_millis(1_150));
     assert_eq!(told.iter().filter(|did| is_usage(did)).count(), 1, "{told:?}");
+}
+
+#[test]
+fn of_audio_that_comes_at_once_no_more_than_ten_seconds_wait_to_be_recorded() {
+    let mut bench = Bench::new();
+    let mut recorded = Vec::new();
+    for chunk in 1..=150 {
+        for did in bench.chunk([]) {
+            if let Did::Settle(rows, ..) = did {
+                recorded.push((chunk, rows.iter().map(|row| row.quantity).sum::<u64>()));
+            }
+        }
+    }
+    assert_eq!(recorded, [(101, 161_600)]);
 }
 
 #[test]

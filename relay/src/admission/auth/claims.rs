@@ -220,7 +220,6 @@ impl Reader {
             }
             ErrorKind::ImmatureSignature => claim("nbf", &format!("a time that is over at {}", unix_now())),
             ErrorKind::InvalidIssuer => claim("iss", &one_of(issuers)),
-            ErrorKind::InvalidSubject => claim("sub", NAME),
             ErrorKind::MissingRequiredClaim(name) | ErrorKind::InvalidClaimFormat(name) => {
                 match name.as_str() {
                     "exp" | "nbf" => claim(name, TIME),

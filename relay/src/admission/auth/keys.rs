@@ -140,6 +140,8 @@ mod tests {
         );
         for refused in [
             json!({ "kty": "RSA", "n": n(128), "e": "AQAB" }),
+            json!({ "kty": "RSA", "n": n(256), "e": "AQAB", "use": "sig", "key_ops": ["encrypt"] }),
+            json!({ "kty": "RSA", "n": n(256), "e": "AQAB", "use": "enc", "key_ops": ["verify"] }),
             json!({ "kty": "RSA", "n": URL_SAFE_NO_PAD.encode([vec![0; 128], vec![0xc3; 128]].concat()), "e": "AQAB" }),
             json!({ "kty": "RSA", "n": n(1024), "e": "AQAB" }),
             json!({ "kty": "RSA", "n": n(256), "e": "AQAB", "use": "enc" }),
@@ -152,6 +154,37 @@ mod tests {
             json!("no key at all"),
         ] {
             assert_eq!(count(&json!([refused, { "kty": "RSA", "n": n(256), "e": "AQAB" }])), 1, "{refused}");
+        }
+    }
+
+    #[test]
+    fn of_a_large_set_the_first_keys_are_kept() {
+        let n = URL_SAFE_NO_PAD.encode(vec![0xc3; 256]);
+        let set = |keys: usize| json!(vec![json!({ "kty": "RSA", "n": n, "e": "AQAB" }); keys]);
+        assert_eq!((count(&set(32)), count(&set(33))), (32, 32));
+    }
+
+    #[test]
+    fn a_key_is_tried_for_a_token_of_its_algorithm_that_names_it_or_where_one_of_them_has_no_name() {
+        let xy = URL_SAFE_NO_PAD.encode([1; 32]);
+        let set = |kid: Option<&str>| {
+            let key = json!({ "kty": "EC", "crv": "P-256", "x": xy, "y": xy, "kid": kid });
+            KeySet::parse(&serde_json::to_vec(&json!({ "keys": [key] })).expect("JSON")).expect("a set")
+        };
+        for (asked, kid, has, names) in [
+            (Some("a"), Some("a"), true, true),
+            (Some("a"), Some("b"), false, false),
+            (Some("a"), None, true, false),
+            (None, Some("a"), true, false),
+            (None, None, true, false),
+        ] {
+            let head: Head = serde_json::from_value(json!({ "alg": "ES256", "kid": asked })).expect("a head");
+            let keys = set(kid);
+            assert_eq!(keys.has(&head, Algorithm::ES256), has, "{asked:?} of {kid:?}");
+            assert_eq!(keys.names(&head), names, "{asked:?} of {kid:?}");
+            assert!(!keys.has(&head, Algorithm::RS256), "{asked:?} of {kid:?}");
+            assert_eq!(keys.of_algorithm(Algorithm::ES256).count(), 1);
+            assert_eq!(keys.of_algorithm(Algorithm::RS256).count(), 0);
         }
     }
 }

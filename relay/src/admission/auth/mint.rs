@@ -157,5 +157,9 @@ mod tests {
         fs::write(dir.path().join(SECRET_FILE), "\n").expect("written");
         let error = development_secret(dir.path()).expect_err("empty");
         assert!(error.to_string().contains("delete it"), "{error}");
+        for (length, is_secret) in [(31, false), (32, true)] {
+            fs::write(dir.path().join(SECRET_FILE), format!(" {}\n", "x".repeat(length))).expect("written");
+            assert_eq!(development_secret(dir.path()).is_ok(), is_secret, "{length}");
+        }
     }
 }

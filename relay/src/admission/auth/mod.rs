@@ -403,3 +403,59 @@ impl From<jsonwebtoken::errors::Error> for AuthError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_library_finds_wrong_is_a_cause_of_ours_and_all_else_is_a_wrong_signature() {
+        let json = serde_json::from_str::<bool>("").expect_err("no JSON");
+        let base64 = URL_SAFE_NO_PAD.decode("!").expect_err("no base64");
+        let bytes = URL_SAFE_NO_PAD.decode("_w").expect("base64");
+        let utf8 = String::from_utf8(bytes).expect_err("no UTF-8");
+        for (error, expected) in [
+            (ErrorKind::ExpiredSignature.into(), AuthError::Expired),
+            (ErrorKind::ImmatureSignature.into(), AuthError::NotYetValid),
+            (ErrorKind::InvalidIssuer.into(), AuthError::Issuer),
+            (ErrorKind::InvalidAudience.into(), AuthError::Audience),
+            (ErrorKind::MissingRequiredClaim("exp".to_owned()).into(), AuthError::Claims),
+            (ErrorKind::InvalidClaimFormat("exp".to_owned()).into(), AuthError::Claims),
+            (ErrorKind::InvalidSubject.into(), AuthError::Claims),
+            (json.into(), AuthError::Claims),
+            (ErrorKind::InvalidAlgorithm.into(), AuthError::Algorithm),
+            (ErrorKind::MissingAlgorithm.into(), AuthError::Algorithm),
+            (ErrorKind::UnsupportedAlgorithm.into(), AuthError::Algorithm),
+            (ErrorKind::InvalidToken.into(), AuthError::Malformed),
+            (base64.into(), AuthError::Malformed),
+            (utf8.into(), AuthError::Malformed),
+            (ErrorKind::InvalidSignature.into(), AuthError::Signature),
+            (ErrorKind::InvalidKeyFormat.into(), AuthError::Signature),
+        ] {
+            let found: jsonwebtoken::errors::Error = error;
+            assert_eq!(AuthError::from(found), expected);
+        }
+    }
+
+    #[test]
+    fn each_cause_has_a_word_of_its_own() {
+        let causes = [
+            AuthError::Missing,
+            AuthError::TooLarge { limit: 1, asked: 2 },
+            AuthError::Malformed,
+            AuthError::Algorithm,
+            AuthError::UnknownKey,
+            AuthError::KeysUnavailable,
+            AuthError::Signature,
+            AuthError::Expired,
+            AuthError::NotYetValid,
+            AuthError::Issuer,
+            AuthError::Audience,
+            AuthError::Claims,
+            AuthError::ApiKey,
+        ];
+        assert_eq!(causes.map(AuthError::cause), AuthError::CAUSES);
+        let temporary: Vec<_> = causes.into_iter().filter(|cause| cause.is_temporary()).collect();
+        assert_eq!(temporary, [AuthError::KeysUnavailable]);
+    }
+}

@@ -121,6 +121,13 @@ mod tests {
     }
 
     #[test]
+    fn a_text_of_120_characters_is_shown_whole_and_of_a_longer_one_so_many() {
+        let whole = "ü".repeat(120);
+        assert_eq!(quote(&whole), format!("\"{whole}\""));
+        assert_eq!(quote(&format!("{whole}ü")), format!("\"{whole}…\""));
+    }
+
+    #[test]
     fn the_line_says_which_claim_what_came_and_what_was_expected() {
         let names = ["relay".to_owned(), "other".to_owned()];
         let refused = Refused::claim(AuthError::Audience, "aud", Some(&json!("wrong")), one_of(&names));

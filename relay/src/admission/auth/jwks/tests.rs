@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use super::{
     AuthError, BODY_MAX_BYTES, FETCH_BURST, FETCH_INTERVAL, Jwks, LAG, Pace, Published, STALE_AFTER,
-    is_safe_url,
+    UNKNOWN_MAX, is_safe_url,
 };
 use crate::admission::auth::claims::{Head, since_1970};
 
@@ -346,6 +346,8 @@ async fn a_provider_of_another_name_or_with_keys_anywhere_is_not_believed() {
     ] {
         let issuer = Issuer::start(Answer::Provider { issuer: name, keys_at, kids: vec!["one"] }).await;
         assert_eq!(ask(&issuer.by_name(), "one").await, Err(AuthError::KeysUnavailable), "{name} {keys_at}");
+        let why = issuer.by_name().try_fetch().await.expect_err("it is not believed");
+        assert!(why.starts_with(&format!("http://{}/tenant/: ", issuer.address)), "{why}");
         assert_eq!(issuer.asked(), 0);
     }
 }
@@ -367,6 +369,21 @@ async fn a_flood_of_unknown_keys_makes_one_fetch() {
     assert_eq!(ask(&jwks, "made-up-afterwards").await, Err(AuthError::KeysUnavailable));
     assert_eq!(ask(&jwks, "made-up-7").await, Err(AuthError::UnknownKey), "that one is known to be bad");
     assert_eq!(issuer.asked(), 1);
+}
+
+#[tokio::test]
+async fn of_tokens_that_no_key_fits_so_many_are_remembered_and_no_more() {
+    let issuer = Issuer::start(Answer::Keys(vec![])).await;
+    let jwks = issuer.jwks(FETCH_INTERVAL);
+    let remembered = || jwks.unknown.lock().expect("no panic").came.len();
+    for token in 0..UNKNOWN_MAX {
+        jwks.keep_unknown(&token.to_string());
+    }
+    assert_eq!(remembered(), UNKNOWN_MAX);
+    assert!(jwks.came("7").is_some());
+    jwks.keep_unknown("one more");
+    assert_eq!(remembered(), 1, "all of them came a moment ago");
+    assert!(jwks.came("one more").is_some() && jwks.came("7").is_none());
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ mod tests {
         for (tag, listens, speaks) in [
             (
                 "en",
-                &["Mhm.", "Uh-huh", "Yes, yes.", "Okay, I see.", "mm-hmm"][..],
+                &["Mhm.", "Uh-huh", "Yes, yes.", "Okay, I see.", "mm-hmm", "Okay okay okay okay"][..],
                 &["No.", "Yes, but wait", "Stop", "Okay okay okay okay okay", ""][..],
             ),
             ("en-GB", &["All right."], &["Ja."]),

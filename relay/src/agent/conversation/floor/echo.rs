@@ -74,3 +74,42 @@ pub(super) fn words(text: &str) -> Vec<String> {
     words.retain(|word| !word.is_empty());
     words
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_the_agents_own_if_enough_of_them_are_in_its_order() {
+        let mut echo = Echo::default();
+        echo.agent_says("One two three four five six. Seven, eight!");
+        for (text, is_whole, is_own) in [
+            ("", true, false),
+            ("", false, false),
+            // Three fifths of a whole turn, in order.
+            ("one x three y five", true, true),
+            ("one x y z five", true, false),
+            ("five four three two one", true, false),
+            // Two fifths of one that may go on, or no more than four others.
+            ("a b c d e f one two three four", false, true),
+            ("a b c d e f one two three", false, false),
+            ("a b c d one", false, true),
+            ("a b c d e one", false, false),
+        ] {
+            assert_eq!(echo.has(text, is_whole), is_own, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_newest_words_of_the_agent_and_of_the_user_are_compared() {
+        let mut echo = Echo::default();
+        echo.agent_says("zebra");
+        echo.agent_says(&"la ".repeat(79));
+        assert!(echo.has("Zebra?", true));
+        echo.agent_says("la");
+        assert!(!echo.has("Zebra?", true));
+        assert!(echo.has(&format!("{}{}", "no ".repeat(12), "la ".repeat(18)), true));
+        assert!(!echo.has(&format!("{}{}", "no ".repeat(13), "la ".repeat(17)), true));
+        assert!(echo.has(&format!("{}{}", "no ".repeat(100), "la ".repeat(30)), true), "thirty count");
+    }
+}

@@ -1,6 +1,8 @@
 //! Answers that are prepared before the user's turn is over.
 
-use super::talk::{EARS, MIND, MOUTH, OTHER_MIND, Talk, ask_of, asks_anybody, said_words, spoken, used_by};
+use super::talk::{
+    EARS, MIND, MOUTH, OTHER_MIND, Talk, ask_of, asks_anybody, said_words, spoken, talker_of, used_by,
+};
 use super::*;
 use crate::provider::TurnSign;
 
@@ -143,6 +145,34 @@ fn in_one_turn_only_two_answers_are_prepared() {
     (0..20).for_each(|_| drop(talk.chunk()));
     let place = (talk.position - 4_800, talk.position);
     assert!(asks_anybody(&may_be_over_at(&mut talk, ears, "Six.", place)));
+}
+
+#[test]
+fn nothing_is_prepared_for_words_that_only_go_on_with_the_last_turn() {
+    let (mut talk, ears, _) = maybe("Hello.");
+    is_over(&mut talk, ears, "Hello.");
+    (0..10).for_each(|_| drop(talk.chunk()));
+    let did = may_be_over_at(&mut talk, ears, "A table.", (20_000, 26_000));
+    assert!(!asks_anybody(&did), "it is not the whole turn: {did:?}");
+    let did = [talk.hears(ears, "A table.", (20_000, 26_000), true), talk.over(ears)].concat();
+    assert_eq!(questions(&did), ["Hello. A table."]);
+}
+
+#[test]
+fn nothing_is_prepared_while_the_agent_says_what_may_not_be_interrupted() {
+    let turn_taking = TurnTaking { interruptible_greeting: false, ..TurnTaking::default() };
+    let persona = Persona { greeting: "Good evening.".to_owned(), turn_taking, ..Persona::default() };
+    let mut talk = Talk::of(talker_of(persona, &[]));
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let mouth = ask_of(&talk.input(AgentInput::Timeout), MOUTH).0;
+    talk.sounds(mouth, 48_000);
+    (0..10).for_each(|_| drop(talk.chunk()));
+    let said = "I would like a table for two at eight.";
+    let did = may_be_over(&mut talk, ears, said);
+    assert!(!asks_anybody(&did) && !did.contains(&AgentOutput::Cut), "{did:?}");
+    let did = is_over(&mut talk, ears, said);
+    assert!(said_words(&did).len() == 1 && !asks_anybody(&did), "{did:?}");
+    assert_eq!(questions(&talk.heard(usize::MAX)), ["Good evening.", said], "it is answered afterwards");
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn what_a_turn_will_ask_for_is_expected_from_its_first_sign_until_it_is_asked_fo
     assert!(whom(&talk).is_empty());
     talk.event(ears, &Event::Turn(TurnSign::Began { at: 0 }));
     assert_eq!(whom(&talk), [MIND, MOUTH]);
+    assert_eq!(talk.expected[1].1, AtMost::Characters(201), "a sentence");
     let expected = talk.expected[0].1;
     talk.hears(ears, "Tell me.", (0, 1_600), true);
     let did = talk.over(ears);

@@ -6,9 +6,11 @@ mod expecting;
 mod floor;
 mod late;
 mod long;
+mod memory;
 mod parting;
 mod pauses;
 mod quiet;
+mod remarks;
 mod standing_in;
 mod talk;
 mod tentative;
@@ -227,14 +229,17 @@ fn a_model_that_does_not_keep_to_its_length_is_stopped_within_its_worst_case() {
     });
     let (prompt, output) = at_most.expect("it asks");
     assert!(prompt >= 12, "a token of each byte, and what each message costs beside its text");
-    let mut did = Vec::new();
-    for _ in 0..20 {
-        did.extend(bench.says(0, "word "));
+    for _ in 0..5 {
+        let did = bench.says(0, "word ");
+        assert!(matches!(did[..], [AgentOutput::Words { .. }]), "so long it may be: {did:?}");
     }
+    let did = bench.says(0, "word ");
     let (used, estimated) = spent(&did).expect("it is over");
     let (read, written) = used.expect("billed");
     assert!(estimated && read <= prompt && written <= output, "{read} {written}");
     assert!(did.contains(&AgentOutput::Cancel { request: RequestId(0) }));
+    assert_eq!(did.last(), Some(&AgentOutput::AnswerEnd));
+    assert_eq!(bench.says(0, "word "), []);
 }
 
 #[test]
@@ -300,7 +305,9 @@ fn audio_means_nothing_to_it_and_is_let_go_of() {
             through = next;
         }
     }
-    assert!(through >= 72_000, "{through}");
+    assert_eq!(through, 80_000, "every half second");
+    let did = bench.input(AgentInput::Gap { position: 80_000, end: 80_001 });
+    assert_eq!(did, [AgentOutput::Final { through: 80_001 }], "what is lost is waited for by nobody");
 }
 
 #[test]
@@ -366,6 +373,24 @@ fn what_it_is_told_to_say_at_once_cuts_the_answer_off_and_what_has_come_is_paid(
 }
 
 #[test]
+fn what_waits_to_be_said_in_writing_is_said_before_the_user_is_answered_who_types_meanwhile() {
+    let mut bench = Bench::new();
+    bench.types("Hello");
+    bench.says(0, "Hi");
+    bench.input(AgentInput::Say { position: 0, text: "We close soon.", interrupt: false });
+    let did = bench.types("Wait");
+    assert_eq!(words(&did), "We close soon.");
+    let all = [
+        ("system", "Listen."),
+        ("user", "Hello"),
+        ("assistant", "Hi"),
+        ("assistant", "We close soon."),
+        ("user", "Wait"),
+    ];
+    assert_eq!(asked(&did), Some(all.to_vec()));
+}
+
+#[test]
 fn more_than_can_wait_to_be_said_is_refused_in_words() {
     let mut bench = Bench::new();
     bench.types("Hello");
@@ -409,4 +434,16 @@ fn the_page_hears_that_the_model_fails_and_that_it_answers_again_once_each() {
         }));
     }
     assert_eq!(told, ["worse", "trouble", "trouble", "well"]);
+}
+
+#[test]
+fn what_it_cannot_do_is_told_of_each_ability_by_itself_and_once() {
+    let mut agent = writer(&[]);
+    let mut told = |degraded| {
+        for what in [Ability::Hearing, Ability::Thinking, Ability::Speaking, Ability::Hearing] {
+            agent.tell_degraded(what, degraded);
+        }
+        std::iter::from_fn(|| agent.poll_output()).count()
+    };
+    assert_eq!([told(true), told(true), told(false), told(false)], [3, 0, 3, 0]);
 }

@@ -2,16 +2,25 @@
 
 use std::time::Duration;
 
+use super::talk::{EARS, MOUTH, Talk, ask_of, talker_of};
 use super::*;
+use crate::provider::TurnSign;
 
-fn patient(greeting: &str) -> Conversation {
-    let patience = Patience {
+fn patience() -> Patience {
+    Patience {
         after: Duration::from_secs(30),
         question: "Are you there?".to_owned(),
         goodbye: "Goodbye.".to_owned(),
+    }
+}
+
+fn patient(greeting: &str) -> Conversation {
+    let persona = Persona {
+        greeting: greeting.to_owned(),
+        max_output_tokens: 5,
+        patience: patience(),
+        ..Persona::default()
     };
-    let persona =
-        Persona { greeting: greeting.to_owned(), max_output_tokens: 5, patience, ..Persona::default() };
     Conversation::new(persona, Team { models: vec![0], ..Team::default() }, 24_000, 0, &[])
 }
 
@@ -91,6 +100,25 @@ fn whoever_is_on_hold_is_not_asked_and_has_all_the_time_again_when_they_are_back
     assert_eq!(due(&agent), None);
     at(&mut agent, 3_700, AgentInput::OnHold(false));
     assert_eq!(due(&agent), Some(3_730));
+}
+
+#[test]
+fn who_begins_to_speak_is_not_asked_before_they_can_be_understood_and_not_while_the_agent_is_to_speak() {
+    let mut talk = Talk::of(talker_of(Persona { patience: patience(), ..Persona::default() }, &[]));
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    talk.input(AgentInput::Timeout);
+    assert_eq!(due(&talk.agent), Some(30));
+    talk.now = Time::from_millis(29_000);
+    talk.event(ears, &Event::Turn(TurnSign::Began { at: 0 }));
+    // As long as an utterance may be, and then as long as ever.
+    assert_eq!(due(&talk.agent), Some(29 + 25 + 30));
+    // With their words the wait begins anew, and ends when the model is asked.
+    talk.now = Time::from_millis(33_000);
+    let mind = talk.asked(ears, "Tell me.");
+    assert_eq!(due(&talk.agent), None);
+    ask_of(&talk.thinks(mind, "One two three. Four "), MOUTH);
+    talk.event(ears, &Event::Turn(TurnSign::Began { at: talk.position }));
+    assert_eq!(due(&talk.agent), None, "the answer is about to sound");
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn a_typed_question_is_answered_although_a_recogniser_takes_back_what_it_seemed_
     let (mut talk, ears, mind) = typed_a_question();
     let did = talk.hears(ears, "uh", (4_000, 8_000), false);
     assert!(did.contains(&AgentOutput::Cancel { request: mind }), "{did:?}");
-    let did = talk.hears(ears, "", (4_000, 9_000), true);
+    let did = talk.hears(ears, "", (4_000, 8_000), true);
     assert_eq!(questions(&did), ["What is my balance?"]);
     let mind = ask_of(&did, MIND).0;
     assert!(!asks_anybody(&talk.over(ears)), "once");

@@ -49,6 +49,11 @@ fn context_is_known_with_the_next_question_and_is_no_question_itself() {
     bench.input(AgentInput::AnswerOver { answer: 0, heard: 12 });
     let asked = asked(&bench.types("Thanks")).expect("it asks").len();
     assert_eq!(asked, 6, "both stay known");
+    // What comes before it is not done with: audio, or what waits to be said.
+    let context = |position| AgentInput::Context { position, text: "They went on." };
+    assert_eq!(bench.input(context(1_600)), []);
+    bench.input(AgentInput::Say { position: 0, text: "We close soon.", interrupt: false });
+    assert_eq!(bench.input(context(0)), []);
 }
 
 /// A writer that was asked and has answered once.
@@ -212,7 +217,8 @@ fn what_was_heard_of_an_answer_goes_by_the_order_of_speaking_and_not_by_that_of_
         memory.called(1, std::slice::from_ref(&called));
         // The words before the call were still to be spoken when the time was passed with others.
         memory.agent_says(0, Author::Aside, "One moment. ");
-        memory.agent_says(0, Author::Model(1), "I look it up.");
+        memory.agent_says(0, Author::Model(1), "I look ");
+        memory.agent_says(0, Author::Model(1), "it up.");
         memory.heard(0, heard);
         memory.messages("").into_iter().find_map(|message| match message {
             Message::Assistant { text, .. } => Some(text),

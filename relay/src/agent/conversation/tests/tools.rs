@@ -236,6 +236,28 @@ fn a_call_that_takes_too_long_and_a_result_that_is_too_long_are_errors() {
 }
 
 #[test]
+fn a_result_of_the_greatest_length_is_no_error() {
+    let mut table = Table::new();
+    table.types("A table?");
+    table.calls(&[("tables", AT_EIGHT)]);
+    let longest = "x".repeat(64);
+    assert_eq!(told(&table.result("c0", Runs::Page, &longest))[2], ("tool", longest.as_str()));
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_told_together_when_all_of_it_has_come() {
+    let mut table = Table::new();
+    table.types("A table?");
+    table.calls(&[("tables", AT_EIGHT), ("book", AT_EIGHT)]);
+    table.types("Are you there?");
+    table.says("Yes.");
+    table.finishes();
+    assert!(asked(&table.result("c0", Runs::Page, "4")).is_none(), "the other one still runs");
+    let did = table.result("c1", Runs::Webhook, "booked");
+    assert_eq!(told(&did).last(), Some(&("user", HAS_COME)));
+}
+
+#[test]
 fn after_its_last_step_the_model_is_offered_nothing_and_what_it_calls_then_is_not_called() {
     let mut table = Table::new();
     table.types("A table?");
@@ -322,7 +344,8 @@ fn words_before_a_call_stand_before_it_whenever_they_are_heard() {
 fn of_an_answer_with_calls_what_was_heard_is_remembered() {
     let mut table = Table::new();
     table.types("A table?");
-    table.says("Let me look.");
+    table.says("Let me ");
+    table.says("look.");
     table.calls(&[("tables", AT_EIGHT)]);
     table.result("c0", Runs::Page, "4");
     table.says("Table four is free.");

@@ -331,23 +331,22 @@ fn a_voice_that_is_faster_than_the_ear_is_held_back() {
     let ears = ask_of(&talk.chunk(), EARS).0;
     let mind = talk.asked(ears, "Well?");
     let mouth = ask_of(&talk.thinks(mind, "A sentence. And"), MOUTH).0;
-    let mut held = Vec::new();
-    for _ in 0..10 {
-        held.extend(talk.sounds(mouth, 12_000));
+    let told = |did: Vec<AgentOutput>| -> Vec<bool> {
+        let told = did.iter().filter_map(|did| match did {
+            AgentOutput::HoldBack { request, held_back } if *request == mouth => Some(*held_back),
+            _ => None,
+        });
+        told.collect()
+    };
+    // Half a second each: more than four seconds wait then.
+    for sound in 1..=10 {
+        assert_eq!(told(talk.sounds(mouth, 12_000)), vec![true; usize::from(sound == 9)], "{sound}");
     }
-    let is_hold = |did: &&AgentOutput| matches!(did, AgentOutput::HoldBack { .. });
-    assert_eq!(
-        held.iter().filter(is_hold).collect::<Vec<_>>(),
-        [&AgentOutput::HoldBack { request: mouth, held_back: true }]
-    );
-    let mut freed = Vec::new();
-    for _ in 0..40 {
-        freed.extend(talk.input(AgentInput::Room { samples: 2_400 }));
+    // A tenth of a second each: no more than two seconds are left then.
+    for room in 1..=40 {
+        let did = talk.input(AgentInput::Room { samples: 2_400 });
+        assert_eq!(told(did), vec![false; usize::from(room == 30)], "{room}");
     }
-    assert_eq!(
-        freed.iter().filter(is_hold).collect::<Vec<_>>(),
-        [&AgentOutput::HoldBack { request: mouth, held_back: false }]
-    );
 }
 
 #[test]
@@ -360,6 +359,15 @@ fn a_recogniser_that_hears_utterances_is_asked_about_each_and_nothing_is_final_b
 fn an_utterance_that_two_recognisers_have_heard_is_paid_by_the_user_once() {
     let (first, second, samples) = asked_about_an_utterance(FailureKind::Timeout);
     assert_eq!((first, second), (Some(Quantity::Repeated(samples)), Some(Quantity::Samples(samples))));
+}
+
+/// What a request uses at most, as it is asked.
+fn at_most_of(did: &[AgentOutput], whose: RequestId) -> AtMost {
+    let at_most = did.iter().find_map(|did| match did {
+        AgentOutput::Ask { request, at_most, .. } if *request == whose => Some(*at_most),
+        _ => None,
+    });
+    at_most.unwrap_or_else(|| panic!("it is not asked: {did:?}"))
 }
 
 /// Something is said, the first recogniser fails like this and the second one understands: what each has used, and how long it was.
@@ -382,6 +390,8 @@ fn asked_about_an_utterance(fails: FailureKind) -> (Option<Quantity>, Option<Qua
     }
     let (ask, Ask::Transcribe(samples)) = ask_of(&did, EARS) else { panic!("{did:?}") };
     assert!((32_000..48_000).contains(&samples.len()), "{}", samples.len());
+    let whole_seconds = AtMost::Samples((samples.len() as u64).next_multiple_of(16_000));
+    assert_eq!(at_most_of(&did, ask), whole_seconds);
     let begun = did.iter().find_map(|did| match did {
         AgentOutput::SpeechStarted { at } => Some(*at),
         _ => None,

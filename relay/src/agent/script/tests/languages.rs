@@ -97,6 +97,31 @@ fn blocks_end_with_their_lines() {
         &["Roses are red\nviolets are blue\n\n", "That is a poem."],
         &["Look at this:\n", "```rust\nlet a = 1. First\n\n# no\n```\n", "That was it."],
         &["Yes.\n", "\nNo.\n\n", "Certainly not today."],
+        &["- The first sentence is here. ", "The second one goes on\n", "and this is other text."],
+        &["````\ncode\n```\nmore\n````\n", "Done with it"],
+    ]);
+}
+
+#[test]
+fn what_only_looks_like_a_block_is_text() {
+    assert_cut(&[
+        &["  ###### Six\n", "More of it"],
+        &["  ####### Seven\nmore of it"],
+        &["#tag one\nand more of it"],
+        &["123. First thing\n", "Then more"],
+        &["1234. ", "First thing\nand more"],
+        &["one\n--\ntwo"],
+        &["one\n~~ two\nof them"],
+    ]);
+}
+
+#[test]
+fn a_short_sentence_is_spoken_with_the_next_one() {
+    assert_cut(&[
+        &["Yes. ", "Abcdefghi. Then more of it."],
+        &["Yes. ", "Abcdefghij. ", "Then more of it."],
+        &["好。", "好好好。然后他就走了。"],
+        &["好。", "好好好好。", "然后他就走了。"],
     ]);
 }
 
@@ -109,6 +134,21 @@ fn a_long_beginning_is_cut_at_a_clause() {
     let later = format!("{clause}{rest}");
     assert_cut(&[&["Yes. ", &later]]);
     assert_cut(&[&["```\ncode\n```\n", clause, rest]]);
+}
+
+#[test]
+fn a_beginning_is_long_with_its_121st_character_and_a_clause_of_it_with_its_40th() {
+    for sign in [", ", "; ", ": ", " - ", " – "] {
+        let clause = |chars: usize| format!("{}{sign}", "x".repeat(chars - sign.chars().count()));
+        let (long, short) = (clause(40), clause(39));
+        assert_cut(&[
+            &[long.as_str(), &"y".repeat(81)],
+            &[format!("{long}{}", "y".repeat(80)).as_str()],
+            &[format!("{short}{}", "y".repeat(82)).as_str()],
+        ]);
+    }
+    let no_clause = format!("{}- {}", "x".repeat(38), "y".repeat(81));
+    assert_cut(&[&[no_clause.as_str()]]);
 }
 
 #[test]

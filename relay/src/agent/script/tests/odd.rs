@@ -44,6 +44,16 @@ fn a_sentence_that_is_too_long_is_cut_at_a_clause_or_else_at_a_space() {
 }
 
 #[test]
+fn a_clause_or_a_space_counts_in_the_later_half_of_the_longest_piece() {
+    for sign in [", ", " "] {
+        for (chars, length) in [(200, 200), (199, MAX_CHARS)] {
+            let answer = format!("Yes. {}{sign}{}", "X".repeat(chars - sign.len()), "y".repeat(MAX_CHARS));
+            assert_eq!(pieces(&answer)[1].0.chars().count(), length, "{sign:?} at {chars}");
+        }
+    }
+}
+
+#[test]
 fn characters_that_belong_together_stay_together() {
     let answer = "e\u{301}\u{323}".repeat(1_000);
     assert!(pieces(&answer).iter().all(|piece| piece.0.starts_with('e')));

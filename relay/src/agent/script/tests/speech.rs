@@ -32,6 +32,7 @@ fn blocks_are_read_as_sentences() {
             "milk.|eggs.|done.|1. First.|four.|quoted. more",
         ),
         ("| Name | **Age** |\n|:--|--:|\n| Bo | 3 |\n", "Name, Age.|Bo, 3."),
+        ("| a \\| b | c |\n", "a | b, c."),
         ("Roses are red\nviolets are blue,\nyes", "Roses are red. violets are blue, yes"),
         ("one\n---\ntwo", "one.|two"),
         ("Before.\n```\ncode here\n```\nAfter.", "Before.||After."),
@@ -65,7 +66,36 @@ fn code_tags_and_entities_are_read_as_their_text() {
             "Q&amp;A &lt;b&gt; &quot;x&quot; &#39;y&#x27;&nbsp;z &nope; AT&T",
             "Q&A <b> \"x\" 'y' z &nope; AT&T",
         ),
+        ("A &#00000233; and &#000000233; too", "A é and &#000000233; too"),
     ]);
+}
+
+#[test]
+fn each_entity_is_the_sign_that_it_stands_for() {
+    for (name, sign) in [
+        ("amp", '&'),
+        ("lt", '<'),
+        ("gt", '>'),
+        ("quot", '"'),
+        ("apos", '\''),
+        ("ndash", '–'),
+        ("mdash", '—'),
+        ("hellip", '…'),
+        ("euro", '€'),
+        ("copy", '©'),
+        ("reg", '®'),
+        ("times", '×'),
+        ("deg", '°'),
+        ("#233", 'é'),
+        ("#xe9", 'é'),
+        ("#XE9", 'é'),
+    ] {
+        assert_eq!(entity::entity(name), Some(sign), "{name}");
+    }
+    assert!(entity::entity("nbsp").is_some_and(char::is_whitespace));
+    for name in ["", "nope", "#", "#x", "#xd800", "#4294967296"] {
+        assert_eq!(entity::entity(name), None, "{name}");
+    }
 }
 
 #[test]

@@ -27,8 +27,11 @@ fn a_voice_is_taken_to_have_used_a_token_for_four_bytes_and_twenty_for_a_second(
     let mut talk = Talk::of(Conversation::new(persona, team, 24_000, 0, &[]));
     let ears = ask_of(&talk.chunk(), EARS).0;
     let mind = talk.asked(ears, "Well?");
-    let (mouth, ask) = ask_of(&talk.thinks(mind, "A sentence. Another."), MOUTH);
+    let did = talk.thinks(mind, "A sentence. Another.");
+    let (mouth, ask) = ask_of(&did, MOUTH);
     assert_eq!(spoken(&ask).len(), 11);
+    // Four for each character, and a few.
+    assert_eq!(at_most_of(&did, mouth), AtMost::Tokens { prompt: 11 + 16, output: 44 + 16 });
     // A tenth of a second and a sample.
     talk.sounds(mouth, 2_401);
     let used = TokenUsage { input: 3, audio_output: 3, ..TokenUsage::default() };
@@ -48,6 +51,8 @@ fn a_recogniser_is_taken_to_have_used_twenty_tokens_for_a_second_of_each_utteran
     }
     let (request, Ask::Transcribe(samples)) = ask_of(&did, EARS) else { panic!("{did:?}") };
     let length = samples.len() as u64;
+    let tokens = length / 800 + 64;
+    assert_eq!(at_most_of(&did, request), AtMost::Tokens { prompt: tokens, output: tokens });
     talk.hears(request, "Hello there.", (0, length as u32), true);
     let used = TokenUsage { audio_input: length.div_ceil(800), ..TokenUsage::default() };
     assert_eq!(spent(&talk.finishes(request), request), (Quantity::Tokens(used), true));

@@ -189,7 +189,7 @@ fn what_a_recogniser_that_is_fed_has_used_has_the_providers_own_name_for_it() {
     talk.event(ears, &Event::Ready);
     talk.event(ears, &Event::Named("dg-1".to_owned()));
     let did = talk.fails(ears, FailureKind::Connection);
-    assert_eq!(names(&did), named("dg-1"));
+    assert_eq!((names(&did), used_by(&did, ears)), (named("dg-1"), None));
     let other = ask_of(&did, OTHER_EARS).0;
     talk.event(other, &Event::Ready);
     talk.event(other, &Event::Named("dg-2".to_owned()));
@@ -214,14 +214,20 @@ fn what_an_utterance_has_used_is_said_behind_its_words_so_that_it_is_its_turns()
     let mut talk = Talk::of(hears_utterances());
     talk.hear(&[0; 24_000]);
     let ears = utters(&mut talk).1.expect("it is asked about");
-    talk.hears(ears, "Hello there.", (0, 20_000), true);
+    // Words that may change are none, and what it says in parts is one turn.
+    for (text, is_final) in [("Hell", false), ("Hello", true), ("", true), ("there.", true)] {
+        talk.hears(ears, text, (0, 20_000), is_final);
+    }
     let did = talk.finishes(ears);
+    assert_eq!(said_words(&did)[0].0, "Hello there.");
     let place = |is: fn(&AgentOutput) -> bool| did.iter().position(is).expect("it is said");
     let said = place(|did| matches!(did, AgentOutput::Said { .. }));
     let spent = place(|did| matches!(did, AgentOutput::Spent { .. }));
     let model = place(|did| matches!(did, AgentOutput::Ask { ask: Ask::Chat(_), .. }));
     assert!(said < spent && spent < model, "{did:?}");
     assert!(matches!(used_by(&did, ears), Some(Quantity::Samples(_))));
+    let is_estimate = |did: &AgentOutput| matches!(did, AgentOutput::Spent { estimated: true, .. });
+    assert!(!did.iter().any(is_estimate), "how long it was is known: {did:?}");
     // Of one that understands nothing there are no words.
     let ears = utters(&mut talk).1.expect("it is asked about");
     let did = talk.finishes(ears);
@@ -251,6 +257,7 @@ fn that_utterances_are_given_up_since_the_recogniser_is_too_slow_is_told_once_un
 }
 
 #[test]
+<<<<<<< HEAD
 fn whoever_hangs_up_while_a_stand_in_hears_an_utterance_pays_for_it_once() {
     for billing in [Billing::Seconds, Billing::Tokens] {
         let ears = skills(Service::SpeechToText, false, billing);
@@ -352,3 +359,38 @@ fn silence_behind_words_that_stay_is_the_end_of_a_turn_of_which_no_end_is_told()
     assert_eq!(said_words(&did), [("A table for two.", 0, 16_000)]);
     ask_of(&did, MIND);
 }
+=======
+fn that_an_utterance_is_understood_by_nobody_is_told_once_and_that_one_is_understood_again() {
+    let mut talk = Talk::of(hears_utterances());
+    talk.hear(&[0; 24_000]);
+    let mut told = Vec::new();
+    for fails in [true, true, false, false] {
+        let ears = utters(&mut talk).1.expect("it is asked about");
+        let did = if fails { talk.fails(ears, FailureKind::Provider) } else { talk.finishes(ears) };
+        told.push((told_deaf(&did), troubles(&did)));
+    }
+    assert_eq!(told, [(vec![true], 1), (vec![], 0), (vec![false], 0), (vec![], 0)]);
+}
+
+#[test]
+fn what_is_lost_on_the_way_is_waited_for_by_nobody_who_hears_a_stream() {
+    let mut talk = Talk::of(hears_alone());
+    let ears = asked_next(&talk.chunk()).expect("one is asked");
+    talk.hears(ears, "Hello", (0, 1_600), true);
+    talk.over(ears);
+    talk.input(AgentInput::Gap { position: 1_600, end: 16_000 });
+    assert_eq!(finals(&talk.input(AgentInput::Pause)), [16_000]);
+}
+
+#[test]
+fn the_last_words_before_a_mute_are_all_if_they_end_within_a_tenth_of_a_second_of_it() {
+    for (end, is_all) in [(14_400, true), (14_399, false)] {
+        let mut talk = Talk::new();
+        let ears = asked_next(&talk.chunk()).expect("one is asked");
+        (0..9).for_each(|_| drop(talk.chunk()));
+        talk.input(AgentInput::Pause);
+        let did = talk.hears(ears, "Good bye", (2_000, end), true);
+        assert_eq!(said_words(&did).len(), usize::from(is_all), "{end}");
+    }
+}
+>>>>>>> room-mut
