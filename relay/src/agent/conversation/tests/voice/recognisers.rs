@@ -257,7 +257,6 @@ fn that_utterances_are_given_up_since_the_recogniser_is_too_slow_is_told_once_un
 }
 
 #[test]
-<<<<<<< HEAD
 fn whoever_hangs_up_while_a_stand_in_hears_an_utterance_pays_for_it_once() {
     for billing in [Billing::Seconds, Billing::Tokens] {
         let ears = skills(Service::SpeechToText, false, billing);
@@ -359,7 +358,8 @@ fn silence_behind_words_that_stay_is_the_end_of_a_turn_of_which_no_end_is_told()
     assert_eq!(said_words(&did), [("A table for two.", 0, 16_000)]);
     ask_of(&did, MIND);
 }
-=======
+
+#[test]
 fn that_an_utterance_is_understood_by_nobody_is_told_once_and_that_one_is_understood_again() {
     let mut talk = Talk::of(hears_utterances());
     talk.hear(&[0; 24_000]);
@@ -393,4 +393,3 @@ fn the_last_words_before_a_mute_are_all_if_they_end_within_a_tenth_of_a_second_o
         assert_eq!(said_words(&did).len(), usize::from(is_all), "{end}");
     }
 }
->>>>>>> room-mut
