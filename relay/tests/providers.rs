@@ -489,6 +489,7 @@ async fn a_socket_that_takes_nothing_fails_and_what_it_is_fed_does_not_pile_up()
         drop(socket);
     })
     .await;
+    assert_eq!(request.next().await, Event::Ready, "before that it would not be its failure");
     let begun = Instant::now();
     let piece = "x".repeat(100_000);
     while begun.elapsed() < PATIENCE {
