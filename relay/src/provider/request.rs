@@ -110,7 +110,7 @@ impl Request {
                 None => Failure::new(FailureKind::Connection, "it was given up"),
             })
         });
-        self.is_ready |= matches!(event, Event::Ready);
+        self.is_ready |= !matches!(event, Event::Failed(_));
         self.over = matches!(event, Event::Finished(_) | Event::Failed(_));
         if self.over
             && let Some(task) = self.task.take()
