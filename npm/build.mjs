@@ -129,7 +129,7 @@ async function shorten(name) {
 /** Says to bundlers, in comments that the minifier drops, that an import is of an address that is known only while the page runs. */
 function leaveToTheBrowser(file) {
   const module = readFileSync(file, "utf8");
-  const parts = module.split(/(?<=\bimport\()(?=[\w`])/);
+  const parts = module.split(/(?<=\bimport\()(?=[(\w`])/);
   if (parts.length !== 2) throw new Error(`${file} has ${parts.length - 1} imports by address instead of one`);
   writeFileSync(file, parts.join("/* webpackIgnore: true *//* @vite-ignore */"));
 }

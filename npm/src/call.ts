@@ -14,7 +14,7 @@ import {
   tokenOf,
 } from "./check.js";
 import { Course } from "./course.js";
-import { callOver, noCall } from "./error.js";
+import { VoxrelayError, callOver, noCall } from "./error.js";
 import type { CallEvents, CallState, Usage } from "./events.js";
 import { inOrder } from "./in-order.js";
 import type { ConnectOptions, Feedback, MicrophoneConstraints } from "./options.js";
@@ -223,7 +223,8 @@ export class Call extends Course {
    * before; to whatever the option `microphone` may be; or with `false` to none: it is closed, the browser's sign for it goes out, and nothing is
    * billed for listening. Of several that are asked for the last one counts, also while the call connects.
    *
-   * @throws {@link VoxrelayError} when it cannot be opened, and the one before stays; a `TypeError` when the call is over or hung up
+   * @throws {@link VoxrelayError} when it cannot be opened, and the one before stays; `call_over` when the call is over or hung up, and
+   * a `TypeError` before there is one
    */
   async setMicrophone(microphone?: string | MicrophoneConstraints | MediaStream | false): Promise<void> {
     if (typeof microphone !== "string") checkOptional({ microphone });
@@ -240,7 +241,7 @@ export class Call extends Course {
    * goes away is stood in for by the system's, and taken again when it is back.
    *
    * @throws {@link VoxrelayError} `audio_unavailable` when it cannot be had, `not_supported` in a browser without `AudioContext.setSinkId`; the
-   * one before stays. A `TypeError` when the call is over or hung up
+   * one before stays; `call_over` when the call is over or hung up. A `TypeError` before there is one
    */
   async setSpeaker(deviceId?: string): Promise<void> {
     if (deviceId !== undefined) checkText("deviceId", deviceId);
@@ -252,7 +253,8 @@ export class Call extends Course {
    * is taken back. `rating` is 1 (bad) to 5 (good), a thumb down 1 and a thumb up 5; `comment` may have 2,000 characters. It needs a token, as
    * a call does.
    *
-   * @throws {@link VoxrelayError} when the relay does not answer (`link_lost`) or refuses it; what the `token` function throws; a `TypeError` or
+   * @throws {@link VoxrelayError} when the relay does not answer (`link_lost`) or refuses it; what the `token` function throws, and a `TimeoutError` after
+   * 10 s without a token; a `TypeError` or
    * `RangeError` for what is no feedback, a `TypeError` before there is a session
    */
   async feedback(feedback: Feedback): Promise<void> {
@@ -260,10 +262,7 @@ export class Call extends Course {
     const { sessionId } = this;
     if (!sessionId) throw noCall();
     // What is said later arrives later.
-    await this.#rating(async () => {
-      const { sendFeedback } = await loadLater();
-      await sendFeedback(this.callOptions, sessionId, tokenOf(await this.callOptions.token()), feedback);
-    });
+    await this.#rating(() => loadLater().then(({ sendFeedback }) => sendFeedback(this.callOptions, sessionId, feedback, tokenOf, VoxrelayError)));
   }
 
   /**

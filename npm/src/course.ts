@@ -4,14 +4,14 @@ import { EVENTS, tokenOf } from "./check.js";
 import type { CloseName } from "./codes.js";
 import { Emitter } from "./emitter.js";
 import { VoxrelayError, callOver, errorFrom, noCall } from "./error.js";
-import type { AgentEvent, CallEvents, MicrophoneEvent, PageMessage, SessionEvent, StateEvent, ToolCallEvent, ToolCancelEvent, TranscriptEvent, Usage } from "./events.js";
+import type { CallEvents, MicrophoneEvent, PageMessage, SessionEvent, StateEvent, ToolCallEvent, Usage } from "./events.js";
 import { type RunningEngine, endEngine, loadParts, loadVoice, startEngine } from "./loader.js";
 import { Messages } from "./messages.js";
 import type { ConnectOptions, Logger } from "./options.js";
 import { CallPage } from "./page.js";
 import type { Measured, QualityMeter } from "./quality.js";
 import { askWhy, plainOf } from "./requests.js";
-import type { Command, Heard, Told } from "./roles.js";
+import type { Command, Heard } from "./roles.js";
 import { settingsOf } from "./settings.js";
 import { type CallSnapshot, type Devices, LevelSource, caption, finished, merged, untouched } from "./snapshot.js";
 import { Source } from "./source.js";
@@ -56,6 +56,8 @@ export abstract class Course extends Emitter<CallEvents> {
   #refused: VoxrelayError | undefined;
   /** Ends what is under way until the call is connected. */
   readonly #stop = new AbortController();
+  /** Ends the loading of voice activity. */
+  readonly #voice = new AbortController();
   /** @internal The call has ended. */
   protected isOver = false;
   /** The engine was told to connect. */
@@ -90,7 +92,7 @@ export abstract class Course extends Emitter<CallEvents> {
   /** @internal The page's side of a call that is not over or hung up. */
   protected openPage(): CallPage {
     const page = this.callPage;
-    if (!page?.isOpen) throw noCall();
+    if (!page?.isOpen) throw page || this.isOver ? callOver() : noCall();
     return page;
   }
 
@@ -102,18 +104,6 @@ export abstract class Course extends Emitter<CallEvents> {
       options.signal?.throwIfAborted();
       options.signal?.addEventListener("abort", this.#abort);
       this.#enter({ state: "starting", attempt: 0, retryInMs: 0 });
-      const parts = await unlessAborted(signal, loadParts(options));
-      const engine = await unlessAborted(signal, startEngine(parts, settingsOf(options), options, signal), endEngine);
-      this.#engine = engine;
-      engine.port.onmessage = ({ data }: MessageEvent<string>) => {
-        // What is told goes into snapshots and to listeners of all sorts: nobody changes it for the others.
-        this.#hear(JSON.parse(data, (_, value) => Object.freeze(value)) as Heard);
-      };
-      engine.onbreak = (cause) => this.#hear({ type: "broke", cause });
-      this.show({ engine: engine.place });
-      if (options.voiceActivity) this.#listen();
-      if (this.shown.devices.muted || this.shown.onHold) this.tellMuted();
-      if (engine.fallback) this.#fail(engine.fallback);
       await unlessAborted(signal, this.#open());
       signal.throwIfAborted();
     } catch (thrown) {
@@ -125,15 +115,33 @@ export abstract class Course extends Emitter<CallEvents> {
     }
   }
 
-  /** Voice activity comes while the call connects, or later, or not: the call waits for none of it. */
-  #listen(): void {
-    loadVoice(this.callOptions).then(
-      (module) => this.command(["voice", module]),
-      (thrown: unknown) => this.#log("warn", `no voice activity: ${String(thrown)}`),
-    );
+  /** Starts the engine. */
+  async #start(): Promise<void> {
+    const options = this.callOptions;
+    const { signal } = this.#stop;
+    const parts = await unlessAborted(signal, loadParts(options));
+    const engine = await unlessAborted(signal, startEngine(parts, settingsOf(options), options, signal), endEngine);
+    this.#engine = engine;
+    engine.port.onmessage = ({ data }: MessageEvent<string>) => {
+      // What is told goes into snapshots and to listeners of all sorts: nobody changes it for the others.
+      this.#hear(JSON.parse(data, (_, value) => Object.freeze(value)) as Heard);
+    };
+    engine.onbreak = (cause) => this.#hear({ type: "broke", cause });
+    this.show({ engine: engine.place });
+    // Voice activity comes while the call connects, or later, or not: the call waits for none of it.
+    if (options.voiceActivity) {
+      loadVoice(options, this.#voice.signal).then(
+        (module) => this.command(["voice", module]),
+        (thrown: unknown) => {
+          if (!this.isOver) this.#log("warn", `no voice activity: ${String(thrown)}`);
+        },
+      );
+    }
+    if (this.shown.devices.muted || this.shown.onHold) this.tellMuted();
+    if (engine.fallback) this.#fail(engine.fallback);
   }
 
-  /** Microphone, loudspeaker, connection; in that order, so that nobody is billed for a call without a microphone. */
+  /** Engine, microphone, loudspeaker, connection; in that order, so that nobody is billed for a call without a microphone. */
   async #open(): Promise<void> {
     const page = (this.callPage = new CallPage(this.callOptions, this.shown.devices.volume, {
       send: (command) => this.command(command),
@@ -152,14 +160,10 @@ export abstract class Course extends Emitter<CallEvents> {
       },
       sounds: () => this.#mended("audio_"),
     }));
-    await page.open();
+    await page.open(this.#start());
     // The engine may have broken meanwhile.
     if (this.isOver) throw this.#refusal("abnormal");
-    await this.#connected();
-  }
-
-  #connected(): Promise<void> {
-    return new Promise((resolve, reject) => {
+    await new Promise<void>((resolve, reject) => {
       // The first of them settles it; the others, later in the call, do nothing.
       this.on("state", ({ state }) => state === "connected" && resolve());
       this.on("ended", ({ reason }) => reject(this.#refusal(reason)));
@@ -205,7 +209,11 @@ export abstract class Course extends Emitter<CallEvents> {
   #measure(measured: Measured, isDue: boolean): void {
     this.#meter ??= loadLater().then(
       ({ QualityMeter }) => new QualityMeter(),
-      (thrown: unknown) => this.#log("warn", `no quality: ${String(thrown)}`),
+      (thrown: unknown) => {
+        this.#log("warn", `no quality: ${String(thrown)}`);
+        // It is asked for again after the next heartbeat.
+        this.once("rtt", () => (this.#meter = undefined));
+      },
     );
     void this.#meter.then((meter) => {
       if (!meter || this.isOver) return;
@@ -230,6 +238,7 @@ export abstract class Course extends Emitter<CallEvents> {
     clearTimeout(this.#draining);
     clearTimeout(this.outage);
     this.callOptions.signal?.removeEventListener("abort", this.#abort);
+    this.#voice.abort();
     this.callPage?.close();
     if (this.#engine) endEngine(this.#engine);
     this.pageTools.cancel();
@@ -246,22 +255,20 @@ export abstract class Course extends Emitter<CallEvents> {
     try {
       this.command(["token", tokenOf(await this.callOptions.token())]);
     } catch (thrown) {
-      if ((thrown as { retryable?: unknown } | undefined)?.retryable === false) this.#giveUp(thrown);
-      else this.command(["tokenFailed", String(thrown)]);
+      if ((thrown as { retryable?: unknown } | undefined)?.retryable !== false) return this.command(["tokenFailed", String(thrown)]);
+      // The application says that there will be no token: nobody is to wait for one.
+      if (this.isOver) return;
+      this.#fail(new VoxrelayError("token_unavailable", `The \`token\` function gave up: ${String(thrown)}`, false, { cause: thrown }));
+      if (this.shown.state === "connected") return void this.close();
+      this.#end("unauthorized", 4401);
     }
-  }
-
-  /** The application says that there will be no token: nobody is to wait for one. */
-  #giveUp(cause: unknown): void {
-    if (this.isOver) return;
-    this.#fail(new VoxrelayError("token_unavailable", `The \`token\` function gave up: ${String(cause)}`, false, { cause }));
-    if (this.shown.state === "connected") return void this.close();
-    this.#end("unauthorized", 4401);
   }
 
   /** What the engine says. */
   #hear(report: Heard): void {
-    const { type, ...event } = report;
+    const { type, ...told } = report;
+    // What is told to listeners: mostly as it stands.
+    let event: object = told;
     switch (report.type) {
       case "token":
         return void this.#token();
@@ -270,11 +277,11 @@ export abstract class Course extends Emitter<CallEvents> {
       case "drained":
         return this.#release();
       case "level": {
-        const level = this.loudness.measured(report);
+        event = this.loudness.measured(report);
         if (report.inputPeak) this.#mended("microphone_silent");
         const watched = this.loudness.isWatched() || this.hasListener("level");
         if (watched !== this.#watched) this.command(["watchLevels", (this.#watched = watched)]);
-        return this.emit("level", level);
+        break;
       }
       case "state": {
         const { state, attempt, retryInMs } = report;
@@ -285,39 +292,41 @@ export abstract class Course extends Emitter<CallEvents> {
         if (transport === this.shown.transport) return;
         this.#log("info", `over ${transport}`);
         this.show({ transport });
-        return this.emit("transport", { transport });
+        break;
       }
       case "session": {
-        const session = Object.freeze({ ...(event as SessionEvent), agent: report.agent ?? undefined });
+        const session = (event = Object.freeze({ ...(told as SessionEvent), agent: report.agent ?? undefined }));
         this.#log("info", `session ${session.sessionId}, epoch ${session.epoch}`);
         // Whoever has the call knows nothing of unfinished turns, and tells them anew.
         this.show({ session, captions: finished(this.shown.captions) });
-        return this.emit("session", session);
+        break;
       }
       case "agent":
         this.show({ agent: report.state });
-        return this.emit("agent", event as AgentEvent);
+        break;
       case "transcript":
         this.show({ captions: caption(this.shown.captions, this.shown.session?.sessionId ?? "", report) });
-        return this.emit("transcript", event as TranscriptEvent);
+        break;
       case "usage": {
-        const usage = Object.freeze({ ...(event as Omit<Usage, "cost">), cost: report.costNanoUsd / 1e9 });
+        const usage = (event = Object.freeze({ ...(told as Omit<Usage, "cost">), cost: report.costNanoUsd / 1e9 }));
         this.show({ usage });
-        return this.emit("usage", usage);
+        break;
       }
       case "toolCall":
-        this.emit("toolCall", event as ToolCallEvent);
-        return void this.pageTools.call(event as ToolCallEvent, this.hasListener("toolCall"));
+        this.emit("toolCall", told as ToolCallEvent);
+        return void this.pageTools.call(told as ToolCallEvent, this.hasListener("toolCall"));
       case "toolCancel":
         this.pageTools.cancel(report.callId);
-        return this.emit("toolCancel", event as ToolCancelEvent);
+        break;
       case "rtt":
-        this.emit("rtt", { ms: report.us / 1_000 });
-        return this.#measure({ roundTripMs: Math.round(report.us / 1_000) }, false);
+        event = { ms: report.us / 1_000 };
+        this.#measure({ roundTripMs: Math.round(report.us / 1_000) }, false);
+        break;
       case "quality":
-        return this.#measure(event as Measured, true);
+        return this.#measure(told as Measured, true);
       case "gap":
-        return this.emit("gap", { ...(event as Told<"gap">), ms: report.samples / 16 });
+        event = { ...told, ms: report.samples / 16 };
+        break;
       case "error":
         return this.#fail(errorFrom(report.error));
       case "taken":
@@ -333,18 +342,16 @@ export abstract class Course extends Emitter<CallEvents> {
         this.callPage?.release();
         this.loudness.mute(true);
         this.#draining = setTimeout(() => this.#release(), DRAIN_DEADLINE_MS);
-        const ended = Object.freeze({ reason, code, usage: this.shown.usage });
+        const ended = (event = Object.freeze({ reason, code, usage: this.shown.usage }));
         this.show({ ended });
-        return this.emit("ended", ended);
+        break;
       }
       case "broke":
         if (this.isOver) return this.#release();
         this.#fail(new VoxrelayError("internal", `The engine broke: ${report.cause}`, true));
         return this.#end("abnormal", 1006);
-      default:
-        // These are events as they stand.
-        this.emit(report.type, event as never);
     }
+    this.emit(report.type, event as never);
   }
 
   /** Ends without the engine. */

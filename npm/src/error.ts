@@ -33,18 +33,14 @@ export class VoxrelayError extends Error {
   constructor(code: ErrorCode, message: string, retryable: boolean, details: ErrorDetails = {}) {
     super(message, details);
     const { limit, retryAfterMs } = details;
-    Object.assign(this, { code, retryable, limit, retryAfterMs });
+    // The engine says `null` where there is nothing to say.
+    Object.assign(this, { code, retryable, limit: limit ?? undefined, retryAfterMs: retryAfterMs ?? undefined });
   }
 }
 
-/** An error whose code is of the relay, or of the engine. */
-export function errorOf(code: string, message: string, retryable: boolean, details?: ErrorDetails): VoxrelayError {
-  return new VoxrelayError(code as ErrorCode, message, retryable, details);
-}
-
 /** What the engine says went wrong. */
-export function errorFrom({ code, message, retryable, limit, retryAfterMs }: Failure): VoxrelayError {
-  return new VoxrelayError(code as ErrorCode, message, retryable, { limit: limit ?? undefined, retryAfterMs: retryAfterMs ?? undefined });
+export function errorFrom({ code, message, retryable, ...details }: Failure): VoxrelayError {
+  return new VoxrelayError(code as ErrorCode, message, retryable, details as ErrorDetails);
 }
 
 export function callOver(): VoxrelayError {
@@ -55,9 +51,9 @@ export function noCall(): TypeError {
   return new TypeError("there is no call yet");
 }
 
-/** An error of the page's own, with what the browser says. Its words are named one by one, so that of all of them only these are downloaded. */
+/** An error of the page's own, with what the browser says: what did not come, or was answered with a fault of the server's, may come later. Its words are named one by one, so that of all of them only these are downloaded. */
 export function failure(code: ErrorCode, message: string, cause: unknown): VoxrelayError {
-  return new VoxrelayError(code, `${message} Cause: ${String(cause)}`, /busy|dismissed|unavailable Timeout/.test(`${code} ${String(cause)}`), { cause });
+  return new VoxrelayError(code, `${message} Cause: ${String(cause)}`, /busy|dismissed|unavailable (Timeout|Abort)|engine_unavailable T|answered 5/.test(`${code} ${String(cause)}`), { cause });
 }
 
 /** The engine had to start on the page. */

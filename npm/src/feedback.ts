@@ -1,14 +1,23 @@
-import { type VoxrelayError, errorOf } from "./error.js";
+import { unlessAborted } from "./abort.js";
+import type { tokenOf as TokenOf } from "./check.js";
+import type { ErrorCode } from "./codes.js";
+import type { VoxrelayError } from "./error.js";
 import type { ConnectOptions, Feedback } from "./options.js";
 import { ASKING_DEADLINE_MS, plainOf } from "./requests.js";
 
-/** Sends what a user thinks of a session. */
+/** The application's own server has so long for a token, as in a call. */
+const TOKEN_MS = 10_000;
+
+/** Sends what a user thinks of a session. What `index.js` has is handed over: this may be in a file of its own, where an error would be of another class. */
 export async function sendFeedback(
   options: ConnectOptions,
   sessionId: string,
-  token: string,
   { rating, comment }: Feedback,
+  tokenOf: typeof TokenOf,
+  Refusal: typeof VoxrelayError,
 ): Promise<void> {
+  const given = (async () => options.token())();
+  const token = tokenOf(await unlessAborted(AbortSignal.timeout(TOKEN_MS), given));
   let failure: VoxrelayError;
   try {
     const response = await fetch(new URL(`sessions/${sessionId}/feedback`, plainOf(options)), {
@@ -20,9 +29,9 @@ export async function sendFeedback(
     });
     if (response.ok) return;
     const { code, detail, retryable } = await response.json();
-    failure = errorOf(code, detail, retryable);
+    failure = new Refusal(code as ErrorCode, detail, retryable);
   } catch (thrown) {
-    failure = errorOf("link_lost", `No answer: ${String(thrown)}`, true, { cause: thrown });
+    failure = new Refusal("link_lost", `No answer: ${String(thrown)}`, true, { cause: thrown });
   }
   throw failure;
 }

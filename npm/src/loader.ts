@@ -1,15 +1,13 @@
-import { unlessAborted } from "./abort.js";
+import { inTime, unlessAborted } from "./abort.js";
 import { loadGlue, voiceUrl, wasmUrl, workerFrom, workerStarts, workletUrls } from "./assets.js";
 import { type VoxrelayError, engineUnavailable, workerUnavailable } from "./error.js";
 import type { Glue } from "./glue.js";
+import { anew } from "./lazily.js";
 import type { AssetOptions } from "./options.js";
 import type { Birth, Settings } from "./roles.js";
 
 /** Whatever ways there are: if no Worker is ready by then, none is waited for. */
 const WORKER_DEADLINE_MS = 5_000;
-
-/** A file of which nothing has come for so long may never come: the next call asks for it again. */
-const SILENCE_MS = 30_000;
 
 /** A file that comes more slowly than this is given up, though it moves. */
 const LONGEST_MS = 300_000;
@@ -40,49 +38,52 @@ const loads = new Map<string, Promise<Parts>>();
 /** Fetches and compiles what an engine is made of; once a page. */
 export function loadParts(options: AssetOptions): Promise<Parts> {
   const url = String(options.wasmUrl ?? wasmUrl());
-  let parts = loads.get(url);
-  if (!parts) {
+  return kept(loads, url, () => {
+    const stop = new AbortController();
     // The browser does not tell how much has come of the glue, which is two packets.
-    parts = Promise.all([compile(url), inTime(loadGlue(options.workletUrl))]).catch((thrown: unknown) => {
-      // A failure is not kept: the next call tries again.
-      loads.delete(url);
+    return Promise.all([compile(url, stop.signal), inTime(loadGlue(options.workletUrl))]).catch((thrown: unknown) => {
+      // What the browser still fetched of the file would keep the next attempt waiting.
+      stop.abort();
       throw engineUnavailable(thrown);
     });
-    loads.set(url, parts);
+  });
+}
+
+/** What is loaded once for each key. */
+interface Loads<Key, Loaded> {
+  get(key: Key): Promise<Loaded> | undefined;
+  set(key: Key, loading: Promise<Loaded>): unknown;
+  delete(key: Key): unknown;
+}
+
+/** What was loaded for `key`, or is being loaded. A failure is not kept: the next call tries again. */
+function kept<Key, Loaded>(loads: Loads<Key, Loaded>, key: Key, load: () => Promise<Loaded>): Promise<Loaded> {
+  let loading = loads.get(key);
+  if (!loading) {
+    loads.set(key, (loading = load()));
+    loading.catch(() => loads.delete(key));
   }
-  return parts;
+  return loading;
 }
 
-/** Fetches and compiles what notices that the user speaks over the agent. */
-export function loadVoice(options: AssetOptions): Promise<WebAssembly.Module> {
-  return compile(String(options.voiceUrl ?? voiceUrl()));
+/** Fetches and compiles what notices that the user speaks over the agent, until `signal` ends it. */
+export function loadVoice(options: AssetOptions, signal: AbortSignal): Promise<WebAssembly.Module> {
+  return compile(String(options.voiceUrl ?? voiceUrl()), signal);
 }
 
-/** The next that comes of a file, unless nothing does for too long. */
-function inTime<Loaded>(coming: Promise<Loaded>): Promise<Loaded> {
-  return unlessAborted(AbortSignal.timeout(SILENCE_MS), coming);
-}
-
-/** Fetches a file, watching that it moves, and compiles it. */
-async function compile(url: string): Promise<WebAssembly.Module> {
+/** Fetches a file, watching that it moves, and compiles it. If it fails, `signal` is to end what the browser still fetches of it. */
+async function compile(url: string, signal: AbortSignal): Promise<WebAssembly.Module> {
   const longest = AbortSignal.timeout(LONGEST_MS);
-  const stop = new AbortController();
-  try {
-    // All that is taken from the controller is its signal.
-    const response = await inTime(fetch(url, stop));
-    const reader = response.body!.getReader();
-    const parts: Uint8Array<ArrayBuffer>[] = [];
-    for (let part; (part = (await inTime(reader.read())).value); longest.throwIfAborted()) parts.push(part);
-    // Many servers answer with their own page for what they do not have. WebAssembly begins with a zero, and no text does.
-    if (parts[0]?.[0] !== 0) {
-      throw new Error(`${url} answered ${response.status} with ${response.headers.get("content-type")}, not WebAssembly: was the file copied there?`);
-    }
-    // Compiled once it is whole: many servers do not know the type on which `compileStreaming` insists to the letter, or say more.
-    return await WebAssembly.compile(await new Blob(parts).arrayBuffer());
-  } finally {
-    // What the browser still fetched of it would keep the next attempt waiting.
-    stop.abort();
+  const response = await inTime(fetch(url, { signal }));
+  const reader = response.body!.getReader();
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  for (let part; (part = (await inTime(reader.read())).value); longest.throwIfAborted()) parts.push(part);
+  // Many servers answer with their own page for what they do not have. WebAssembly begins with a zero, and no text does.
+  if (parts[0]?.[0] !== 0) {
+    throw new Error(`${url} answered ${response.status} with ${response.headers.get("content-type")}, not WebAssembly`);
   }
+  // Compiled once it is whole: many servers do not know the type on which `compileStreaming` insists to the letter, or say more.
+  return WebAssembly.compile(await new Blob(parts).arrayBuffer());
 }
 
 /** Starts an engine in a Worker, or on the page where none starts. With `signal` a Worker that has not answered yet is ended at once. */
@@ -92,7 +93,6 @@ export async function startEngine(
   options: AssetOptions,
   signal: AbortSignal,
 ): Promise<RunningEngine> {
-  signal.throwIfAborted();
   const causes: string[] = [];
   const deadline = Date.now() + WORKER_DEADLINE_MS;
   const wanted = options.worker !== "never";
@@ -101,9 +101,8 @@ export async function startEngine(
       return await inWorker(start(), module, settings, deadline, signal);
     } catch (thrown) {
       signal.throwIfAborted();
-      // The next way, if there is time; the last one is the page.
+      // The next way, which ends at once if there is no time left; the last one is the page.
       causes.push(String(thrown));
-      if (Date.now() >= deadline) break;
     }
   }
   const { port1, port2 } = new MessageChannel();
@@ -121,41 +120,36 @@ function starts({ workerUrl }: AssetOptions): readonly (() => Worker)[] {
   return workerUrl ? [() => workerFrom(String(workerUrl))] : workerStarts();
 }
 
-function inWorker(
+async function inWorker(
   worker: Worker,
   module: WebAssembly.Module,
   settings: Settings,
   deadline: number,
   signal: AbortSignal,
 ): Promise<RunningEngine> {
-  return new Promise((resolve, reject) => {
-    const { port1, port2 } = new MessageChannel();
-    const stop = (): void => worker.terminate();
-    const settle = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", abort);
-    };
-    const fail = (cause: string): void => {
-      settle();
-      stop();
-      port1.close();
-      reject(cause);
-    };
-    const abort = (): void => fail("");
-    signal.addEventListener("abort", abort);
-    const timer = setTimeout(fail, deadline - Date.now(), "it did not start in time");
+  const { port1, port2 } = new MessageChannel();
+  const stop = (): void => worker.terminate();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const starting = new Promise<void>((resolve, reject) => {
+    timer = setTimeout(reject, deadline - Date.now(), "it did not start in time");
     // A file that does not load is told without a word.
-    worker.onerror = ({ message }) => fail(message || "its file did not load");
-    worker.onmessage = ({ data }: MessageEvent<true | string>) => {
-      if (data !== true) return fail(data);
-      settle();
-      const engine: RunningEngine = { place: "worker", port: port1, onbreak: undefined, stop };
-      worker.onerror = (event) => engine.onbreak?.(event.message);
-      resolve(engine);
-    };
+    worker.onerror = ({ message }) => reject(message || "its file did not load");
+    worker.onmessage = ({ data }: MessageEvent<true | string>) => (data === true ? resolve() : reject(data));
     const birth: Birth = { voxrelay: "engine", module, settings, port: port2 };
     worker.postMessage(birth, [port2]);
   });
+  try {
+    await unlessAborted(signal, starting);
+  } catch (thrown) {
+    stop();
+    port1.close();
+    throw thrown;
+  } finally {
+    clearTimeout(timer);
+  }
+  const engine: RunningEngine = { place: "worker", port: port1, onbreak: undefined, stop };
+  worker.onerror = (event) => engine.onbreak?.(event.message);
+  return engine;
 }
 
 /** Contexts in which the worklet is loaded, or being loaded: a second time would register the same names again. */
@@ -163,23 +157,8 @@ const loaded = new WeakMap<BaseAudioContext, Promise<void>>();
 
 /** Loads the worklet into `context`. */
 export function loadWorklet(context: BaseAudioContext, { workletUrl }: AssetOptions): Promise<void> {
-  let loading = loaded.get(context);
-  if (!loading) {
-    loading = addFirst(context, workletUrl ? [() => String(workletUrl)] : workletUrls());
-    loaded.set(context, loading);
-    loading.catch(() => loaded.delete(context));
-  }
-  return loading;
-}
-
-async function addFirst(context: BaseAudioContext, urls: readonly (() => string)[]): Promise<void> {
-  let failure: unknown;
-  for (const url of urls) {
-    try {
-      return await context.audioWorklet.addModule(url());
-    } catch (thrown) {
-      failure = thrown;
-    }
-  }
-  throw failure;
+  const urls = workletUrl ? [() => String(workletUrl)] : workletUrls();
+  // The browser does not tell how much has come of it, which is two packets.
+  const add = (before: Promise<void>, url: () => string): Promise<void> => before.catch(() => inTime(context.audioWorklet.addModule(anew(url()))));
+  return kept(loaded, context, () => urls.reduce(add, Promise.reject()));
 }

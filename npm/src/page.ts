@@ -108,12 +108,13 @@ export class CallPage {
     this.#choice = choiceOf(microphone, {});
   }
 
-  /** Opens the microphone, then the loudspeaker. */
-  open(): Promise<void> {
-    return (this.#opening = this.#open());
+  /** Opens the microphone once the engine has started, then the loudspeaker. */
+  open(starting: Promise<void>): Promise<void> {
+    return (this.#opening = starting.then(() => this.#open()));
   }
 
   async #open(): Promise<void> {
+    if (this.#closed) return;
     const choice = this.#choice;
     // The microphone first: browsers let a page that captures make sound without another gesture. One that is not wanted any more is opened in
     // vain, and may be refused.
@@ -145,11 +146,12 @@ export class CallPage {
     const before = this.#choice;
     // Said at once, so that whatever opens the microphone again meanwhile opens the one that was asked for last.
     const choice: Choice = (this.#choice = { ...choiceOf(microphone, before.constraints), before });
+    const attempt = ++this.#attempt;
     this.#discard(this.#waiting);
     try {
       // There is nothing to listen with before there is sound.
       if (microphone !== false) await this.#opening;
-      await this.#openMicrophone(choice);
+      await this.#openMicrophone(choice, false, attempt);
       choice.before = undefined;
     } catch (thrown) {
       choice.failed = true;
@@ -168,9 +170,20 @@ export class CallPage {
     this.#loudspeaker?.setVolume(volume);
   }
 
-  /** Microphones may have come or gone: not every browser tells of every one. */
+  /**
+   * Microphones may have come or gone: not every browser tells of every one. Looks for the chosen one: takes it if it is back, and the default
+   * one if it is gone. Follows the default one where that is open and is another one by now.
+   */
   devicesChanged(): void {
-    this.#run(() => this.#devicesChanged());
+    this.#run(async () => {
+      const before = this.#default;
+      const inputs = await this.#inputs();
+      const { own, constraints } = this.#choice;
+      const asked = JSON.stringify(constraints.deviceId);
+      const hasMoved = before && this.#default && before !== this.#default && (this.#fallback || !asked);
+      const isBackOrGone = asked && this.#fallback === inputs.some((id) => asked.includes(JSON.stringify(id)));
+      if (own === undefined && (isBackOrGone || hasMoved)) await this.#reopenMicrophone();
+    });
   }
 
   /** Whether the user is to be heard: not where none was asked for, or it was taken away. */
@@ -209,8 +222,7 @@ export class CallPage {
   }
 
   /** Opens a microphone in place of the one that is open, unless a later attempt was faster. */
-  async #openMicrophone(choice: Choice, fallback = false): Promise<void> {
-    const attempt = ++this.#attempt;
+  async #openMicrophone(choice: Choice, fallback = false, attempt = ++this.#attempt): Promise<void> {
     const stream = await this.#request(choice, fallback);
     if (attempt < this.#opened) return this.#discard(stream);
     this.#opened = attempt;
@@ -335,20 +347,6 @@ export class CallPage {
     const inputs = devices.filter(({ kind }) => kind === "audioinput");
     this.#default = inputs.find(({ deviceId }) => deviceId === DEFAULT_ID)?.groupId;
     return inputs.map(({ deviceId }) => deviceId);
-  }
-
-  /**
-   * Looks for the chosen microphone: takes it if it is back, and the default one if it is gone. Follows the default one where that is open and
-   * is another one by now.
-   */
-  async #devicesChanged(): Promise<void> {
-    const before = this.#default;
-    const inputs = await this.#inputs();
-    const { own, constraints } = this.#choice;
-    const asked = JSON.stringify(constraints.deviceId);
-    const hasMoved = before && this.#default && before !== this.#default && (this.#fallback || !asked);
-    const isBackOrGone = asked && this.#fallback === inputs.some((id) => asked.includes(JSON.stringify(id)));
-    if (own === undefined && (isBackOrGone || hasMoved)) await this.#reopenMicrophone();
   }
 
   /** Asks for the microphone again if sound can no longer come from this one. Whoever interrupts the sound has the microphone, too. */

@@ -156,6 +156,26 @@ test("of what a user thinks of a call the last word is the last to arrive, howev
   await call.close();
 });
 
+test("what a user thinks of a call waits 10 s for a token, and no longer keeps what is said later", async () => {
+  const { timeout } = AbortSignal;
+  const late = new AbortController();
+  const waited: number[] = [];
+  AbortSignal.timeout = (ms) => (waited.push(ms), ms === 10_000 ? late.signal : timeout.call(AbortSignal, ms));
+  const call = await connected({ token: () => (late.signal.aborted ? "a.b.c" : new Promise(() => undefined)) });
+  try {
+    const first = assert.rejects(call.feedback({ rating: 1 }), { name: "TimeoutError" });
+    await until(() => waited.includes(10_000), "the token is waited for");
+    browser.answers = async () => new Response(null, { status: 403 });
+    const second = assert.rejects(call.feedback({ rating: 5 }), VoxrelayError);
+    late.abort(new DOMException("signal timed out", "TimeoutError"));
+    AbortSignal.timeout = timeout;
+    await Promise.all([first, second]);
+  } finally {
+    AbortSignal.timeout = timeout;
+  }
+  await call.close();
+});
+
 test("a snapshot is the same object until something of it changes, and each part until that changes", async () => {
   const call = await connected();
   const { engine } = browser;

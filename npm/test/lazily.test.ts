@@ -39,9 +39,36 @@ test("where the browser names none, it is asked for by its own address, and othe
   assert.equal(attempts(), 2);
 });
 
-test("each attempt has an address of its own, until the module is there", async () => {
+test("each attempt has an address of its own, which all share who wait for it, until the module is there", async () => {
   const fetched = lazily(failing("").load, "module: data:text/javascript,throw%20import.meta.url;");
   await assert.rejects(fetched(), TypeError);
-  const addresses = await Promise.all([fetched(), fetched()].map((attempt) => attempt.catch(String)));
-  assert.equal(new Set(addresses).size, 2, addresses.join());
+  const addresses = [];
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const [one, other] = await Promise.all([fetched(), fetched()].map((coming) => coming.catch(String)));
+    assert.equal(one, other);
+    addresses.push(one);
+  }
+  assert.notEqual(addresses[0], addresses[1]);
+});
+
+test("a module that is there is the same one for everybody, also after an attempt that failed", async () => {
+  const fetched = lazily(failing("").load, `module: ${ADDRESS}`);
+  await assert.rejects(fetched(), TypeError);
+  assert.equal(await fetched(), await fetched());
+});
+
+test("a module of which nothing comes for 30 s is given up, and the next attempt asks for it by its own address", async () => {
+  const { timeout } = AbortSignal;
+  const late = new AbortController();
+  AbortSignal.timeout = (ms) => (ms === 30_000 ? late.signal : timeout.call(AbortSignal, ms));
+  try {
+    const fetched = lazily<{ by: string }>(() => new Promise(() => undefined), `module: ${ADDRESS}`);
+    const refused = assert.rejects(fetched(), { name: "TimeoutError" });
+    late.abort(new DOMException("signal timed out", "TimeoutError"));
+    await refused;
+    AbortSignal.timeout = timeout;
+    assert.match((await fetched()).by, /^data:[^#]+#\d+$/);
+  } finally {
+    AbortSignal.timeout = timeout;
+  }
 });

@@ -144,6 +144,50 @@ test("a file that moves for more than five minutes is given up all the same", as
   });
 });
 
+test("a file that still comes when the other one did not is no longer fetched, and the next call asks for it again", async () => {
+  const wasmUrl = elsewhere();
+  const { body } = coming();
+  const signals: (AbortSignal | null | undefined)[] = [];
+  browser.answers = async (_, signal) => {
+    signals.push(signal);
+    return new Response(body);
+  };
+  const workletUrl = "data:text/javascript,throw new TypeError('Failed to fetch');";
+  await assert.rejects(VoiceClient.preload({ wasmUrl, workletUrl }), { code: "engine_unavailable", retryable: true });
+  assert.deepEqual(signals.map((signal) => signal?.aborted), [true]);
+  browser.answers = async () => wasm("application/wasm");
+  await (await VoiceClient.connect({ ...OPTIONS, wasmUrl })).close();
+});
+
+test("what keeps the engine from loading may pass by itself, or not", async () => {
+  for (const [answer, retryable] of [
+    [async () => new Response("", { status: 503 }), true],
+    [() => Promise.reject(new TypeError("Failed to fetch")), true],
+    [async () => new Response("", { status: 404 }), false],
+    [async () => new Response(Uint8Array.of(0, 1, 2)), false],
+  ] as const) {
+    browser.answers = answer;
+    await assert.rejects(VoiceClient.preload({ wasmUrl: elsewhere(), workletUrl: OPTIONS.workletUrl }), { code: "engine_unavailable", retryable });
+  }
+});
+
+test("a worklet that never comes is given up after 30 s, which may work later, and the next call asks for it by another address", async () => {
+  const audioContext = new AudioContext();
+  const asked: string[] = [];
+  const worklet = { addModule: (url: string): Promise<void> => (asked.push(url), asked.length > 1 ? Promise.resolve() : new Promise(() => undefined)) };
+  Object.assign(audioContext, { audioWorklet: worklet });
+  const options = { ...OPTIONS, wasmUrl: elsewhere(), audioContext };
+  await byHand(async (deadlines) => {
+    const refused = assert.rejects(new Call(options).connect(), { code: "audio_unavailable", retryable: true, message: /TimeoutError/ });
+    await until(() => asked.length === 1, "it is asked for");
+    deadlines.at(-1)!.pass();
+    await refused;
+  });
+  await (await VoiceClient.connect(options)).close();
+  assert.equal(new Set(asked).size, 2, asked.join());
+  assert.deepEqual(browser.left().tracks, 0);
+});
+
 test("glue that never comes is given up after 30 s, too", async () => {
   await byHand(async (deadlines) => {
     const workletUrl = `data:text/javascript,${encodeURIComponent("await new Promise(() => undefined);")}`;

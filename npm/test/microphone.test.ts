@@ -6,7 +6,7 @@ import { beforeEach, test } from "node:test";
 import { Call } from "../src/call.js";
 import type { MicrophoneEvent } from "../src/events.js";
 import { refusedMicrophone } from "../src/microphone.js";
-import { OPTIONS, Stream, Track, browser, until } from "./support/browser.js";
+import { OPTIONS, Stream, Track, browser, until, wasm } from "./support/browser.js";
 
 beforeEach(() => browser.reset());
 
@@ -194,5 +194,22 @@ test("a microphone that does not open is told apart: refused, not answered, forb
       if (before) Object.defineProperty(globalThis, name, before);
       else Reflect.deleteProperty(globalThis, name);
     }
+  }
+});
+
+test("of microphones that are chosen while the engine loads the last one counts", async () => {
+  let come = (_: Response): void => undefined;
+  for (const choices of [["desk"], [undefined, "desk"], [false, "desk"], ["desk", false]] as const) {
+    browser.reset();
+    browser.answers = () => new Promise((resolve) => (come = resolve));
+    const call = new Call({ ...OPTIONS, wasmUrl: `/slow-${choices}.wasm` });
+    const connecting = call.connect();
+    const chosen = choices.map((choice) => call.setMicrophone(choice));
+    come(wasm("application/wasm"));
+    await Promise.all([connecting, ...chosen]);
+    const isWanted = choices.at(-1) !== false;
+    assert.deepEqual([browser.left().tracks, !!call.snapshot.devices.microphone?.deviceId], [isWanted ? 1 : 0, isWanted], String(choices));
+    if (isWanted) assert.match(JSON.stringify(browser.asked.at(-1)), /desk/);
+    await call.close();
   }
 });

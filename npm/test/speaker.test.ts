@@ -120,7 +120,12 @@ test("before the call and after it there is no loudspeaker to change", async () 
   await assert.rejects(call.setSpeaker("desk"), TypeError);
   await call.connect();
   await call.close();
-  await assert.rejects(call.setSpeaker("desk"), TypeError);
+  await assert.rejects(call.setSpeaker("desk"), { code: "call_over" });
+  await assert.rejects(call.setMicrophone("desk"), { code: "call_over" });
+  const unheard = new Call(OPTIONS);
+  void unheard.connect().catch(() => undefined);
+  await unheard.close();
+  await assert.rejects(unheard.setMicrophone("desk"), { code: "call_over" });
 });
 
 test("the volume holds before the call and in it", async () => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { errorOf } from "../src/error.js";
+import { VoxrelayError } from "../src/error.js";
 import { type ToolHandler, Tools } from "../src/tools.js";
 
 type Sent = [callId: string, output: string, isError: boolean];
@@ -88,10 +88,10 @@ test("what is cancelled is told so, and its result is not sent", async () => {
 
 test("a result for which there is no room is sent when there is, and one that is too long is an error", async () => {
   let full = 2;
-  const waits = bench(() => "four", () => full-- > 0 && errorOf("messages_full", "full", true));
+  const waits = bench(() => "four", () => full-- > 0 && new VoxrelayError("messages_full", "full", true));
   await waits.call();
   assert.equal(waits.sent[0]?.[1], "four");
-  const long = bench(() => "x".repeat(20_000), ([, output]) => output.length > 16_000 && errorOf("text_too_long", "long", false));
+  const long = bench(() => "x".repeat(20_000), ([, output]) => output.length > 16_000 && new VoxrelayError("text_too_long", "long", false));
   await long.call();
   assert.match(long.sent[0]?.[1] ?? "", /long/);
   assert.equal(long.sent[0]?.[2], true);

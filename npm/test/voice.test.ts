@@ -14,14 +14,17 @@ async function made(options: Partial<ConnectOptions>, answer: () => Promise<Resp
   const asked: string[] = [];
   const warned: string[] = [];
   const errors: string[] = [];
-  browser.answers = async (url) => {
+  const signals: (AbortSignal | null | undefined)[] = [];
+  browser.answers = async (url, signal) => {
     asked.push(url);
-    return url.includes("voice") ? answer() : wasm("application/wasm");
+    if (!url.includes("voice")) return wasm("application/wasm");
+    signals.push(signal);
+    return answer();
   };
   const call = new Call({ ...OPTIONS, voiceUrl: "/voice.wasm", logger: { warn: (words) => warned.push(words) }, onError: ({ code }) => errors.push(code), ...options });
   await call.connect();
   const given = (): unknown[][] => browser.engine.sent.filter(([name]) => name === "voice");
-  return { call, asked, warned, errors, given };
+  return { call, asked, warned, errors, given, signals };
 }
 
 test("a call that does not ask for voice activity fetches none of it", async () => {
@@ -55,9 +58,11 @@ test("a call whose voice activity does not load goes on without it, and says why
 
 test("a call is not kept waiting by voice activity, and what comes when the call is over is nobody's", async () => {
   let come = (_: Response): void => undefined;
-  const { call, given } = await made({ voiceActivity: true }, () => new Promise((resolve) => (come = resolve)));
+  const { call, given, signals, warned } = await made({ voiceActivity: true }, () => new Promise((resolve) => (come = resolve)));
   assert.equal(call.state, "connected");
+  assert.deepEqual(signals.map((signal) => signal?.aborted), [false]);
   await call.close();
+  assert.deepEqual([signals.map((signal) => signal?.aborted), warned], [[true], []], "it is no longer fetched");
   come(wasm("application/wasm"));
   await until(() => browser.left().contexts === 0, "everything is given back");
   assert.deepEqual([given(), browser.left(), browser.reported], [[], NOTHING, []]);

@@ -6,6 +6,7 @@ import { after, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { launch } from "./support/chromium.mjs";
+import { openPage } from "./support/engines.mjs";
 import { Relay } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 import { TestPage } from "./support/test-page.mjs";
@@ -42,6 +43,51 @@ describe("the module and the files beside it", () => {
     assert.match(await call(), /^engine_unavailable: .+worker\.js/);
     assert.match(await call(), /^engine_unavailable: .+worker\.js is of another version/);
     assert.equal(await call(), "worker");
+  });
+
+  test("a later.js that does not come at first is asked for after a heartbeat, and quality is told from then on", async () => {
+    const { tab, server } = await openPage(stage, "chromium");
+    const file = "/sdk/later.js";
+    server.fail(file);
+    const isTold = await tab.evaluate(async (sdk) => {
+      const { VoiceClient } = await import(sdk);
+      const made = await VoiceClient.connect({ url: "/v1/call", token: async () => (await fetch("/dev/token")).text() });
+      const isTold = await new Promise((resolve) => {
+        made.on("quality", () => resolve(true));
+        setTimeout(resolve, 60_000, false);
+      });
+      await made.close();
+      return isTold;
+    }, "/sdk/index.js");
+    assert.ok(isTold);
+    assert.equal(server.asked.filter((path) => path === file).length, 2);
+  });
+
+  test("a worklet that did not load is there at the next call in the same audio context, and one that is loaded twice plays all the same", async () => {
+    const { tab, server } = await openPage(stage, "chromium");
+    // What the page has already is asked for once more by the audio context.
+    let isFailing = true;
+    server.server.prependListener("request", (asked) => {
+      if (isFailing && asked.headers["sec-fetch-dest"] === "audioworklet") server.fail("/sdk/worker.js");
+      if (asked.headers["sec-fetch-dest"] === "audioworklet") isFailing = false;
+    });
+    const results = await tab.evaluate(async (sdk) => {
+      const { VoiceClient } = await import(sdk);
+      const audioContext = new AudioContext();
+      const call = () =>
+        VoiceClient.connect({ url: "/v1/call", audioContext, workletUrl: "/sdk/worker.js", token: async () => (await fetch("/dev/token")).text() }).then(
+          (/** @type {any} */ made) => made.close().then(() => "up"),
+          (/** @type {any} */ { code, retryable }) => `${code}, ${retryable}`,
+        );
+      await VoiceClient.preload({ workletUrl: "/sdk/worker.js" });
+      const results = [];
+      for (let calls = 0; calls < 2; calls++) results.push(await call());
+      await audioContext.audioWorklet.addModule("/sdk/worker.js#again");
+      results.push(await call());
+      return results;
+    }, "/sdk/index.js");
+    assert.deepEqual(results, ["audio_unavailable, true", "up", "up"]);
+    assert.ok(!isFailing);
   });
 
   test("an engine's file that comes slowly is waited for, and the engine runs in a Worker all the same", async () => {

@@ -35,6 +35,24 @@ describe("a page that allows little", () => {
     assert.deepEqual(complaints, []);
   });
 
+  test("under trusted types a call has its engine on the page and says so, and in a Worker where the page consents by a policy of its own", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const browser = await launch(stage);
+    const policy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; require-trusted-types-for 'script'";
+    for (const consents of [false, true]) {
+      const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`, { policy });
+      if (consents) {
+        await page.page.evaluate(() => /** @type {any} */ (globalThis).trustedTypes.createPolicy("default", { createScriptURL: (/** @type {string} */ url) => url }));
+      }
+      assert.equal((await page.start()).engine, consents ? "worker" : "page");
+      await page.hears(({ name, event }) => name === "usage" && event.audioMs > 0);
+      await page.close();
+      const errors = (await page.noted()).filter(({ name }) => name === "error").map(({ event }) => event.code);
+      assert.deepEqual(errors, consents ? [] : ["worker_unavailable"]);
+    }
+  });
+
   test("a script tag with the hash that the relay prints is run, and one with another hash is not", async () => {
     const relay = await Relay.start();
     stage.after(() => relay.stop());
@@ -64,7 +82,7 @@ describe("a page that allows little", () => {
     ]) {
       const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
       await page.page.route("**/voxrelay.wasm", (route) => route.fulfill(answer));
-      await assert.rejects(page.start(), new RegExp(`engine_unavailable: .*voxrelay\\.wasm answered ${answer.status} with text/html.*, not WebAssembly: was the file copied there`));
+      await assert.rejects(page.start(), new RegExp(`engine_unavailable: .*voxrelay\\.wasm answered ${answer.status} with text/html.*, not WebAssembly`));
     }
     assert.deepEqual(relay.sessions(), []);
   });

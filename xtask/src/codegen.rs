@@ -103,7 +103,8 @@ fn markdown() -> String {
     out.push_str(
         "\n## Error codes\n\n\
          The `code` of an `error` message on the wire and of an `error` event in a page. *Retryable*: the same may work later\n\
-         without a change.\n\n\
+         without a change. An error says of itself what holds: `engine_unavailable` and `audio_unavailable` are retryable where a\n\
+         file did not come, or came as an answer of 500 to 599.\n\n\
          | code | retryable | what happened, and what to do |\n|---|---|---|\n",
     );
     for info in ErrorCode::ALL.iter().map(|code| code.info()) {

@@ -1,3 +1,4 @@
+import { unlessAborted } from "../abort.js";
 import { Call, type ConnectOptions, type EndedEvent, VoxrelayError } from "../index.js";
 
 /** Refusals that mean that there is no free place. */
@@ -113,8 +114,7 @@ export class Caller {
 
   async #run(prepare: () => Promise<Plan>, signal: AbortSignal): Promise<void> {
     this.#enter("starting");
-    const { options, asksFirst } = await prepare();
-    signal.throwIfAborted();
+    const { options, asksFirst } = await unlessAborted(signal, prepare());
     if (asksFirst) await this.consent();
     signal.throwIfAborted();
     // A stream of the page's own is open in any case.
