@@ -44,7 +44,7 @@ export function errorFrom({ code, message, retryable, ...details }: Failure): Vo
 }
 
 export function callOver(): VoxrelayError {
-  return new VoxrelayError("call_over", "The call is over or hung up: nothing more can be said in it.", false);
+  return new VoxrelayError("call_over", "The call is over or hung up.", false);
 }
 
 export function noCall(): TypeError {

@@ -101,8 +101,9 @@ export async function startEngine(
       return await inWorker(start(), module, settings, deadline, signal);
     } catch (thrown) {
       signal.throwIfAborted();
-      // The next way, which ends at once if there is no time left; the last one is the page.
+      // The next way, if there is time; the last one is the page.
       causes.push(String(thrown));
+      if (Date.now() >= deadline) break;
     }
   }
   const { port1, port2 } = new MessageChannel();
@@ -131,7 +132,7 @@ async function inWorker(
   const stop = (): void => worker.terminate();
   let timer: ReturnType<typeof setTimeout> | undefined;
   const starting = new Promise<void>((resolve, reject) => {
-    timer = setTimeout(reject, deadline - Date.now(), "it did not start in time");
+    timer = setTimeout(reject, deadline - Date.now(), "not in time");
     // A file that does not load is told without a word.
     worker.onerror = ({ message }) => reject(message || "its file did not load");
     worker.onmessage = ({ data }: MessageEvent<true | string>) => (data === true ? resolve() : reject(data));
@@ -139,13 +140,11 @@ async function inWorker(
     worker.postMessage(birth, [port2]);
   });
   try {
-    await unlessAborted(signal, starting);
+    await unlessAborted(signal, starting).finally(() => clearTimeout(timer));
   } catch (thrown) {
     stop();
     port1.close();
     throw thrown;
-  } finally {
-    clearTimeout(timer);
   }
   const engine: RunningEngine = { place: "worker", port: port1, onbreak: undefined, stop };
   worker.onerror = (event) => engine.onbreak?.(event.message);
