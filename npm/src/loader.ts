@@ -136,15 +136,18 @@ async function inWorker(
     // A file that does not load is told without a word.
     worker.onerror = ({ message }) => reject(message || "its file did not load");
     worker.onmessage = ({ data }: MessageEvent<true | string>) => (data === true ? resolve() : reject(data));
-    const birth: Birth = { voxrelay: "engine", module, settings, port: port2 };
-    worker.postMessage(birth, [port2]);
   });
+  // Not within a function that is kept: it would keep the port.
+  const birth: Birth = { voxrelay: "engine", module, settings, port: port2 };
+  worker.postMessage(birth, [port2]);
   try {
-    await unlessAborted(signal, starting).finally(() => clearTimeout(timer));
+    await unlessAborted(signal, starting);
   } catch (thrown) {
     stop();
     port1.close();
     throw thrown;
+  } finally {
+    clearTimeout(timer);
   }
   const engine: RunningEngine = { place: "worker", port: port1, onbreak: undefined, stop };
   worker.onerror = (event) => engine.onbreak?.(event.message);

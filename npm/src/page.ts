@@ -129,6 +129,7 @@ export class CallPage {
       if (stream && choice === this.#choice) {
         this.#fallback = standsIn(stream, choice.constraints);
         this.#capture(stream);
+        this.#opened = this.#attempt;
       }
     } catch (thrown) {
       this.#discard(stream);
@@ -223,8 +224,10 @@ export class CallPage {
 
   /** Opens a microphone in place of the one that is open, unless a later attempt was faster. */
   async #openMicrophone(choice: Choice, fallback = false, attempt = ++this.#attempt): Promise<void> {
+    // It was opened with the call, or a later one was.
+    if (attempt <= this.#opened) return;
     const stream = await this.#request(choice, fallback);
-    if (attempt < this.#opened) return this.#discard(stream);
+    if (attempt <= this.#opened) return this.#discard(stream);
     this.#opened = attempt;
     if (!stream) {
       if (this.#microphone) this.#listener.microphone(undefined);

@@ -59,6 +59,8 @@ pub(crate) struct Log {
     pub(crate) unanswered: Option<(Time, String)>,
     /// How often it found that somebody speaks, where it listens and does not know the script.
     pub(crate) found: u64,
+    /// The call ends.
+    has_left: bool,
     /// What it heard last ends here.
     at: u32,
     now: Time,
@@ -80,8 +82,8 @@ pub(crate) struct Given {
     /// All of it was given, and then nothing of it was taken back.
     pub(crate) is_whole: bool,
     is_over: bool,
-    /// It was dropped where it was.
-    pub(crate) is_cut: bool,
+    /// When it was dropped where it was, if the call went on after that.
+    pub(crate) cut: Option<Time>,
 }
 
 impl Given {
@@ -304,7 +306,15 @@ impl Agent for Watched {
                 }
             }
             // Who has put the call on hold waits for nothing.
-            AgentInput::OnHold(_) | AgentInput::Farewell | AgentInput::Leave => log.unanswered = None,
+            AgentInput::OnHold(_) | AgentInput::Farewell => log.unanswered = None,
+            AgentInput::Leave => {
+                (log.unanswered, log.has_left) = (None, true);
+                // The call had ended by then.
+                let now = log.now;
+                if let Some(given) = log.answers.last_mut() {
+                    given.cut = given.cut.filter(|cut| *cut < now);
+                }
+            }
             AgentInput::Pause
             | AgentInput::BargeIn
             | AgentInput::Say { .. }
@@ -378,8 +388,9 @@ impl Agent for Watched {
                 }
             }
             AgentOutput::Cut => {
+                let cut = (!log.has_left).then_some(log.now);
                 if let Some(given) = log.answers.last_mut().filter(|given| !given.is_over) {
-                    (given.is_whole, given.is_over, given.is_cut) = (false, true, true);
+                    (given.is_whole, given.is_over, given.cut) = (false, true, cut);
                 }
             }
             _ => {}

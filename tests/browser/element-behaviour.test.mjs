@@ -27,7 +27,7 @@ describe("the element", () => {
   const reaches = (page, wanted) => until(`it is ${wanted}`, async () => (await state(page)) === wanted, 5_000);
   /** How many calls were made. @param {Page} page */
   const made = (page) => page.evaluate(() => /** @type {any} */ (globalThis).calls.length);
-  /** Presses the button and waits until the so-manieth call is made, which is a moment later. @param {Page} page @param {number} count */
+  /** Presses the button and waits until so many calls were made, which is a moment later. @param {Page} page @param {number} count */
   const presses = async (page, count) => {
     await page.locator(".call").click();
     await until("a call is made", async () => (await made(page)) === count);

@@ -70,14 +70,13 @@ impl Call {
         self.settle_and_release();
     }
 
-    /// The call ends: of the answer stays what was heard, and nothing is answered any more. What waits behind audio that was not paid for is not
+    /// The call ends: the answer is finished, and nothing is answered any more. What waits behind audio that was not paid for is not
     /// committed: the client tells it back.
     pub(super) fn wind_up(&mut self, code: CloseCode) {
         // Set first, so that the agent does not answer the user's last words.
         self.ending = Some(code);
         self.puts_off = self.is_sent_again();
         self.pause();
-        self.shorten_answer();
         self.finish_answer();
         self.give_up_requests();
     }

@@ -432,10 +432,11 @@ impl World<'_> {
             }
             let log = epoch.log.lock();
             let given: Vec<_> = log.answers.iter().filter(|given| given.gave(&turn.text)).collect();
-            let is_cut = !given.is_empty() && given.iter().all(|given| given.is_cut) && stored < turn.end;
-            // Of what a killed relay was saying, nobody has said how far it was heard.
-            let is_known = is_cut && epoch.end != Some(End::Killed);
-            if is_known && !given.iter().any(|given| given.is_heard_as(&turn.text, stored - turn.start)) {
+            let is_cut = !given.is_empty() && given.iter().all(|given| given.cut.is_some());
+            // Of what a killed relay was saying, nobody has said how far it was heard; and where nothing was heard, the call may have been over.
+            let is_known = epoch.end != Some(End::Killed) && (turn.start + 1..turn.end).contains(&stored);
+            let is_cut = is_cut && is_known;
+            if is_cut && !given.iter().any(|given| given.is_heard_as(&turn.text, stored - turn.start)) {
                 return Err(format!("these words were not heard, or more of them: {turn:?}"));
             }
         }

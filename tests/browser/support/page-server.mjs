@@ -18,7 +18,7 @@ export class PageServer {
   #files = new Map();
   /** Paths whose next answer is an error. @type {Set<string>} */
   #failing = new Set();
-  /** Paths whose next answer comes in so many pieces, one after so many milliseconds, and ends after as many as are sent. @type {Map<string, { pieces: number, everyMs: number, sent: number }>} */
+  /** Paths whose next answer comes in so many pieces, one after so many milliseconds, and stands still after as many as are sent. @type {Map<string, { pieces: number, everyMs: number, sent: number }>} */
   #slow = new Map();
   /** What was asked for, beside the page. @type {string[]} */
   asked = [];

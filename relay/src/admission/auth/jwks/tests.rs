@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -14,8 +14,8 @@ use reqwest::Url;
 use tokio::net::TcpListener;
 
 use super::{
-    AuthError, BODY_MAX_BYTES, FETCH_BURST, FETCH_INTERVAL, Jwks, LAG, Pace, Published, STALE_AFTER,
-    UNKNOWN_MAX, is_safe_url,
+    AuthError, BODY_MAX_BYTES, FETCH_BURST, FETCH_INTERVAL, Jwks, LAG, Pace, Published, REDIRECTS_MAX,
+    STALE_AFTER, UNKNOWN_MAX, is_safe_url,
 };
 use crate::admission::auth::claims::{Head, since_1970};
 
@@ -33,6 +33,8 @@ enum Answer {
     Slowly(Vec<&'static str>),
     Status(StatusCode),
     Bytes(usize),
+    /// Keys, in so many bytes.
+    Long(Vec<&'static str>, usize),
     Redirect(String),
     /// The keys, and what the provider says about itself: its issuer and where its keys are, below its address.
     Provider {
@@ -55,6 +57,7 @@ impl Issuer {
         let routes = Router::new()
             .route("/jwks", get(answer_with))
             .route("/moved", get(answer_with))
+            .route("/away/{redirects}", get(redirect))
             .route("/tenant/.well-known/openid-configuration", get(describe))
             .with_state(Arc::clone(&issuer));
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -99,6 +102,12 @@ async fn describe(State(issuer): State<Arc<Issuer>>) -> Response {
         .into_response()
 }
 
+/// So many redirects away from the keys.
+async fn redirect(Path(redirects): Path<usize>) -> Response {
+    let to = if redirects > 1 { format!("/away/{}", redirects - 1) } else { "/jwks".to_owned() };
+    (StatusCode::FOUND, [(header::LOCATION, to)]).into_response()
+}
+
 async fn answer_with(State(issuer): State<Arc<Issuer>>, uri: Uri) -> Response {
     issuer.asked.fetch_add(1, Ordering::SeqCst);
     let answer = issuer.answer.lock().expect("no panic").clone();
@@ -111,6 +120,10 @@ async fn answer_with(State(issuer): State<Arc<Issuer>>, uri: Uri) -> Response {
             set(&kids).into_response()
         }
         Answer::Status(status) => status.into_response(),
+        Answer::Long(kids, length) => {
+            let keys = set(&kids);
+            (" ".repeat(length - keys.len()) + &keys).into_response()
+        }
         Answer::Bytes(length) => Bytes::from(vec![b' '; length]).into_response(),
         Answer::Redirect(to) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
     }
@@ -393,6 +406,21 @@ async fn a_caller_who_hangs_up_does_not_take_the_fetch_away() {
     tokio::time::timeout(Duration::from_millis(50), ask(&jwks, "good")).await.expect_err("hung up");
     assert_eq!(ask(&jwks, "good").await, Ok(1));
     assert_eq!(issuer.asked(), 1);
+}
+
+#[tokio::test]
+async fn keys_are_read_up_to_the_limits_of_an_answer_and_no_further() {
+    for (length, keys) in [(BODY_MAX_BYTES, Ok(1)), (BODY_MAX_BYTES + 1, Err(AuthError::KeysUnavailable))] {
+        let issuer = Issuer::start(Answer::Long(vec!["good"], length)).await;
+        assert_eq!(ask(&issuer.jwks(Duration::ZERO), "good").await, keys, "{length} bytes");
+    }
+    let issuer = Issuer::start(Answer::Keys(vec!["good"])).await;
+    let pace = || Pace { interval: Duration::ZERO, burst: 1, stale_after: STALE_AFTER };
+    for (redirects, keys) in [(REDIRECTS_MAX, Ok(1)), (REDIRECTS_MAX + 1, Err(AuthError::KeysUnavailable))] {
+        let url = format!("http://{}/away/{redirects}", issuer.address).parse().expect("a URL");
+        let jwks = Arc::new(Jwks::with_pace(Published::At(url), false, pace()).expect("a client"));
+        assert_eq!(ask(&jwks, "good").await, keys, "{redirects} redirects");
+    }
 }
 
 #[tokio::test]
