@@ -1,4 +1,5 @@
 import type { CallEvents } from "./events.js";
+import { isStream } from "./microphone.js";
 import type { AssetOptions, ConnectOptions, EventOptions } from "./options.js";
 
 /** What an application gives may be anything, whatever its declared type says. */
@@ -172,8 +173,7 @@ function checkObject(name: string, value: unknown): void {
 
 /** Whether it is what `getUserMedia` may be asked for, as `audio`, or what it gives. */
 function isMicrophone(value: Given): unknown {
-  // A server, where a page may be made, has no such class.
-  if (globalThis.MediaStream && value instanceof MediaStream) return value.getAudioTracks().some(({ readyState }) => readyState === "live");
+  if (isStream(value)) return value.getAudioTracks().some(({ readyState }) => readyState === "live");
   // Of what wraps the constraints of audio, and of other objects, the browser would take nothing.
   return value === false || (isRecord(value) && !("audio" in value));
 }

@@ -17,3 +17,8 @@ export function refusedMicrophone(thrown: unknown): [code: ErrorCode, message: s
   if (/^(NotReadable|Abort)/.test(said)) return ["microphone_busy", ERROR_CODES.microphone_busy.message];
   return ["microphone_missing", ERROR_CODES.microphone_missing.message];
 }
+
+/** Whether it is sound that the application has opened: also where there is no such class, such as on a server, and of another frame's class. */
+export function isStream(value: unknown): value is MediaStream {
+  return typeof (value as MediaStream | undefined)?.getAudioTracks === "function";
+}

@@ -3,7 +3,7 @@ import { ERROR_CODES } from "./codes.js";
 import { type VoxrelayError, failure } from "./error.js";
 import type { MicrophoneEvent, SpeakerEvent } from "./events.js";
 import { loadWorklet } from "./loader.js";
-import { refusedMicrophone } from "./microphone.js";
+import { isStream, refusedMicrophone } from "./microphone.js";
 import { type Loudspeaker, type Microphone, wireLoudspeaker, wireMicrophone } from "./nodes.js";
 import type { ConnectOptions } from "./options.js";
 import type { Command } from "./roles.js";
@@ -50,7 +50,7 @@ export interface PageListener {
 
 /** What is asked for by an option of this kind or by an id; of `constraints` an id takes the device alone, and nothing the system's default one. */
 function choiceOf(microphone: ConnectOptions["microphone"] | string, constraints: MediaTrackConstraints): Choice {
-  if (microphone === false || microphone instanceof MediaStream) return { own: microphone, constraints };
+  if (microphone === false || isStream(microphone)) return { own: microphone, constraints };
   if (typeof microphone === "object") return { constraints: microphone };
   const { deviceId: _, ...rest } = constraints;
   return { constraints: microphone ? { ...rest, deviceId: { exact: microphone } } : rest };

@@ -48,6 +48,7 @@ fn a_reconnect_resumes_and_sends_only_what_the_relay_does_not_have() {
     let [Did::Said(ClientMessage::Hello(hello))] = did.as_slice() else { panic!("{did:?}") };
     let resume = hello.resume.as_ref().expect("resumes");
     assert_eq!((resume.session_id.as_str(), resume.resume_token.as_str()), ("s1", "r1"));
+    assert_eq!(resume.played, Some(0));
     assert_eq!(hello.start, Mark { seq: 2, position: 3_200 });
     assert_eq!(sent(&bench.relay(resumed(7, 2))), [7, 8, 9, 10, 11]);
 }
@@ -278,6 +279,16 @@ fn the_agent_is_played_in_order_once_and_acknowledged_with_what_was_heard() {
     let did = bench.wait(Duration::from_millis(200));
     let expected = protocol::ClientAck { received: 1, played: 2 };
     assert_eq!(did, [Did::Said(ClientMessage::ClientAck(expected))]);
+
+    bench.input(Input::Closed { code: 1006 });
+    let did = bench.reconnect();
+    let [Did::Said(ClientMessage::Hello(hello))] = did.as_slice() else { panic!("{did:?}") };
+    assert_eq!(
+        hello.resume.as_ref().and_then(|resume| resume.played),
+        Some(2),
+        "the next relay is told as well"
+    );
+    bench.relay(resumed(0, 0));
     frame[4] = 5;
     assert!(bench.input(Input::Binary(&frame)).contains(&Did::Disconnect(1000)), "a hole is a broken link");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bench::{Bench, Did, ack, ended, resumed, welcome};
 use protocol::client::{Config, Event, GapInfo, Input, State};
-use protocol::{Bye, ClientMessage, CloseCode, Ended, Mute, Upward, Usage};
+use protocol::{AudioHeader, Bye, ClientMessage, CloseCode, Codec, Ended, Mute, Upward, Usage};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -254,6 +254,22 @@ fn who_does_not_wait_is_through_in_ten_seconds_even_while_what_was_sent_gets_thr
     }
     let did = bench.wait(Duration::from_millis(1_100));
     assert_eq!((ended(&did), gaps(&did)), (Some(CloseCode::Normal), vec![&gap(9, 30)]));
+}
+
+#[test]
+fn the_relay_is_told_what_was_heard_before_the_goodbye() {
+    for finish in [false, true] {
+        let mut bench = Bench::up();
+        let mut frame = Vec::new();
+        AudioHeader::write(Codec::PcmS16le24000, 0, 0, &mut frame);
+        frame.extend_from_slice(&[1, 2, 3, 4]);
+        bench.input(Input::Binary(&frame));
+        bench.input(Input::Played(2));
+        let did = bench.input(Input::Close { finish });
+        let heard = Did::Said(ClientMessage::ClientAck(protocol::ClientAck { received: 1, played: 2 }));
+        assert_eq!(did, [Did::Told(Event::State(State::Closing)), heard, bye(0)]);
+        assert_eq!(bench.input(Input::Played(2)), [], "it is known");
+    }
 }
 
 #[test]

@@ -288,6 +288,7 @@ impl World {
             replayable: 0,
             metered_through: 0,
             ends: None,
+            broken_off: None,
         };
         let moody = Moody::new(seed ^ 0x5EED);
         let mut world = World {
@@ -323,6 +324,7 @@ impl World {
             resume_token: format!("r{}", self.resumes - 2.min(self.resumes)),
             epoch: 0,
             received: self.received,
+            played: None,
         };
         let hello = Hello {
             token: "t".into(),

@@ -144,6 +144,8 @@ tally! {
     hastened: "sent elsewhere at the deadline",
     /// Sessions that went to another relay.
     take_overs: "taken over",
+    /// Answers of which a take-over took back what nobody had heard.
+    broken_off: "answers cut short by that",
     /// Sessions that could not be resumed, and whose uncommitted audio the next one did not meter again.
     paid_before: "sessions that began with what was paid for",
     /// Sessions that a relay was asked to hand off.

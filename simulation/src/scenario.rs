@@ -24,6 +24,13 @@ pub(crate) enum Who {
     Talker,
 }
 
+impl Who {
+    /// Whether it knows what was said before another relay had the call, and answers anew what was not heard.
+    pub(crate) fn has_memory(self) -> bool {
+        matches!(self, Who::Chat | Who::Voice)
+    }
+}
+
 /// How a call ends, as far as it is the user's to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leave {

@@ -84,6 +84,8 @@ pub(crate) struct Given {
     is_over: bool,
     /// When it was dropped where it was, if the call went on after that.
     pub(crate) cut: Option<Time>,
+    /// It was being given when the call ended.
+    is_ended: bool,
 }
 
 impl Given {
@@ -95,6 +97,11 @@ impl Given {
         let at_least =
             begun.checked_sub(1).and_then(|last| self.pieces.get(last)).map_or(0, |(_, byte)| *byte);
         (at_least..=at_most).contains(&text.len())
+    }
+
+    /// Whether it was broken off, and what nobody had heard of it by then was never heard.
+    pub(crate) fn is_broken_off(&self) -> bool {
+        self.cut.is_some() || self.is_ended
     }
 
     /// Whether these are its words or its first ones.
@@ -301,8 +308,9 @@ impl Agent for Watched {
                 log.typed.push(text.to_owned());
             }
             AgentInput::AnswerOver { answer, heard } => {
+                let is_ended = log.has_left;
                 if let Some(given) = log.answers.get_mut(answer as usize) {
-                    (given.is_over, given.heard) = (true, Some(heard));
+                    (given.is_over, given.heard, given.is_ended) = (true, Some(heard), is_ended);
                 }
             }
             // Who has put the call on hold waits for nothing.

@@ -204,12 +204,13 @@ impl Bench {
             11 | 12 => {
                 let turn = Turn {
                     turn: self.dice.below(4) as u32,
-                    role: Role::User,
+                    role: if self.dice.below(2) == 0 { Role::User } else { Role::Agent },
                     text: format!("text {}", self.dice.below(9)),
                     start: 0,
                     end: self.dice.below(900) as u32,
                     heard: (self.dice.below(2) == 0).then_some(7),
                     latency: Latency { stt_ms: (self.dice.below(2) == 0).then_some(3), ..Latency::default() },
+                    revision: self.dice.below(3) as u32,
                 };
                 let (turns, committed, again) = ([turn], self.dice.mark(), self.dice.below(900) as u32);
                 // What a relay had kept may come when the session has ended.

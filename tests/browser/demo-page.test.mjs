@@ -87,6 +87,7 @@ describe("the demo page", () => {
     await page.locator("#call").click();
     await shows(page, "#about", "You are with the agent “echo”. It listens to you and reads what you write.");
     await shows(page, "#captions", /You spoke for \d\.\d s/);
+    await shows(page, "#agent", "Listening");
     await page.locator("#call").click();
     await shows(page, "#why", "You hung up.");
     const session = await relay.endedSession();

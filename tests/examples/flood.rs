@@ -232,8 +232,13 @@ async fn connection(
             _ => {}
         }
     }
-    let next =
-        next.map(|(session_id, resume_token, epoch)| Resume { session_id, resume_token, epoch, received: 0 });
+    let next = next.map(|(session_id, resume_token, epoch)| Resume {
+        session_id,
+        resume_token,
+        epoch,
+        received: 0,
+        played: None,
+    });
     // A resume that was refused for now is tried again.
     Ok(next.or(resume))
 }

@@ -73,6 +73,7 @@ impl Hopper {
             resume_token: self.token.clone(),
             epoch: self.epoch,
             received: 0,
+            played: None,
         };
         let hello = Hello { start, ..hello(&token_but(&json!({ "sub": self.sub })), Some(resume)) };
         let mut raw = Raw::connect(relay, None).await.expect("connects");

@@ -179,6 +179,7 @@ async fn somebody_elses_session_and_a_used_resume_token_get_the_same_answer() {
             resume_token: resume_token.into(),
             epoch: 0,
             received: 0,
+            played: None,
         })
     };
     let attempts = [
@@ -268,8 +269,13 @@ async fn a_peer_that_takes_nothing_is_dropped_and_finds_everything_when_it_comes
     let (before, received) = listen(&mut raw, usize::MAX).await;
     assert!(before < whole / 2, "it was dropped on the way: {before}");
 
-    let resume =
-        Resume { session_id: welcome.session_id, resume_token: welcome.resume_token, epoch: 0, received };
+    let resume = Resume {
+        session_id: welcome.session_id,
+        resume_token: welcome.resume_token,
+        epoch: 0,
+        received,
+        played: None,
+    };
     let mut raw = Raw::connect(&relay, None).await.expect("connects");
     raw.say(&ClientMessage::from(hello(&token(), Some(resume))).to_json()).await;
     let (after, _) = listen(&mut raw, whole - before).await;

@@ -87,6 +87,7 @@ async fn go_on(relay: &Relay, mut raw: Raw, welcome: &protocol::Welcome, again: 
             resume_token: welcome.resume_token.clone(),
             epoch: 0,
             received: 0,
+            played: None,
         };
         raw.say(&protocol::ClientMessage::from(hello(&token, Some(resume))).to_json()).await;
         while !matches!(raw.next().await, Heard::Said(protocol::RelayMessage::Resumed(_))) {}

@@ -97,6 +97,7 @@ impl<'a> Hopper<'a> {
             resume_token,
             epoch,
             received: 0,
+            played: None,
         });
         let mut hello = hello(&token_but(&json!({ "sub": "ada" })), resume);
         hello.start = start;

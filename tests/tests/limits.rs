@@ -68,6 +68,7 @@ fn resume_of(welcome: &Welcome) -> Resume {
         resume_token: welcome.resume_token.clone(),
         epoch: 0,
         received: 0,
+        played: None,
     }
 }
 

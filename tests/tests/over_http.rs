@@ -31,8 +31,13 @@ fn frames(seq: u32, sound: &[i16]) -> Vec<Vec<u8>> {
 
 /// A resume of this session.
 fn resume(session_id: &str, resume_token: &str, epoch: u32) -> Hello {
-    let resume =
-        Resume { session_id: session_id.into(), resume_token: resume_token.into(), epoch, received: 0 };
+    let resume = Resume {
+        session_id: session_id.into(),
+        resume_token: resume_token.into(),
+        epoch,
+        received: 0,
+        played: None,
+    };
     hello(&token_but(&json!({})), Some(resume))
 }
 

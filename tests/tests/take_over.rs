@@ -36,6 +36,7 @@ async fn greet(relay: &Relay, sub: &str, from: Option<&Session>) -> Greeted {
         resume_token: session.resume_token.clone(),
         epoch: session.epoch,
         received: 0,
+        played: None,
     });
     let mut hello = hello(&token_but(&json!({ "sub": sub })), resume);
     hello.start = from.map_or_else(Mark::default, |session| session.committed);

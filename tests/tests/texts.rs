@@ -61,7 +61,13 @@ async fn no_text_of_a_client_makes_the_store_unavailable() {
         let unknown = Hello { conversation: Some(text.into()), ..hello(&token(), None) };
         assert_eq!(answer(&mut say(unknown).await).await, "conversation_unknown", "{text:?}");
         let resume = |id: &str| {
-            let resume = Resume { session_id: id.into(), resume_token: id.into(), epoch: 0, received: 0 };
+            let resume = Resume {
+                session_id: id.into(),
+                resume_token: id.into(),
+                epoch: 0,
+                received: 0,
+                played: None,
+            };
             hello(&token(), Some(resume))
         };
         let (odd, plain) =

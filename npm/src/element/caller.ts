@@ -1,5 +1,6 @@
 import { unlessAborted } from "../abort.js";
 import { Call, type ConnectOptions, type EndedEvent, VoxrelayError } from "../index.js";
+import { isStream } from "../microphone.js";
 
 /** Refusals that mean that there is no free place. */
 const FULL = /^(session_(limit|rate)|account_session_limit|address_(rate|connections)|relay_full)$/;
@@ -119,7 +120,7 @@ export class Caller {
     signal.throwIfAborted();
     // A stream of the page's own is open in any case.
     const { microphone } = options;
-    const opens = microphone !== false && !(microphone instanceof MediaStream);
+    const opens = microphone !== false && !isStream(microphone);
     let full = await this.#try(options, signal, false);
     while (full) {
       const retryInMs = Math.round((full.retryAfterMs ?? WAIT_MS) + Math.random() * SPREAD_MS);

@@ -2,7 +2,7 @@
 
 import { unlessAborted } from "../abort.js";
 import { ERROR_CODES } from "../codes.js";
-import { refusedMicrophone } from "../microphone.js";
+import { isStream, refusedMicrophone } from "../microphone.js";
 import type { PreflightCall } from "../preflight.js";
 import { type PreflightCheck, good, measured, skipped, trouble } from "./grade.js";
 
@@ -27,7 +27,7 @@ export async function gradeMicrophone(
     return [none, none];
   }
   const granted = good("The page may open a microphone.");
-  if (microphone instanceof MediaStream) return [granted, await listen(microphone, signal)];
+  if (isStream(microphone)) return [granted, await listen(microphone, signal)];
   // Only secure pages have them.
   if (!navigator.mediaDevices) return [trouble(...refusedMicrophone("")), skipped("The page may not open it.")];
   const state = await permission();

@@ -96,6 +96,7 @@ impl Client {
             resume_token: session.resume_token.clone(),
             epoch: session.info.epoch,
             received: self.expected,
+            played: Some(self.played),
         });
         self.send(Hello {
             token,

@@ -158,6 +158,11 @@ impl Client {
             return Some(say(&Mute { muted: self.muted }.into()));
         }
         if self.closing.is_some() && !up.told_bye {
+            // What the relay does not know to be heard by then counts as not heard.
+            if up.timers.is_set(Timer::Ack as usize) {
+                self.send_ack();
+                return self.poll_output();
+            }
             up.told_bye = true;
             return Some(say(&Bye { end: self.uplink.end().seq }.into()));
         }

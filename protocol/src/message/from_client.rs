@@ -37,6 +37,8 @@ pub struct Resume {
     pub epoch: u32,
     /// The next downlink frame the client expects.
     pub received: u32,
+    /// Position in the downlink timeline of that epoch up to which the audio was really played. A client of an earlier version does not say it.
+    pub played: Option<u32>,
 }
 
 /// The client has the downlink up to here, and the user has heard it up to there.

@@ -377,6 +377,7 @@ impl Watched {
             resume_token: format!("r{}", self.tokens),
             epoch,
             received,
+            played: None,
         });
         self.next = None;
         if resumes && epoch == self.link.epoch() {

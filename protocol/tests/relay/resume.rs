@@ -52,7 +52,8 @@ fn what_the_agent_said_meanwhile_is_replayed_from_what_the_client_has() {
 fn a_session_rebuilt_from_the_store_goes_on_after_what_is_committed() {
     let now = Time::from_millis(5);
     let mut bench = Bench { link: Link::recovered(now, config(), 1, mark(4)), now };
-    let resume = Resume { session_id: "s1".into(), resume_token: "r1".into(), epoch: 0, received: 17 };
+    let resume =
+        Resume { session_id: "s1".into(), resume_token: "r1".into(), epoch: 0, received: 17, played: None };
     let did = bench.attach(&hello(Some(resume)), Attachment::Resume, "r2");
     let [Did::Said(RelayMessage::Resumed(resumed)), Did::Attached] = did.as_slice() else {
         panic!("{did:?}")
@@ -64,7 +65,8 @@ fn a_session_rebuilt_from_the_store_goes_on_after_what_is_committed() {
 #[test]
 fn a_refused_resume_is_said_before_the_welcome() {
     let mut bench = Bench::new();
-    let resume = Resume { session_id: "s0".into(), resume_token: "x".into(), epoch: 3, received: 0 };
+    let resume =
+        Resume { session_id: "s0".into(), resume_token: "x".into(), epoch: 3, received: 0, played: None };
     let did = bench.attach(&hello(Some(resume)), Attachment::Instead, "r1");
     let [
         Did::Said(RelayMessage::ResumeFailed(failed)),

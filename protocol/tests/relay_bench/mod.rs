@@ -52,8 +52,13 @@ impl Bench {
     }
 
     pub(crate) fn resume(&mut self, used: &str, next: &str, received: u32) -> Vec<Did> {
-        let resume =
-            Resume { session_id: "s1".into(), resume_token: used.into(), epoch: self.link.epoch(), received };
+        let resume = Resume {
+            session_id: "s1".into(),
+            resume_token: used.into(),
+            epoch: self.link.epoch(),
+            received,
+            played: None,
+        };
         self.attach(&hello(Some(resume)), Attachment::Resume, next)
     }
 

@@ -77,6 +77,11 @@ struct Told {
 }
 
 impl Answer {
+    /// An answer that another relay was giving: where each piece of it began is not known here.
+    fn of_another_relay(turn: Turn, rate: u32) -> Answer {
+        Answer { pieces: vec![(0, 0)], ..Answer::new(Time::ZERO, 0, turn, rate) }
+    }
+
     pub(super) fn new(now: Time, number: u32, turn: Turn, rate: u32) -> Answer {
         Answer {
             number,
@@ -342,6 +347,18 @@ impl Answer {
     /// Whether the client has had time enough to say that it played everything.
     pub(super) fn is_overdue(&self, now: Time) -> bool {
         self.held_since.is_none() && self.is_sent() && now >= self.plays_at + GRACE
+    }
+}
+
+impl Turn {
+    /// What is left of an answer that another relay was giving, for a user who has heard the agent up to `played` since.
+    #[must_use]
+    pub fn broken_off(self, played: u32, rate: u32) -> Turn {
+        let mut answer = Answer::of_another_relay(self, rate);
+        answer.shorten(played);
+        let Answer { mut turn, .. } = answer;
+        turn.heard = Some(played.clamp(turn.start, turn.end));
+        turn
     }
 }
 

@@ -77,6 +77,7 @@ impl Call {
         self.ending = Some(code);
         self.puts_off = self.is_sent_again();
         self.pause();
+        self.shorten_answer();
         self.finish_answer();
         self.give_up_requests();
     }

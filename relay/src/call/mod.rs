@@ -123,6 +123,8 @@ pub struct Call {
     has_claimed: bool,
     /// How many writes are not answered yet.
     storing: u32,
+    /// How often a turn was handed to the store.
+    revisions: u32,
     /// For each settlement that is not answered yet, the mark that may be committed when it is, and what is exposed then. A commit before the
     /// answer would risk audio that, after a crash, the ledger does not know and the client does not send again.
     settling: VecDeque<(Mark, NanoUsd)>,
@@ -236,7 +238,7 @@ impl Call {
             let worst_cases = uses.iter().map(|(provider, at_most)| start.tab.worst_case(*provider, at_most));
             LastWords::new(worst_cases.fold(NanoUsd::ZERO, |sum, one| sum + one))
         });
-        Call {
+        let mut call = Call {
             agent,
             purse: Purse::new(start.caps, start.grant, start.tab.cost()),
             pace: Pace::new(start.tab.requests_cost()),
@@ -266,6 +268,7 @@ impl Call {
             reading: None,
             committable: start.mark,
             storing: 0,
+            revisions: 0,
             settling: VecDeque::new(),
             committed: start.mark,
             next_turn: start.turn,
@@ -293,7 +296,12 @@ impl Call {
             ending: None,
             has_ended: false,
             now,
+        };
+        if let Some(turn) = start.broken_off {
+            call.tell_turn(&turn, true);
+            call.push_turn(turn);
         }
+        call
     }
 
     /// What the session has used so far.

@@ -174,7 +174,7 @@ impl Call {
     }
 
     /// What was not heard of the answer's words was not said.
-    fn shorten_answer(&mut self) {
+    pub(super) fn shorten_answer(&mut self) {
         if let Some(answer) = &mut self.answer {
             answer.shorten(self.played);
         }

@@ -107,8 +107,10 @@ impl Call {
     }
 
     /// Stores a turn and, with it, the committable mark. What was metered before the mark has to be settled first.
-    pub(super) fn push_turn(&mut self, turn: Turn) {
+    pub(super) fn push_turn(&mut self, mut turn: Turn) {
         self.storing += 1;
+        self.revisions += 1;
+        turn.revision = self.revisions;
         let (committed, replayable) = (self.committable, self.replayable_after_loss());
         self.outputs.push_back(Output::Store { turns: vec![turn], committed, replayable });
     }

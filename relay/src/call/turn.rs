@@ -19,6 +19,9 @@ pub struct Turn {
     pub heard: Option<u32>,
     /// How long each stage took. Storing a stage as `None` leaves what is stored.
     pub latency: Latency,
+    /// Counts what a call has stored of its turns: a version of a turn that was stored later has a higher one, and is not replaced by an earlier one
+    /// that comes late.
+    pub revision: u32,
 }
 
 /// How long the stages of a turn took, in milliseconds.
@@ -42,7 +45,7 @@ impl Turn {
     /// A turn without what is known only later: how far it was heard, and how long its stages took.
     #[must_use]
     pub fn new(turn: u32, role: Role, text: String, start: u32, end: u32) -> Turn {
-        Turn { turn, role, text, start, end, heard: None, latency: Latency::default() }
+        Turn { turn, role, text, start, end, heard: None, latency: Latency::default(), revision: 0 }
     }
 
     /// How long the stages took, as the message for the page.

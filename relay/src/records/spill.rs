@@ -476,6 +476,8 @@ struct TurnEntry {
     send_ms: Option<u32>,
     heard_ms: Option<u32>,
     total_ms: Option<u32>,
+    #[serde(default)]
+    revision: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -626,6 +628,7 @@ impl From<&Turn> for TurnEntry {
             send_ms,
             heard_ms,
             total_ms,
+            revision: turn.revision,
         }
     }
 }
@@ -634,7 +637,7 @@ impl TryFrom<TurnEntry> for Turn {
     type Error = ();
 
     fn try_from(entry: TurnEntry) -> Result<Turn, ()> {
-        let TurnEntry { turn, role, text, start, end, heard, .. } = entry;
+        let TurnEntry { turn, role, text, start, end, heard, revision, .. } = entry;
         let TurnEntry { stt_ms, llm_ms, tts_ms, send_ms, heard_ms, total_ms, .. } = entry;
         let role = match role.as_str() {
             "user" => Role::User,
@@ -649,6 +652,7 @@ impl TryFrom<TurnEntry> for Turn {
             end,
             heard,
             latency: Latency { stt_ms, llm_ms, tts_ms, send_ms, heard_ms, total_ms },
+            revision,
         })
     }
 }

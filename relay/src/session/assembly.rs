@@ -114,6 +114,11 @@ impl Parts {
         Ok(Parts { agent: agent.to_owned(), config, rate, began_ms, listening, providers, prices, tools })
     }
 
+    /// How many samples a second the agent speaks.
+    pub(super) fn rate(&self) -> u32 {
+        self.rate.0
+    }
+
     /// How much money is set aside for a session when it begins.
     pub(super) fn first_money(&self) -> Range {
         first_money(&self.listening)

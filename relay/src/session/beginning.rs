@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use protocol::relay::{Elsewhere, Link};
-use protocol::{Codec, Features, Mark, Prices, Time};
+use protocol::{Codec, Features, Mark, Prices, Resume, Time};
 
 use super::journal::Journal;
 use super::machine::Machine;
 use super::policy::{self, Policy};
 use crate::admission::auth::Identity;
 use crate::agent::Agent;
-use crate::call::{AHEAD, Call, Start};
+use crate::call::{AHEAD, Call, Start, Turn};
 use crate::money::bill::ItemPrice;
 use crate::money::budget::{Caps, Grant, Range, Standing};
 use crate::money::ledger::ItemSum;
@@ -68,6 +68,8 @@ pub struct Beginning {
     pub metered_through: u32,
     /// The number of the session's newest settlement.
     pub settlements: u32,
+    /// See [`Start::broken_off`].
+    pub broken_off: Option<Turn>,
 }
 
 /// The terms that apply to a session at this relay.
@@ -129,13 +131,17 @@ impl Beginning {
             replayable: inherited.paid,
             metered_through: inherited.metered_through,
             settlements: 0,
+            broken_off: None,
         }
     }
 
-    /// A session that another relay had, taken over at `at_ms`, in milliseconds since 1970.
+    /// A session that another relay had, taken over at `at_ms`, in milliseconds since 1970, for a client that came back with this. The agent speaks
+    /// at so many samples a second.
     #[must_use]
-    pub fn taken_over(taken: TakenOver, caps: Caps, at_ms: i64) -> Beginning {
-        let TakenOver { session: row, next_turn, metered_at_ms, by_item } = taken;
+    pub fn taken_over(taken: TakenOver, resume: &Resume, rate: u32, caps: Caps, at_ms: i64) -> Beginning {
+        let TakenOver { session: row, next_turn, metered_at_ms, by_item, answer } = taken;
+        // A client that does not know of a take-over in between has played nothing of what was said since.
+        let played = resume.played.filter(|_| resume.epoch + 1 == row.epoch);
         let elsewhere = Elsewhere {
             age: since(row.started_at_ms, at_ms),
             quiet: since(metered_at_ms.unwrap_or(row.started_at_ms), at_ms),
@@ -159,6 +165,17 @@ impl Beginning {
             replayable: row.replayable_samples,
             metered_through: row.metered_position,
             settlements: row.settlements,
+            broken_off: answer.zip(played).map(|(answer, played)| answer.broken_off(played, rate)),
+        }
+    }
+
+    /// Corrects what was said in the session's conversation by what was heard of it.
+    pub fn correct(&self, turns: &mut [Turn]) {
+        let Some(heard) = &self.broken_off else { return };
+        // Turns of earlier sessions stand before it.
+        let stored = turns.iter_mut().rev().find(|turn| (turn.role, turn.turn) == (heard.role, heard.turn));
+        if let Some(stored) = stored {
+            stored.clone_from(heard);
         }
     }
 
@@ -177,6 +194,7 @@ impl Beginning {
             replayable: self.replayable,
             metered_through: self.metered_through,
             ends: Some(now + left),
+            broken_off: self.broken_off,
         };
         let link = protocol::relay::Config {
             session_id: self.id,

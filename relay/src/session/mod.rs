@@ -241,8 +241,11 @@ async fn rebuild(
     let Taken { taken, parts, token, recorded_through, calls } = taken;
     let limits = app.config.limits_for(identity.plan.as_deref(), &identity.limits);
     let (recording, cost) = (record_again(app, &taken.session).await, taken.session.cost);
-    let beginning = Beginning::taken_over(taken, caps(&limits), unix_ms());
-    let turns = history(app, &parts, &beginning.conversation_id, &identity.sub).await;
+    let mut beginning = Beginning::taken_over(taken, &resume, parts.rate(), caps(&limits), unix_ms());
+    // An agent that does not know what was said answers nothing anew: what the page has read of its answer stays.
+    beginning.broken_off.take_if(|_| !parts.wants_history());
+    let mut turns = history(app, &parts, &beginning.conversation_id, &identity.sub).await;
+    beginning.correct(&mut turns);
     let epoch = beginning.epoch;
     let prepared = Prepared { beginning, turns, calls, cost, recording, recorded_through };
     let first = First { connection, hello, attachment: Attachment::Resume, token };

@@ -110,6 +110,7 @@ async fn session(relay: &Relay, id: &str, sub: &str, started_at_ms: i64) {
         end: 16_000 * (turn + 1),
         heard: None,
         latency: Latency { total_ms: Some(420), ..Latency::default() },
+        revision: 0,
     };
     let turns = [
         turn(0, Role::User, &format!("a secret\n of {sub}")),

@@ -183,6 +183,7 @@ impl Bench {
             replayable,
             metered_through: 0,
             ends,
+            broken_off: None,
         };
         let now = Time::from_millis(1);
         let told = Told::default();

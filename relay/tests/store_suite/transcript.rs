@@ -9,6 +9,8 @@ use super::{Bench, LEASE, on_both_databases, open, quota, session, turn};
 on_both_databases! {
     a_turn_is_written_over_and_what_is_committed_never_goes_back
     what_a_turn_lacks_leaves_what_is_stored
+    a_version_of_a_turn_that_comes_late_replaces_no_later_one
+    whoever_takes_over_is_told_of_the_answer_that_was_being_given
     a_relay_that_lost_the_session_writes_nothing_more
     what_a_relay_had_kept_is_written_when_the_session_has_ended_unless_another_one_goes_on_from_there
     any_text_is_stored_as_it_was_said
@@ -44,6 +46,57 @@ async fn what_a_turn_lacks_leaves_what_is_stored(bench: Bench) {
     let stored = &store.turns("a").await.expect("read")[0].turn;
     let latency = Latency { tts_ms: Some(0), heard_ms: Some(9), total_ms: Some(500), ..latency };
     assert_eq!(*stored, Turn { latency, ..first });
+}
+
+async fn a_version_of_a_turn_that_comes_late_replaces_no_later_one(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let version = |revision, text: &str| Turn { revision, ..turn(0, Role::User, text) };
+    let far = Mark { seq: 20, position: 32_000 };
+    store.save_turns("a", 0, &[version(2, "hello you")], far, 0).await.expect("written");
+    for kept in [false, true] {
+        let late = [version(1, "hello"), Turn { revision: 3, ..turn(1, Role::Agent, "hi") }];
+        let written = match kept {
+            true => store.save_kept_turns("a", 0, &late, Mark::default(), 0).await,
+            false => store.save_turns("a", 0, &late, Mark::default(), 0).await,
+        };
+        written.expect("it is done, and the rest of it is written");
+        let texts: Vec<String> =
+            store.turns("a").await.expect("read").into_iter().map(|row| row.turn.text).collect();
+        assert_eq!(texts, ["hello you", "hi"]);
+    }
+    // The same write, once more, and the first one of the relay that goes on with the session.
+    store.save_turns("a", 0, &[version(2, "hello you")], far, 0).await.expect("written");
+    let by =
+        TakeOver { epoch: 0, resume_hash: [8; 32], previous: [7; 32], relay: "relay-2".into(), lease: LEASE };
+    store.take_over("a", &by).await.expect("written").expect("live");
+    store.save_turns("a", 1, &[version(1, "hello you two")], far, 0).await.expect("written");
+    assert_eq!(store.turns("a").await.expect("read")[0].turn.text, "hello you two");
+}
+
+async fn whoever_takes_over_is_told_of_the_answer_that_was_being_given(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let by = |epoch| TakeOver {
+        epoch,
+        resume_hash: [8; 32],
+        previous: [7; 32],
+        relay: "relay-2".into(),
+        lease: LEASE,
+    };
+    let heard = Turn { heard: Some(16_000), ..turn(1, Role::Agent, "one") };
+    let written = Turn { end: 0, ..turn(4, Role::Agent, "in writing") };
+    let turns = [turn(0, Role::User, "hello"), heard, turn(2, Role::User, "more"), written];
+    store.save_turns("a", 0, &turns, Mark::default(), 0).await.expect("written");
+    let taken = store.take_over("a", &by(0)).await.expect("written").expect("live");
+    assert_eq!(taken.answer, None, "it was heard, or has no sound");
+
+    let under_way = turn(5, Role::Agent, "two three");
+    store.save_turns("a", 1, std::slice::from_ref(&under_way), Mark::default(), 0).await.expect("written");
+    let taken = store.take_over("a", &by(1)).await.expect("written").expect("live");
+    assert_eq!(taken.answer, Some(under_way));
+    let taken = store.take_over("a", &by(2)).await.expect("written").expect("live");
+    assert_eq!(taken.answer, None, "its positions are of an earlier epoch");
 }
 
 async fn a_relay_that_lost_the_session_writes_nothing_more(bench: Bench) {

@@ -127,5 +127,14 @@ pub fn row(key: &str, quantity: u64, cost: u64) -> LedgerRow {
 
 /// What was said in a second.
 pub fn turn(turn: u32, role: Role, text: &str) -> Turn {
-    Turn { turn, role, text: text.into(), start: 0, end: 16_000, heard: None, latency: Latency::default() }
+    Turn {
+        turn,
+        role,
+        text: text.into(),
+        start: 0,
+        end: 16_000,
+        heard: None,
+        latency: Latency::default(),
+        revision: 0,
+    }
 }

@@ -10,7 +10,7 @@ mod rates;
 
 use std::collections::BTreeMap;
 
-use protocol::{CloseCode, Mark};
+use protocol::{CloseCode, Mark, Role};
 use relay::NanoUsd;
 use relay::agent::tool::{Called, StoredCall, ToolNote};
 use relay::call::Turn;
@@ -60,6 +60,10 @@ struct Session {
     end_requested: Option<String>,
     ledger: BTreeMap<String, (LedgerRow, i64)>,
     turns: BTreeMap<u32, TurnRow>,
+    /// The epoch in which each turn was first written.
+    epochs: BTreeMap<u32, u32>,
+    /// Epoch and revision of each turn as it stands.
+    versions: BTreeMap<u32, (u32, u32)>,
     tool_calls: Vec<StoredCall>,
     /// Another session has taken over how far this one had come.
     succeeded: bool,
@@ -178,6 +182,8 @@ impl Model {
                 end_requested: None,
                 ledger: BTreeMap::new(),
                 turns: BTreeMap::new(),
+                epochs: BTreeMap::new(),
+                versions: BTreeMap::new(),
                 tool_calls: Vec::new(),
                 succeeded: false,
             },
@@ -222,6 +228,12 @@ impl Model {
         Some(SessionRow { attached, ..session.row.clone() })
     }
 
+    /// The epoch in which a turn was first written.
+    #[must_use]
+    pub fn epoch_of_turn(&self, id: &str, turn: u32) -> Option<u32> {
+        self.sessions.get(id)?.epochs.get(&turn).copied()
+    }
+
     /// See [`relay::records::store::Store::take_over`].
     pub fn take_over(&mut self, now: i64, id: &str, by: &TakeOver) -> Option<TakenOver> {
         let session = self.sessions.get(id)?;
@@ -245,7 +257,14 @@ impl Model {
         let metered_at_ms = metered.map(|(_, at)| *at).max();
         let next_turn = session.turns.keys().next_back().map_or(0, |last| last + 1);
         let by_item = money::by_item(session);
-        Some(TakenOver { session: self.session(id)?, by_item, next_turn, metered_at_ms })
+        let unheard =
+            |turn: &&Turn| turn.role == Role::Agent && turn.heard.is_none() && turn.end > turn.start;
+        let of_epoch = session
+            .turns
+            .values()
+            .filter(|row| session.versions.get(&row.turn.turn).is_some_and(|(epoch, _)| *epoch == by.epoch));
+        let answer = of_epoch.map(|row| &row.turn).rfind(unheard).cloned();
+        Some(TakenOver { session: self.session(id)?, by_item, next_turn, metered_at_ms, answer })
     }
 
     /// See [`relay::records::store::Store::rotate_resume`].
@@ -422,6 +441,13 @@ impl Model {
             if !is_newest && session.turns.contains_key(&turn.turn) {
                 continue;
             }
+            session.epochs.entry(turn.turn).or_insert(epoch);
+            let version = (epoch, turn.revision);
+            let newest = session.versions.entry(turn.turn).or_default();
+            if *newest > version {
+                continue;
+            }
+            *newest = version;
             let stored = session
                 .turns
                 .entry(turn.turn)

@@ -163,7 +163,15 @@ impl World<'_> {
             Phase::Asking { at, until } => self.ask_for(connection, relay, hello, at, until),
             Phase::Taking(_) => self.take_over(connection, relay, hello),
             Phase::Taken { taken, token, .. } => {
-                let beginning = Beginning::taken_over(*taken, self.scenario.caps, self.unix_ms());
+                let Some(resume) = &hello.resume else { return Ok(()) };
+                let (rate, caps) = (self.scenario.agent_codec.rate(), self.scenario.caps);
+                let mut beginning = Beginning::taken_over(*taken, resume, rate, caps, self.unix_ms());
+                beginning.broken_off.take_if(|_| !self.scenario.who.has_memory());
+                if let Some(turn) = &beginning.broken_off {
+                    self.tally.broken_off += u64::from(turn.heard < Some(turn.end));
+                    let of_session = self.truth.broken_off.entry(beginning.id.clone()).or_default();
+                    of_session.push(turn.clone());
+                }
                 self.begin(connection, relay, hello, Attachment::Resume, beginning, token)
             }
             Phase::Opening { attachment, .. } => self.open(connection, relay, hello, attachment),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ::relay::NanoUsd;
+use ::relay::call::Turn;
 use ::relay::money::bill::{AtMost, ItemPrice, Quantity};
 use ::relay::money::budget::Caps;
 use ::relay::money::ledger::LedgerRow;
@@ -420,23 +421,35 @@ impl World<'_> {
 
     /// What stands as heard of an answer was heard, its words and its sound.
     fn check_heard(&self, id: &str, turns: &[TurnRow], epochs: &[Epoch]) -> Result<(), String> {
-        let [epoch] = epochs else { return Ok(()) };
-        let heard = self.page.heard.get(&(id.to_owned(), epoch.number)).copied().unwrap_or(0);
         for turn in turns.iter().map(|row| &row.turn).filter(|turn| turn.role == Role::Agent) {
             let Some(stored) = turn.heard else { continue };
             if !(turn.start..=turn.end).contains(&stored) {
                 return Err(format!("heard up to {stored}, out of the turn: {turn:?}"));
             }
+            let number = self.store.epoch_of_turn(id, turn.turn);
+            let Some(epoch) = epochs.iter().find(|epoch| Some(epoch.number) == number) else { continue };
+            let heard = self.page.heard.get(&(id.to_owned(), epoch.number)).copied().unwrap_or(0);
             if stored > turn.start && stored > heard {
                 return Err(format!("heard up to {heard}, stored {turn:?}"));
             }
+            let broken_off = self.truth.broken_off.get(id).into_iter().flatten();
+            let is_same = |left: &Turn| (&left.text, left.heard) == (&turn.text, turn.heard);
+            if let Some(left) = broken_off.filter(|left| left.turn == turn.turn).last()
+                && !is_same(left)
+                && !(self.truth.is_refused || self.truth.is_lossy)
+            {
+                return Err(format!("{left:?} was left of it, stored {turn:?}"));
+            }
+            if stored == turn.end {
+                continue;
+            }
             let log = epoch.log.lock();
             let given: Vec<_> = log.answers.iter().filter(|given| given.gave(&turn.text)).collect();
-            let is_cut = !given.is_empty() && given.iter().all(|given| given.cut.is_some());
-            // Of what a killed relay was saying, nobody has said how far it was heard; and where nothing was heard, the call may have been over.
-            let is_known = epoch.end != Some(End::Killed) && (turn.start + 1..turn.end).contains(&stored);
-            let is_cut = is_cut && is_known;
-            if is_cut && !given.iter().any(|given| given.is_heard_as(&turn.text, stored - turn.start)) {
+            // What is sent is heard later where the connection is away meanwhile. Whoever went on with the call of a killed relay did not know
+            // where in its sound each sentence had begun.
+            let is_known = epoch.end != Some(End::Killed) && given.iter().all(|given| given.is_broken_off());
+            let is_heard = given.iter().any(|given| given.is_heard_as(&turn.text, stored - turn.start));
+            if is_known && !given.is_empty() && !is_heard {
                 return Err(format!("these words were not heard, or more of them: {turn:?}"));
             }
         }

@@ -15,7 +15,7 @@ use ::relay::session::resume::resume_hash;
 use ::relay::session::{Incoming, Outgoing};
 use audio::Hz;
 use protocol::relay::Attachment;
-use protocol::{CloseCode, Hello, Limits, Prices, RelayMessage, Time};
+use protocol::{CloseCode, Hello, Limits, Mark, Prices, RelayMessage, Time};
 
 use super::{ACCOUNT, USER, World};
 use crate::network::Packet;
@@ -108,7 +108,7 @@ impl World<'_> {
         }
         let log = Shared::at(beginning.mark.position);
         self.truth.begun(&id, epoch, log.clone());
-        let agent = self.agent(&id, epoch, beginning.mark.position, log.clone());
+        let agent = self.agent(&beginning, log.clone());
         let caps = self.scenario.caps;
         let terms = Terms {
             agent: "agent".into(),
@@ -167,7 +167,9 @@ impl World<'_> {
     }
 
     /// The agent of a session, watched.
-    fn agent(&mut self, id: &str, epoch: u32, position: u32, log: Shared) -> Box<dyn Agent> {
+    fn agent(&mut self, beginning: &Beginning, log: Shared) -> Box<dyn Agent> {
+        let Beginning { id, epoch, mark: Mark { position, .. }, .. } = beginning;
+        let position = *position;
         let rate = self.scenario.agent_codec.rate();
         let script = self.script.clone();
         let ears = if self.scenario.computed {
@@ -181,7 +183,8 @@ impl World<'_> {
             ),
             Who::Talker => Box::new(Talker::new(rate, ears, position, self.random.next())),
             Who::Chat | Who::Voice => {
-                let turns = TurnRow::as_said(self.store.turns(id));
+                let mut turns = TurnRow::as_said(self.store.turns(id));
+                beginning.correct(&mut turns);
                 log.lock().earlier = turns.iter().map(|turn| turn.text.clone()).collect();
                 let limit_goodbye = GOODBYE.to_owned();
                 let mut persona = Persona { max_output_tokens: 16, limit_goodbye, ..Persona::default() };
@@ -192,13 +195,13 @@ impl World<'_> {
                 let team = self.team();
                 let agent = Conversation::with_ears(ears, persona, team, rate, position, &turns);
                 if self.scenario.has_tools {
-                    Box::new(agent.with_tools(toolbox(id, epoch), &self.store.tool_calls(id)))
+                    Box::new(agent.with_tools(toolbox(id, *epoch), &self.store.tool_calls(id)))
                 } else {
                     Box::new(agent)
                 }
             }
         };
-        let takes_turns = matches!(self.scenario.who, Who::Chat | Who::Voice);
+        let takes_turns = self.scenario.who.has_memory();
         Box::new(Watched { agent, takes_turns, log, script })
     }
 

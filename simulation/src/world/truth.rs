@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ::relay::NanoUsd;
+use ::relay::call::Turn;
 use ::relay::money::budget::{Caps, Range, Reserved};
 use ::relay::money::ledger::LedgerRow;
 use ::relay::money::tab::RequestId;
@@ -38,6 +39,8 @@ pub(super) struct Truth {
     /// Something waited on a relay's own disk while its session went on elsewhere.
     pub(super) is_kept: bool,
     pub(super) exhausted: u32,
+    /// By session: what was left of answers that lost relays were giving.
+    pub(super) broken_off: BTreeMap<String, Vec<Turn>>,
     /// Samples that sessions began with, by their ids, because a session before them had paid.
     pub(super) paid: BTreeMap<String, u32>,
     /// What somebody else has spent.

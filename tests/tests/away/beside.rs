@@ -387,8 +387,13 @@ async fn users_who_close_connect_and_resume_in_a_loop_slow_nobody() {
             drop(Raw::welcomed(relay, &format!("{user} {number}")).await);
             let begun = std::time::Instant::now();
             raw = Raw::connect(relay, None).await.expect("connects");
-            let resume =
-                protocol::Resume { session_id: session_id.clone(), resume_token, epoch: 0, received: 0 };
+            let resume = protocol::Resume {
+                session_id: session_id.clone(),
+                resume_token,
+                epoch: 0,
+                received: 0,
+                played: None,
+            };
             raw.say(&protocol::ClientMessage::from(hello(&token, Some(resume))).to_json()).await;
             resume_token = loop {
                 match raw.next().await {

@@ -324,6 +324,7 @@ async fn a_session_is_not_taken_over_by_a_client_that_claims_more_than_is_commit
             resume_token: welcome.resume_token.clone(),
             epoch: welcome.epoch,
             received: 0,
+            played: None,
         };
         ClientMessage::from(Hello { start, ..hello(&token_but(&json!({ "sub": "ada" })), Some(resume)) })
             .to_json()
@@ -363,6 +364,7 @@ async fn a_client_that_did_not_hear_that_its_session_has_ended_hears_it_again_an
         resume_token: welcome.resume_token,
         epoch: 0,
         received: 0,
+        played: None,
     };
     for _ in 0..2 {
         let mut raw = Raw::connect(&relay, None).await.expect("connects");
@@ -413,7 +415,7 @@ async fn who_comes_back_after_the_resume_window_pays_once_for_what_is_sent_once_
     sleep(Duration::from_secs(4)).await;
 
     let Welcome { session_id, resume_token, epoch, .. } = welcome;
-    let resume = Resume { session_id: session_id.clone(), resume_token, epoch, received: 0 };
+    let resume = Resume { session_id: session_id.clone(), resume_token, epoch, received: 0, played: None };
     let again = Hello { start: committed, ..hello(&token_but(&json!({ "sub": "ada" })), Some(resume)) };
     let mut raw = Raw::connect(&relay, None).await.expect("connects");
     raw.say(&ClientMessage::from(again).to_json()).await;

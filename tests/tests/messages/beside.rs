@@ -238,6 +238,7 @@ async fn a_close_frame_ends_the_connection_and_not_the_session() {
             resume_token: welcome.resume_token,
             epoch: welcome.epoch,
             received: 0,
+            played: None,
         };
         let mut raw = Raw::connect(&relay, None).await.expect("connects");
         let hello = hello(&token_of(&format!("user {code}")), Some(resume));

@@ -75,7 +75,8 @@ pub(crate) fn not_of_the_protocol() -> Vec<Row> {
 /// Every message of a client as it should be.
 pub(crate) fn every_message(token: &str) -> [ClientMessage; 7] {
     let mark = |seq| Mark { seq, position: seq * 1_600 };
-    let resume = Resume { session_id: "s".into(), resume_token: "r".into(), epoch: 0, received: 0 };
+    let resume =
+        Resume { session_id: "s".into(), resume_token: "r".into(), epoch: 0, received: 0, played: None };
     [
         Hello {
             conversation: Some("c".into()),

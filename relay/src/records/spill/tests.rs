@@ -40,8 +40,16 @@ fn whatever_is_owed_reads_back_as_it_was() {
         total_ms: Some(4),
         ..Latency::default()
     };
-    let turn =
-        |role| Turn { turn: 1, role, text: "\u{0}'🎙".into(), start: 2, end: 3, heard: Some(4), latency };
+    let turn = |role| Turn {
+        turn: 1,
+        role,
+        text: "\u{0}'🎙".into(),
+        start: 2,
+        end: 3,
+        heard: Some(4),
+        latency,
+        revision: 5,
+    };
     for owed in [
         Owed::Turns {
             turns: vec![turn(Role::User), turn(Role::Agent)],

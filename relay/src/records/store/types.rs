@@ -498,6 +498,8 @@ pub struct TakenOver {
     pub next_turn: u32,
     /// When something was last metered, in milliseconds since 1970. `None` if nothing was.
     pub metered_at_ms: Option<i64>,
+    /// The answer that the relay before was giving, as far as its words are stored: how far it was heard is not known.
+    pub answer: Option<Turn>,
 }
 
 /// What a sweep has done.

@@ -166,6 +166,7 @@ pub(super) fn turn(session_id: &str, row: &AnyRow) -> Result<TurnRow, StoreError
             heard_ms: row.maybe_small("heard_ms")?,
             total_ms: row.maybe_small("total_ms")?,
         },
+        revision: row.maybe_small("revision")?.unwrap_or(0),
     };
     Ok(TurnRow { turn, created_at_ms: row.signed("created_at")? })
 }

@@ -56,6 +56,13 @@ const TAKE_OVER: Sql = sql!(
         (SELECT CAST(COALESCE(MAX(turn) + 1, 0) AS BIGINT) FROM turns WHERE session_id = sessions.id) AS next_turn"
 );
 
+/// The answer that the relay of this epoch was giving: it has sound, and nobody has said how far it was heard.
+const UNHEARD: Sql = sql!(
+    "SELECT * FROM turns
+    WHERE session_id = $1 AND epoch = $2 AND role = 'agent' AND heard_position IS NULL AND end_position > start_position
+    ORDER BY turn DESC LIMIT 1"
+);
+
 const ROTATE_RESUME: Sql = sql!(
     "UPDATE sessions SET resume_hash = $1, resume_hash_previous = $2, reconnects = $3
     WHERE id = $4 AND epoch = $5 AND state = 'live'"
@@ -140,7 +147,10 @@ impl SqlStore {
                 let next_turn = Reading::new(&row, &id).small("next_turn")?;
                 let metered_at_ms = row.try_get("metered_at")?;
                 let by_item = money::by_item(&mut tx, &id).await?;
-                Ok(Some(TakenOver { session, by_item, next_turn, metered_at_ms }))
+                let answer = tx.query(UNHEARD).bind(&*id).bind(i64::from(by.epoch));
+                let answer = answer.fetch_optional(&mut *tx.connection).await?;
+                let answer = answer.map(|row| read::turn(&id, &row)).transpose()?.map(|row| row.turn);
+                Ok(Some(TakenOver { session, by_item, next_turn, metered_at_ms, answer }))
             }
             .boxed()
         })

@@ -27,13 +27,14 @@ macro_rules! write_turn {
     ($conflict:literal) => {
         sql!(
             "INSERT INTO turns (session_id, turn, user_sub, role, text, start_position, end_position, heard_position, created_at,
-                stt_ms, llm_ms, tts_ms, send_ms, heard_ms, total_ms)
-            SELECT $1, $2, user_sub, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 FROM sessions WHERE id = $1
+                stt_ms, llm_ms, tts_ms, send_ms, heard_ms, total_ms, epoch, revision)
+            SELECT $1, $2, user_sub, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 FROM sessions WHERE id = $1
             ON CONFLICT (session_id, turn) DO " $conflict
         )
     };
 }
 
+/// A write that was given up may come behind the one that took its place, with an earlier version of a turn.
 const SAVE_TURN: Sql = write_turn!(
     "UPDATE SET
         role = excluded.role, text = excluded.text, start_position = excluded.start_position,
@@ -41,7 +42,9 @@ const SAVE_TURN: Sql = write_turn!(
         heard_position = COALESCE(excluded.heard_position, turns.heard_position),
         stt_ms = COALESCE(excluded.stt_ms, turns.stt_ms), llm_ms = COALESCE(excluded.llm_ms, turns.llm_ms),
         tts_ms = COALESCE(excluded.tts_ms, turns.tts_ms), send_ms = COALESCE(excluded.send_ms, turns.send_ms),
-        heard_ms = COALESCE(excluded.heard_ms, turns.heard_ms), total_ms = COALESCE(excluded.total_ms, turns.total_ms)"
+        heard_ms = COALESCE(excluded.heard_ms, turns.heard_ms), total_ms = COALESCE(excluded.total_ms, turns.total_ms),
+        epoch = excluded.epoch, revision = excluded.revision
+    WHERE turns.epoch IS NULL OR turns.epoch < excluded.epoch OR turns.revision <= excluded.revision"
 );
 const ADD_TURN: Sql = write_turn!("NOTHING");
 
@@ -117,6 +120,8 @@ impl SqlStore {
                         .bind(optional(turn.latency.send_ms))
                         .bind(optional(turn.latency.heard_ms))
                         .bind(optional(turn.latency.total_ms))
+                        .bind(i64::from(epoch))
+                        .bind(i64::from(turn.revision))
                         .execute(&mut *tx.connection)
                         .await?;
                 }
