@@ -55,6 +55,7 @@ fn what_is_heard_is_answered_in_sound_piece_by_piece_and_paid_for() {
     assert_eq!(did.last(), Some(&AgentOutput::AnswerEnd));
     // The next question finds it in the history.
     talk.heard(usize::MAX);
+    talk.heard(usize::MAX);
     let mind = talk.asked(ears, "And now?");
     assert!(mind.0 > second.0);
 }
@@ -303,6 +304,12 @@ fn a_voice_that_fails_before_its_first_sound_is_stood_in_for_and_without_any_the
         .iter()
         .any(|did| matches!(did, AgentOutput::Spent { request, used: Some(_), .. } if *request != mind));
     assert!(!billed, "nobody has spoken");
+
+    talk.heard(usize::MAX);
+    let mind = talk.asked(ears, "And now?");
+    let first = ask_of(&talk.thinks(mind, "A word. And"), MOUTH).0;
+    let well = AgentOutput::Degraded { what: Ability::Speaking, degraded: false };
+    assert!(talk.sounds(first, 100).contains(&well), "its first sound says that it speaks again");
 }
 
 #[test]

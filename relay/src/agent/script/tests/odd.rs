@@ -97,3 +97,13 @@ fn a_link_is_not_cut_in_two_whatever_sentences_its_text_has() {
         &["See [the manual. ", "It is long] first. ", "Then go."],
     ]);
 }
+
+#[test]
+fn a_tag_is_not_cut_in_two_whatever_sentences_its_attributes_have() {
+    assert_cut(&[
+        &["See <a title=\"The manual. It is long\">this</a> first. ", "Then go."],
+        &["It is <b title=\"One! Two\">here</b>. ", "Go."],
+        &["If 3 < 4. ", "Then go."],
+        &["See <a title=\"The manual. ", "It is long\nThen go."],
+    ]);
+}
