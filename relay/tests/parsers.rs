@@ -13,6 +13,10 @@ mod client;
 mod client_message;
 #[path = "../../fuzz/parsers/config_file.rs"]
 mod config_file;
+#[path = "../../fuzz/parsers/cursor.rs"]
+mod cursor;
+#[path = "../../fuzz/parsers/forwarded_for.rs"]
+mod forwarded_for;
 #[path = "../../fuzz/parsers/frame_header.rs"]
 mod frame_header;
 #[path = "../../fuzz/parsers/http_body.rs"]
@@ -34,12 +38,14 @@ mod wav_file;
 
 type Parser = (&'static str, fn(&[u8]));
 
-const PARSERS: [Parser; 14] = [
+const PARSERS: [Parser; 16] = [
     ("access_token", access_token::run),
     ("chat_answer", chat_answer::run),
     ("client", client::run),
     ("client_message", client_message::run),
     ("config_file", config_file::run),
+    ("cursor", cursor::run),
+    ("forwarded_for", forwarded_for::run),
     ("frame_header", frame_header::run),
     ("http_body", http_body::run),
     ("key_set", key_set::run),

@@ -11,7 +11,8 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// trusted proxy, since the client may have made up those before it. If all addresses in the list are trusted proxies, it is the first one.
 ///
 /// A list with anything else than addresses says nothing, and the client is taken to be the peer. IPv4 inside IPv6 counts as IPv4.
-pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, trusts: impl Fn(IpAddr) -> bool) -> IpAddr {
+#[must_use]
+pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusts: impl Fn(IpAddr) -> bool) -> IpAddr {
     let peer = peer.to_canonical();
     if !trusts(peer) {
         return peer;

@@ -29,6 +29,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use protocol::HttpCode;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -68,6 +70,18 @@ static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(|| routes().
 /// The API's document as JSON. It is written once, because anybody may ask for it, as often as they like.
 static TEXT: LazyLock<Bytes> =
     LazyLock::new(|| serde_json::to_vec(openapi()).expect("texts and numbers are JSON").into());
+
+/// Reads a cursor that a client has given back; `None` if it is none of this list.
+#[must_use]
+pub fn read_cursor<C: DeserializeOwned>(given: &str) -> Option<C> {
+    cursor::read(Some(given)).ok().flatten()
+}
+
+/// Writes a cursor as a client gets it.
+#[must_use]
+pub fn write_cursor<C: Serialize>(cursor: &C) -> String {
+    cursor::write(Some(cursor)).unwrap_or_default()
+}
 
 /// The API's document: OpenAPI 3.1.
 #[must_use]
