@@ -199,6 +199,18 @@ test("a file that is not the engine is refused at its first bytes, and no longer
   }
 });
 
+test("where there is no WebAssembly that is told with its code, nothing of the call is left, and no later attempt is promised more", async () => {
+  const there = Object.getOwnPropertyDescriptor(globalThis, "WebAssembly")!;
+  const call = new Call({ ...OPTIONS, wasmUrl: elsewhere() });
+  Reflect.deleteProperty(globalThis, "WebAssembly");
+  try {
+    await assert.rejects(call.connect(), { code: "engine_unavailable", retryable: false, message: /WebAssembly is not defined/ });
+  } finally {
+    Object.defineProperty(globalThis, "WebAssembly", there);
+  }
+  assert.deepEqual([call.state, call.snapshot.error?.code, browser.left()], ["closed", "engine_unavailable", NOTHING]);
+});
+
 test("a worklet that never comes is given up after 30 s, which may work later, and the next call asks for it by another address", async () => {
   const audioContext = new AudioContext();
   const asked: string[] = [];

@@ -37,6 +37,15 @@ describe("a page that allows little", () => {
     assert.deepEqual(complaints, []);
   });
 
+  test("a policy that forbids WebAssembly is told as an engine that does not start, with what the policy needs, and nobody is billed", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const policy = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'";
+    const page = await TestPage.open(await launch(stage), `http://127.0.0.1:${relay.port}`, { policy });
+    await assert.rejects(page.start(), /engine_unavailable: .*'wasm-unsafe-eval'.*CompileError/);
+    assert.deepEqual(relay.sessions(), []);
+  });
+
   test("under trusted types a call has its engine on the page and says so, and in a Worker where the page consents by a policy of its own", async () => {
     const relay = await Relay.start();
     stage.after(() => relay.stop());
