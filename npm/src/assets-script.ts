@@ -24,10 +24,11 @@ export function httpUrl(): string {
   return beside("http.js");
 }
 
-/** Where the worklet may be loaded from: the first that works is used. */
-export function workletUrls(): readonly (() => string)[] {
+/** Loads the worklet, by `add`, from where it is. */
+export function addWorklet(add: (url: string) => Promise<void>): Promise<void> {
+  const addSource = (): Promise<void> => add(blobOf(`(${registerProcessors.toString()})()`));
   // Where the other origin does not share the file, its source is still here.
-  return [...(own ? [() => own] : []), () => blobOf(`(${registerProcessors.toString()})()`)];
+  return own ? add(own).catch(addSource) : addSource();
 }
 
 /** Loads the glue, which is in the script. Evaluated here and not at the top, since it needs TextDecoder and the script is the worklet, too. */
@@ -35,9 +36,15 @@ export function loadGlue(): Promise<Glue> {
   return import("./wasm.js");
 }
 
-/** How the Worker may be started: the first that works is used. */
+/** How the Worker may be started, in at least one way: the first that works is used. */
 export function workerStarts(): readonly (() => Worker)[] {
-  if (!own) return [];
+  if (!own) {
+    return [
+      () => {
+        throw "its address is unknown: set `workerUrl`";
+      },
+    ];
+  }
   // A Worker must be of the page's origin, but what it imports need not.
   return [() => workerFrom(own), () => workerFrom(blobOf(`importScripts(${JSON.stringify(own)})`))];
 }
@@ -51,9 +58,12 @@ function beside(name: string): string {
   return new URL(name, own || location.href).href;
 }
 
+/** Where the page's policy demands trusted types it holds in a Worker of a blob, too, but the page's consent does not: what is loaded there is the SDK's. */
+const CONSENT = 'try{trustedTypes.createPolicy("default",{createScriptURL:u=>u})}catch{}';
+
 /** The address of a script that is made here: a few bytes a call, and a revoked one could not be loaded into a context that is made anew, so it stays. */
 export function blobOf(source: string): string {
-  return URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  return URL.createObjectURL(new Blob([CONSENT, source], { type: "text/javascript" }));
 }
 
 /** What a call needs later, or few calls need: one file has it all. */

@@ -22,9 +22,9 @@ export function voiceUrl(): string {
   return whole(() => new URL("./voice.wasm", import.meta.url), "voice.wasm");
 }
 
-/** Where the worklet may be loaded from: the first that works is used. */
-export function workletUrls(): readonly (() => string)[] {
-  return [fileUrl];
+/** Loads the worklet, by `add`, from where it is. */
+export function addWorklet(add: (url: string) => Promise<void>): Promise<void> {
+  return add(fileUrl());
 }
 
 /** Loads the glue, from the file that is Worker and worklet, too. */
@@ -36,7 +36,7 @@ export async function loadGlue(workletUrl: string | URL | undefined): Promise<Gl
   return glue;
 }
 
-/** How the Worker may be started: the first that works is used. */
+/** How the Worker may be started, in at least one way: the first that works is used. */
 export function workerStarts(): readonly (() => Worker)[] {
   const url = fileUrl();
   // Some bundlers give the path alone.
@@ -75,9 +75,12 @@ function whole(beside: () => URL, name: string): string {
   }
 }
 
+/** Where the page's policy demands trusted types it holds in a Worker of a blob, too, but the page's consent does not: what is loaded there is the SDK's. */
+const CONSENT = 'try{trustedTypes.createPolicy("default",{createScriptURL:u=>u})}catch{}';
+
 /** The address of a script that is made here. */
 export function blobOf(source: string): string {
-  return URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  return URL.createObjectURL(new Blob([CONSENT, source], { type: "text/javascript" }));
 }
 
 /** What a call needs later, or few calls need. It lies beside this file, unless both are in a bundle. */

@@ -243,9 +243,9 @@ export class Call extends Course {
    * @throws {@link VoxrelayError} `audio_unavailable` when it cannot be had, `not_supported` in a browser without `AudioContext.setSinkId`; the
    * one before stays; `call_over` when the call is over or hung up. A `TypeError` before there is one
    */
-  async setSpeaker(deviceId?: string): Promise<void> {
-    if (deviceId !== undefined) checkText("deviceId", deviceId);
-    await this.openPage().setSpeaker(deviceId ?? "");
+  async setSpeaker(deviceId = ""): Promise<void> {
+    checkText("deviceId", deviceId);
+    await this.openPage().setSpeaker(deviceId);
   }
 
   /**

@@ -133,6 +133,8 @@ export abstract class Course extends Emitter<CallEvents> {
       loadVoice(options, this.#voice.signal).then(
         (module) => this.command(["voice", module]),
         (thrown: unknown) => {
+          // Nor is what the browser still fetches of it.
+          this.#voice.abort();
           if (!this.isOver) this.#log("warn", `no voice activity: ${String(thrown)}`);
         },
       );

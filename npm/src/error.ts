@@ -51,9 +51,14 @@ export function noCall(): TypeError {
   return new TypeError("there is no call yet");
 }
 
-/** An error of the page's own, with what the browser says: what did not come, or was answered with a fault of the server's, may come later. Its words are named one by one, so that of all of them only these are downloaded. */
+/**
+ * An error of the page's own, with what the browser says. Its words are named one by one, so that of all of them only these are downloaded.
+ *
+ * The same may work later for these codes, and by the kind of the cause, with which its text begins, for what did not come: words further on may be
+ * parts of an address.
+ */
 export function failure(code: ErrorCode, message: string, cause: unknown): VoxrelayError {
-  return new VoxrelayError(code, `${message} Cause: ${String(cause)}`, /busy|dismissed|unavailable (Timeout|Abort)|engine_unavailable T|answered 5/.test(`${code} ${String(cause)}`), { cause });
+  return new VoxrelayError(code, `${message} Cause: ${String(cause)}`, /^\w+_(busy|dismissed|unavailable (Timeout|Abort))|^engine_unavailable T/.test(`${code} ${String(cause)}`), { cause });
 }
 
 /** The engine had to start on the page. */

@@ -3,10 +3,7 @@ import type { tokenOf as TokenOf } from "./check.js";
 import type { ErrorCode } from "./codes.js";
 import type { VoxrelayError } from "./error.js";
 import type { ConnectOptions, Feedback } from "./options.js";
-import { ASKING_DEADLINE_MS, plainOf } from "./requests.js";
-
-/** The application's own server has so long for a token, as in a call. */
-const TOKEN_MS = 10_000;
+import { ASKING_DEADLINE_MS, TOKEN_MS, plainOf } from "./requests.js";
 
 /** Sends what a user thinks of a session. What `index.js` has is handed over: this may be in a file of its own, where an error would be of another class. */
 export async function sendFeedback(

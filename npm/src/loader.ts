@@ -1,5 +1,5 @@
 import { inTime, unlessAborted } from "./abort.js";
-import { loadGlue, voiceUrl, wasmUrl, workerFrom, workerStarts, workletUrls } from "./assets.js";
+import { addWorklet, loadGlue, voiceUrl, wasmUrl, workerFrom, workerStarts } from "./assets.js";
 import { type VoxrelayError, engineUnavailable, workerUnavailable } from "./error.js";
 import type { Glue } from "./glue.js";
 import { anew } from "./lazily.js";
@@ -77,10 +77,11 @@ async function compile(url: string, signal: AbortSignal): Promise<WebAssembly.Mo
   const response = await inTime(fetch(url, { signal }));
   const reader = response.body!.getReader();
   const parts: Uint8Array<ArrayBuffer>[] = [];
-  for (let part; (part = (await inTime(reader.read())).value); longest.throwIfAborted()) parts.push(part);
-  // Many servers answer with their own page for what they do not have. WebAssembly begins with a zero, and no text does.
+  // Many servers answer with their own page for what they do not have. WebAssembly begins with a zero, and no text does: of that no more is read.
+  for (let part; !parts[0]?.[0] && (part = (await inTime(reader.read())).value); longest.throwIfAborted()) parts.push(part);
   if (parts[0]?.[0] !== 0) {
-    throw new Error(`${url} answered ${response.status} with ${response.headers.get("content-type")}, not WebAssembly`);
+    // A fault of the server's may pass, as what keeps a file from coming at all, which is a `TypeError`, too.
+    throw new (response.status < 500 ? Error : TypeError)(`${url} answered ${response.status} with ${response.headers.get("content-type")}, not WebAssembly`);
   }
   // Compiled once it is whole: many servers do not know the type on which `compileStreaming` insists to the letter, or say more.
   return WebAssembly.compile(await new Blob(parts).arrayBuffer());
@@ -95,8 +96,7 @@ export async function startEngine(
 ): Promise<RunningEngine> {
   const causes: string[] = [];
   const deadline = Date.now() + WORKER_DEADLINE_MS;
-  const wanted = options.worker !== "never";
-  for (const start of wanted ? starts(options) : []) {
+  for (const start of options.worker === "never" ? [] : starts(options)) {
     try {
       return await inWorker(start(), module, settings, deadline, signal);
     } catch (thrown) {
@@ -109,7 +109,7 @@ export async function startEngine(
   const { port1, port2 } = new MessageChannel();
   try {
     const stop = glue.serve(module, settings, port2);
-    const fallback = wanted ? workerUnavailable(causes.join(", then ") || "its address is unknown: set `workerUrl`") : undefined;
+    const fallback = causes.length ? workerUnavailable(causes.join(", then ")) : undefined;
     return { place: "page", port: port1, fallback, onbreak: undefined, stop };
   } catch (thrown) {
     port1.close();
@@ -159,8 +159,7 @@ const loaded = new WeakMap<BaseAudioContext, Promise<void>>();
 
 /** Loads the worklet into `context`. */
 export function loadWorklet(context: BaseAudioContext, { workletUrl }: AssetOptions): Promise<void> {
-  const urls = workletUrl ? [() => String(workletUrl)] : workletUrls();
   // The browser does not tell how much has come of it, which is two packets.
-  const add = (before: Promise<void>, url: () => string): Promise<void> => before.catch(() => inTime(context.audioWorklet.addModule(anew(url()))));
-  return kept(loaded, context, () => urls.reduce(add, Promise.reject()));
+  const add = async (url: string): Promise<void> => inTime(context.audioWorklet.addModule(anew(url)));
+  return kept(loaded, context, () => (workletUrl ? add(String(workletUrl)) : addWorklet(add)));
 }

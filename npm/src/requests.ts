@@ -2,6 +2,9 @@
 
 import type { ConnectOptions } from "./options.js";
 
+/** The application's own server has so long for a token, as in a call. */
+export const TOKEN_MS = 10_000;
+
 /** A plain request to the relay is given up after this. */
 export const ASKING_DEADLINE_MS = 5_000;
 

@@ -20,7 +20,8 @@ export function settingsOf(options: ConnectOptions): Settings {
     giveUpAfterMs: whole(giveUpAfterMs),
     transport,
     http: http.origin === location.origin ? http.href : blobOf(`importScripts("${http.href}")`),
-    seed: whole(Math.random() * Number.MAX_SAFE_INTEGER),
+    // Nearly as many as there are whole numbers without gaps.
+    seed: whole(Math.random() * 9e15),
     ...(conversation && { conversation }),
     ...(agent && { agent }),
   };

@@ -171,6 +171,46 @@ test("what keeps the engine from loading may pass by itself, or not", async () =
   }
 });
 
+test("whether it may pass is said by the kind of the cause, and by no word of an address", async () => {
+  for (const word of ["busy", "dismissed", "answered 503 with", "unavailable Timeout", "engine_unavailable TypeError:"]) {
+    browser.answers = async () => new Response("", { status: 404 });
+    const wasmUrl = `/${word}${elsewhere()}`;
+    await assert.rejects(VoiceClient.preload({ wasmUrl, workletUrl: OPTIONS.workletUrl }), { code: "engine_unavailable", retryable: false }, word);
+    browser.reset();
+    browser.adding = () => Promise.reject(new DOMException(`/${word}/worker.js`, "NotSupportedError"));
+    await assert.rejects(VoiceClient.connect(OPTIONS), { code: "audio_unavailable", retryable: false }, word);
+    browser.reset();
+  }
+});
+
+test("a file that is not the engine is refused at its first bytes, and no longer fetched", async () => {
+  for (const [status, retryable] of [[200, false], [503, true]] as const) {
+    const { body, come } = coming();
+    const signals: (AbortSignal | null | undefined)[] = [];
+    browser.answers = async (_, signal) => {
+      signals.push(signal);
+      return new Response(body, { status, headers: { "content-type": "text/html" } });
+    };
+    const words = new RegExp(`answered ${status} with text/html, not WebAssembly`);
+    const refused = assert.rejects(VoiceClient.preload({ wasmUrl: elsewhere(), workletUrl: OPTIONS.workletUrl }), { code: "engine_unavailable", retryable, message: words });
+    come(60);
+    await refused;
+    assert.deepEqual(signals.map((signal) => signal?.aborted), [true]);
+  }
+});
+
+test("where there is no WebAssembly that is told with its code, nothing of the call is left, and no later attempt is promised more", async () => {
+  const there = Object.getOwnPropertyDescriptor(globalThis, "WebAssembly")!;
+  const call = new Call({ ...OPTIONS, wasmUrl: elsewhere() });
+  Reflect.deleteProperty(globalThis, "WebAssembly");
+  try {
+    await assert.rejects(call.connect(), { code: "engine_unavailable", retryable: false, message: /WebAssembly is not defined/ });
+  } finally {
+    Object.defineProperty(globalThis, "WebAssembly", there);
+  }
+  assert.deepEqual([call.state, call.snapshot.error?.code, browser.left()], ["closed", "engine_unavailable", NOTHING]);
+});
+
 test("a worklet that never comes is given up after 30 s, which may work later, and the next call asks for it by another address", async () => {
   const audioContext = new AudioContext();
   const asked: string[] = [];

@@ -46,11 +46,16 @@ test("a call that asks for it gives its engine the compiled module", async () =>
 test("a call whose voice activity does not load goes on without it, and says why to the logger alone", async () => {
   for (const [answer, words] of [
     [async () => new Response("", { status: 404 }), /no voice activity: Error: \/voice\.wasm answered 404/],
+    [
+      async () => new Response(new ReadableStream<Uint8Array<ArrayBuffer>>({ start: (page) => page.enqueue(Uint8Array.of(60)) })),
+      /no voice activity: Error: \/voice\.wasm answered 200 with null, not WebAssembly/,
+    ],
     [async () => Promise.reject(new TypeError("Failed to fetch")), /no voice activity: TypeError: Failed to fetch/],
   ] as const) {
-    const { call, errors, warned, given } = await made({ voiceActivity: true }, answer);
+    const { call, errors, warned, given, signals } = await made({ voiceActivity: true }, answer);
     await until(() => warned.length > 0, "it is noted");
     assert.match(warned[0]!, words);
+    assert.deepEqual(signals.map((signal) => signal?.aborted), [true], "it is no longer fetched");
     assert.deepEqual([call.state, call.snapshot.error, errors, given()], ["connected", undefined, [], []]);
     await call.close();
   }

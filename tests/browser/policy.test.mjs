@@ -3,6 +3,8 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { after, afterEach, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -35,6 +37,15 @@ describe("a page that allows little", () => {
     assert.deepEqual(complaints, []);
   });
 
+  test("a policy that forbids WebAssembly is told as an engine that does not start, with what the policy needs, and nobody is billed", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const policy = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'";
+    const page = await TestPage.open(await launch(stage), `http://127.0.0.1:${relay.port}`, { policy });
+    await assert.rejects(page.start(), /engine_unavailable: .*'wasm-unsafe-eval'.*CompileError/);
+    assert.deepEqual(relay.sessions(), []);
+  });
+
   test("under trusted types a call has its engine on the page and says so, and in a Worker where the page consents by a policy of its own", async () => {
     const relay = await Relay.start();
     stage.after(() => relay.stop());
@@ -52,6 +63,52 @@ describe("a page that allows little", () => {
       assert.deepEqual(errors, consents ? [] : ["worker_unavailable"]);
     }
   });
+
+  for (const [file, workers] of /** @type {const} */ ([["voxrelay.js", "blob:"], ["index.js", "blob: RELAY"]])) {
+    test(`under trusted types ${file} of another origin has its engine on the page and says so, and in a Worker, also over HTTP, where the page consents`, async () => {
+      const server = createServer((_, answer) => {
+        answer.setHeader("content-security-policy", policy).setHeader("content-type", "text/html").end(`<script src="${host}/sdk/voxrelay.js"></script>`);
+      }).listen(0, "127.0.0.1");
+      await once(server, "listening");
+      stage.after(() => server.close());
+      const origin = `http://127.0.0.1:${/** @type {import("node:net").AddressInfo} */ (server.address()).port}`;
+      const relay = await Relay.start({ VOXRELAY_ORIGINS: origin });
+      stage.after(() => relay.stop());
+      const host = `http://127.0.0.1:${relay.port}`;
+      const allowed = `script-src ${host} 'wasm-unsafe-eval'; worker-src ${workers.replace("RELAY", host)}; connect-src ${host} ${host.replace("http", "ws")}`;
+      const policy = `default-src 'none'; ${allowed}; require-trusted-types-for 'script'`;
+      const secret = relay.token("alice");
+      const browser = await launch(stage);
+      for (const [consents, transport] of /** @type {const} */ ([[false, "websocket"], [true, "websocket"], [true, "http"]])) {
+        const page = await browser.newPage();
+        await page.goto(origin);
+        if (consents) {
+          await page.evaluate(() => /** @type {any} */ (globalThis).trustedTypes.createPolicy("default", { createScriptURL: (/** @type {string} */ url) => url }));
+        }
+        const made = await page.evaluate(
+          async ({ file, host, secret, transport }) => {
+            const sdk = file === "index.js" ? await import(`${host}/sdk/index.js`) : /** @type {any} */ (globalThis).Voxrelay;
+            /** @type {string[]} */
+            const told = [];
+            const call = new sdk.Call({
+              url: `${host}/v1/call`,
+              token: () => secret,
+              microphone: false,
+              transport,
+              onError: (/** @type {Error & { code: string }} */ { code, message }) => told.push(code === "worker_unavailable" ? code : message),
+            });
+            await call.connect();
+            const made = [call.engine, call.snapshot.transport, told];
+            await call.close();
+            return made;
+          },
+          { file, host, secret, transport },
+        );
+        assert.deepEqual(made, [consents ? "worker" : "page", transport, consents ? [] : ["worker_unavailable"]]);
+        await page.close();
+      }
+    });
+  }
 
   test("a script tag with the hash that the relay prints is run, and one with another hash is not", async () => {
     const relay = await Relay.start();

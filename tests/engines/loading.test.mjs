@@ -92,6 +92,38 @@ describe("a file that did not load", () => {
       assert.ok(Date.now() - slow > 8 * 1_200, "it took longer than it may be silent");
     });
 
+    test(`of the worklet is there at the next call in the same audio context, in ${name}`, async () => {
+      const { tab, server } = await openPage(stage, name);
+      // By an address of its own, which only the audio context asks for: the page has the glue by then, and the Worker is asked for without it.
+      const address = "/sdk/worker.js?worklet";
+      let asked = 0;
+      server.server.prependListener("request", ({ url }) => {
+        if (url === address && ++asked === 1) server.fail("/sdk/worker.js");
+      });
+      const results = await tab.evaluate(
+        async ({ sdk, workletUrl }) => {
+          const { VoiceClient } = await import(sdk);
+          await VoiceClient.preload();
+          const audioContext = new AudioContext();
+          const results = [];
+          for (let calls = 0; calls < 2; calls++) {
+            const options = { url: "/v1/call", audioContext, workletUrl, token: async () => (await fetch("/dev/token")).text() };
+            const made = VoiceClient.connect(options).then((/** @type {any} */ call) => call.close());
+            results.push(
+              await made.then(
+                () => "up",
+                (/** @type {any} */ { code, message }) => (code === "audio_unavailable" ? code : `${code}: ${message}`),
+              ),
+            );
+          }
+          await audioContext.close();
+          return results;
+        },
+        { sdk: "/sdk/index.js", workletUrl: address },
+      );
+      assert.deepEqual([results, asked], [["audio_unavailable", "up"], 2]);
+    });
+
     test(`of what comes later is there at the next attempt, in ${name}`, async () => {
       const { tab, server } = await openPage(stage, name);
       const file = "/sdk/later.js";

@@ -4,15 +4,13 @@ import { unlessAborted } from "../abort.js";
 import { tokenOf } from "../check.js";
 import { ERROR_CODES } from "../codes.js";
 import type { PreflightCall, PreflightChecks } from "../preflight.js";
-import { askWhy, plainOf, socketOf } from "../requests.js";
+import { TOKEN_MS, askWhy, plainOf, socketOf } from "../requests.js";
 import { type PreflightCheck, good, measured, skipped, trouble } from "./grade.js";
 import { Line } from "./line.js";
 
 /** What the build puts in: the package's version. */
 declare const VERSION: string;
 
-/** The application's own server has so long for a token, as in a call. */
-const TOKEN_MS = 10_000;
 /** So long may a socket take to open. */
 const OPEN_MS = 6_000;
 /** So long may the relay take to look. */
