@@ -157,12 +157,8 @@ impl Client {
             up.timers.set(Timer::Mute as usize, self.now + MUTE_APART);
             return Some(say(&Mute { muted: self.muted }.into()));
         }
-        if self.closing.is_some() && !up.told_bye {
-            // What the relay does not know to be heard by then counts as not heard.
-            if up.timers.is_set(Timer::Ack as usize) {
-                self.send_ack();
-                return self.poll_output();
-            }
+        // What the relay does not know to be heard by then counts as not heard.
+        if self.closing.is_some() && !up.told_bye && !up.timers.is_set(Timer::Ack as usize) {
             up.told_bye = true;
             return Some(say(&Bye { end: self.uplink.end().seq }.into()));
         }
