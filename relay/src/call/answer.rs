@@ -30,7 +30,7 @@ const SYLLABLES_PER_SECOND: u32 = 8;
 const WORDS_EVERY: Duration = Duration::from_millis(100);
 
 /// An answer that the agent is giving.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Answer {
     /// Which answer of the call it is, counted from 0.
     number: u32,
@@ -173,6 +173,14 @@ impl Answer {
         }
     }
 
+    /// The client can be reached again, and has heard the agent up to `played`: it says later that the rest of what was sent was played.
+    pub(super) fn wait_for_the_rest(&mut self, now: Time, played: u32) {
+        if self.is_sent() {
+            let left = self.turn.start.saturating_add(self.sent).saturating_sub(played);
+            self.plays_at = self.plays_at.max(now + self.time(left));
+        }
+    }
+
     /// Whether it answers what the user said last, and nothing of its sound was sent yet.
     pub(super) fn is_first_to_answer(&self) -> bool {
         self.turn.latency.llm_ms.is_some() && self.turn.latency.total_ms.is_none()
@@ -206,6 +214,11 @@ impl Answer {
         let waiting = self.waiting.len() as u32;
         let is_early = self.held_since.is_some() || self.plays_at > now + LEAD;
         if self.is_whole || is_early { 0 } else { frame.saturating_sub(waiting) }
+    }
+
+    /// Whether all that was sent of it was heard by who has heard the agent up to `played`.
+    pub(super) fn is_heard(&self, played: u32) -> bool {
+        played >= self.turn.start.saturating_add(self.sent)
     }
 
     /// How many samples were sent.
@@ -308,7 +321,7 @@ impl Answer {
     }
 
     /// When the answer next needs attention: to send a frame, to tell more words, or because the client did not say that the end was played.
-    /// Unless the link `has_room`, no frame is due.
+    /// Unless the link `has_room`, no frame is due, and nobody is there who could say what was played.
     pub(super) fn due(&self, now: Time, has_room: bool) -> Option<Time> {
         let words = self.told.filter(|told| !told.last && told.bytes != self.turn.text.len());
         let words = words.map(|told| told.at + WORDS_EVERY);
@@ -316,7 +329,7 @@ impl Answer {
         let sound = if self.held_since.is_some() {
             None
         } else if self.is_sent() {
-            Some(self.plays_at + GRACE)
+            Some(self.plays_at + GRACE).filter(|_| has_room)
         } else {
             // A frame that is late and not there is the agent's to give. It was asked already, so no timer runs for it. What is less than
             // a frame is sent when nothing else plays any more.

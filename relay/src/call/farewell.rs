@@ -166,7 +166,10 @@ impl Call {
     /// Ends the call whose agent has said its last words, or is not waited for any more.
     pub(super) fn end_farewell(&mut self, is_said: bool) {
         match self.farewell {
-            Some(Farewell::OfMoney { shortage, .. }) => self.run_out(shortage, is_said),
+            // Words that nobody is known to have heard are not all that is said.
+            Some(Farewell::OfMoney { shortage, .. }) => {
+                self.run_out(shortage, is_said && self.unconfirmed.is_empty());
+            }
             Some(Farewell::OfTime) => {
                 self.outputs.push_back(Output::Trouble(ErrorCode::TooLong));
                 self.stop(CloseCode::TooLong);

@@ -79,6 +79,7 @@ impl Call {
         self.pause();
         self.shorten_answer();
         self.finish_answer();
+        self.take_back_unconfirmed();
         self.give_up_requests();
     }
 

@@ -57,6 +57,9 @@ pub const AHEAD: Duration = Duration::from_secs(90);
 /// Outputs for which there is always room. What a burst of them took beyond that is given back.
 const QUIET_OUTPUTS: usize = 8;
 
+/// Answers at most of which the client may still say that they were heard.
+const UNCONFIRMED_MAX: usize = 8;
+
 /// How many samples the agent is handed at a time: the usual chunk. They are on the stack, so that a chunk costs no memory of its own.
 const BLOCK: usize = 1_600;
 
@@ -151,6 +154,8 @@ pub struct Call {
     state: AgentState,
     /// The answer that is being given.
     answer: Option<Answer>,
+    /// Answers that are over for the agent, and of which the client has not said that they were heard, oldest first.
+    unconfirmed: VecDeque<Answer>,
     /// How many answers were begun.
     answers: u32,
     /// Answers that are over without the agent knowing it yet: which answer, and how many bytes of its words were heard.
@@ -281,6 +286,7 @@ impl Call {
             said: None,
             state: AgentState::Listening,
             answer: None,
+            unconfirmed: VecDeque::new(),
             answers: 0,
             over: VecDeque::new(),
             spoken: 0,
@@ -375,7 +381,7 @@ impl Call {
             Input::HeldBack(held_back) => self.handle_held_back(held_back),
             Input::Played(position) => self.handle_played(position),
             Input::BargeIn => self.handle_barge_in(),
-            Input::Room(has_room) => self.has_room = has_room,
+            Input::Room(has_room) => self.handle_room(has_room),
             // Nothing that waits for money is heard any more.
             Input::Bye if self.is_penniless() => self.end_farewell(false),
             Input::Bye if self.delayed.is_empty() => self.hang_up(),

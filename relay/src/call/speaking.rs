@@ -4,7 +4,7 @@ use protocol::relay::Saying;
 use protocol::{AgentState, Role};
 
 use super::answer::Answer;
-use super::{Call, Output, Turn, millis};
+use super::{Call, Output, Turn, UNCONFIRMED_MAX, millis};
 use crate::agent::AgentInput;
 use crate::provider::Event;
 
@@ -55,8 +55,12 @@ impl Call {
         loop {
             self.tell_words();
             let Some(answer) = &mut self.answer else { return };
-            if answer.is_overdue(self.now) || answer.is_silent() {
+            if answer.is_silent() {
                 self.finish_answer();
+                return self.drain_agent();
+            }
+            if self.has_room && answer.is_overdue(self.now) {
+                self.go_on_without_word();
                 return self.drain_agent();
             }
             if !self.has_room || self.ending.is_some() {
@@ -118,12 +122,23 @@ impl Call {
         {
             self.outputs.push_back(Output::Say(Saying::Latency(answer.turn.told_latency())));
         }
-        let is_heard = |answer: &Answer| {
-            answer.is_sent() && self.played >= answer.turn.start.saturating_add(answer.sent())
-        };
-        if self.answer.as_ref().is_some_and(is_heard) {
+        if self.answer.as_ref().is_some_and(|answer| answer.is_sent() && answer.is_heard(played)) {
             self.finish_answer();
             self.drain_agent();
+        }
+        while let Some(answer) = self.unconfirmed.pop_front_if(|answer| answer.is_heard(played)) {
+            let mut turn = answer.turn;
+            turn.heard = Some(turn.end);
+            self.store_turn(turn);
+        }
+    }
+
+    /// The link takes more of the agent's audio, or no more: it is slow, or nobody is there.
+    pub(super) fn handle_room(&mut self, has_room: bool) {
+        let is_back = has_room && !self.has_room;
+        self.has_room = has_room;
+        if let Some(answer) = self.answer.as_mut().filter(|_| is_back) {
+            answer.wait_for_the_rest(self.now, self.played);
         }
     }
 
@@ -170,6 +185,29 @@ impl Call {
             self.outputs.push_back(Output::Say(Saying::Flush));
             self.shorten_answer();
             self.finish_answer();
+            self.take_back_unconfirmed();
+        }
+    }
+
+    /// The client was slow to say how far the answer was heard, or says nothing: the agent goes on as if all of it was.
+    fn go_on_without_word(&mut self) {
+        if self.unconfirmed.len() == UNCONFIRMED_MAX {
+            self.unconfirmed.pop_front();
+        }
+        let answer = self.answer.clone();
+        let heard = answer.as_ref().map_or(0, |answer| answer.turn.text.len());
+        self.unconfirmed.extend(answer);
+        self.end_answer(heard, None);
+    }
+
+    /// Nothing is played any more of answers that were sent long ago: what was not heard of their words was not said.
+    pub(super) fn take_back_unconfirmed(&mut self) {
+        for mut answer in std::mem::take(&mut self.unconfirmed) {
+            answer.shorten(self.played);
+            let mut turn = answer.turn;
+            turn.heard = Some(self.played.clamp(turn.start, turn.end));
+            self.tell_turn(&turn, true);
+            self.store_turn(turn);
         }
     }
 
@@ -182,6 +220,13 @@ impl Call {
 
     /// Ends the answer, heard to its end or not, and stores how far it was heard.
     pub(super) fn finish_answer(&mut self) {
+        let Some(answer) = &self.answer else { return };
+        let turn = &answer.turn;
+        self.end_answer(answer.heard_words(self.played), Some(self.played.clamp(turn.start, turn.end)));
+    }
+
+    /// Ends the answer of which the agent is told that so many bytes of its words were heard, and the record up to where.
+    fn end_answer(&mut self, words: usize, heard: Option<u32>) {
         let Some(mut answer) = self.answer.take() else { return };
         // Frames that the driver has not taken yet are dropped: sound that was never sent is no part of the agent's timeline.
         let mut untaken = 0;
@@ -201,7 +246,7 @@ impl Call {
         if answer.note_told(self.now) {
             self.tell_turn(&answer.turn, true);
         }
-        self.over.push_back((answer.number(), answer.heard_words(self.played)));
+        self.over.push_back((answer.number(), words));
         let is_text = answer.sent() == 0;
         let mut turn = answer.turn;
         if is_text && self.said.take().is_some() {
@@ -209,7 +254,7 @@ impl Call {
             latency.total_ms = latency.llm_ms.zip(latency.stt_ms).map(|(llm, stt)| llm.saturating_add(stt));
             self.outputs.push_back(Output::Say(Saying::Latency(turn.told_latency())));
         }
-        turn.heard = Some(self.played.clamp(turn.start, turn.end));
+        turn.heard = heard;
         self.store_turn(turn);
         let is_awaited = self.said.is_some();
         self.change_state(if is_awaited { AgentState::Thinking } else { AgentState::Listening });

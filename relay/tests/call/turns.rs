@@ -121,6 +121,38 @@ fn what_was_stored_last_has_the_highest_revision() {
 }
 
 #[test]
+fn while_nobody_is_there_who_could_say_it_an_answer_is_not_over() {
+    let mut bench = Bench::new();
+    bench.answered(1);
+    bench.input(Input::Room(false));
+    let did = bench.wait(Duration::from_secs(60));
+    assert_eq!(stored_heard(&did), None, "{did:?}");
+    bench.input(Input::Room(true));
+    let did = bench.wait(Duration::from_millis(900));
+    assert_eq!(stored_heard(&did), None, "what was sent meanwhile is still being played");
+    assert_eq!(stored_heard(&bench.input(Input::Played(24_000))), Some(24_000));
+
+    let mut bench = Bench::new();
+    bench.answered(1);
+    bench.input(Input::Room(false));
+    bench.wait(Duration::from_secs(60));
+    bench.input(Input::Room(true));
+    let did = bench.wait(Duration::from_millis(4_100));
+    assert!(
+        did.contains(&Did::Say(Saying::Agent(AgentState::Listening))),
+        "who says nothing is not waited for"
+    );
+    assert_eq!(stored_heard(&did), None, "how far it was heard is not known yet");
+    assert_eq!(stored_heard(&bench.input(Input::Played(24_000))), Some(24_000), "it was late");
+
+    let mut bench = Bench::new();
+    bench.answered(1);
+    bench.wait(Duration::from_millis(4_100));
+    let did = bench.input(Input::Stop(CloseCode::TooLong));
+    assert_eq!((stored_words(&did), stored_heard(&did)), (Some(""), Some(0)), "it is not said any more");
+}
+
+#[test]
 fn an_answer_that_was_heard_ends_and_its_turn_says_so() {
     let mut bench = Bench::new();
     bench.answered(1);
