@@ -151,7 +151,7 @@ mod tests {
 
     /// Puts the certificate of one name and the key of another where they are read.
     fn put(files: &TlsFiles, certificate: &str, key: &str) {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files/tls");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls");
         fs::copy(folder.join(format!("{certificate}.pem")), &files.certificate).expect("copied");
         fs::copy(folder.join(format!("{key}.key.pem")), &files.key).expect("copied");
     }

@@ -13,7 +13,7 @@ use super::*;
 
 /// The certificate and the key of this name, which are for localhost.
 fn pair(name: &str) -> [String; 2] {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/files/tls");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls");
     [format!("{folder}/{name}.pem"), format!("{folder}/{name}.key.pem")]
 }
 
