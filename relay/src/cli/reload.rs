@@ -63,11 +63,12 @@ async fn reload(source: &Source, apps: &watch::Sender<Arc<App>>) {
             for key in waiting {
                 tracing::warn!("{key} differs, and needs a restart: what applied before goes on");
             }
+            if let Some(tls) = app.tls.clone() {
+                // Fails only while the runtime ends.
+                let _ = spawn_blocking(move || tls.renew(true)).await;
+            }
             // A token that is looked at in between is looked at with the new keys and the old limits, each of them whole.
             app.admission.verifier.renew(&app.config.auth);
-            if let Some(tls) = &app.tls {
-                tls.renew(true);
-            }
             apps.send_replace(Arc::new(app));
             tracing::info!("the configuration was read again, and applies to all that begins from now on");
         }
