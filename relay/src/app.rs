@@ -10,14 +10,18 @@ use crate::admission::throttle::{Rates, Throttle};
 use crate::config::Config;
 use crate::money::price::PriceTable;
 use crate::provider::Upstreams;
+use crate::server::Tls;
 use crate::session::lease::Lease;
 use crate::session::{OwnLease, Registry};
 use crate::{Admission, Records};
 
 /// What a relay is made of, in three: who may come in, what is written, what is live. Whatever needs two or three fields of it takes those.
+///
+/// A configuration that is read again makes another one of these ([`App::renewed`]) that shares the three. Whoever holds the one before goes on
+/// with it: a call has the prices, limits and agent of when it began.
 #[derive(Debug)]
 pub struct App {
-    /// How the operator wants it; it does not change while the relay runs.
+    /// How the operator wants it.
     pub config: Config,
     /// What things cost.
     pub prices: PriceTable,
@@ -25,6 +29,8 @@ pub struct App {
     pub upstreams: Upstreams,
     /// What asks the tools that are webhooks, if there are any.
     pub tool_client: Option<reqwest::Client>,
+    /// What the relay speaks TLS with, if it does.
+    pub tls: Option<Arc<Tls>>,
     /// Who may come in.
     pub admission: Arc<Admission>,
     /// What is written.
@@ -72,6 +78,7 @@ impl App {
             prices,
             upstreams: Upstreams::new(),
             tool_client: None,
+            tls: None,
             admission: Arc::new(admission),
             records: Arc::new(records),
         }
@@ -87,6 +94,33 @@ impl App {
     #[must_use]
     pub fn with_tool_client(self, tool_client: Option<reqwest::Client>) -> App {
         App { tool_client, ..self }
+    }
+
+    /// Speaks TLS with this.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<Tls>>) -> App {
+        App { tls, ..self }
+    }
+
+    /// The same relay with another configuration, and with what was made of that.
+    #[must_use]
+    pub fn renewed(
+        &self,
+        config: Config,
+        prices: PriceTable,
+        upstreams: Upstreams,
+        tool_client: Option<reqwest::Client>,
+    ) -> App {
+        App {
+            config,
+            prices,
+            upstreams,
+            tool_client,
+            tls: self.tls.clone(),
+            admission: Arc::clone(&self.admission),
+            records: Arc::clone(&self.records),
+            live: Arc::clone(&self.live),
+        }
     }
 }
 

@@ -24,4 +24,4 @@ pub use app::{App, Live};
 pub use config::Config;
 pub use money::{MoneyError, NanoUsd};
 pub use records::Records;
-pub use run::run;
+pub use run::{run, run_newest};

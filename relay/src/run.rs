@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::admission::denials;
@@ -13,13 +14,20 @@ use crate::{App, server};
 
 /// Runs until [`Live::shutdown`](crate::Live::shutdown) is cancelled; then lets what goes on end within the configured grace, and closes the store.
 pub async fn run(listener: TcpListener, app: Arc<App>) {
+    let (_newest, apps) = watch::channel(app);
+    run_newest(listener, apps).await;
+}
+
+/// Runs as [`run`] does. Whatever begins is as the newest of `apps` has it, each made of the one before by [`App::renewed`].
+pub async fn run_newest(listener: TcpListener, apps: watch::Receiver<Arc<App>>) {
+    let app = Arc::clone(&apps.borrow());
     app.live.tasks.spawn(sweep(Arc::clone(&app)));
     if let Err(error) = denials::apply_decisions(&app).await {
         tracing::warn!(%error, "the deny-list was not read yet");
     }
     app.live.tasks.spawn(denials::keep(Arc::clone(&app)));
-    let mut upkeep = upkeep::start(&app);
-    server::serve(listener, &app).await;
+    let mut upkeep = upkeep::start(&app, &apps);
+    server::serve(listener, apps).await;
     app.live.tasks.close();
     if timeout(app.config.shutdown_grace, app.live.tasks.wait()).await.is_err() {
         tracing::warn!(tasks = app.live.tasks.len(), "some connections did not end in time");

@@ -53,8 +53,8 @@ impl Receiver {
     }
 
     fn webhook(&self) -> Webhook {
-        let config =
-            config::Webhook { url: self.url.parse().expect("a URL"), secret: Secret::new(SECRET.into()) };
+        let secrets = vec![Secret::new(SECRET.into())];
+        let config = config::Webhook { url: self.url.parse().expect("a URL"), secrets };
         // No wait between two tries.
         let pace = Pace { first: Duration::ZERO, longest: Duration::ZERO, ..Pace::default() };
         Webhook::new(&config, pace).expect("a client")

@@ -14,6 +14,7 @@ use protocol::{AudioHeader, CloseCode, Codec};
 use relay::App;
 use relay::admission::auth;
 use relay::admission::throttle::Asking;
+use relay::money::price::PriceTable;
 use relay::records::store::{SessionState, unix_ms};
 use relay::session::{self, Gone, Incoming, Outgoing, Wire};
 use serde_json::{Value, json};
@@ -177,6 +178,38 @@ async fn a_whole_call_is_carried_by_wires_that_are_no_sockets() {
     let row = app.records.store.session(&id).await.expect("it answers").expect("it is there");
     assert_eq!((row.state, row.reconnects), (SessionState::Ended, 1));
     assert_eq!(app.records.store.turns(&id).await.expect("it answers").len(), 2);
+}
+
+/// What it cost in the end, in nano-dollars.
+async fn cost_of_3_s(caller: &mut Caller) -> Value {
+    caller.audio(0..30, false);
+    caller.text(&json!({ "type": "bye", "end": 30 }));
+    let ended = caller.hear("ended").await;
+    assert_eq!(ended["usage"]["audio_ms"], 3_000);
+    ended["usage"]["cost_nano_usd"].clone()
+}
+
+#[tokio::test]
+async fn a_call_goes_on_as_it_began_and_the_next_one_has_what_was_read_since() {
+    let (app, _data) = support::app(|_| {}).await;
+    let mut before = Caller::greet(&app, None);
+    let welcome = before.hear("welcome").await;
+    assert_eq!(welcome["prices"]["items"][0]["nano_usd"], 4_800_000);
+
+    let mut config = app.config.clone();
+    config.limits.session = Duration::from_secs(60);
+    let own = "version = \"own\"\n[[item]]\nname = \"echo/listening\"\nunit = \"second\"\nusd = \"0.0096\"\nper = 60\n";
+    let prices = PriceTable::shipped().with_overrides(own).expect("a table");
+    let newer = Arc::new(app.renewed(config, prices, app.upstreams.clone(), None));
+    let mut since = Caller::greet(&newer, None);
+    let welcome = since.hear("welcome").await;
+    assert_eq!(welcome["prices"]["items"][0]["nano_usd"], 9_600_000);
+    assert_eq!(welcome["limits"]["session_ms"], 60_000);
+
+    // 3 s at 0.0048 $ a minute, and at twice as much.
+    assert_eq!(cost_of_3_s(&mut before).await, 240_000);
+    assert_eq!(cost_of_3_s(&mut since).await, 480_000);
+    assert!(Arc::ptr_eq(&app.live, &newer.live), "they are of one relay");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::{answered, failed, faults, questions};
 use crate::admission::auth::Verifier;
 use crate::config::{self, Config};
-use crate::operations::outbound;
+use crate::operations::{log, outbound};
 use crate::records::recording::Recordings;
 use crate::records::spill::SPILL_FILE;
 use crate::records::store::{DATABASE_FILE, SqlStore, Store, check_sqlite_file};
@@ -64,9 +64,10 @@ pub(super) async fn run(args: ConfigArgs) -> ExitCode {
 /// Says all that is wrong, or else what applies, and what should be looked at.
 pub(super) async fn check(args: CheckArgs) -> ExitCode {
     let path = args.config.as_deref();
-    let config = match faults::load(path, false) {
+    log::look_ahead(path);
+    let config = match faults::examine(path, false, None) {
         Ok(config) => config,
-        Err(code) => return code,
+        Err(error) => return failed(2, &error),
     };
     let prices = match faults::price_table(&config) {
         Ok(prices) => prices,

@@ -3,24 +3,24 @@
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
-use super::failed;
 use crate::admission::auth::{Verifier, VerifierError};
 use crate::config::{Config, ConfigError, RecordingPlace, unreadable};
 use crate::money::price::PriceTable;
-use crate::operations::log;
 use crate::provider::{Provider, Service};
 use crate::records::recording::Recordings;
 use crate::records::store::unix_ms;
+use crate::server::Tls;
 
-/// The configuration of a relay that is to run; with `dev` it may be without a key, since it makes one.
+/// The configuration of a relay that is to run; with `dev` it may be without a key, since it makes one. The relay listens at `listen` if that is
+/// said, whatever the configuration says.
 ///
-/// Everything that is wrong is said at once, with the file and the line or the variable's name.
-pub(super) fn load(path: Option<&Path>, dev: bool) -> Result<Config, ExitCode> {
-    log::look_ahead(path);
-    let (config, wrong) = Config::examine(path, std::env::vars()).map_err(|error| failed(2, &error))?;
+/// Everything that is wrong is said at once, a line each, with the file and the line or the variable's name.
+pub(super) fn examine(path: Option<&Path>, dev: bool, listen: Option<SocketAddr>) -> Result<Config, String> {
+    let (mut config, wrong) = Config::examine(path, std::env::vars()).map_err(|error| error.to_string())?;
+    config.listen = listen.unwrap_or(config.listen);
     let mut faults: Vec<String> = wrong.iter().map(ToString::to_string).collect();
     let about_auth = |error: &ConfigError| error.to_string().contains("auth.");
     if !dev
@@ -33,7 +33,7 @@ pub(super) fn load(path: Option<&Path>, dev: bool) -> Result<Config, ExitCode> {
         });
     }
     faults.extend(of_files(&config));
-    if faults.is_empty() { Ok(config) } else { Err(failed(2, &faults.join("\n"))) }
+    if faults.is_empty() { Ok(config) } else { Err(faults.join("\n")) }
 }
 
 /// The shipped prices, with the operator's own over them.
@@ -110,6 +110,20 @@ fn of_files(config: &Config) -> Vec<String> {
         && let Err(error) = Recordings::check(place, std::env::vars())
     {
         faults.push(format!("configuration: {error}{}", config.place("recording.url")));
+    }
+    if let Some(files) = &config.network.tls
+        && let Err(error) = Tls::read(files)
+    {
+        faults.push(format!("configuration: {error}{}", config.place(error.key)));
+    }
+    if !config.network.may_listen(config.listen.ip()) {
+        faults.push(format!(
+            "configuration: listen = \"{}\": tokens and words would cross the network where everybody on the way reads them; give \
+             network.tls_certificate and network.tls_key, listen on 127.0.0.1, or give network.plain_http = true if a proxy in front \
+             speaks TLS and nobody else reaches the relay{}",
+            config.listen,
+            config.place("listen")
+        ));
     }
     if let Some(metrics) = config.metrics_listen
         && metrics == config.listen

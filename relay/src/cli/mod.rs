@@ -8,6 +8,7 @@ mod health;
 mod migrate;
 mod prices;
 mod questions;
+mod reload;
 mod sdk;
 mod serve;
 mod token;

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use super::reload::{self, Source};
 use super::{announce, failed, faults};
 use crate::admission::auth::{self, Verifier};
 use crate::config::{Config, Secret};
@@ -19,6 +21,7 @@ use crate::provider::{Upstream, Upstreams};
 use crate::records::recording::{RecordingError, Recordings};
 use crate::records::spill::{SPILL_FILE, Spill};
 use crate::records::store::{DATABASE_FILE, FolderLock, Leases, SqlStore, Store, StoreError};
+use crate::server::Tls;
 use crate::session::tool_client;
 use crate::{App, Records};
 
@@ -50,29 +53,30 @@ pub(super) struct DevArgs {
 }
 
 pub(super) async fn serve(args: ServeArgs) -> ExitCode {
-    let mut config = match faults::load(args.config.as_deref(), false) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    config.listen = args.listen.unwrap_or(config.listen);
-    run(config).await
+    let source = Source { path: args.config, listen: args.listen };
+    log::look_ahead(source.path.as_deref());
+    match source.read() {
+        Ok(config) => run(config, Some(source)).await,
+        Err(error) => failed(2, &error),
+    }
 }
 
 pub(super) async fn dev(args: DevArgs) -> ExitCode {
-    let mut config = match faults::load(args.config.as_deref(), true) {
+    log::look_ahead(args.config.as_deref());
+    let mut config = match faults::examine(args.config.as_deref(), true, args.listen) {
         Ok(config) => config,
-        Err(code) => return code,
+        Err(error) => return failed(2, &error),
     };
     config.dev = true;
     config.drain_as_given();
-    config.listen = args.listen.unwrap_or(config.listen);
     if config.auth.hs256_secret.is_none() {
         match auth::development_secret(&config.data_dir) {
             Ok(secret) => config.auth.hs256_secret = Some(secret),
             Err(error) => return failed(1, &format!("the development secret: {error}")),
         }
     }
-    run(config).await
+    // Nothing is read again: whoever closes the terminal of a relay that is tried means its end.
+    run(config, None).await
 }
 
 /// Each call is an open file, and most systems allow 1,024 of them unless one asks for as many as one may have.
@@ -83,7 +87,8 @@ fn raise_open_files() {
     }
 }
 
-async fn run(config: Config) -> ExitCode {
+/// Runs until it is told to stop. The configuration is read again from `source`.
+async fn run(config: Config, source: Option<Source>) -> ExitCode {
     log::start(&config.log);
     raise_open_files();
     let verifier = match Verifier::from_config(&config.auth) {
@@ -103,6 +108,10 @@ async fn run(config: Config) -> ExitCode {
     };
     let tool_client = match client_of_tools(&config) {
         Ok(client) => client,
+        Err(error) => return failed(2, &error),
+    };
+    let tls = match config.network.tls.as_ref().map(Tls::read).transpose() {
+        Ok(tls) => tls.map(Arc::new),
         Err(error) => return failed(2, &error),
     };
     // Before anything is touched that a relay which runs already may have: the folder is this one's, and its ports are free.
@@ -150,7 +159,7 @@ async fn run(config: Config) -> ExitCode {
     let records = Records { store, spill, recordings: recordings.map(Arc::new) };
     let app =
         App::new(config, verifier, records, prices).with_upstreams(upstreams).with_tool_client(tool_client);
-    let app = Arc::new(app);
+    let app = Arc::new(app.with_tls(tls));
     lock.note_relay(&app.live.relay_id);
     app.config.providers.keys().for_each(|name| telemetry::provider(name));
     if let Some((listener, telemetry)) = metrics {
@@ -158,8 +167,11 @@ async fn run(config: Config) -> ExitCode {
     }
     app.admission.verifier.warm_up().await;
     let signals = stop_on_signals(Arc::clone(&app));
+    let (newest, apps) = watch::channel(Arc::clone(&app));
+    let reloading = source.map(|source| reload::on_hangup(source, newest));
     // The first line on standard output, for whoever started the relay on port 0.
-    announce(&format!("listening on http://{address}"));
+    let scheme = if app.tls.is_some() { "https" } else { "http" };
+    announce(&format!("listening on {scheme}://{address}"));
     tracing::info!(%address, dev = app.config.dev, data = %app.config.data_dir.display(), "voxrelay listens");
     if app.config.dev {
         // No browser gives the microphone to a page at 0.0.0.0.
@@ -167,10 +179,13 @@ async fn run(config: Config) -> ExitCode {
         let page =
             if address.ip().is_unspecified() { format!("localhost:{port}") } else { address.to_string() };
         let command = token_command(&app.config.data_dir);
-        tracing::info!("open http://{page}/ in a browser, or get a token with: {command}");
+        tracing::info!("open {scheme}://{page}/ in a browser, or get a token with: {command}");
     }
-    crate::run(listener, Arc::clone(&app)).await;
+    crate::run_newest(listener, apps).await;
     signals.abort();
+    if let Some(reloading) = reloading {
+        reloading.abort();
+    }
     drop(lock);
     tracing::info!("voxrelay has stopped");
     ExitCode::SUCCESS
@@ -228,12 +243,12 @@ fn upstreams(config: &Config) -> Result<Upstreams, String> {
 }
 
 /// What asks the tools that are webhooks. A relay without any needs no certificates.
-fn client_of_tools(config: &Config) -> Result<Option<reqwest::Client>, String> {
+pub(super) fn client_of_tools(config: &Config) -> Result<Option<reqwest::Client>, String> {
     let is_needed = config.tools.values().any(|tool| tool.webhook.is_some());
     is_needed.then(tool_client).transpose().map_err(|error| no_client("tools", &error))
 }
 
-fn no_client(whom: &str, error: &reqwest::Error) -> String {
+pub(super) fn no_client(whom: &str, error: &reqwest::Error) -> String {
     let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
     format!(
         "the {whom} cannot be asked: {cause}; install the system's certificates, such as Debian's ca-certificates"

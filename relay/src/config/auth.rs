@@ -18,8 +18,10 @@ const USER_EDITABLE: [&str; 2] = ["user_metadata", "unsafe_metadata"];
 /// Whose tokens are good.
 #[derive(Clone, Debug)]
 pub struct AuthConfig {
-    /// The secret shared with whoever mints tokens.
+    /// The secret shared with whoever mints tokens. The relay mints its own with it.
     pub hs256_secret: Option<Secret>,
+    /// Other secrets whose tokens are good as well, for as long as one takes the place of another.
+    pub hs256_others: Vec<Secret>,
     /// Public keys of the minter.
     pub public_keys: Vec<PublicKey>,
     /// Where the minter publishes its public keys (JWKS).
@@ -91,8 +93,10 @@ impl AuthConfig {
         let path = |key| ClaimPath::check(values, key);
         let seconds = |key| values.whole(key).map(|seconds| Duration::from_secs(seconds.into()));
         let audience = source.audience().filter(|_| !values.has("auth.audience"));
+        let mut secrets = values.secrets("auth.hs256_secret")?.into_iter();
         Ok(AuthConfig {
-            hs256_secret: values.secret("auth.hs256_secret")?,
+            hs256_secret: secrets.next(),
+            hs256_others: secrets.collect(),
             public_keys,
             issuers: names("auth.issuer", source.issuer())?,
             audiences: names("auth.audience", audience)?,

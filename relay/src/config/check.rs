@@ -94,25 +94,26 @@ fn database_url(values: &Values) -> Result<Option<Secret>, ConfigError> {
 
 fn webhook_config(values: &Values) -> Result<Option<Webhook>, ConfigError> {
     let url = values.text("webhook.url")?;
-    match (url, values.secret("webhook.secret")?) {
-        (None, None) => Ok(None),
-        (Some(given), Some(secret)) => {
+    let secrets = values.secrets("webhook.secret")?;
+    match (url, secrets.is_empty()) {
+        (None, true) => Ok(None),
+        (Some(given), false) => {
             let url = Url::parse(&given).ok().filter(is_safe_url).ok_or_else(|| {
                 let accepted = "give an https:// URL (http:// only for localhost)";
                 values.wrong("webhook.url", quote(&given), accepted)
             })?;
-            if !webhook::is_key(&secret) {
+            if let Some(secret) = secrets.iter().find(|secret| !webhook::is_key(secret)) {
                 let given = format!("[{} bytes]", secret.expose().len());
                 let accepted = "after whsec_ give a key in base64, as `openssl rand -base64 32` makes it";
                 return Err(values.wrong("webhook.secret", given, accepted));
             }
-            Ok(Some(Webhook { url, secret }))
+            Ok(Some(Webhook { url, secrets }))
         }
-        (Some(_), None) => Err(ConfigError::Missing {
+        (Some(_), true) => Err(ConfigError::Missing {
             key: "webhook.secret",
             why: "what is sent to webhook.url is signed with it",
         }),
-        (None, Some(_)) => Err(ConfigError::Missing {
+        (None, false) => Err(ConfigError::Missing {
             key: "webhook.url",
             why: "there is nothing to sign with webhook.secret",
         }),

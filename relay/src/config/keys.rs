@@ -30,6 +30,8 @@ pub(super) enum Accepts {
     Text,
     /// A text that is never shown.
     Secret,
+    /// One text that is never shown, or a list of a few of them.
+    Secrets,
     /// A list of texts, or one text with commas.
     List,
 }
@@ -54,7 +56,7 @@ keys! {
     "resume_window_seconds" = "120", Whole(0, 3_600), "how long a session without a connection is kept";
     "shutdown_grace_seconds" = "4", Whole(0, 600), "how long a stopping relay waits for its connections, after the times of `[drain]`";
 
-    "auth.hs256_secret" = "", Secret, "a secret shared with whoever signs tokens, at least 32 bytes";
+    "auth.hs256_secret" = "", Secrets, "a secret shared with whoever signs tokens, at least 32 bytes; of several, each is good, and the relay signs with the first, see [rotating secrets](runbook.md#rotating-secrets)";
     "auth.public_keys" = "", List, "public keys, each a PEM text or the path of a PEM file: RSA of 2,048 to 4,096 bits (RS256) or P-256 (ES256)";
     "auth.jwks_url" = "", Text, "where the issuer publishes its keys; https only, but for localhost";
     "auth.supabase_url" = "", Text, "a Supabase project, `https://<ref>.supabase.co`: its keys, its issuer and its audience `authenticated`; together with `auth.hs256_secret` for a project that still signs with its JWT secret";
@@ -93,6 +95,9 @@ keys! {
     "network.http_connections_per_address" = "128", Whole(1, 100_000), "those of one address; those of a trusted proxy are not counted";
     "network.keep_alive_seconds" = "75", Whole(1, 3_600), "how long such a connection may stay idle between two requests: longer than the load balancer in front keeps it, mostly 60 s";
     "network.trusted_proxies" = "", List, "addresses or networks (`10.0.0.0/8`) whose `X-Forwarded-For` is believed";
+    "network.tls_certificate" = "", Text, "the path of a PEM file with the certificate that the relay shows, and those that it was signed with; with `network.tls_key`, `listen` speaks TLS";
+    "network.tls_key" = "", Text, "the path of a PEM file with the private key of that certificate";
+    "network.plain_http" = "false", Flag, "whether `listen` may be without TLS at an address that others reach: give `true` where a proxy in front speaks TLS and nobody else reaches the relay";
 
     "drain.serve_seconds" = "5", Whole(0, 600), "how long a relay that is told to stop still takes new calls while `/readyz` says no, so that load balancers notice; 0 unless it is given for a relay without `database_url`, and for `voxrelay dev`";
     "drain.move_seconds" = "10", Whole(0, 600), "over how long it then sends its calls elsewhere, each between two turns if there is a pause; 0 in the same cases";
@@ -102,7 +107,7 @@ keys! {
     "retention.recording_days" = "0", Whole(0, 36_500), "recordings are deleted after so many days; 0 keeps them";
 
     "webhook.url" = "", Text, "where alerts are sent; https only, but for localhost";
-    "webhook.secret" = "", Secret, "what they are signed with, at least 32 bytes; `whsec_` and a key in base64, or any text";
+    "webhook.secret" = "", Secrets, "what they are signed with, at least 32 bytes; `whsec_` and a key in base64, or any text. With several, each message has a signature of each";
 
     "recording.dir" = "", Text, "folder of the recordings; off by default, and announced to the page";
     "recording.url" = "", Text, "the same in a bucket or a folder: `s3://bucket/prefix`, with the usual variables `AWS_*` (`AWS_ALLOW_HTTP=true` for an endpoint without TLS), or `file:///folder`";
@@ -140,7 +145,7 @@ keys! {
     "tools.*.description" = "", Text, "what the tool does and when to call it, for the model";
     "tools.*.parameters" = "", Text, "the JSON Schema of its arguments, as JSON text: of an object; any object if nothing is given";
     "tools.*.url" = "", Text, "the address of the webhook that runs it, https only, but for localhost; without one the page runs it";
-    "tools.*.secret" = "", Secret, "what calls of the webhook are signed with, at least 32 bytes; `whsec_` and a key in base64, or any text";
+    "tools.*.secret" = "", Secrets, "what calls of the webhook are signed with, at least 32 bytes; `whsec_` and a key in base64, or any text. With several, each call has a signature of each";
     "tools.*.timeout_seconds" = "20", Whole(1, 300), "how long the model waits for what comes of a call";
     "tools.*.max_result_bytes" = "4096", Whole(64, 16_000), "the longest output of a call; a longer one is an error";
     "providers.*.kind" = "openai-chat", OneOf(&KIND_NAMES), "what it speaks. A language model: `openai-chat` is OpenAI's chat completions, and whatever is compatible with it; `anthropic` is Anthropic's messages. Recognisers: `deepgram`, `deepgram-flux`, and `openai-transcription` with whatever is compatible with it. Voices: `deepgram-aura`, `elevenlabs`, and `openai-speech` with whatever is compatible with it. See [providers](providers.md)";

@@ -15,6 +15,7 @@ mod network;
 mod origins;
 mod public_key;
 mod reference;
+mod renewed;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -35,7 +36,7 @@ pub use auth::{AuthConfig, ClaimPath, ClaimPaths};
 pub use drain::Drain;
 pub use error::{ConfigError, Place, unreadable};
 pub use limits::{Limits, TokenLimits, TokenUsd};
-pub use network::Network;
+pub use network::{Network, TlsFiles};
 pub use origins::Origins;
 pub(crate) use public_key::RSA_BITS;
 pub use public_key::{PublicKey, PublicKeyError};
@@ -120,8 +121,8 @@ pub struct Retention {
 pub struct Webhook {
     /// The address: https, or on this machine.
     pub url: Url,
-    /// What they are signed with, at least 32 bytes.
-    pub secret: Secret,
+    /// What they are signed with, each with every one of them: there is one at least, and each has at least 32 bytes.
+    pub secrets: Vec<Secret>,
 }
 
 /// Where recordings go.

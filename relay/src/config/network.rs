@@ -1,6 +1,7 @@
 //! What an address may do, and whose word counts for it.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -9,7 +10,7 @@ use super::ConfigError;
 use super::values::{Values, quote};
 
 /// What this relay and an address may do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     /// WebSocket connections this relay serves at a time.
     pub max_connections: usize,
@@ -27,6 +28,19 @@ pub struct Network {
     pub keep_alive: Duration,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// What the relay speaks TLS with; without it, it speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Whether plain HTTP is also spoken at an address that others reach.
+    pub plain_http: bool,
+}
+
+/// The files, in PEM, that the relay speaks TLS with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The relay's certificate, and then those that it was signed with.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 impl Network {
@@ -48,7 +62,16 @@ impl Network {
             http_connections_per_address: values.whole("network.http_connections_per_address")? as usize,
             keep_alive: Duration::from_secs(values.whole("network.keep_alive_seconds")?.into()),
             trusted_proxies: values.list(PROXIES)?.into_iter().map(network).collect::<Result<_, _>>()?,
+            tls: TlsFiles::check(values)?,
+            plain_http: values.flag("network.plain_http")?,
         })
+    }
+
+    /// Whether nothing that is said at this address can be read on its way by somebody who is not to: it stays on the machine, or TLS is spoken
+    /// here or in front.
+    #[must_use]
+    pub fn may_listen(&self, address: IpAddr) -> bool {
+        address.to_canonical().is_loopback() || self.tls.is_some() || self.plain_http
     }
 
     /// Whether this address is a proxy whose word about its clients counts. An IPv4 address counts in its IPv6 form, too.
@@ -56,5 +79,22 @@ impl Network {
     pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+}
+
+impl TlsFiles {
+    fn check(values: &Values) -> Result<Option<TlsFiles>, ConfigError> {
+        const CERTIFICATE: &str = "network.tls_certificate";
+        const KEY: &str = "network.tls_key";
+        match (values.text(CERTIFICATE)?, values.text(KEY)?) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => {
+                Ok(Some(TlsFiles { certificate: certificate.into(), key: key.into() }))
+            }
+            (Some(certificate), None) => {
+                Err(values.wrong(CERTIFICATE, quote(certificate), "give network.tls_key as well"))
+            }
+            (None, Some(key)) => Err(values.wrong(KEY, quote(key), "give network.tls_certificate as well")),
+        }
     }
 }

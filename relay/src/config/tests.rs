@@ -220,6 +220,33 @@ fn a_secret_does_not_show_in_a_debug_print() {
 }
 
 #[test]
+fn a_secret_may_be_several_for_a_while() {
+    let [new, old] = ["new", "old"].map(|name| format!("{name}, a secret of more than 32 bytes"));
+    let auth = |toml: &str| from_toml(&format!("[auth]\nhs256_secret = {toml}")).map(|config| config.auth);
+    let one = auth(&format!("{new:?}")).expect("good");
+    assert_eq!((one.hs256_secret, one.hs256_others.len()), (Some(Secret::new(new.clone())), 0));
+    let two = auth(&format!("[{new:?}, {old:?}]")).expect("good");
+    assert_eq!(two.hs256_secret, Some(Secret::new(new.clone())));
+    assert_eq!(two.hs256_others, [Secret::new(old.clone())]);
+    let variable = format!("[{new:?}, {old:?}]");
+    let of_variable = from_environment(&[("VOXRELAY_AUTH__HS256_SECRET", &variable)]).expect("good").auth;
+    assert_eq!(of_variable.hs256_others, [Secret::new(old.clone())]);
+    for wrong in [
+        "[]".to_owned(),
+        format!("[{new:?}, \"short\"]"),
+        format!("[{new:?}, 7]"),
+        format!("[{}]", vec![format!("{new:?}"); 5].join(", ")),
+    ] {
+        let error = auth(&wrong).expect_err(&wrong).to_string();
+        assert!(error.contains("auth.hs256_secret") && error.contains("up to 4"), "{error}");
+        assert!(!error.contains(&new), "{error}");
+    }
+    let hook = format!("[webhook]\nurl = \"https://x.test\"\nsecret = [{new:?}, {old:?}]");
+    let webhook = from_toml(&hook).expect("good").webhook.expect("there is one");
+    assert_eq!(webhook.secrets, [Secret::new(new), Secret::new(old)]);
+}
+
+#[test]
 fn every_key_of_the_table_is_read() {
     for key in keys::KEYS {
         let wrong = match (key.name, key.accepts) {
@@ -336,6 +363,52 @@ fn the_database_is_named_by_the_variable_that_hosts_set() {
     assert_eq!(url(&[("DATABASE_URL", "postgres://a")]).as_deref(), Some("postgres://a"));
     let both = [("VOXRELAY_DATABASE_URL", "postgresql://b"), ("DATABASE_URL", "postgres://a")];
     assert_eq!(url(&both).as_deref(), Some("postgresql://b"));
+}
+
+#[test]
+fn plain_http_stays_on_the_machine_unless_somebody_says_otherwise() {
+    let may_listen = |toml: &str, address: &str| {
+        let network = from_toml(&format!("[network]\n{toml}")).expect("good").network;
+        network.may_listen(address.parse().expect("an address"))
+    };
+    for own in ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1"] {
+        assert!(may_listen("", own), "{own}");
+    }
+    for reached in ["0.0.0.0", "::", "10.0.0.1", "fd00::1", "::ffff:0.0.0.0"] {
+        assert!(!may_listen("", reached), "{reached}");
+        assert!(may_listen("plain_http = true", reached), "{reached}");
+        assert!(may_listen("tls_certificate = \"a.pem\"\ntls_key = \"b.pem\"", reached), "{reached}");
+    }
+}
+
+#[test]
+fn read_again_is_what_nothing_was_made_of_and_the_rest_is_named() {
+    let secret = |name: &str| format!("hs256_secret = \"{name}, a secret of more than 32 bytes\"");
+    let began = from_toml(&format!("[auth]\n{}", secret("old"))).expect("good");
+    let same = from_toml(&format!(
+        "origins = \"*\"\n[auth]\n{}\n[limits]\nsession_usd = 9\n[plans.pro]\nsession_usd = 12\n[prices]\nfile = \"own.toml\"\n\
+         [agents.a]\nkind = \"echo\"\n[api]\nrequests_per_minute = 7\n",
+        secret("new")
+    ));
+    let (renewed, waiting) = began.renewed(same.expect("good"));
+    assert_eq!(waiting, [""; 0]);
+    assert_eq!(renewed.auth.hs256_secret.as_ref().expect("one").expose(), "new, a secret of more than 32 bytes");
+    assert_eq!(renewed.limits.session_budget.to_string(), "$9.00");
+    assert_eq!(renewed.plans["pro"].session_budget.to_string(), "$12.00");
+    assert!(renewed.agents.contains_key("a") && renewed.is_given("prices.file"));
+    assert_eq!((renewed.api_requests_per_minute, renewed.prices_file), (7, Some("own.toml".into())));
+
+    let other = from_toml(&format!(
+        "listen = \"127.0.0.1:1\"\ndata_dir = \"elsewhere\"\nheartbeat_seconds = 7\n[auth]\n{}\nissuer = \"me\"\n\
+         [network]\nmax_connections = 7\n[log]\nlevel = \"debug\"\n[limits]\nsession_usd = 9\n",
+        secret("new")
+    ));
+    let (renewed, waiting) = began.renewed(other.expect("good"));
+    let auth = "auth, but for hs256_secret and public_keys,";
+    assert_eq!(waiting, ["listen", "data_dir", auth, "network", "heartbeat_seconds", "log"]);
+    assert_eq!((renewed.listen, &renewed.data_dir), (began.listen, &began.data_dir));
+    assert_eq!((renewed.auth.issuers, renewed.heartbeat), (began.auth.issuers, began.heartbeat));
+    assert_eq!(renewed.limits.session_budget.to_string(), "$9.00", "what may change does");
 }
 
 #[test]

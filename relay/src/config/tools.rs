@@ -49,27 +49,28 @@ fn tool(values: &Values, name: &str) -> Result<ToolConfig, ConfigError> {
 fn webhook(values: &Values) -> Result<Option<Webhook>, ConfigError> {
     const URL: &str = "tools.*.url";
     const SECRET: &str = "tools.*.secret";
-    let secret = values.secret(SECRET)?;
+    let secrets = values.secrets(SECRET)?;
     let Some(given) = values.text(URL)? else {
         let accepted = "give `url` as well: there is nothing to sign for a tool that the page runs";
-        return match secret {
-            None => Ok(None),
-            Some(_) => Err(values.wrong(SECRET, "a secret", accepted)),
+        return match secrets.is_empty() {
+            true => Ok(None),
+            false => Err(values.wrong(SECRET, "a secret", accepted)),
         };
     };
     let url = Url::parse(&given).ok().filter(is_safe_url);
     let url = url.ok_or_else(|| {
         values.wrong(URL, quote(&given), "give an https:// URL (http:// only for localhost)")
     })?;
-    let secret = secret.ok_or_else(|| {
-        values.wrong(SECRET, "nothing", "give what the calls are signed with, at least 32 bytes")
-    })?;
-    if !is_key(&secret) {
+    if secrets.is_empty() {
+        let accepted = "give what the calls are signed with, at least 32 bytes";
+        return Err(values.wrong(SECRET, "nothing", accepted));
+    }
+    if let Some(secret) = secrets.iter().find(|secret| !is_key(secret)) {
         let given = format!("[{} bytes]", secret.expose().len());
         let accepted = "after whsec_ give a key in base64, as `openssl rand -base64 32` makes it";
         return Err(values.wrong(SECRET, given, accepted));
     }
-    Ok(Some(Webhook { url, secret }))
+    Ok(Some(Webhook { url, secrets }))
 }
 
 fn schema(values: &Values) -> Result<Schema, ConfigError> {

@@ -15,6 +15,8 @@ use crate::money::NanoUsd;
 
 /// RFC 7518, 3.2: a key as long as the hash, at least.
 const SECRET_MIN_BYTES: usize = 32;
+/// How many secrets one key may have: while one takes the place of another there are two.
+const SECRETS_MAX: usize = 4;
 /// Our own variable for the database's address.
 const DATABASE_URL: &str = "VOXRELAY_DATABASE_URL";
 /// How the environment names itself.
@@ -255,15 +257,30 @@ impl Values {
         }
     }
 
-    /// A secret long enough to sign with.
-    pub(super) fn secret(&self, key: &'static str) -> Result<Option<Secret>, ConfigError> {
-        let accepted =
-            || format!("give at least {SECRET_MIN_BYTES} bytes, such as `openssl rand -base64 48` makes");
-        match self.kind(key) {
-            ValueKind::Nil => Ok(None),
-            ValueKind::String(text) if text.len() >= SECRET_MIN_BYTES => Ok(Some(Secret::new(text))),
-            _ => Err(self.refused(key, accepted())),
+    /// Secrets long enough to sign with, in the order in which they are given; none if none is given. A variable gives several as a list in
+    /// JSON: a comma may be part of a secret.
+    pub(super) fn secrets(&self, key: &'static str) -> Result<Vec<Secret>, ConfigError> {
+        let texts = match self.kind(key) {
+            ValueKind::Nil => return Ok(Vec::new()),
+            ValueKind::String(text) => serde_json::from_str(&text).unwrap_or_else(|_| vec![text]),
+            ValueKind::Array(list) => {
+                let text = |value: Value| match value.kind {
+                    ValueKind::String(text) => text,
+                    // Too short, as everything is that is no text.
+                    _ => String::new(),
+                };
+                list.into_iter().map(text).collect()
+            }
+            _ => Vec::new(),
+        };
+        let are_long = texts.iter().all(|text| text.len() >= SECRET_MIN_BYTES);
+        if !are_long || !(1..=SECRETS_MAX).contains(&texts.len()) {
+            let accepted = format!(
+                "give at least {SECRET_MIN_BYTES} bytes, such as `openssl rand -base64 48` makes, or a list of up to {SECRETS_MAX} such texts"
+            );
+            return Err(self.refused(key, accepted));
         }
+        Ok(texts.into_iter().map(Secret::new).collect())
     }
 
     /// Somebody else's secret, however long it is.
@@ -298,7 +315,7 @@ impl Values {
     /// An error about the value of a key, under the name that the operator used.
     fn refused(&self, key: &'static str, accepted: impl Display) -> ConfigError {
         let given = match (known(key).accepts, self.kind(key)) {
-            (Accepts::Secret, ValueKind::String(text)) => format!("[{} bytes]", text.len()),
+            (Accepts::Secret | Accepts::Secrets, ValueKind::String(text)) => format!("[{} bytes]", text.len()),
             (_, kind) => say(known(key), &kind),
         };
         self.wrong(key, given, accepted)
@@ -474,7 +491,7 @@ fn shown(key: &Key, given: &Given) -> Shown {
 /// As a TOML file would have it; a secret not at all.
 fn say(key: &Key, kind: &ValueKind) -> String {
     match (key.accepts, kind) {
-        (Accepts::Secret, _) => "[secret]".to_owned(),
+        (Accepts::Secret | Accepts::Secrets, _) => "[secret]".to_owned(),
         (Accepts::Flag | Accepts::Whole(..) | Accepts::Dollars, ValueKind::String(text)) => text.clone(),
         (Accepts::OneOf(_), ValueKind::String(text)) if text.parse::<i64>().is_ok() => text.clone(),
         (_, kind) => show(kind),

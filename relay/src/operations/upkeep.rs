@@ -6,13 +6,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::sync::watch;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::config;
 use crate::operations::webhook::{Pace, Webhook};
 use crate::records::retention::{self, Purged};
 use crate::records::spill::Round;
 use crate::records::store::{Expiring, Swept, unix_ms};
+use crate::server::Tls;
 use crate::{App, session};
 
 /// Between two looks for what could not be written.
@@ -31,21 +34,27 @@ const ERASED_EVERY: Duration = Duration::from_secs(15);
 const RATES_EVERY: Duration = Duration::from_secs(60);
 /// How many rates one statement deletes.
 const RATES: u32 = 500;
+/// Between two looks at the files of the certificate.
+const CERTIFICATE_EVERY: Duration = Duration::from_secs(60);
 /// Between two looks for what is too old.
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Starts all of it. All but the lease ends with [`Live::shutdown`](crate::Live::shutdown); dropped, everything ends at once.
-pub(crate) fn start(app: &Arc<App>) -> JoinSet<()> {
+/// Alerts go to where the newest of `apps` says.
+pub(crate) fn start(app: &Arc<App>, apps: &watch::Receiver<Arc<App>>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(session::keep_lease(Arc::clone(app)));
     spawn(&mut tasks, app, session::compare_sessions(Arc::clone(app)));
     spawn(&mut tasks, app, replay(Arc::clone(app)));
     spawn(&mut tasks, app, sweep_lost(Arc::clone(app)));
-    spawn(&mut tasks, app, deliver_alerts(Arc::clone(app)));
+    spawn(&mut tasks, app, deliver_alerts(apps.clone()));
     spawn(&mut tasks, app, carry_recordings(Arc::clone(app)));
     spawn(&mut tasks, app, erase_recordings(Arc::clone(app)));
     spawn(&mut tasks, app, forget_rates(Arc::clone(app)));
     spawn(&mut tasks, app, expire(Arc::clone(app)));
+    if let Some(tls) = &app.tls {
+        spawn(&mut tasks, app, renew_certificate(Arc::clone(tls)));
+    }
     tasks
 }
 
@@ -107,17 +116,23 @@ async fn sweep_lost(app: Arc<App>) {
     }
 }
 
-async fn deliver_alerts(app: Arc<App>) {
-    let webhook = app.config.webhook.as_ref().map(|config| Webhook::new(config, Pace::default())).transpose();
-    let webhook = match webhook {
-        Ok(webhook) => webhook,
-        Err(error) => return tracing::error!(%error, "alerts are not sent"),
-    };
+async fn deliver_alerts(apps: watch::Receiver<Arc<App>>) {
+    let mut webhook: Option<(config::Webhook, Webhook)> = None;
     let mut tick = every(ALERTS_EVERY);
     loop {
         tick.tick().await;
+        let app = Arc::clone(&apps.borrow());
+        let wanted = app.config.webhook.as_ref();
+        if webhook.as_ref().map(|(config, _)| config) != wanted {
+            let make =
+                |config: &config::Webhook| Webhook::new(config, Pace::default()).map(|made| (config.clone(), made));
+            webhook = match wanted.map(make).transpose() {
+                Ok(made) => made,
+                Err(error) => return tracing::error!(%error, "alerts are not sent"),
+            };
+        }
         let done = match &webhook {
-            Some(webhook) => loop {
+            Some((_, webhook)) => loop {
                 match webhook.deliver_due(&*app.records.store).await {
                     Ok(0) => break Ok(()),
                     Ok(_) => {}
@@ -129,6 +144,17 @@ async fn deliver_alerts(app: Arc<App>) {
         if let Err(error) = done {
             tracing::warn!(%error, "alerts wait for the database");
         }
+    }
+}
+
+/// Has a certificate that was put in the place of another serve, whoever put it there.
+async fn renew_certificate(tls: Arc<Tls>) {
+    let mut tick = every(CERTIFICATE_EVERY);
+    loop {
+        tick.tick().await;
+        let tls = Arc::clone(&tls);
+        // Fails only while the runtime ends.
+        let _ = spawn_blocking(move || tls.renew(false)).await;
     }
 }
 

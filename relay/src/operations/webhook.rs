@@ -46,7 +46,7 @@ pub struct Pace {
 #[derive(Debug)]
 pub struct Webhook {
     url: Url,
-    secret: Secret,
+    secrets: Vec<Secret>,
     client: Client,
     pace: Pace,
 }
@@ -86,7 +86,7 @@ impl Webhook {
     /// When the system has no TLS to offer.
     pub fn new(config: &config::Webhook, pace: Pace) -> Result<Webhook, reqwest::Error> {
         let client = outbound::http_client().timeout(TIMEOUT).redirect(Policy::none()).build()?;
-        Ok(Webhook { url: config.url.clone(), secret: config.secret.clone(), client, pace })
+        Ok(Webhook { url: config.url.clone(), secrets: config.secrets.clone(), client, pace })
     }
 
     /// Sends what is due. Says how many alerts were tried: as long as there are any, there may be more.
@@ -160,7 +160,7 @@ impl Webhook {
             .header("content-type", "application/json")
             .header("webhook-id", alert.id())
             .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", sign(&self.secret, alert.id(), timestamp, &body))
+            .header("webhook-signature", sign(&self.secrets, alert.id(), timestamp, &body))
             .body(body)
             .send()
             .await?;
@@ -168,10 +168,16 @@ impl Webhook {
     }
 }
 
-/// A signature of the Standard Webhooks specification: `v1,` and the HMAC-SHA256 of id, time (seconds since 1970) and body in base64.
-/// Of a secret that begins with `whsec_` the rest is the key in base64, as the specification wants it; any other is the key itself.
+/// The signatures of the Standard Webhooks specification, one of each secret with a space between them, so that a receiver who knows one of
+/// the secrets finds its own: `v1,` and the HMAC-SHA256 of id, time (seconds since 1970) and body in base64. Of a secret that begins with
+/// `whsec_` the rest is the key in base64, as the specification wants it; any other is the key itself.
 #[must_use]
-pub fn sign(secret: &Secret, id: &str, timestamp: i64, body: &str) -> String {
+pub fn sign(secrets: &[Secret], id: &str, timestamp: i64, body: &str) -> String {
+    let signatures = secrets.iter().map(|secret| signature(secret, id, timestamp, body));
+    signatures.collect::<Vec<_>>().join(" ")
+}
+
+fn signature(secret: &Secret, id: &str, timestamp: i64, body: &str) -> String {
     let mut mac =
         Hmac::<Sha256>::new_from_slice(&key(secret).unwrap_or_default()).expect("a key may have any length");
     mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
@@ -249,9 +255,20 @@ mod tests {
     #[test]
     fn the_specifications_own_example_has_the_signature_that_it_says() {
         let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into());
-        let signature =
-            sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
-        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        let signed = |secrets: &[Secret]| {
+            sign(secrets, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#)
+        };
+        assert_eq!(signed(&[secret]), "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn a_receiver_finds_the_signature_of_the_secret_that_it_knows_while_there_are_two() {
+        let [new, old] = ["new", "old"].map(|secret| Secret::new(secret.repeat(12)));
+        let signed = |secrets: &[Secret]| sign(secrets, "msg_1", 1_614_265_330, "{}");
+        let both = signed(&[new.clone(), old.clone()]);
+        let signatures: Vec<&str> = both.split(' ').collect();
+        assert_eq!(signatures, [signed(&[new]), signed(&[old])]);
+        assert_ne!(signatures[0], signatures[1]);
     }
 
     #[tokio::test]

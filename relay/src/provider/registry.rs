@@ -60,7 +60,7 @@ pub struct Kind {
 }
 
 /// A provider as an operator has configured it: `[providers.NAME]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provider {
     /// The name that agents know it by.
     pub name: String,
@@ -92,6 +92,15 @@ pub struct Provider {
 pub(super) fn model_line(model: &str, _language: Option<&str>) -> String {
     model.to_owned()
 }
+
+/// Kinds are told apart by their words.
+impl PartialEq for Kind {
+    fn eq(&self, other: &Kind) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Kind {}
 
 impl Kind {
     /// The item of the price table for a provider of this kind, if the operator does not name one. The vendor's prices are for the vendor's

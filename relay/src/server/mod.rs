@@ -13,6 +13,7 @@ mod problem;
 mod ready;
 mod socket;
 mod stream;
+mod tls;
 mod upgrade;
 mod websocket;
 
@@ -34,7 +35,9 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use protocol::HttpCode;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::App;
@@ -48,7 +51,9 @@ use over_http::Wires;
 pub use over_http::{Brought, Malformed, ROUND_ONE_MESSAGE_BYTES, Record};
 use problem::Problem;
 use ready::Readiness;
+use socket::Socket;
 use stream::{CallPlace, CallStream};
+pub use tls::{Tls, TlsError};
 
 /// After how many seconds to come back to a relay that is full.
 const FULL_RETRY_AFTER_SECONDS: u32 = 5;
@@ -64,19 +69,51 @@ struct Source {
     place: CallPlace,
 }
 
+/// What stays while everything else that requests are answered by is replaced.
+#[derive(Clone)]
+struct Shared {
+    /// The places of calls and preflights.
+    places: upgrade::Places,
+    /// The calls over HTTP.
+    wires: Arc<Wires>,
+}
+
 /// Accepts connections until [`Live::shutdown`](crate::Live::shutdown) is cancelled. Each is served by a task among
 /// [`Live::tasks`](crate::Live::tasks), which may go on for longer.
-pub(crate) async fn serve(listener: TcpListener, app: &Arc<App>) {
-    let router = router(Arc::clone(app));
+///
+/// Each request is answered as the newest of `apps` has it, whole: also over a connection that is older.
+pub(crate) async fn serve(listener: TcpListener, apps: watch::Receiver<Arc<App>>) {
+    let app = &Arc::clone(&apps.borrow());
     let network = &app.config.network;
+    let shared = Shared { places: upgrade::Places::new(network.max_connections), wires: Arc::default() };
+    let (newest, routers) = watch::channel(router(Arc::clone(app), &shared));
+    app.live.tasks.spawn(follow(apps, newest, shared, app.live.shutdown.clone()));
     let connections = Arc::new(Connections::new(
         network.http_connections,
         network.http_connections_per_address,
         network.keep_alive,
     ));
     while let Some((stream, peer, place)) = accept(&listener, &connections, app).await {
-        let (connections, router) = (Arc::clone(&connections), router.clone());
-        app.live.tasks.spawn(serve_connection(stream, peer, place, connections, router, Arc::clone(app)));
+        let (connections, routers) = (Arc::clone(&connections), routers.clone());
+        app.live.tasks.spawn(serve_connection(stream, peer, place, connections, routers, Arc::clone(app)));
+    }
+}
+
+/// Makes a router for each of `apps` that comes, until the relay stops.
+async fn follow(
+    mut apps: watch::Receiver<Arc<App>>,
+    newest: watch::Sender<Router>,
+    shared: Shared,
+    shutdown: CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            // Whoever could change it is gone.
+            changed = apps.changed() => if changed.is_err() { return },
+        }
+        let app = Arc::clone(&apps.borrow_and_update());
+        newest.send_replace(router(app, &shared));
     }
 }
 
@@ -139,10 +176,11 @@ async fn serve_connection(
     peer: SocketAddr,
     place: Connection,
     connections: Arc<Connections>,
-    router: Router,
+    routers: watch::Receiver<Router>,
     app: Arc<App>,
 ) {
     socket::set_options(&stream);
+    let Some(stream) = secured(stream, peer, &place, &app).await else { return };
     let source = Source { peer, place: CallPlace::default() };
     let live = Arc::clone(&app.live);
     let entry = Arc::clone(&place.entry);
@@ -150,7 +188,8 @@ async fn serve_connection(
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         entry.pace().handle_request(request.body().size_hint().exact());
         request.extensions_mut().insert(source.clone());
-        let (router, entry, connections) = (router.clone(), Arc::clone(&entry), Arc::clone(&connections));
+        let router = routers.borrow().clone();
+        let (entry, connections) = (Arc::clone(&entry), Arc::clone(&connections));
         // What a call over HTTP brings comes to this relay for as long as the call is here.
         let may_be_last =
             request.method() != Method::POST || !request.uri().path().starts_with(over_http::PATH);
@@ -208,6 +247,26 @@ async fn serve_connection(
     }
 }
 
+/// The connection with its handshake of TLS done, where the relay speaks TLS. A peer has as long for it as for the first word on a
+/// connection without TLS, and loses its place as there.
+async fn secured(stream: TcpStream, peer: SocketAddr, place: &Connection, app: &App) -> Option<Socket> {
+    let Some(tls) = &app.tls else { return Some(Socket::Plain(stream)) };
+    tokio::select! {
+        spoken = tls.accept(stream) => match spoken {
+            Ok(stream) => Some(Socket::Tls(Box::new(stream))),
+            Err(error) => {
+                tracing::debug!(%peer, %error, "no handshake");
+                None
+            }
+        },
+        why = place.entry.must_go() => {
+            tracing::debug!(%peer, why, "connection closed in its handshake");
+            None
+        }
+        () = app.live.shutdown.cancelled() => None,
+    }
+}
+
 /// Has the connection end after this answer, unless it becomes a call.
 fn close(mut response: Response) -> Response {
     let ends = response.headers().get_all(header::CONNECTION).iter().any(|option| option == "close");
@@ -233,8 +292,8 @@ fn stopping() -> Problem {
         .retry_after(STOPPING_RETRY_AFTER_SECONDS)
 }
 
-fn router(app: Arc<App>) -> Router {
-    let places = upgrade::Places::new(app.config.network.max_connections);
+fn router(app: Arc<App>, shared: &Shared) -> Router {
+    let Shared { places, wires } = shared.clone();
     let preflight = get(upgrade::open_preflight).with_state((Arc::clone(&app), places.clone()));
     let mut routes = Router::new()
         .route("/livez", get(livez))
@@ -245,7 +304,7 @@ fn router(app: Arc<App>) -> Router {
             get(over_http::open).post(over_http::bring).with_state((
                 Arc::clone(&app),
                 places,
-                Arc::new(Wires::default()),
+                wires,
             )),
         )
         .route("/v1/preflight", preflight)

@@ -1,4 +1,4 @@
-//! The TCP stream of a connection, before and after it becomes a call: how fast it is read, and how it is closed.
+//! The stream of a connection, before and after it becomes a call: how fast it is read, and how it is closed.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -11,13 +11,13 @@ use std::time::Duration;
 use axum::body::Bytes;
 use hyper::body::Buf;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, interval_at};
 use tokio_util::task::TaskTracker;
 
 use super::connections::Entry;
 use super::pace::Pace;
+use super::socket::Socket;
 
 /// How long a call's peer may take to read the last words before its connection is dropped.
 const LINGER: Duration = Duration::from_secs(2);
@@ -57,7 +57,7 @@ const REST: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct CallStream {
     /// The stream, which is there until this is dropped.
-    stream: Option<TcpStream>,
+    stream: Option<Socket>,
     /// Whether the peer has finished or is gone.
     ended: bool,
     place: CallPlace,
@@ -120,7 +120,7 @@ impl CallPlace {
 
 impl CallStream {
     pub(super) fn new(
-        stream: TcpStream,
+        stream: Socket,
         place: CallPlace,
         entry: Arc<Entry>,
         tasks: TaskTracker,
@@ -177,7 +177,7 @@ impl CallStream {
         }
     }
 
-    fn stream(&mut self) -> Pin<&mut TcpStream> {
+    fn stream(&mut self) -> Pin<&mut Socket> {
         Pin::new(self.stream.as_mut().expect("it is taken by drop alone"))
     }
 }
@@ -230,7 +230,7 @@ impl Drop for CallStream {
 }
 
 /// Tells the peer that nothing more comes, and throws away what the peer still sends until it closes.
-async fn linger(mut stream: TcpStream) -> io::Result<()> {
+async fn linger(mut stream: Socket) -> io::Result<()> {
     stream.shutdown().await?;
     tokio::io::copy(&mut stream.take(LINGER_MAX_BYTES), &mut tokio::io::sink()).await.map(drop)
 }
@@ -306,6 +306,7 @@ impl AsyncWrite for CallStream {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
     use tokio::sync::Semaphore;
 
     use super::super::connections::Connections;
@@ -352,13 +353,15 @@ mod tests {
         let connections = Arc::new(Connections::new(1, 1, Duration::from_secs(1)));
         let connection = connections.enter(None, Instant::now()).expect("room");
         let place = CallPlace::default();
+        let stream = Socket::Plain(stream);
         let mut stream = CallStream::new(stream, place.clone(), connection.entry.clone(), TaskTracker::new());
         drop(connection);
         place.become_call(Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place"));
         let sent: Vec<u8> = (0..3_220_u32).map(|n| (n % 251) as u8).collect();
         for _ in 0..3 {
             peer.write_all(&sent).await.expect("sent");
-            stream.stream().readable().await.expect("it comes");
+            let Socket::Plain(plain) = stream.stream().get_mut() else { panic!("it is plain") };
+            plain.readable().await.expect("it comes");
             let (mut head, mut rest) = ([0; 1_024], vec![0; sent.len() - FRAME_HEAD]);
             assert_eq!(stream.read(&mut head).await.expect("read"), FRAME_HEAD);
             assert_eq!(head[..FRAME_HEAD], sent[..FRAME_HEAD]);

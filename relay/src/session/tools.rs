@@ -157,7 +157,7 @@ impl Backend {
     }
 
     async fn send(&self, called: &Called) -> Result<Response, reqwest::Error> {
-        let Webhook { url, secret } = &self.webhook;
+        let Webhook { url, secrets } = &self.webhook;
         let body = body(&self.caller, called);
         let timestamp = unix_ms() / 1_000;
         self.client
@@ -167,7 +167,7 @@ impl Backend {
             .header("content-type", "application/json")
             .header("webhook-id", &called.call_id)
             .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", sign(secret, &called.call_id, timestamp, &body))
+            .header("webhook-signature", sign(secrets, &called.call_id, timestamp, &body))
             .body(body)
             .send()
             .await

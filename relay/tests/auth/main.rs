@@ -303,6 +303,31 @@ async fn the_log_says_which_claim_what_came_and_what_was_expected_and_never_the_
 }
 
 #[tokio::test]
+async fn while_there_are_two_secrets_tokens_of_both_are_good_and_the_relay_signs_with_the_first() {
+    let [new, old] = ["the-new-secret-of-more-than-32-bytes", "the-old-secret-of-more-than-32-bytes"];
+    let mut config = Config::defaults().auth;
+    config.hs256_secret = Some(Secret::new(old.to_owned()));
+    let mint = |config: &relay::config::AuthConfig| {
+        relay::admission::auth::mint(config, "ada", now(), Duration::from_secs(60)).expect("signed")
+    };
+    let of_old = mint(&config);
+    let verifier = Verifier::from_config(&config).expect("a verifier");
+    let mut both = config.clone();
+    both.hs256_secret = Some(Secret::new(new.to_owned()));
+    both.hs256_others = vec![Secret::new(old.to_owned())];
+    let of_new = mint(&both);
+    assert_eq!(verify(&verifier, &of_new).await, Err(AuthError::Signature));
+    verifier.renew(&both);
+    for token in [&of_new, &of_old] {
+        assert_eq!(verify(&verifier, token).await.expect("good").sub, "ada");
+    }
+    both.hs256_others.clear();
+    verifier.renew(&both);
+    assert_eq!(verify(&verifier, &of_new).await.expect("good").sub, "ada");
+    assert_eq!(verify(&verifier, &of_old).await, Err(AuthError::Signature));
+}
+
+#[tokio::test]
 async fn the_audience_may_be_in_another_claim() {
     let mut config = Config::defaults().auth;
     config.hs256_secret = Some(Secret::new(SECRET.to_owned()));

@@ -9,6 +9,10 @@ mod check;
 mod config;
 mod credit;
 mod health;
+#[cfg(unix)]
+mod listening;
+#[cfg(unix)]
+mod reload;
 mod serve;
 mod token;
 
@@ -51,7 +55,8 @@ impl Running {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
-        let address = line.trim_end().strip_prefix("listening on http://").expect("the address").to_owned();
+        let url = line.trim_end().strip_prefix("listening on ").expect("the address");
+        let address = url.split_once("://").expect("its scheme").1.to_owned();
         Running { child, address }
     }
 

@@ -5,7 +5,7 @@ mod files;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use files::{dockerfile, kubernetes, seconds, services, text, toml, unit, words};
@@ -218,20 +218,25 @@ fn variables(table: &Value) -> Vec<(String, String)> {
 
 #[test]
 fn a_relay_takes_the_variables_that_it_is_given() {
+    // The image listens on all addresses, and TLS is in front.
+    let everywhere = Ipv4Addr::UNSPECIFIED.into();
     for (name, relay) in relays() {
         let environment = variables(&relay["environment"]);
         let config = Config::load(None, environment).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(config.database_url.is_some() && config.auth.has_key(), "{name}");
+        assert!(config.network.may_listen(everywhere), "{name}");
         let proxy = &services()["proxy"]["networks"]["calls"]["ipv4_address"];
         assert_eq!(&relay["environment"]["VOXRELAY_NETWORK__TRUSTED_PROXIES"], proxy);
     }
     let fly = toml("deploy/fly.toml");
-    Config::load(None, variables(&fly["env"])).expect("Fly.io");
-    for pod in pods() {
+    let on_fly = Config::load(None, variables(&fly["env"])).expect("Fly.io");
+    assert!(on_fly.network.may_listen(everywhere));
+    for (pod, listens) in pods().into_iter().zip([true, false]) {
         let given = container(&pod)["env"].as_array().expect("variables").iter();
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
         let given = given.map(|variable| (text(&variable["name"]), text(&variable["value"])));
-        Config::load(None, given).expect("Kubernetes");
+        let config = Config::load(None, given).expect("Kubernetes");
+        assert_eq!(config.network.may_listen(everywhere), listens);
     }
 }
 

@@ -11,14 +11,14 @@ mod mint;
 mod refused;
 mod unique;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 
-use crate::config::{AuthConfig, TokenLimits};
+use crate::config::{AuthConfig, Secret, TokenLimits};
 use claims::{Head, Reader};
 use jwks::{Jwks, Published};
 use keys::{Key, KeySet};
@@ -43,12 +43,31 @@ const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 /// Checks tokens, and says whose they are.
 #[derive(Debug)]
 pub struct Verifier {
-    secret: Option<Key>,
-    public: KeySet,
+    /// The configured keys, which may be replaced while the relay runs. A check takes all of them once, and so sees no mixture.
+    own: RwLock<Arc<Own>>,
     jwks: Option<Arc<Jwks>>,
     issuers: Vec<String>,
     leeway_seconds: u64,
     claims: Reader,
+}
+
+/// The keys that are configured, and not fetched.
+#[derive(Debug)]
+struct Own {
+    secrets: Vec<Key>,
+    public: KeySet,
+}
+
+impl Own {
+    fn of(config: &AuthConfig) -> Arc<Own> {
+        let key = |secret: &Secret| Key {
+            kid: None,
+            algorithm: Algorithm::HS256,
+            decoding: DecodingKey::from_secret(secret.expose().as_bytes()),
+        };
+        let secrets = config.hs256_secret.iter().chain(&config.hs256_others).map(key).collect();
+        Arc::new(Own { secrets, public: KeySet::of(&config.public_keys) })
+    }
 }
 
 /// What a good token says.
@@ -183,24 +202,27 @@ impl Verifier {
         if !config.has_key() {
             return Err(VerifierError::NoKey);
         }
-        let secret = config.hs256_secret.as_ref().map(|secret| Key {
-            kid: None,
-            algorithm: Algorithm::HS256,
-            decoding: DecodingKey::from_secret(secret.expose().as_bytes()),
-        });
         let published = config.jwks_url.clone().map(Published::At);
         let published = published.or_else(|| config.oidc_issuer.clone().map(Published::By));
         // A Supabase project that signs with its JWT secret publishes an empty set, so that is allowed where a secret is configured.
-        let jwks =
-            published.map(|published| Jwks::new(published, secret.is_some())).transpose()?.map(Arc::new);
+        let has_secret = config.hs256_secret.is_some();
+        let jwks = published.map(|published| Jwks::new(published, has_secret)).transpose()?.map(Arc::new);
         Ok(Verifier {
-            secret,
-            public: KeySet::of(&config.public_keys),
+            own: RwLock::new(Own::of(config)),
             jwks,
             issuers: config.issuers.clone(),
             leeway_seconds: config.leeway.as_secs(),
             claims: Reader::new(config),
         })
+    }
+
+    /// Takes the secrets and public keys of this configuration in place of those that it has. Everything else stays as it was.
+    pub fn renew(&self, config: &AuthConfig) {
+        *self.own.write().unwrap_or_else(PoisonError::into_inner) = Own::of(config);
+    }
+
+    fn own(&self) -> Arc<Own> {
+        Arc::clone(&self.own.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Fetches the issuer's keys, so that the first caller does not wait for them. A failure is logged and tried again later.
@@ -214,7 +236,8 @@ impl Verifier {
     #[must_use]
     pub fn has_keys(&self) -> bool {
         let Some(jwks) = &self.jwks else { return true };
-        let has_keys = self.secret.is_some() || !self.public.is_empty() || jwks.known().is_some();
+        let own = self.own();
+        let has_keys = !own.secrets.is_empty() || !own.public.is_empty() || jwks.known().is_some();
         if !has_keys {
             jwks.seek();
         }
@@ -245,11 +268,12 @@ impl Verifier {
         }
         let head = Head::parse(token)?;
         let algorithm = head.algorithm()?;
+        let own = self.own();
         if algorithm == Algorithm::HS256 {
-            let key = self.secret.as_ref().ok_or(AuthError::Algorithm)?;
-            return self.check_with(token, key);
+            let checked = self.check_with_any(token, own.secrets.iter());
+            return checked.unwrap_or_else(|| Err(AuthError::Algorithm.into()));
         }
-        let configured = self.check_with_any(token, self.public.matching(&head, algorithm));
+        let configured = self.check_with_any(token, own.public.matching(&head, algorithm));
         let Some(jwks) = &self.jwks else {
             return configured.unwrap_or_else(|| Err(AuthError::Algorithm.into()));
         };

@@ -43,7 +43,7 @@ fn tools(url: &str) -> Tools {
         deadline: Duration::from_secs(20),
         max_result_bytes: 64,
     };
-    let webhook = Webhook { url: url.parse().expect("a URL"), secret: Secret::new(SECRET.into()) };
+    let webhook = Webhook { url: url.parse().expect("a URL"), secrets: vec![Secret::new(SECRET.into())] };
     let caller = Caller {
         session_id: "s".into(),
         conversation_id: "v".into(),
@@ -87,7 +87,7 @@ async fn a_call_is_signed_and_says_for_whom_it_is() {
     let header = |name: &str| head[name].to_str().expect("text").to_owned();
     let timestamp = header("webhook-timestamp").parse().expect("seconds");
     assert_eq!(header("webhook-id"), "c_1");
-    assert_eq!(header("webhook-signature"), sign(&Secret::new(SECRET.into()), "c_1", timestamp, &body));
+    assert_eq!(header("webhook-signature"), sign(&[Secret::new(SECRET.into())], "c_1", timestamp, &body));
     let body: Value = serde_json::from_str(&body).expect("JSON");
     assert_eq!(body["type"], "tool.call");
     let data = json!({

@@ -1,0 +1,102 @@
+//! SIGHUP: what is read again while a relay runs.
+
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::*;
+
+const OTHER: &str = "another-configured-secret-of-more-than-32-bytes";
+
+/// Tells a relay to read its configuration again.
+pub(crate) fn hang_up(relay: &Running) {
+    let pid = relay.child.id().to_string();
+    assert!(Command::new("kill").args(["-HUP", &pid]).status().expect("kill").success());
+}
+
+/// Waits until it holds.
+pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What a relay logs, as it comes.
+pub(crate) fn logged(relay: &mut Running) -> Arc<Mutex<String>> {
+    let log = Arc::new(Mutex::new(String::new()));
+    let (kept, stderr) = (Arc::clone(&log), relay.child.stderr.take().expect("piped"));
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let mut log = kept.lock().expect("no panic");
+            log.push_str(&line);
+            log.push('\n');
+        }
+    });
+    log
+}
+
+fn token(secret: &str) -> String {
+    let mut config = Config::defaults().auth;
+    config.hs256_secret = Some(Secret::new(secret.to_owned()));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    auth::mint(&config, "ada", now, Duration::from_secs(600)).expect("signed")
+}
+
+/// The answer to a page of this origin that asks for its user's sessions.
+fn asked(relay: &Running, secret: &str, origin: &str) -> String {
+    let mut stream = TcpStream::connect(&relay.address).expect("connected");
+    let (host, token) = (&relay.address, token(secret));
+    let headers = format!("host: {host}\r\norigin: {origin}\r\nauthorization: Bearer {token}");
+    write!(stream, "GET /v1/sessions HTTP/1.1\r\n{headers}\r\nconnection: close\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+#[test]
+fn what_may_change_changes_at_once_what_cannot_is_named_and_a_faulty_file_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |secrets: &str, rest: &str| {
+        let toml = format!("{rest}\n[auth]\nhs256_secret = {secrets}\n[api]\nrequests_per_minute = 100000\n");
+        std::fs::write(folder.path().join("voxrelay.toml"), toml).expect("written");
+    };
+    let (a, b) = ("https://a.example.com", "https://b.example.com");
+    write(&format!("{SECRET:?}"), &format!("listen = \"127.0.0.1:0\"\norigins = {a:?}"));
+    let mut relay =
+        Running::start(voxrelay(folder.path()).args(["serve", "--config", "voxrelay.toml"]));
+    let log = logged(&mut relay);
+    let is_good = |secret: &str| asked(&relay, secret, a).starts_with("HTTP/1.1 200");
+    let may_read = |origin: &str| {
+        let answer = asked(&relay, SECRET, origin);
+        answer.lines().any(|line| line == format!("access-control-allow-origin: {origin}"))
+    };
+    assert!(is_good(SECRET) && !is_good(OTHER));
+    assert!(may_read(a) && !may_read(b));
+
+    write(&format!("[{OTHER:?}, {SECRET:?}]"), &format!("listen = \"127.0.0.1:1\"\norigins = {b:?}"));
+    hang_up(&relay);
+    until("the new secret is good", || is_good(OTHER));
+    assert!(is_good(SECRET), "the old one is as well");
+    until("the other page may call", || may_read(b));
+    assert!(!may_read(a));
+    let said = || log.lock().expect("no panic").clone();
+    until("what needs a restart is named", || said().contains("listen differs, and needs a restart"));
+
+    let faulty = "resume_window_seconds = 9999\n[limits]\nsession_minutes = 0";
+    write(&format!("{OTHER:?}"), &format!("listen = \"127.0.0.1:1\"\norigins = {a:?}\n{faulty}"));
+    hang_up(&relay);
+    until("the faults are said", || said().contains("nothing has changed"));
+    for fault in ["limits.session_minutes = 0", "resume_window_seconds = 9999", "voxrelay.toml, line"] {
+        assert!(said().contains(fault), "{fault}: {}", said());
+    }
+    assert!(is_good(SECRET) && is_good(OTHER) && may_read(b) && !may_read(a));
+
+    write(&format!("{OTHER:?}"), &format!("listen = \"127.0.0.1:0\"\norigins = {b:?}"));
+    hang_up(&relay);
+    until("the old secret is no more", || !is_good(SECRET));
+    assert!(is_good(OTHER));
+    for secret in [SECRET, OTHER] {
+        assert!(!said().contains(secret), "no secret is in the log");
+    }
+}
