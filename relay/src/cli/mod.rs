@@ -6,6 +6,7 @@ mod credit;
 mod faults;
 mod health;
 mod migrate;
+mod moving;
 mod prices;
 mod questions;
 mod sdk;
@@ -42,6 +43,10 @@ enum Command {
     Health(health::HealthArgs),
     /// Bring the schema of the configured database up to date.
     Migrate(migrate::MigrateArgs),
+    /// Write all that the configured database keeps into a file, while no relay uses it: for another database.
+    Export(moving::ExportArgs),
+    /// Fill the configured database, which is empty, with what `export` has written.
+    Import(moving::ImportArgs),
     /// Print an access token for development, and nothing else.
     Token(token::TokenArgs),
     /// Check the configuration, or print the reference of all keys.
@@ -66,6 +71,8 @@ pub fn main() -> ExitCode {
         Command::Dev(args) => block_on(serve::dev(args)),
         Command::Health(args) => block_on(health::run(args)),
         Command::Migrate(args) => block_on(migrate::run(args)),
+        Command::Export(args) => block_on(moving::export(args)),
+        Command::Import(args) => block_on(moving::import(args)),
         Command::Token(args) => token::run(&args),
         Command::Config(args) => block_on(config::run(args)),
         Command::Check(args) => block_on(config::check(args)),

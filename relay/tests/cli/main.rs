@@ -1,5 +1,8 @@
 //! The binary, as a person runs it.
 
+#[path = "../support/postgres.rs"]
+#[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it, one as a library")]
+mod postgres;
 #[path = "../support/records.rs"]
 #[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it, one as a library")]
 mod records;
@@ -9,6 +12,7 @@ mod check;
 mod config;
 mod credit;
 mod health;
+mod moving;
 mod serve;
 mod token;
 

@@ -33,7 +33,7 @@ pub use folder_lock::{FolderLock, LOCK_FILE, RELAY_FILE};
 pub use pools::PoolUse;
 pub use query::*;
 pub(crate) use sql::fault_in_url;
-pub use sql::{SqlStore, check_sqlite_file, migrate};
+pub use sql::{MovedRow, MovedTable, SqlStore, check_sqlite_file, migrate};
 pub use types::*;
 
 pub use crate::session::lease::Lost;

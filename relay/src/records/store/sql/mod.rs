@@ -17,6 +17,7 @@ mod group;
 mod leases;
 mod migrations;
 mod money;
+mod moving;
 mod page;
 mod rates;
 mod read;
@@ -45,6 +46,7 @@ use self::statement::Statement;
 use self::write_refusals::WriteRefusals;
 use super::{PoolUse, StoreError, create_data_dir};
 use crate::config::Secret;
+pub use moving::{MovedRow, MovedTable};
 pub use sqlite_file::check_sqlite_file;
 
 /// The settings of SQLite's writing connection. `busy_timeout` is for other processes that write: a backup, an operator's shell.
