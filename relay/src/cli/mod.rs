@@ -9,8 +9,11 @@ mod migrate;
 mod moving;
 mod prices;
 mod questions;
+mod reading;
+mod reconcile;
 mod sdk;
 mod serve;
+mod statement;
 mod token;
 
 use std::future::Future;
@@ -59,6 +62,10 @@ enum Command {
     Sdk,
     /// Give an account back what it was charged by mistake, at a relay that runs.
     Credit(credit::CreditArgs),
+    /// Compare a provider's usage export with the ledger, by day and item or by request, and fail if they differ.
+    Reconcile(reconcile::ReconcileArgs),
+    /// Print what each account used in a month: calls, minutes, items, money, credits.
+    Statement(statement::StatementArgs),
     /// Speak a WAV file to a relay and print what comes back.
     Call(call::CallArgs),
 }
@@ -79,6 +86,8 @@ pub fn main() -> ExitCode {
         Command::Prices(args) => prices::run(&args),
         Command::Sdk => sdk::run(),
         Command::Credit(args) => block_on(credit::run(args)),
+        Command::Reconcile(args) => block_on(reconcile::run(args)),
+        Command::Statement(args) => block_on(statement::run(args)),
         Command::Call(args) => block_on(call::run(args)),
     };
     log::finish();

@@ -245,6 +245,7 @@ fn every_key_of_the_table_is_read() {
                 format!("{}\nkind = \"echo\"", toml.replace(wrong, "{}"))
             }
             "tools.*.description" => toml.replace(wrong, "7"),
+            text if text.starts_with("reconcile.") => toml.replace(wrong, "7"),
             "tools.*.url" => {
                 format!("{toml}\ndescription = \"d\"\nsecret = \"00000000000000000000000000000000\"")
             }

@@ -27,7 +27,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) use contract::OPERATIONS;
 pub use contract::Store;
-pub use credit::{Credit, CreditFilter, Credited};
+pub use credit::{CREDIT_ITEM, Credit, CreditFilter, Credited};
 pub use error::StoreError;
 pub use folder_lock::{FolderLock, LOCK_FILE, RELAY_FILE};
 pub use pools::PoolUse;
