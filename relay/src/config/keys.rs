@@ -178,14 +178,13 @@ pub(super) const MOVED: &[(&str, &str)] =
 /// The section whose keys a plan may have.
 pub(super) const LIMITS: &str = "limits";
 /// The sections that have a table for each name, and the section whose keys such a table has.
-pub(super) const NAMED: &[(&str, &str)] =
-    &[
-        (PLANS, LIMITS),
-        ("agents", "agents.*"),
-        ("tools", "tools.*"),
-        ("providers", "providers.*"),
-        ("reconcile", "reconcile.*"),
-    ];
+pub(super) const NAMED: &[(&str, &str)] = &[
+    (PLANS, LIMITS),
+    ("agents", "agents.*"),
+    ("tools", "tools.*"),
+    ("providers", "providers.*"),
+    ("reconcile", "reconcile.*"),
+];
 /// The section of the plans.
 pub(super) const PLANS: &str = "plans";
 /// What stands for a name in the key of such a table.

@@ -43,7 +43,7 @@ async fn filled() -> tempfile::TempDir {
         let new = NewSession {
             user_sub: name.clone(),
             account: name.clone(),
-            plan: (n % 2 == 0).then(|| name.clone()),
+            plan: n.is_multiple_of(2).then(|| name.clone()),
             client: (*text).to_owned(),
             recording: Some(format!("{id}.wav")),
             ..session(&id)
@@ -53,7 +53,7 @@ async fn filled() -> tempfile::TempDir {
         store.save_turns(&id, 0, &said, Mark::default(), 0).await.expect("written");
         let mut used = row("1", 7, 250_000 + n as u64);
         (used.provider, used.request_id, used.turn) =
-            ((*text).to_owned(), Some((*text).to_owned()), Some(3).filter(|_| n % 2 == 0));
+            ((*text).to_owned(), Some((*text).to_owned()), Some(3).filter(|_| n.is_multiple_of(2)));
         let used = Settle { at_ms: unix_ms(), ..settle(&id, vec![used], wide) };
         store.settle(&used).await.expect("written");
         let denial = Denial {
@@ -185,7 +185,7 @@ async fn an_import_that_broke_off_goes_on_and_takes_no_other_file() {
         std::fs::write(new.path().join(name), content).expect("written");
         run(&mut command(new.path(), None, &["import", name]))
     };
-    // In the middle of a line, behind a line, and without the last one.
+    // In the middle of the file, and of its last line.
     for cut in [whole.len() / 2, whole.len() - 2] {
         let (output, errors) = import("cut", &whole[..cut]);
         assert!(output.status.code() == Some(1) && errors.contains("cut off after"), "{errors}");

@@ -85,7 +85,7 @@ fn requests_are_found_by_their_ids_and_audio_by_the_second() {
     let mut mapping = mapping(&[("amount", None)]);
     (mapping.unit, mapping.request_id, mapping.cost) = (Some("of".into()), Some("id".into()), None);
     mapping.units = BTreeMap::from([("h".to_owned(), Measure { unit: Unit::Second, factor: 3_600.0 })]);
-    let mut comparison = Comparison::read(mapping.clone(), csv.as_bytes()).expect("read");
+    let mut comparison = Comparison::read(mapping, csv.as_bytes()).expect("read");
     for (unit, quantity) in [("sample", 16_000), ("utterance_sample", 32_000), ("repeated_sample", 9_600)] {
         comparison.add("2026-11-01", &row("acme/ear", unit, quantity)).expect("few");
     }

@@ -241,8 +241,7 @@ impl SqlStore {
         let refusals = WriteRefusals::default();
         let readers = Connections::open(options, 1, Prompt::Next, settings, &refusals).await.map_err(open)?;
         let (writer, renewals, tasks) = (readers.clone(), readers.clone(), TaskTracker::new());
-        let store =
-            SqlStore { dialect: Dialect::Sqlite, writer, readers, group: None, renewals, tasks };
+        let store = SqlStore { dialect: Dialect::Sqlite, writer, readers, group: None, renewals, tasks };
         let (version, newest) = (store.moved_schema().await?, migrations::newest(Dialect::Sqlite));
         match newest - version {
             0 => Ok(store),
