@@ -123,7 +123,7 @@ async fn open(config: &Config, doing: &str) -> Result<Idle, String> {
             Ok(0) => {}
             Ok(relays) => {
                 return Err(format!(
-                    "{relays} relays use this database: stop them all; of one that was killed the lease is over within a minute"
+                    "{relays} relays use this database: stop them all; one that was killed counts for 15 s more"
                 ));
             }
             Err(error) => return Err(error.to_string()),

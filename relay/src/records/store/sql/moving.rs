@@ -38,7 +38,12 @@ const SCHEMA: Sql = sql!("SELECT CAST(MAX(version) AS BIGINT) AS version FROM _s
 
 const LIVE: Sql = sql!("SELECT COUNT(*) AS number FROM sessions WHERE state = 'live'");
 
-const LEASED: Sql = sql!("SELECT COUNT(*) AS number FROM relays WHERE lease_until > " NOW);
+/// A relay says twice a second that it is there. One that has not said so for 15 s is gone, or as good as that; one of a version that never says
+/// so is there while it has a lease.
+const LEASED: Sql = sql!(
+    "SELECT COUNT(*) AS number FROM relays
+    WHERE lease_until > " NOW " AND (seen_at = 0 OR seen_at > " NOW " - 15000)"
+);
 
 const MARKED: Sql = sql!("SELECT number FROM revisions WHERE name = $1");
 
@@ -246,7 +251,7 @@ impl SqlStore {
         self.count(LIVE).await
     }
 
-    /// How many relays have a lease.
+    /// How many relays have a lease, and have been heard of in the last 15 s.
     ///
     /// # Errors
     /// When the database fails.
