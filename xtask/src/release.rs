@@ -6,18 +6,23 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::build;
 use crate::cargo_tool::CargoTool;
 use crate::gate;
 use crate::step::{output, run as run_program, step};
-use crate::workspace;
+use crate::workspace::{self, WASM};
 
 const TOOL: CargoTool = CargoTool { name: "cargo-cyclonedx", version: "0.5.9" };
 /// The name that the tool is told to write under, without its ending: a file of this name beside each manifest of the workspace.
 const BILL: &str = "voxrelay-bill-of-materials";
+/// For which target, of which rooms, and under which names bills are released; without a target it is this system's.
+const BILLS: [(Option<&str>, &[(&str, &str)]); 2] = [
+    (None, &[("relay", "voxrelay.cdx.json")]),
+    (Some(WASM), &[("sdk-wasm", "voxrelay-wasm.cdx.json"), ("voice-wasm", "voxrelay-voice.cdx.json")]),
+];
 /// What a page loads by a script tag.
 const SCRIPT: [&str; 2] = ["voxrelay.js", "voxrelay.wasm"];
 /// The sums of all files, as `sha256sum --check` reads them.
@@ -58,12 +63,13 @@ pub(crate) fn run(is_dry: bool) -> Result<()> {
     // The relay has the SDK in it.
     build::sdk()?;
     let mut files = vec![step("building the relay", || binary(&folder, &version))?];
-    files.push(step("packing the package", || pack(&folder))?);
+    let tarball = step("packing the package", || pack(&folder))?;
+    files.push(tarball.clone());
     for name in SCRIPT {
         files.push(copied(&workspace::path("npm/dist").join(name), &folder.join(name))?);
     }
-    files.push(step("writing the relay's bill of materials", || crates_bill(&folder))?);
-    files.push(step("writing the package's bill of materials", || npm_bill(&folder))?);
+    files.extend(step("writing the bills of materials of the crates", || crates_bills(&folder))?);
+    files.push(step("writing the package's bill of materials", || npm_bill(&folder, &tarball, &version))?);
     let (notes, is_good) = step("looking others' code up: licences, advisories", gate::of_others)?;
     if !is_good {
         faults.push("the code of others: see above".to_owned());
@@ -137,41 +143,75 @@ fn pack(folder: &Path) -> Result<PathBuf> {
     Ok(folder.join(name))
 }
 
-/// What the relay is made of. The tool writes a bill beside each manifest of the workspace; only the relay's is released.
-fn crates_bill(folder: &Path) -> Result<PathBuf> {
+/// What the relay is made of, and the modules that a page loads: each has crates in it. The tool writes a bill beside each manifest of the
+/// workspace, from which these are taken.
+fn crates_bills(folder: &Path) -> Result<Vec<PathBuf>> {
     let program = TOOL.program()?;
-    let mut tool = Command::new(program);
-    tool.current_dir(workspace::root()).args(["cyclonedx", "--quiet", "--manifest-path", "relay/Cargo.toml"]);
-    tool.args(["--format", "json", "--all", "--spec-version", "1.5", "--override-filename", BILL]);
-    let written = output(&mut tool, "see https://github.com/CycloneDX/cyclonedx-rust-cargo");
     let name = format!("{BILL}.json");
-    let bill = folder.join("voxrelay.cdx.json");
-    let kept = written.and_then(|_| copied(&workspace::path("relay").join(&name), &bill));
-    for room in fs::read_dir(workspace::root())? {
-        let bill = room?.path().join(&name);
-        if bill.exists() {
-            fs::remove_file(bill)?;
+    let mut bills = Vec::new();
+    for (target, rooms) in BILLS {
+        let mut tool = Command::new(&program);
+        tool.current_dir(workspace::root()).args([
+            "cyclonedx",
+            "--quiet",
+            "--manifest-path",
+            "relay/Cargo.toml",
+        ]);
+        tool.args(["--format", "json", "--all", "--spec-version", "1.5", "--override-filename", BILL]);
+        tool.args(target.iter().flat_map(|target| ["--target", *target]));
+        let written = output(&mut tool, "see https://github.com/CycloneDX/cyclonedx-rust-cargo");
+        let mut taken = Ok(());
+        if written.is_ok() {
+            for (room, kept) in rooms {
+                let bill = copied(&workspace::path(room).join(&name), &folder.join(kept));
+                taken = taken.and(bill.map(|bill| bills.push(bill)));
+            }
         }
+        for room in fs::read_dir(workspace::root())? {
+            let bill = room?.path().join(&name);
+            if bill.exists() {
+                fs::remove_file(bill)?;
+            }
+        }
+        written.and(taken)?;
     }
-    looked_at(kept?)
+    bills.iter().try_for_each(|bill| look_at(bill))?;
+    Ok(bills)
 }
 
-/// What the package brings along.
-fn npm_bill(folder: &Path) -> Result<PathBuf> {
+/// What whoever installs the package gets with it.
+fn npm_bill(folder: &Path, tarball: &Path, version: &str) -> Result<PathBuf> {
+    let stranger = workspace::cache().join("release-stranger");
+    if stranger.exists() {
+        fs::remove_dir_all(&stranger)?;
+    }
+    fs::create_dir_all(&stranger)?;
+    let manifest = json!({ "name": "voxrelay-release", "version": version, "private": true });
+    fs::write(stranger.join("package.json"), manifest.to_string())?;
+    let advice = "`npm sbom` is there from npm 10 on";
+    let mut install = workspace::npm();
+    install.current_dir(&stranger).args(["install", "--package-lock-only", "--no-audit", "--no-fund"]);
+    output(install.arg(tarball), advice)?;
     let mut npm = workspace::npm();
-    npm.args(["sbom", "--sbom-format=cyclonedx", "--package-lock-only", "--omit=dev", "--workspace=npm"]);
+    npm.current_dir(&stranger).args(["sbom", "--sbom-format=cyclonedx", "--package-lock-only"]);
     let bill = folder.join("voxrelay-npm.cdx.json");
-    fs::write(&bill, output(&mut npm, "`npm sbom` is there from npm 10 on")?)?;
-    looked_at(bill)
+    fs::write(&bill, output(&mut npm, advice)?)?;
+    look_at(&bill)?;
+    Ok(bill)
 }
 
-/// The bill, if it is one.
-fn looked_at(bill: PathBuf) -> Result<PathBuf> {
-    let content: Value = serde_json::from_slice(&fs::read(&bill)?)?;
+/// Takes the folders of this machine out of a bill, and sees that it is one.
+fn look_at(bill: &Path) -> Result<()> {
+    let text = fs::read_to_string(bill)?;
+    let folders =
+        [workspace::cache(), workspace::root().to_owned()].map(|folder| folder.display().to_string());
+    let text = folders.iter().fold(text, |text, folder| text.replace(folder.as_str(), ""));
+    let content: Value = serde_json::from_str(&text)?;
     if content["bomFormat"] != "CycloneDX" {
         bail!("{} is no bill of materials of CycloneDX", bill.display());
     }
-    Ok(bill)
+    fs::write(bill, text)?;
+    Ok(())
 }
 
 fn copied(from: &Path, to: &Path) -> Result<PathBuf> {
