@@ -42,9 +42,8 @@ const CONFIG: &str = "[limits]\nsessions_per_user = 10\nsessions_per_minute = 10
     pre_login_connections_per_address = 1000\n[log]\nlevel = \"error\"\n";
 const SOON: (&str, &str) = ("VOXRELAY_RESUME_WINDOW_SECONDS", "5");
 
-/// What the calls do.
+/// What the calls do. They are those of the load generator, which has more scenes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(dead_code, reason = "the calls are those of the load generator, which has more scenes")]
 enum Scene {
     Idle,
     Silent,
