@@ -320,6 +320,7 @@ async fn a_dump_of_postgresql_that_is_restored_elsewhere_serves_in_its_place() {
 }
 
 /// Half a million turns and as many rows of the ledger, in a thousand sessions.
+#[cfg(target_os = "linux")]
 const MANY: &str = "
     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
     INSERT INTO sessions (id, conversation_id, user_sub, account, client, agent, state, started_at, ended_at, end_reason, relay, lease_until,
