@@ -63,7 +63,7 @@ fn pair(text: &str) -> Option<(&str, Measure)> {
     let (word, measure) = text.rsplit_once('=').filter(|(word, _)| !word.is_empty())?;
     let (unit, factor) = match measure.split_once('*') {
         Some((unit, factor)) => {
-            (unit, factor.parse().ok().filter(|factor| *factor > 0.0 && f64::is_finite(*factor))?)
+            (unit, factor.parse().ok().filter(|factor: &f64| *factor > 0.0 && factor.is_finite())?)
         }
         None => (measure, 1.0),
     };
