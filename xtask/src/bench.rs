@@ -5,6 +5,7 @@
 //! calls without a database, clients that send without end, what a call weighs, and what is added to a turn.
 //! `cargo xtask bench lossy`, `bench lossy-page`: calls over a network that loses packets, by the native client and from a page.
 //! `cargo xtask bench page`: what a call costs the page that makes it.
+//! `cargo xtask soak`: whether a relay under load stays as large as it is.
 
 use std::fs;
 use std::process::Command;
@@ -83,6 +84,11 @@ pub(crate) fn run_bench(bench: Bench, json: bool, seconds: u32) -> Result<()> {
         Bench::LossyPage => lossy_page(),
         Bench::Page => page(json, seconds),
     }
+}
+
+/// Lets a relay carry calls for so long, and says whether its memory, files and threads stay as they are.
+pub(crate) fn soak(minutes: u32, json: bool) -> Result<()> {
+    relay("soak", &[&minutes.to_string()], json)
 }
 
 fn audio(json: bool) -> Result<()> {

@@ -15,6 +15,7 @@ mod prerequisites;
 mod pypi;
 mod recordings;
 mod reference;
+mod release;
 mod rolling;
 mod shorten;
 mod simulate;
@@ -86,6 +87,21 @@ enum Command {
         /// Print JSON and nothing else
         #[arg(long)]
         json: bool,
+    },
+    /// Let a relay carry 100 calls at a time, and say whether its memory, files and threads stay as they are (Linux)
+    Soak {
+        /// For how many minutes
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(6..=1_440))]
+        minutes: u32,
+        /// Print JSON and nothing else
+        #[arg(long)]
+        json: bool,
+    },
+    /// Build and check everything that a release consists of: binary, package, script file, bills of materials
+    Release {
+        /// Publish nothing: what would be published is left in the target directory
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Run simulated calls: the link alone over terrible networks, and calls whole, with everything that goes wrong in a relay
     Simulate {
@@ -159,6 +175,8 @@ fn main() -> ExitCode {
         Command::Reference => reference::run(),
         Command::Size { json } => size::run(json),
         Command::Bench { what, json, seconds } => bench::run_bench(what, json, seconds),
+        Command::Soak { minutes, json } => bench::soak(minutes, json),
+        Command::Release { dry_run } => release::run(dry_run),
         Command::Simulate { calls, seed, trace } => simulate::run_calls(calls, seed, trace).map(|_| ()),
         Command::Breaks { calls } => breaks::run_all(calls),
         Command::Fuzz { seconds, target } => fuzzing::run_targets(seconds, target.as_deref()),

@@ -6,11 +6,15 @@ mod credit;
 mod faults;
 mod health;
 mod migrate;
+mod moving;
 mod prices;
 mod questions;
+mod reading;
+mod reconcile;
 mod reload;
 mod sdk;
 mod serve;
+mod statement;
 mod token;
 
 use std::future::Future;
@@ -43,6 +47,10 @@ enum Command {
     Health(health::HealthArgs),
     /// Bring the schema of the configured database up to date.
     Migrate(migrate::MigrateArgs),
+    /// Write all that the configured database keeps into a file, while no relay uses it: for another database.
+    Export(moving::ExportArgs),
+    /// Fill the configured database, which is empty, with what `export` has written.
+    Import(moving::ImportArgs),
     /// Print an access token for development, and nothing else.
     Token(token::TokenArgs),
     /// Check the configuration, or print the reference of all keys.
@@ -55,6 +63,10 @@ enum Command {
     Sdk,
     /// Give an account back what it was charged by mistake, at a relay that runs.
     Credit(credit::CreditArgs),
+    /// Compare a provider's usage export with the ledger, by day and item or by request, and fail if they differ.
+    Reconcile(reconcile::ReconcileArgs),
+    /// Print what each account used in a month: calls, minutes, items, money, credits.
+    Statement(statement::StatementArgs),
     /// Speak a WAV file to a relay and print what comes back.
     Call(call::CallArgs),
 }
@@ -67,12 +79,16 @@ pub fn main() -> ExitCode {
         Command::Dev(args) => block_on(serve::dev(args)),
         Command::Health(args) => block_on(health::run(args)),
         Command::Migrate(args) => block_on(migrate::run(args)),
+        Command::Export(args) => block_on(moving::export(args)),
+        Command::Import(args) => block_on(moving::import(args)),
         Command::Token(args) => token::run(&args),
         Command::Config(args) => block_on(config::run(args)),
         Command::Check(args) => block_on(config::check(args)),
         Command::Prices(args) => prices::run(&args),
         Command::Sdk => sdk::run(),
         Command::Credit(args) => block_on(credit::run(args)),
+        Command::Reconcile(args) => block_on(reconcile::run(args)),
+        Command::Statement(args) => block_on(statement::run(args)),
         Command::Call(args) => block_on(call::run(args)),
     };
     log::finish();

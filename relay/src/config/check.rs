@@ -12,7 +12,7 @@ use super::{
     AuthConfig, Config, ConfigError, Drain, EchoConfig, Limits, LogConfig, LogFormat, Network, Origins,
     Place, RecordingPlace, Retention, Secret, Webhook,
 };
-use super::{agents, keys, tools};
+use super::{agents, keys, reconcile, tools};
 use crate::operations::outbound::is_safe_url;
 use crate::operations::webhook;
 use crate::records::store;
@@ -73,6 +73,7 @@ impl Config {
             tools,
             default_agent: agents::default(values)?,
             providers,
+            reconcile: reconcile::mappings(values)?,
             echo: echo(values)?,
             log: log(values)?,
         })

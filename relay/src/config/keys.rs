@@ -162,6 +162,15 @@ keys! {
     "providers.*.silence_timeout_seconds" = "15", Whole(1, 120), "how long it may be silent in the middle of an answer, or a recogniser while audio comes";
     "providers.*.whole_timeout_seconds" = "120", Whole(1, 600), "how long an answer may take in all";
     "providers.*.max_concurrent" = "0", Whole(0, 100_000), "how many requests and open sockets it may have at a time, over all calls of this relay; above that the next provider in line is asked. 0 sets no limit";
+    "reconcile.*.provider" = "", Text, "whose rows of the ledger the export is compared with, by the word before the `/` of its items; NAME if nothing is given";
+    "reconcile.*.date" = "", Text, "the column with the day (UTC), such as `2026-12-31`, or with a time that begins with it";
+    "reconcile.*.model" = "", Text, "the column with the model; without one, all that a provider is paid for is one item";
+    "reconcile.*.models" = "", List, "what models are called in the export, each as `THEIRS=ITEM` with an item of the price table; `provider/THEIRS` for others";
+    "reconcile.*.quantity" = "", List, "the columns that count, each as `COLUMN=UNIT` with a unit of the price table, or `COLUMN=UNIT*FACTOR`, such as `hours=second*3600`; `COLUMN` alone where `unit` says what it counts";
+    "reconcile.*.unit" = "", Text, "the column that says what is counted";
+    "reconcile.*.units" = "", List, "what its words stand for, each as `THEIRS=UNIT` or `THEIRS=UNIT*FACTOR`";
+    "reconcile.*.request_id" = "", Text, "the column with the provider's own id of the request: with it, requests are compared instead of days";
+    "reconcile.*.cost" = "", Text, "the column with the cost in US dollars; without one, only quantities are compared";
     "echo.rate" = "24000", OneOf(&["16000", "24000"]), "samples a second of what any agent says";
     "log.format" = "text", OneOf(&["text", "json"]), "for people, or one JSON object a line";
     "log.level" = "info", Text, "`off`, `error`, `warn`, `info`, `debug`, `trace`, or such as `info,relay=debug`";
@@ -174,8 +183,13 @@ pub(super) const MOVED: &[(&str, &str)] =
 /// The section whose keys a plan may have.
 pub(super) const LIMITS: &str = "limits";
 /// The sections that have a table for each name, and the section whose keys such a table has.
-pub(super) const NAMED: &[(&str, &str)] =
-    &[(PLANS, LIMITS), ("agents", "agents.*"), ("tools", "tools.*"), ("providers", "providers.*")];
+pub(super) const NAMED: &[(&str, &str)] = &[
+    (PLANS, LIMITS),
+    ("agents", "agents.*"),
+    ("tools", "tools.*"),
+    ("providers", "providers.*"),
+    ("reconcile", "reconcile.*"),
+];
 /// The section of the plans.
 pub(super) const PLANS: &str = "plans";
 /// What stands for a name in the key of such a table.

@@ -14,6 +14,7 @@ mod limits;
 mod network;
 mod origins;
 mod public_key;
+mod reconcile;
 mod reference;
 mod renewed;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use std::time::Duration;
 use protocol::Codec;
 use reqwest::Url;
 
+use crate::money::reconcile::Mapping;
 use crate::provider::Provider;
 pub use agents::{AgentConfig, AgentKind, ECHO};
 pub use auth::{AuthConfig, ClaimPath, ClaimPaths};
@@ -101,6 +103,8 @@ pub struct Config {
     pub default_agent: String,
     /// The speech and language providers, by name.
     pub providers: BTreeMap<String, Provider>,
+    /// How the usage exports of providers read, by name.
+    pub reconcile: BTreeMap<String, Mapping>,
     /// The echo agent.
     pub echo: EchoConfig,
     /// How to log.

@@ -110,7 +110,9 @@ fn accepted(key: &Key) -> String {
         Accepts::Dollars => "dollars, up to 9 decimals".to_owned(),
         Accepts::Text => "text".to_owned(),
         Accepts::Secret => "text, never shown".to_owned(),
-        Accepts::Secrets => "text, or a list of up to 4 (in JSON where it is a variable), never shown".to_owned(),
+        Accepts::Secrets => {
+            "text, or a list of up to 4 (in JSON where it is a variable), never shown".to_owned()
+        }
         Accepts::List => "list of texts".to_owned(),
     }
 }

@@ -272,6 +272,7 @@ fn every_key_of_the_table_is_read() {
                 format!("{}\nkind = \"echo\"", toml.replace(wrong, "{}"))
             }
             "tools.*.description" => toml.replace(wrong, "7"),
+            text if text.starts_with("reconcile.") => toml.replace(wrong, "7"),
             "tools.*.url" => {
                 format!("{toml}\ndescription = \"d\"\nsecret = \"00000000000000000000000000000000\"")
             }
@@ -392,7 +393,10 @@ fn read_again_is_what_nothing_was_made_of_and_the_rest_is_named() {
     ));
     let (renewed, waiting) = began.renewed(same.expect("good"));
     assert_eq!(waiting, [""; 0]);
-    assert_eq!(renewed.auth.hs256_secret.as_ref().expect("one").expose(), "new, a secret of more than 32 bytes");
+    assert_eq!(
+        renewed.auth.hs256_secret.as_ref().expect("one").expose(),
+        "new, a secret of more than 32 bytes"
+    );
     assert_eq!(renewed.limits.session_budget.to_string(), "$9.00");
     assert_eq!(renewed.plans["pro"].session_budget.to_string(), "$12.00");
     assert!(renewed.agents.contains_key("a") && renewed.is_given("prices.file"));

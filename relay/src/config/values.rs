@@ -315,7 +315,9 @@ impl Values {
     /// An error about the value of a key, under the name that the operator used.
     fn refused(&self, key: &'static str, accepted: impl Display) -> ConfigError {
         let given = match (known(key).accepts, self.kind(key)) {
-            (Accepts::Secret | Accepts::Secrets, ValueKind::String(text)) => format!("[{} bytes]", text.len()),
+            (Accepts::Secret | Accepts::Secrets, ValueKind::String(text)) => {
+                format!("[{} bytes]", text.len())
+            }
             (_, kind) => say(known(key), &kind),
         };
         self.wrong(key, given, accepted)

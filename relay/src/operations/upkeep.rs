@@ -124,8 +124,9 @@ async fn deliver_alerts(apps: watch::Receiver<Arc<App>>) {
         let app = Arc::clone(&apps.borrow());
         let wanted = app.config.webhook.as_ref();
         if webhook.as_ref().map(|(config, _)| config) != wanted {
-            let make =
-                |config: &config::Webhook| Webhook::new(config, Pace::default()).map(|made| (config.clone(), made));
+            let make = |config: &config::Webhook| {
+                Webhook::new(config, Pace::default()).map(|made| (config.clone(), made))
+            };
             webhook = match wanted.map(make).transpose() {
                 Ok(made) => made,
                 Err(error) => return tracing::error!(%error, "alerts are not sent"),

@@ -1,5 +1,7 @@
-//! What is written, and where: the store, what is owed to it while it is away, recordings, and how long all of it is kept.
+//! What is written, and where: the store, what is owed to it while it is away, recordings, how long all of it is kept, and how it moves to another
+//! database.
 
+pub mod moving;
 pub mod recording;
 pub mod retention;
 pub mod spill;

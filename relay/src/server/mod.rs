@@ -113,7 +113,7 @@ async fn follow(
             changed = apps.changed() => if changed.is_err() { return },
         }
         let app = Arc::clone(&apps.borrow_and_update());
-        newest.send_replace(router(app, &shared));
+        drop(newest.send_replace(router(app, &shared)));
     }
 }
 
@@ -301,11 +301,7 @@ fn router(app: Arc<App>, shared: &Shared) -> Router {
         .route("/v1/call", get(upgrade::open_call).with_state((Arc::clone(&app), places.clone())))
         .route(
             &format!("{}{{wire}}", over_http::PATH),
-            get(over_http::open).post(over_http::bring).with_state((
-                Arc::clone(&app),
-                places,
-                wires,
-            )),
+            get(over_http::open).post(over_http::bring).with_state((Arc::clone(&app), places, wires)),
         )
         .route("/v1/preflight", preflight)
         .route("/sdk/{*path}", get(assets::sdk))

@@ -119,12 +119,7 @@ impl CallPlace {
 }
 
 impl CallStream {
-    pub(super) fn new(
-        stream: Socket,
-        place: CallPlace,
-        entry: Arc<Entry>,
-        tasks: TaskTracker,
-    ) -> CallStream {
+    pub(super) fn new(stream: Socket, place: CallPlace, entry: Arc<Entry>, tasks: TaskTracker) -> CallStream {
         let allowance = Allowance::new(Instant::now(), REQUESTS);
         CallStream {
             stream: Some(stream),

@@ -113,7 +113,8 @@ impl Pair {
     fn read(files: &TlsFiles) -> Result<Pair, TlsError> {
         let read = |path: &Path| fs::read(path).map_err(|error| unreadable(path, &error));
         Ok(Pair {
-            certificate: read(files.certificate.as_path()).map_err(|why| TlsError::of_certificate(files, why))?,
+            certificate: read(files.certificate.as_path())
+                .map_err(|why| TlsError::of_certificate(files, why))?,
             key: read(files.key.as_path()).map_err(|why| TlsError::of_key(files, why))?,
         })
     }
@@ -138,7 +139,10 @@ impl Pair {
         let serving = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
         let mut serving = serving.map_err(|error| {
             let certificate = files.certificate.display();
-            TlsError::of_key(files, format!("it cannot be used with the certificate in {certificate}: {error}"))
+            TlsError::of_key(
+                files,
+                format!("it cannot be used with the certificate in {certificate}: {error}"),
+            )
         })?;
         serving.alpn_protocols = vec![HTTP1.to_vec()];
         Ok(Arc::new(serving))

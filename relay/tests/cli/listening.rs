@@ -63,7 +63,12 @@ fn plain_http_where_others_reach_it_is_refused_unless_somebody_says_that_tls_is_
         command.args(arguments).env(secret.0, secret.1).env("VOXRELAY_LISTEN", "0.0.0.0:0");
         let (output, errors) = run(&mut command);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
-        for part in ["listen = \"0.0.0.0:0\"", "network.plain_http = true", "network.tls_certificate", "VOXRELAY_LISTEN"] {
+        for part in [
+            "listen = \"0.0.0.0:0\"",
+            "network.plain_http = true",
+            "network.tls_certificate",
+            "VOXRELAY_LISTEN",
+        ] {
             assert!(errors.contains(part), "{arguments:?} gave {errors:?}, which does not say {part:?}");
         }
     }
@@ -76,7 +81,10 @@ fn plain_http_where_others_reach_it_is_refused_unless_somebody_says_that_tls_is_
     drop(relay);
     // What the file says does not count where the command line says something else.
     let mut serve = voxrelay(folder.path());
-    serve.args(["serve", "--listen", "127.0.0.1:0"]).env(secret.0, secret.1).env("VOXRELAY_LISTEN", "0.0.0.0:0");
+    serve
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .env(secret.0, secret.1)
+        .env("VOXRELAY_LISTEN", "0.0.0.0:0");
     assert!(Running::start(&mut serve).get("/livez").ends_with("ok\n"));
 }
 
@@ -87,7 +95,13 @@ fn a_relay_speaks_tls_with_the_newest_pair_that_is_good() {
     let mut relay = Running::start(&mut serve(folder.path()));
     let log = logged(&mut relay);
     assert!(is_served(&relay, "first") && !is_served(&relay, "second"));
-    let (output, errors) = run(voxrelay(folder.path()).args(["health", "--listen", &relay.address, "--config", "voxrelay.toml"]));
+    let (output, errors) = run(voxrelay(folder.path()).args([
+        "health",
+        "--listen",
+        &relay.address,
+        "--config",
+        "voxrelay.toml",
+    ]));
     assert!(output.status.success(), "{errors}");
     let mut plain = TcpStream::connect(&relay.address).expect("connected");
     write!(plain, "GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").expect("sent");
@@ -105,7 +119,12 @@ fn a_relay_speaks_tls_with_the_newest_pair_that_is_good() {
     hang_up(&relay);
     let said = || log.lock().expect("no panic").clone();
     until("the fault is said", || said().contains("nothing has changed"));
-    assert!(said().contains("network.tls_key = \\\"key.pem\\\"") || said().contains("network.tls_key = \"key.pem\""), "{}", said());
+    assert!(
+        said().contains("network.tls_key = \\\"key.pem\\\"")
+            || said().contains("network.tls_key = \"key.pem\""),
+        "{}",
+        said()
+    );
     assert!(is_served(&relay, "second"), "the pair before it goes on");
 }
 

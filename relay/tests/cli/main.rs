@@ -1,9 +1,13 @@
 //! The binary, as a person runs it.
 
+#[path = "../support/postgres.rs"]
+#[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it, one as a library")]
+mod postgres;
 #[path = "../support/records.rs"]
 #[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it, one as a library")]
 mod records;
 
+mod billing;
 mod call;
 mod check;
 mod config;
@@ -11,6 +15,7 @@ mod credit;
 mod health;
 #[cfg(unix)]
 mod listening;
+mod moving;
 #[cfg(unix)]
 mod reload;
 mod serve;

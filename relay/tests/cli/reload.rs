@@ -63,8 +63,7 @@ fn what_may_change_changes_at_once_what_cannot_is_named_and_a_faulty_file_change
     };
     let (a, b) = ("https://a.example.com", "https://b.example.com");
     write(&format!("{SECRET:?}"), &format!("listen = \"127.0.0.1:0\"\norigins = {a:?}"));
-    let mut relay =
-        Running::start(voxrelay(folder.path()).args(["serve", "--config", "voxrelay.toml"]));
+    let mut relay = Running::start(voxrelay(folder.path()).args(["serve", "--config", "voxrelay.toml"]));
     let log = logged(&mut relay);
     let is_good = |secret: &str| asked(&relay, secret, a).starts_with("HTTP/1.1 200");
     let may_read = |origin: &str| {

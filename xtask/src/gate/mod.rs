@@ -287,6 +287,12 @@ pub(crate) fn run(chosen: Chosen<'_>) -> Result<bool> {
     Ok(summary(&done, begin.elapsed()))
 }
 
+/// Licences and known vulnerabilities of what others wrote: what there is to say, and whether nothing is wrong.
+pub(crate) fn of_others() -> Result<(Vec<String>, bool)> {
+    let outcome = dependencies::check()?;
+    Ok((outcome.notes, outcome.failed == 0))
+}
+
 /// The steps to run, in order.
 fn choose(chosen: Chosen<'_>) -> Result<Vec<&'static Step>> {
     let (only, is_alone) = match chosen {

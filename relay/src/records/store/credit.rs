@@ -2,6 +2,9 @@
 
 use crate::money::NanoUsd;
 
+/// The item of credits in usage.
+pub const CREDIT_ITEM: &str = "operator/credit";
+
 /// What an account gets back of what it was charged for one day, in all or for one user. In usage its item is `operator/credit`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credit {

@@ -27,13 +27,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) use contract::OPERATIONS;
 pub use contract::Store;
-pub use credit::{Credit, CreditFilter, Credited};
+pub use credit::{CREDIT_ITEM, Credit, CreditFilter, Credited};
 pub use error::StoreError;
 pub use folder_lock::{FolderLock, LOCK_FILE, RELAY_FILE};
 pub use pools::PoolUse;
 pub use query::*;
 pub(crate) use sql::fault_in_url;
-pub use sql::{SqlStore, check_sqlite_file, migrate};
+pub use sql::{MovedRow, MovedTable, SqlStore, check_sqlite_file, migrate};
 pub use types::*;
 
 pub use crate::session::lease::Lost;

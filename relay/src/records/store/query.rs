@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::types::{Notice, SessionRow, SessionState, TurnRow};
+use crate::money::ledger::LedgerRow;
 
 /// How many rows the longest page has.
 pub const PAGE_MAX: u32 = 1_000;
@@ -148,6 +149,41 @@ pub struct UsageCursor {
     pub item: String,
     /// The unit of the row.
     pub unit: String,
+}
+
+/// A row of the ledger, with when and for which session it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Billed {
+    /// The day (UTC), as `2026-12-31`.
+    pub day: String,
+    /// When it was written, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// The session.
+    pub session_id: String,
+    /// The row.
+    pub row: LedgerRow,
+}
+
+/// Where a page of the ledger ends: at its last row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BilledCursor {
+    /// When the row was written, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// The row's session.
+    pub session_id: String,
+    /// The row's key.
+    pub key: String,
+}
+
+/// The calls of an account in a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallsOfAccount {
+    /// The account.
+    pub account: String,
+    /// How many calls there were, without those that are erased.
+    pub calls: u64,
+    /// How long all of them took, in milliseconds.
+    pub milliseconds: u64,
 }
 
 /// Which alerts to list: those for which everything holds that is given.

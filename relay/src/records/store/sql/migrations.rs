@@ -154,7 +154,7 @@ pub(super) fn newer(dialect: Dialect, database: &str, version: i64) -> StoreErro
 }
 
 /// The newest migration that this relay knows.
-fn newest(dialect: Dialect) -> i64 {
+pub(super) fn newest(dialect: Dialect) -> i64 {
     listed(dialect).last().map_or(0, |migration| migration.0)
 }
 

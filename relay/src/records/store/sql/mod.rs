@@ -6,6 +6,7 @@
 //! address.
 
 mod alerts;
+mod billing;
 mod check;
 mod connections;
 mod credits;
@@ -17,6 +18,7 @@ mod group;
 mod leases;
 mod migrations;
 mod money;
+mod moving;
 mod page;
 mod rates;
 mod read;
@@ -45,6 +47,7 @@ use self::statement::Statement;
 use self::write_refusals::WriteRefusals;
 use super::{PoolUse, StoreError, create_data_dir};
 use crate::config::Secret;
+pub use moving::{MovedRow, MovedTable};
 pub use sqlite_file::check_sqlite_file;
 
 /// The settings of SQLite's writing connection. `busy_timeout` is for other processes that write: a backup, an operator's shell.
@@ -223,6 +226,27 @@ impl SqlStore {
         let renewals = writer.clone();
         let group = Some(Group::default());
         Ok(SqlStore { dialect: Dialect::Sqlite, writer, readers, group, renewals, tasks: TaskTracker::new() })
+    }
+
+    /// Opens a SQLite file to read it, also while a relay uses it. Whatever would be written is refused.
+    ///
+    /// # Errors
+    /// When there is no such file, or its schema is not that of this relay: then the relay has to be updated, or this program.
+    pub async fn sqlite_to_read(path: &Path) -> Result<SqlStore, StoreError> {
+        let database = path.display().to_string();
+        let open = |source| StoreError::Open { database: database.clone(), source };
+        let settings = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;";
+        let options = sqlite_options(path, "ro").map_err(open)?;
+        check::opens(&options, settings).await.map_err(open)?;
+        let refusals = WriteRefusals::default();
+        let readers = Connections::open(options, 1, Prompt::Next, settings, &refusals).await.map_err(open)?;
+        let (writer, renewals, tasks) = (readers.clone(), readers.clone(), TaskTracker::new());
+        let store = SqlStore { dialect: Dialect::Sqlite, writer, readers, group: None, renewals, tasks };
+        let (version, newest) = (store.moved_schema().await?, migrations::newest(Dialect::Sqlite));
+        match newest - version {
+            0 => Ok(store),
+            missing => Err(StoreError::Outdated { database, missing: missing.unsigned_abs() as usize }),
+        }
     }
 
     /// Connects to a PostgreSQL database, whose schema `voxrelay migrate` has brought up to date.

@@ -1,0 +1,366 @@
+//! A provider's usage export beside the ledger: what both say, what only one of them says, and what of it the operator bears.
+//!
+//! Lines are put together by day and item, or by the provider's own id of the request where the export has it. What a user does not pay (units that
+//! begin with `excess_` or `repeated_`) was asked of the provider all the same, so it is compared with the rest, and is said apart as well.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use jiff::civil::Date;
+
+use super::bill::{EAGER, REPEATED};
+use super::ledger::LedgerRow;
+use super::meter::UTTERANCE_SAMPLE;
+use super::price::Unit;
+
+/// Samples in a second of audio, as the ledger counts it.
+const SAMPLES_PER_SECOND: f64 = 16_000.0;
+/// The most lines and groups that are held.
+const GROUPS_MAX: usize = 2_000_000;
+/// Differences of this part are those of numbers in binary.
+const EXACT: f64 = 1e-9;
+
+/// How an export of a provider reads: which column says what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mapping {
+    /// Whose rows of the ledger it is compared with, such as `deepgram`.
+    pub provider: String,
+    /// The column with the day, or with a time that begins with it.
+    pub date: String,
+    /// The column with the model; without one, all of the provider's items are one.
+    pub model: Option<String>,
+    /// The items of the price table that models are called by in the export; `provider/model` for others.
+    pub models: BTreeMap<String, String>,
+    /// The columns that count, each with what it counts, unless a column says that.
+    pub quantities: Vec<(String, Option<Measure>)>,
+    /// The column that says what is counted.
+    pub unit: Option<String>,
+    /// What its words stand for.
+    pub units: BTreeMap<String, Measure>,
+    /// The column with the provider's id of the request.
+    pub request_id: Option<String>,
+    /// The column with the cost in US dollars.
+    pub cost: Option<String>,
+}
+
+/// What a number in an export counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measure {
+    /// A unit of the price table.
+    pub unit: Unit,
+    /// How many of it one is: 3,600 seconds an hour.
+    pub factor: f64,
+}
+
+/// Why an export cannot be compared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReconcileError {
+    /// It is no CSV.
+    #[error("{0}")]
+    Csv(#[from] csv::Error),
+    /// It has no such column.
+    #[error("there is no column {column:?}: there are {there}")]
+    NoColumn {
+        /// The column.
+        column: String,
+        /// The columns that there are.
+        there: String,
+    },
+    /// A cell is not as it should be.
+    #[error("line {line}: {column} = {given:?}: {accepted}")]
+    Cell {
+        /// The line of the file.
+        line: u64,
+        /// The column.
+        column: String,
+        /// What it has.
+        given: String,
+        /// What is accepted.
+        accepted: &'static str,
+    },
+    /// There are too many of them.
+    #[error("more than 2,000,000 lines: compare a shorter time")]
+    TooMany,
+    /// It has no lines.
+    #[error("it has no lines")]
+    Empty,
+}
+
+/// What is compared with each other: a day and an item, or a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Group {
+    /// The day, such as `2026-12-31`; empty for a request.
+    pub day: String,
+    /// The item; empty for a request, and where the export names no model.
+    pub item: String,
+    /// The provider's id of the request; empty for a day.
+    pub request_id: String,
+}
+
+/// What either side says of a group.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Compared {
+    /// How much of each unit.
+    pub units: BTreeMap<Unit, Amounts>,
+    /// What it cost, in nano-dollars, if the export says so.
+    pub theirs_nano_usd: Option<i128>,
+    /// What it costs by the ledger's prices, whoever bears it, in nano-dollars.
+    pub ours_nano_usd: i128,
+    /// What of that the operator bears.
+    pub borne_nano_usd: i128,
+    /// Whether the export has a line of it.
+    pub in_export: bool,
+    /// Whether the ledger has a row of it.
+    pub in_ledger: bool,
+}
+
+/// Quantities of one unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Amounts {
+    /// By the export.
+    pub theirs: f64,
+    /// By the ledger, whoever bears it.
+    pub ours: f64,
+    /// What of that the operator bears.
+    pub borne: f64,
+}
+
+/// What came of comparing a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Both say the same, but for the tolerance.
+    Same,
+    /// They differ in quantity, or in money.
+    Differs,
+    /// Only the export has it.
+    OnlyExport,
+    /// Only the ledger has it.
+    OnlyLedger,
+}
+
+/// An export and the ledger beside each other.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    mapping: Mapping,
+    groups: BTreeMap<Group, Compared>,
+    days: (Date, Date),
+}
+
+impl Comparison {
+    /// Reads an export.
+    ///
+    /// # Errors
+    /// When it is no CSV with these columns, or a cell cannot be read.
+    pub fn read(mapping: Mapping, from: impl Read) -> Result<Comparison, ReconcileError> {
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(from);
+        let columns = Columns::find(&mapping, reader.headers()?)?;
+        let (mut groups, mut days) = (BTreeMap::<Group, Compared>::new(), None);
+        for record in reader.records() {
+            let record = record?;
+            let line = Line { line: record.position().map_or(0, csv::Position::line), record: &record };
+            let day = line.day(&columns.date)?;
+            days = Some(days.map_or((day, day), |(from, to): (Date, Date)| (from.min(day), to.max(day))));
+            let compared = groups.entry(columns.group(&mapping, &line, day)).or_default();
+            compared.in_export = true;
+            for (column, measure) in &columns.quantities {
+                let measure = match (measure, &columns.unit) {
+                    (Some(measure), _) => *measure,
+                    (None, unit) => line.measure(&mapping, unit.as_ref())?,
+                };
+                let amounts = compared.units.entry(measure.unit).or_default();
+                amounts.theirs += line.number(column)? * measure.factor;
+            }
+            if let Some(cost) = &columns.cost {
+                let nano = (line.number(cost)? * 1e9).round() as i128;
+                compared.theirs_nano_usd = Some(compared.theirs_nano_usd.unwrap_or_default() + nano);
+            }
+            if groups.len() > GROUPS_MAX {
+                return Err(ReconcileError::TooMany);
+            }
+        }
+        let days = days.ok_or(ReconcileError::Empty)?;
+        Ok(Comparison { mapping, groups, days })
+    }
+
+    /// The first and the last day that the export has lines of.
+    #[must_use]
+    pub fn days(&self) -> (Date, Date) {
+        self.days
+    }
+
+    /// Adds a row of the ledger, of that day. One that counts what no provider is paid by counts for nothing.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn add(&mut self, day: &str, row: &LedgerRow) -> Result<(), ReconcileError> {
+        let Some((unit, quantity, is_borne)) = counted(row) else { return Ok(()) };
+        let group = match (&self.mapping.request_id, &row.request_id) {
+            (Some(_), request_id) => {
+                Group { request_id: request_id.clone().unwrap_or_default(), ..Group::default() }
+            }
+            (None, _) => Group {
+                day: day.to_owned(),
+                item: self.mapping.model.as_ref().map(|_| row.item.clone()).unwrap_or_default(),
+                ..Group::default()
+            },
+        };
+        let compared = self.groups.entry(group).or_default();
+        compared.in_ledger = true;
+        let nano = u128::from(row.quantity) * u128::from(row.price.get());
+        let nano = i128::try_from(nano.div_ceil(u128::from(row.per.max(1)))).unwrap_or(i128::MAX);
+        let amounts = compared.units.entry(unit).or_default();
+        amounts.ours += quantity;
+        if is_borne {
+            amounts.borne += quantity;
+            compared.borne_nano_usd += nano;
+            compared.ours_nano_usd += nano;
+        } else {
+            compared.ours_nano_usd += i128::from(row.cost.get());
+        }
+        if self.groups.len() > GROUPS_MAX { Err(ReconcileError::TooMany) } else { Ok(()) }
+    }
+
+    /// What was compared, in the order of days and items, or of requests.
+    pub fn groups(&self) -> impl Iterator<Item = (&Group, &Compared)> {
+        self.groups.iter()
+    }
+}
+
+impl Compared {
+    /// What came of it, where differences up to so many per cent are none.
+    #[must_use]
+    pub fn verdict(&self, tolerance_percent: f64) -> Verdict {
+        match (self.in_export, self.in_ledger) {
+            (true, false) => return Verdict::OnlyExport,
+            (false, _) => return Verdict::OnlyLedger,
+            (true, true) => {}
+        }
+        let is_same = |one: f64, other: f64| {
+            let most = one.abs().max(other.abs());
+            (one - other).abs() <= most * (tolerance_percent / 100.0 + EXACT)
+        };
+        let quantities = self.units.values().all(|amounts| is_same(amounts.theirs, amounts.ours));
+        let money =
+            self.theirs_nano_usd.is_none_or(|theirs| is_same(theirs as f64, self.ours_nano_usd as f64));
+        if quantities && money { Verdict::Same } else { Verdict::Differs }
+    }
+}
+
+/// What a row counts, in the unit that it is priced by, how many of them, and whether the operator bears it.
+fn counted(row: &LedgerRow) -> Option<(Unit, f64, bool)> {
+    let (mut unit, mut is_borne) = (row.unit.as_str(), false);
+    loop {
+        if let Some(rest) = [LedgerRow::EXCESS, REPEATED].iter().find_map(|prefix| unit.strip_prefix(*prefix))
+        {
+            (unit, is_borne) = (rest, true);
+        } else if let Some(rest) = unit.strip_prefix(EAGER) {
+            unit = rest;
+        } else {
+            break;
+        }
+    }
+    let quantity = row.quantity as f64;
+    if unit == "sample" || unit == UTTERANCE_SAMPLE {
+        return Some((Unit::Second, quantity / SAMPLES_PER_SECOND, is_borne));
+    }
+    Unit::parse(unit).map(|unit| (unit, quantity, is_borne))
+}
+
+/// A column by its name and its place.
+#[derive(Clone, Debug)]
+struct Column {
+    name: String,
+    at: usize,
+}
+
+/// Where in each line what stands.
+struct Columns {
+    date: Column,
+    model: Option<Column>,
+    unit: Option<Column>,
+    request_id: Option<Column>,
+    cost: Option<Column>,
+    quantities: Vec<(Column, Option<Measure>)>,
+}
+
+impl Columns {
+    fn find(mapping: &Mapping, headers: &csv::StringRecord) -> Result<Columns, ReconcileError> {
+        let find = |name: &String| match headers.iter().position(|header| header == name) {
+            Some(at) => Ok(Column { name: name.clone(), at }),
+            None => Err(ReconcileError::NoColumn {
+                column: name.clone(),
+                there: headers.iter().map(|header| format!("{header:?}")).collect::<Vec<_>>().join(", "),
+            }),
+        };
+        let maybe = |name: &Option<String>| name.as_ref().map(find).transpose();
+        let quantities = mapping.quantities.iter();
+        Ok(Columns {
+            date: find(&mapping.date)?,
+            model: maybe(&mapping.model)?,
+            unit: maybe(&mapping.unit)?,
+            request_id: maybe(&mapping.request_id)?,
+            cost: maybe(&mapping.cost)?,
+            quantities: quantities
+                .map(|(name, measure)| Ok((find(name)?, *measure)))
+                .collect::<Result<_, ReconcileError>>()?,
+        })
+    }
+
+    fn group(&self, mapping: &Mapping, line: &Line<'_>, day: Date) -> Group {
+        if let Some(column) = &self.request_id {
+            return Group { request_id: line.cell(column).to_owned(), ..Group::default() };
+        }
+        let item = self.model.as_ref().map(|column| {
+            let model = line.cell(column);
+            let named = mapping.models.get(model).cloned();
+            named.unwrap_or_else(|| format!("{}/{model}", mapping.provider))
+        });
+        Group { day: day.to_string(), item: item.unwrap_or_default(), ..Group::default() }
+    }
+}
+
+/// A line of an export.
+struct Line<'r> {
+    line: u64,
+    record: &'r csv::StringRecord,
+}
+
+impl Line<'_> {
+    fn cell(&self, column: &Column) -> &str {
+        self.record.get(column.at).unwrap_or_default()
+    }
+
+    fn day(&self, column: &Column) -> Result<Date, ReconcileError> {
+        let day = self.cell(column).get(.."2026-12-31".len()).and_then(|day| day.parse().ok());
+        day.ok_or_else(|| self.wrong(column, "give a day such as 2026-12-31, or a time that begins with it"))
+    }
+
+    /// A number, whose thousands may be apart, of dollars too; nothing is 0.
+    fn number(&self, column: &Column) -> Result<f64, ReconcileError> {
+        let text: String = self.cell(column).chars().filter(|char| !matches!(char, ',' | '$')).collect();
+        if text.is_empty() {
+            return Ok(0.0);
+        }
+        let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+        number.ok_or_else(|| self.wrong(column, "give a number"))
+    }
+
+    fn measure(&self, mapping: &Mapping, column: Option<&Column>) -> Result<Measure, ReconcileError> {
+        let Some(column) = column else {
+            return Err(ReconcileError::NoColumn { column: "unit".to_owned(), there: "none".to_owned() });
+        };
+        let word = self.cell(column);
+        let own = || Unit::parse(word).map(|unit| Measure { unit, factor: 1.0 });
+        let measure = mapping.units.get(word).copied().or_else(own);
+        measure.ok_or_else(|| self.wrong(column, "say in `units` which unit this is"))
+    }
+
+    fn wrong(&self, column: &Column, accepted: &'static str) -> ReconcileError {
+        let (line, column, given) = (self.line, column.name.clone(), self.cell(column).to_owned());
+        ReconcileError::Cell { line, column, given, accepted }
+    }
+}

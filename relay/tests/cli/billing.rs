@@ -1,0 +1,149 @@
+//! `voxrelay reconcile` and `voxrelay statement`.
+
+use relay::NanoUsd;
+use relay::money::ledger::LedgerRow;
+use relay::records::store::{Credit, Credited, NewSession, Quality, Settle};
+
+use super::*;
+use crate::records::{WIDE, row, settle};
+
+/// When the call began, and how long it took.
+const BEGAN: &str = "2026-11-20T12:00:00Z";
+const TOOK_MS: i64 = 150_000;
+
+/// A row of a provider at this price for one unit.
+fn used(item: &str, unit: &str, quantity: u64, (price, per): (u64, u64), cost: u64) -> LedgerRow {
+    LedgerRow {
+        provider: item.split('/').next().unwrap_or_default().to_owned(),
+        item: item.to_owned(),
+        unit: unit.to_owned(),
+        price: NanoUsd::new(price),
+        per,
+        ..row(&format!("{item}/{unit}"), quantity, cost)
+    }
+}
+
+/// A folder with the records of a call that used Deepgram and Anthropic.
+async fn billed() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("voxrelay-data").join(DATABASE_FILE);
+    let store = SqlStore::sqlite(&file).await.expect("opened");
+    let at_ms = BEGAN.parse::<jiff::Timestamp>().expect("a time").as_millisecond();
+    open(&store, &NewSession { started_at_ms: at_ms, ..session("a") }, &quota()).await;
+    let audio = (4_800_000, 960_000);
+    let rows = vec![
+        used("deepgram/nova-3", "sample", 57_600_000, audio, 288_000_000),
+        used("deepgram/nova-3", "repeated_sample", 5_760_000, audio, 0),
+        used("anthropic/claude-haiku-5-5", "input_token", 1_000, (100, 1), 100_000),
+        used("anthropic/claude-haiku-5-5", "written_token", 200, (125, 1), 25_000),
+        used("anthropic/claude-haiku-5-5", "cached_token", 300, (10, 1), 3_000),
+        used("anthropic/claude-haiku-5-5", "eager_output_token", 25, (500, 1), 12_500),
+        used("anthropic/claude-haiku-5-5", "excess_output_token", 20, (500, 1), 0),
+    ];
+    let wide = caps(WIDE, WIDE, WIDE);
+    store.settle(&Settle { at_ms, ..settle("a", rows, wide) }).await.expect("written");
+    let voice = used("deepgram/aura-2", "character", 1_500, (30_000, 1), 45_000_000);
+    let next_day = Settle { at_ms: at_ms + 86_400_000, ..settle("a", vec![voice], wide) };
+    store.settle(&next_day).await.expect("written");
+    let credit = Credit {
+        key: "one".into(),
+        account: "acme".into(),
+        user_sub: None,
+        day: "2026-11-20".into(),
+        amount: NanoUsd::new(1_000_000),
+        reason: "a wrong price".into(),
+        created_by: "root".into(),
+        created_at_ms: at_ms,
+    };
+    assert!(matches!(store.give_credit(&credit).await.expect("written"), Credited::Yes { new: true, .. }));
+    store.end_session("a", 0, "normal", Quality::default(), at_ms + TOOK_MS).await.expect("written");
+    Store::close(&store).await;
+    folder
+}
+
+fn example(name: &str) -> String {
+    format!("{}/../examples/reconcile/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// How comparing an example ends, and what it says.
+fn compared(folder: &Path, name: &str, more: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = voxrelay(folder);
+    command.args(["reconcile", &example(&format!("{name}.csv")), "--mapping", name]);
+    let (output, errors) = run(command.args(["--config", &example("voxrelay.toml")]).args(more));
+    (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"), errors)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_bills_is_compared_with_the_ledger_line_by_line() {
+    let folder = billed().await;
+    let (code, said, errors) = compared(folder.path(), "deepgram", &[]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{said}");
+    assert!(said.contains("2026-11-20 to 2026-11-21: 2 the same, 0 differ, 0 only in the export"), "{said}");
+    assert!(said.contains("cost by the export: $0.3618; by the ledger's prices: $0.3618"), "{said}");
+    assert!(said.contains("the operator bears: $0.0288"), "{said}");
+    let (code, all, _) = compared(folder.path(), "deepgram", &["--all"]);
+    let line = all.lines().find(|line| line.contains("deepgram/nova-3")).expect("a line");
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(
+        words,
+        ["2026-11-20", "deepgram/nova-3", "second", "same", "3960", "3960", "360", "$0.3168", "$0.3168"]
+    );
+    assert_eq!(code, Some(0));
+
+    // Of the answer, 45 tokens are in the ledger and 50 in the export.
+    let (code, said, errors) = compared(folder.path(), "anthropic", &[]);
+    assert_eq!((code, errors.as_str()), (Some(1), ""), "{said}");
+    assert!(said.contains("0 the same, 1 differ, 0 only in the export, 0 only in the ledger"), "{said}");
+    let words = ["output_token", "differs", "50", "45"];
+    assert!(said.lines().any(|line| line.split_whitespace().skip(2).take(4).eq(words)), "{said}");
+    let (code, said, _) = compared(folder.path(), "anthropic", &["--tolerance", "10"]);
+    assert!(code == Some(0) && said.contains("cost by the export: not said"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_one_side_has_is_a_difference_and_what_cannot_be_read_is_named() {
+    let folder = billed().await;
+    let config = "[reconcile.deepgram]\ndate = \"day\"\nquantity = \"n=second\"\nmodel = \"model\"\n";
+    std::fs::write(folder.path().join("voxrelay.toml"), config).expect("written");
+    let reconcile = |csv: &str| {
+        std::fs::write(folder.path().join("file.csv"), csv).expect("written");
+        let (output, errors) =
+            run(voxrelay(folder.path()).args(["reconcile", "file.csv", "--config", "voxrelay.toml"]));
+        (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"), errors)
+    };
+    let (code, said, _) = reconcile("day,model,n\n2026-11-20,nova-2,7\n");
+    assert!(said.contains("1 only in the export, 1 only in the ledger") && code == Some(1), "{said}");
+    let (code, _, errors) = reconcile("day,model\n2026-11-20,nova-3\n");
+    assert!(errors.contains("file.csv: there is no column \"n\"") && code == Some(1), "{errors}");
+    let (output, errors) = run(voxrelay(folder.path()).args(["reconcile", "file.csv"]));
+    assert!(errors.contains("[reconcile.NAME]") && output.status.code() == Some(2), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_says_what_each_account_is_to_pay_also_while_a_relay_runs() {
+    let folder = billed().await;
+    let _relay = Running::start(voxrelay(folder.path()).args(["dev", "--listen", "127.0.0.1:0"]));
+    let statement = |arguments: &[&str]| {
+        let (output, errors) = run(voxrelay(folder.path()).arg("statement").args(arguments));
+        (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"), errors)
+    };
+    // $0.288 + $0.045 + $0.0001405 - $0.001
+    let (code, said, errors) = statement(&["--month", "2026-11"]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{said}");
+    assert!(said.contains("acme: 1 calls, 2.5 minutes, $0.3321405 to pay"), "{said}");
+    assert!(said.contains("-$0.001") && !said.contains("repeated_") && !said.contains("excess_"), "{said}");
+    let (_, csv, _) = statement(&["--month", "2026-11", "--account", "acme", "--csv"]);
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines[0], "month,account,item,unit,quantity,cost_nano_usd");
+    for line in
+        ["calls,minute,2.5,0", "deepgram/aura-2,character,1500,45000000", "operator/credit,credit,0,-1000000"]
+    {
+        assert!(lines.contains(&format!("2026-11,acme,{line}").as_str()), "{line}: {csv}");
+    }
+    for arguments in [&["--month", "2026-12"][..], &["--month", "2026-11", "--account", "else"]] {
+        let (code, said, _) = statement(arguments);
+        assert!(said.contains("0 accounts, $0.00 in all") && code == Some(0), "{said}");
+    }
+    let (code, _, errors) = statement(&["--month", "November"]);
+    assert!(errors.contains("give a month such as 2026-11") && code == Some(2), "{errors}");
+}

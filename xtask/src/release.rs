@@ -1,0 +1,240 @@
+//! `cargo xtask release --dry-run`: everything that a release consists of, built and looked at. What is published by whom is in `docs/releasing.md`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::build;
+use crate::cargo_tool::CargoTool;
+use crate::gate;
+use crate::step::{output, run as run_program, step};
+use crate::workspace::{self, WASM};
+
+const TOOL: CargoTool = CargoTool { name: "cargo-cyclonedx", version: "0.5.9" };
+/// The name that the tool is told to write under, without its ending: a file of this name beside each manifest of the workspace.
+const BILL: &str = "voxrelay-bill-of-materials";
+/// For which target, of which rooms, and under which names bills are released; without a target it is this system's.
+const BILLS: [(Option<&str>, &[(&str, &str)]); 2] = [
+    (None, &[("relay", "voxrelay.cdx.json")]),
+    (Some(WASM), &[("sdk-wasm", "voxrelay-wasm.cdx.json"), ("voice-wasm", "voxrelay-voice.cdx.json")]),
+];
+/// What a page loads by a script tag.
+const SCRIPT: [&str; 2] = ["voxrelay.js", "voxrelay.wasm"];
+/// The sums of all files, as `sha256sum --check` reads them.
+const SUMS: &str = "SHA256SUMS";
+
+#[derive(Deserialize)]
+struct Manifest {
+    workspace: Workspace,
+}
+
+#[derive(Deserialize)]
+struct Workspace {
+    package: Versioned,
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    version: String,
+}
+
+/// Builds a release into a folder of the target directory, says what is in it, and fails if it may not be published.
+pub(crate) fn run(is_dry: bool) -> Result<()> {
+    if !is_dry {
+        bail!("give --dry-run: publishing is done by hand, see docs/releasing.md");
+    }
+    let read =
+        |path: &str| fs::read_to_string(workspace::path(path)).with_context(|| format!("cannot read {path}"));
+    let manifest: Manifest = toml::from_str(&read("Cargo.toml")?).context("Cargo.toml has no version")?;
+    let package: Versioned =
+        serde_json::from_str(&read("npm/package.json")?).context("npm/package.json has no version")?;
+    let version = manifest.workspace.package.version;
+    let mut faults = faults(&version, &package.version, &read("CHANGELOG.md")?);
+    let folder = workspace::cache().join("release");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    // The relay has the SDK in it.
+    build::sdk()?;
+    let mut files = vec![step("building the relay", || binary(&folder, &version))?];
+    let tarball = step("packing the package", || pack(&folder))?;
+    files.push(tarball.clone());
+    for name in SCRIPT {
+        files.push(copied(&workspace::path("npm/dist").join(name), &folder.join(name))?);
+    }
+    files.extend(step("writing the bills of materials of the crates", || crates_bills(&folder))?);
+    files.push(step("writing the package's bill of materials", || npm_bill(&folder, &tarball, &version))?);
+    let (notes, is_good) = step("looking others' code up: licences, advisories", gate::of_others)?;
+    if !is_good {
+        faults.push("the code of others: see above".to_owned());
+    }
+    println!("voxrelay {version}, in {}", folder.display());
+    let mut sums = String::new();
+    for file in &files {
+        let content = fs::read(file)?;
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let sum: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+        println!("{:>12}  {sum}  {name}", content.len());
+        sums.push_str(&format!("{sum}  {name}\n"));
+    }
+    fs::write(folder.join(SUMS), sums)?;
+    notes.iter().for_each(|note| println!("{note}"));
+    if !faults.is_empty() {
+        bail!("this cannot be released:\n  {}", faults.join("\n  "));
+    }
+    println!("all of it agrees; nothing is published");
+    Ok(())
+}
+
+/// What does not agree about the version.
+fn faults(workspace: &str, npm: &str, changelog: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    if npm != workspace {
+        faults.push(format!("Cargo.toml says version {workspace}, npm/package.json says {npm}"));
+    }
+    let sections = changelog.lines().filter_map(|line| line.strip_prefix("## "));
+    let names: Vec<&str> = sections.filter_map(|name| name.split_whitespace().next()).collect();
+    if !names.iter().any(|name| name.trim_matches(['[', ']']) == workspace) {
+        faults.push(format!(
+            "CHANGELOG.md has no section `## {workspace}`: give Unreleased that name, with the day"
+        ));
+    }
+    faults
+}
+
+/// The relay as it is deployed.
+fn binary(folder: &Path, version: &str) -> Result<PathBuf> {
+    let advice = "the message above says what is wrong";
+    run_program(
+        workspace::cargo().args([
+            "build",
+            "--release",
+            "--locked",
+            "--package",
+            "relay",
+            "--bin",
+            "voxrelay",
+        ]),
+        advice,
+    )?;
+    let name = format!("voxrelay{}", std::env::consts::EXE_SUFFIX);
+    let program = copied(&workspace::target().join("release").join(&name), &folder.join(&name))?;
+    let said = output(Command::new(&program).arg("--version"), "the program that was built does not run")?;
+    if said.trim() != format!("voxrelay {version}") {
+        bail!("the program says `{}` and not version {version}", said.trim());
+    }
+    Ok(program)
+}
+
+fn pack(folder: &Path) -> Result<PathBuf> {
+    let advice = "see `npm pack --dry-run --workspace npm`";
+    let listing = output(
+        workspace::npm().args(["pack", "--workspace", "npm", "--json", "--pack-destination"]).arg(folder),
+        advice,
+    )?;
+    let packed: Value = serde_json::from_str(&listing).context("`npm pack --json` did not print a list")?;
+    let name = packed[0]["filename"].as_str().context("`npm pack` made no package")?;
+    Ok(folder.join(name))
+}
+
+/// What the relay is made of, and the modules that a page loads: each has crates in it. The tool writes a bill beside each manifest of the
+/// workspace, from which these are taken.
+fn crates_bills(folder: &Path) -> Result<Vec<PathBuf>> {
+    let program = TOOL.program()?;
+    let name = format!("{BILL}.json");
+    let mut bills = Vec::new();
+    for (target, rooms) in BILLS {
+        let mut tool = Command::new(&program);
+        tool.current_dir(workspace::root()).args([
+            "cyclonedx",
+            "--quiet",
+            "--manifest-path",
+            "relay/Cargo.toml",
+        ]);
+        tool.args(["--format", "json", "--all", "--spec-version", "1.5", "--override-filename", BILL]);
+        tool.args(target.iter().flat_map(|target| ["--target", *target]));
+        let written = output(&mut tool, "see https://github.com/CycloneDX/cyclonedx-rust-cargo");
+        let mut taken = Ok(());
+        if written.is_ok() {
+            for (room, kept) in rooms {
+                let bill = copied(&workspace::path(room).join(&name), &folder.join(kept));
+                taken = taken.and(bill.map(|bill| bills.push(bill)));
+            }
+        }
+        for room in fs::read_dir(workspace::root())? {
+            let bill = room?.path().join(&name);
+            if bill.exists() {
+                fs::remove_file(bill)?;
+            }
+        }
+        written.and(taken)?;
+    }
+    bills.iter().try_for_each(|bill| look_at(bill))?;
+    Ok(bills)
+}
+
+/// What whoever installs the package gets with it.
+fn npm_bill(folder: &Path, tarball: &Path, version: &str) -> Result<PathBuf> {
+    let stranger = workspace::cache().join("release-stranger");
+    if stranger.exists() {
+        fs::remove_dir_all(&stranger)?;
+    }
+    fs::create_dir_all(&stranger)?;
+    let manifest = json!({ "name": "voxrelay-release", "version": version, "private": true });
+    fs::write(stranger.join("package.json"), manifest.to_string())?;
+    let advice = "`npm sbom` is there from npm 10 on";
+    let mut install = workspace::npm();
+    install.current_dir(&stranger).args(["install", "--package-lock-only", "--no-audit", "--no-fund"]);
+    output(install.arg(tarball), advice)?;
+    let mut npm = workspace::npm();
+    npm.current_dir(&stranger).args(["sbom", "--sbom-format=cyclonedx", "--package-lock-only"]);
+    let bill = folder.join("voxrelay-npm.cdx.json");
+    fs::write(&bill, output(&mut npm, advice)?)?;
+    look_at(&bill)?;
+    Ok(bill)
+}
+
+/// Takes the folders of this machine out of a bill, and sees that it is one.
+fn look_at(bill: &Path) -> Result<()> {
+    let text = fs::read_to_string(bill)?;
+    let folders =
+        [workspace::cache(), workspace::root().to_owned()].map(|folder| folder.display().to_string());
+    let text = folders.iter().fold(text, |text, folder| text.replace(folder.as_str(), ""));
+    let content: Value = serde_json::from_str(&text)?;
+    if content["bomFormat"] != "CycloneDX" {
+        bail!("{} is no bill of materials of CycloneDX", bill.display());
+    }
+    fs::write(bill, text)?;
+    Ok(())
+}
+
+fn copied(from: &Path, to: &Path) -> Result<PathBuf> {
+    fs::copy(from, to).with_context(|| format!("{} was not made", from.display()))?;
+    Ok(to.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_has_one_version_and_a_section_that_says_what_is_new() {
+        let changelog = "# Changelog\n\n## Unreleased\n\n## 0.2.0 (2026-12-01)\n\n## [0.1.0]\n";
+        for released in ["0.2.0", "0.1.0"] {
+            assert_eq!(faults(released, released, changelog), Vec::<String>::new());
+        }
+        let wrong = faults("0.3.0", "0.2.0", changelog);
+        assert_eq!(wrong.len(), 2);
+        assert!(
+            wrong[0].contains("npm/package.json says 0.2.0") && wrong[1].contains("`## 0.3.0`"),
+            "{wrong:?}"
+        );
+        assert_eq!(faults("0.2", "0.2", changelog).len(), 1, "a part of a version is none");
+    }
+}
