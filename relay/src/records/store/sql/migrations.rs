@@ -37,6 +37,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     15 "relays seen" "0015_relays_seen.sql";
     16 "succeeded" "0016_succeeded.sql";
     17 "rates" "0017_rates.sql";
+    20 "rollups" "0020_rollups.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -57,6 +58,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     15 "relays seen" "0015_relays_seen.sql";
     16 "succeeded" "0016_succeeded.sql";
     17 "rates" "0017_rates.sql";
+    20 "rollups" "0020_rollups.sql";
 };
 
 /// The migration since which a schema says which relays it serves.
