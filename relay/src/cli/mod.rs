@@ -8,6 +8,7 @@ mod health;
 mod migrate;
 mod prices;
 mod questions;
+mod rollups;
 mod sdk;
 mod serve;
 mod token;
@@ -42,6 +43,8 @@ enum Command {
     Health(health::HealthArgs),
     /// Bring the schema of the configured database up to date.
     Migrate(migrate::MigrateArgs),
+    /// Make the sums of ended sessions anew that the dashboard reads.
+    Rollups(rollups::RollupsArgs),
     /// Print an access token for development, and nothing else.
     Token(token::TokenArgs),
     /// Check the configuration, or print the reference of all keys.
@@ -66,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Dev(args) => block_on(serve::dev(args)),
         Command::Health(args) => block_on(health::run(args)),
         Command::Migrate(args) => block_on(migrate::run(args)),
+        Command::Rollups(args) => block_on(rollups::run(args)),
         Command::Token(args) => token::run(&args),
         Command::Config(args) => block_on(config::run(args)),
         Command::Check(args) => block_on(config::check(args)),

@@ -31,6 +31,10 @@ const ERASED_EVERY: Duration = Duration::from_secs(15);
 const RATES_EVERY: Duration = Duration::from_secs(60);
 /// How many rates one statement deletes.
 const RATES: u32 = 500;
+/// Between two looks for ended sessions that are in no sum.
+const ROLL_UP_EVERY: Duration = Duration::from_secs(60);
+/// How many of them one transaction adds.
+const ROLL_UP: u32 = 200;
 /// Between two looks for what is too old.
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -45,6 +49,7 @@ pub(crate) fn start(app: &Arc<App>) -> JoinSet<()> {
     spawn(&mut tasks, app, carry_recordings(Arc::clone(app)));
     spawn(&mut tasks, app, erase_recordings(Arc::clone(app)));
     spawn(&mut tasks, app, forget_rates(Arc::clone(app)));
+    spawn(&mut tasks, app, roll_up(Arc::clone(app)));
     spawn(&mut tasks, app, expire(Arc::clone(app)));
     tasks
 }
@@ -173,6 +178,24 @@ async fn forget_rates(app: Arc<App>) {
                 Ok(_) => sleep(BREATH).await,
                 Err(error) => {
                     tracing::warn!(%error, "rates that are whole again were not deleted");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Adds up sessions that a relay of an earlier version has ended, and all of them after `voxrelay rollups --rebuild` has emptied the sums.
+async fn roll_up(app: Arc<App>) {
+    let mut tick = every(ROLL_UP_EVERY);
+    loop {
+        tick.tick().await;
+        loop {
+            match app.records.store.roll_up(ROLL_UP).await {
+                Ok(added) if added < u64::from(ROLL_UP) => break,
+                Ok(_) => sleep(BREATH).await,
+                Err(error) => {
+                    tracing::warn!(%error, "ended sessions were not added up");
                     break;
                 }
             }
