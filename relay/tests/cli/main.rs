@@ -9,6 +9,7 @@ mod check;
 mod config;
 mod credit;
 mod health;
+mod rollups;
 mod serve;
 mod token;
 

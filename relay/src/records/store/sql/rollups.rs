@@ -317,3 +317,19 @@ fn spend(row: &AnyRow, by: SpendBy) -> Result<SpendSum, StoreError> {
     };
     Ok(SpendSum { name, cost: row.money("cost_nano_usd")? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::rollup::STAGE_BUCKETS_MS;
+    use super::*;
+
+    #[test]
+    fn a_stage_is_counted_in_the_bucket_that_readers_take_it_for() {
+        for sql in [ADD[2].sqlite, ADD[2].postgres] {
+            for (bucket, end_ms) in STAGE_BUCKETS_MS.iter().enumerate() {
+                assert!(sql.contains(&format!("WHEN ms <= {end_ms} THEN {bucket}")), "{end_ms} ms: {sql}");
+            }
+            assert!(sql.contains(&format!("ELSE {} END", STAGE_BUCKETS_MS.len())), "{sql}");
+        }
+    }
+}
