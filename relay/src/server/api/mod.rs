@@ -108,7 +108,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(overview::overview))
         .routes(routes!(overview::spend))
         .routes(routes!(admin::end_session))
-        .routes(routes!(admin::delete_session))
+        .routes(routes!(admin::read_session, admin::delete_session))
         .routes(routes!(admin::delete_user))
         .routes(routes!(usage::of_all))
         .routes(routes!(denials::list, denials::deny))
