@@ -8,7 +8,7 @@ const COLUMNS = [{ name: "User" }, { name: "Account" }, { name: "Agent" }, { nam
 /** @param {HTMLElement} place @param {AbortSignal} signal */
 export async function sessions(place, signal) {
   const wrong = el("p", { class: "wrong", role: "alert" });
-  const list = el("section", { class: "card", "aria-label": "Sessions" });
+  const list = el("section", { class: "card", "aria-label": "Sessions" }, el("p", { class: "soft" }, "…"));
   const user = el("input", { id: "by-user", autocomplete: "off", spellcheck: "false" });
   const account = el("input", { id: "by-account", autocomplete: "off", spellcheck: "false" });
   const state = el("select", { id: "by-state" }, el("option", { value: "" }, "All"), el("option", { value: "live" }, "Live"), el("option", { value: "ended" }, "Ended"));
