@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 use super::records;
 use super::support::Relay;
-use super::{MIDNIGHT, admin, as_user, get, session};
+use super::{MIDNIGHT, admin, as_user, ask, get, session};
 
 const DAYS: &str = "from=2026-03-01&to=2026-03-02";
 const DAY_MS: i64 = 86_400_000;
@@ -123,4 +123,37 @@ async fn nobody_but_sixteen_may_look_at_live_calls_at_the_same_time() {
     let problem: Value = full.json();
     assert_eq!((full.status, &problem["code"]), (503, &"relay_full".into()));
     assert!(full.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn the_page_for_administrators_is_there_whole_and_lets_nothing_in_from_elsewhere() {
+    let relay = Relay::start().await;
+    for path in ["/dashboard", "/dashboard/"] {
+        let page = ask(&relay, "GET", path, "", "").await;
+        assert_eq!(page.status, 200, "{path}");
+        let policy = page.header("content-security-policy").expect("a policy");
+        for allowed in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"] {
+            assert!(policy.split("; ").any(|directive| directive == allowed), "{allowed}: {policy}");
+        }
+        assert!(!policy.contains("unsafe") && policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert_eq!(page.header("permissions-policy"), Some("microphone=(), camera=(), geolocation=()"));
+        for inline in ["<style", "style=", "<script>", "onclick", "javascript:"] {
+            assert!(!page.body.contains(inline), "{inline}");
+        }
+    }
+    let mut waiting = vec!["dashboard.js".to_owned(), "dashboard.css".to_owned(), "icon.svg".to_owned()];
+    let mut seen = Vec::new();
+    while let Some(name) = waiting.pop() {
+        let file = ask(&relay, "GET", &format!("/dashboard/{name}"), "", "").await;
+        assert_eq!(file.status, 200, "{name}");
+        let imports = file.body.split("from \"./").skip(1).filter_map(|rest| rest.split('"').next());
+        for import in imports.map(str::to_owned).filter(|_| name.ends_with(".js")) {
+            if !seen.contains(&import) && !waiting.contains(&import) {
+                waiting.push(import);
+            }
+        }
+        seen.push(name);
+    }
+    assert!(seen.len() > 10, "{seen:?}");
+    assert_eq!(ask(&relay, "GET", "/dashboard/no-such.js", "", "").await.status, 404);
 }
