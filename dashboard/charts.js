@@ -29,6 +29,8 @@ export function chart({ title, times, lines, write, isWide = false }) {
   const card = el("section", { class: isWide ? "card all" : "card" }, el("h2", {}, title), ...(Plot ? [place] : []), behind);
   if (Plot) {
     const paint = () => {
+      // A page may have taken other days in its place.
+      if (!place.isConnected) return void shown.delete(paint);
       const width = place.clientWidth;
       if (width === 0) return;
       place.replaceChildren();
