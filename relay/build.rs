@@ -6,5 +6,6 @@ fn main() {
     if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
         println!("cargo::rerun-if-changed=../npm/dist");
         println!("cargo::rerun-if-changed=../examples/demo");
+        println!("cargo::rerun-if-changed=../dashboard");
     }
 }

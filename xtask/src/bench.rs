@@ -3,6 +3,7 @@
 //! `cargo xtask bench interruption`: how many interruptions an agent notices, and how many are false.
 //! `cargo xtask bench store`, `bench churn`, `bench away`, `bench flood`, `bench load` and `bench turn`: the relay's databases, its memory,
 //! calls without a database, clients that send without end, what a call weighs, and what is added to a turn.
+//! `cargo xtask bench dashboard`: how soon the dashboard's addresses answer with a million sessions.
 //! `cargo xtask bench lossy`, `bench lossy-page`: calls over a network that loses packets, by the native client and from a page.
 //! `cargo xtask bench page`: what a call costs the page that makes it.
 //! `cargo xtask soak`: whether a relay under load stays as large as it is.
@@ -33,6 +34,8 @@ pub(crate) enum Bench {
     Interruption,
     /// What the databases can do, and what they cost a chunk
     Store,
+    /// How soon the dashboard's addresses answer with a million sessions, beside the raw rows
+    Dashboard,
     /// The relay's memory after 100,000 sessions
     Churn,
     /// 200 calls while the database is away, 20 times
@@ -73,6 +76,7 @@ pub(crate) fn run_bench(bench: Bench, json: bool, seconds: u32) -> Result<()> {
         Bench::Voice => voice(json),
         Bench::Interruption => interruption(json),
         Bench::Store => relay("bench_store", &[], json),
+        Bench::Dashboard => relay("dashboard", &["1000000"], json),
         Bench::Churn => relay("churn", &["100000"], json),
         Bench::Away => relay("away", &["20", "200"], json),
         Bench::Load => relay("load", &["600,1000", "30", "--opening"], json),

@@ -62,6 +62,7 @@ pub(crate) fn sdk() -> Result<()> {
     let voice = step("compiling voice activity to WebAssembly", || compile("voice-wasm"))?;
     strip(&voice)?;
     bundle()?;
+    vendor()?;
     for line in hashes(&workspace::path("npm/dist"))? {
         eprintln!("  {line}");
     }
@@ -224,6 +225,27 @@ fn bundle() -> Result<()> {
         compress(&dist)
     })?;
     stamp.keep()
+}
+
+/// Puts the library that paints the dashboard's charts beside the dashboard, with its licence: the relay serves it, and no page loads it from
+/// elsewhere.
+fn vendor() -> Result<()> {
+    let (from, to) = (workspace::path("node_modules/uplot"), workspace::path("dashboard/vendor"));
+    fs::create_dir_all(&to)?;
+    for (source, name) in [
+        ("dist/uPlot.iife.min.js", "uplot.js"),
+        ("dist/uPlot.min.css", "uplot.css"),
+        ("LICENSE", "LICENSE.txt"),
+    ] {
+        let content = fs::read(from.join(source))
+            .with_context(|| format!("uPlot lacks {source}: run `npm ci` in the root of the workspace"))?;
+        fs::write(to.join(name), &content)?;
+        if name != "LICENSE.txt" {
+            fs::write(to.join(format!("{name}.gz")), size::gzip(&content)?)?;
+            fs::write(to.join(format!("{name}.br")), size::brotli(&content)?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Puts each file that a browser fetches beside itself once more, as gzip and as brotli: a relay serves those.

@@ -12,6 +12,7 @@ mod questions;
 mod reading;
 mod reconcile;
 mod reload;
+mod rollups;
 mod sdk;
 mod serve;
 mod statement;
@@ -51,6 +52,8 @@ enum Command {
     Export(moving::ExportArgs),
     /// Fill the configured database, which is empty, with what `export` has written.
     Import(moving::ImportArgs),
+    /// Make the sums of ended sessions anew that the dashboard reads.
+    Rollups(rollups::RollupsArgs),
     /// Print an access token for development, and nothing else.
     Token(token::TokenArgs),
     /// Check the configuration, or print the reference of all keys.
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Migrate(args) => block_on(migrate::run(args)),
         Command::Export(args) => block_on(moving::export(args)),
         Command::Import(args) => block_on(moving::import(args)),
+        Command::Rollups(args) => block_on(rollups::run(args)),
         Command::Token(args) => token::run(&args),
         Command::Config(args) => block_on(config::run(args)),
         Command::Check(args) => block_on(config::check(args)),

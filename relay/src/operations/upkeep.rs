@@ -36,6 +36,10 @@ const RATES_EVERY: Duration = Duration::from_secs(60);
 const RATES: u32 = 500;
 /// Between two looks at the files of the certificate.
 const CERTIFICATE_EVERY: Duration = Duration::from_secs(60);
+/// Between two looks for ended sessions that are in no sum.
+const ROLL_UP_EVERY: Duration = Duration::from_secs(60);
+/// How many of them one transaction adds.
+const ROLL_UP: u32 = 200;
 /// Between two looks for what is too old.
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -51,6 +55,7 @@ pub(crate) fn start(app: &Arc<App>, apps: &watch::Receiver<Arc<App>>) -> JoinSet
     spawn(&mut tasks, app, carry_recordings(Arc::clone(app)));
     spawn(&mut tasks, app, erase_recordings(Arc::clone(app)));
     spawn(&mut tasks, app, forget_rates(Arc::clone(app)));
+    spawn(&mut tasks, app, roll_up(Arc::clone(app)));
     spawn(&mut tasks, app, expire(Arc::clone(app)));
     if let Some(tls) = &app.tls {
         spawn(&mut tasks, app, renew_certificate(Arc::clone(tls)));
@@ -200,6 +205,24 @@ async fn forget_rates(app: Arc<App>) {
                 Ok(_) => sleep(BREATH).await,
                 Err(error) => {
                     tracing::warn!(%error, "rates that are whole again were not deleted");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Adds up sessions that a relay of an earlier version has ended, and all of them after `voxrelay rollups --rebuild` has emptied the sums.
+async fn roll_up(app: Arc<App>) {
+    let mut tick = every(ROLL_UP_EVERY);
+    loop {
+        tick.tick().await;
+        loop {
+            match app.records.store.roll_up(ROLL_UP).await {
+                Ok(added) if added < u64::from(ROLL_UP) => break,
+                Ok(_) => sleep(BREATH).await,
+                Err(error) => {
+                    tracing::warn!(%error, "ended sessions were not added up");
                     break;
                 }
             }

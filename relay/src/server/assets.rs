@@ -1,4 +1,4 @@
-//! Files in the binary: the SDK for all pages, and the demo page for `voxrelay dev`.
+//! Files in the binary: the SDK for all pages, the dashboard for administrators, and the demo page for `voxrelay dev`.
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -16,6 +16,11 @@ use super::etag::is_known;
 struct Sdk;
 
 #[derive(RustEmbed)]
+#[folder = "../dashboard"]
+#[allow_missing = true]
+struct Dashboard;
+
+#[derive(RustEmbed)]
 #[folder = "../examples/demo"]
 #[allow_missing = true]
 struct Demo;
@@ -30,6 +35,10 @@ struct Pages;
 /// Worker and worklets are files beside the script.
 const PAGE_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' http: https: ws: wss:; \
      img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The content security policy of the dashboard. It loads from this relay only, asks this relay only, and plays recordings out of its own memory.
+const DASHBOARD_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
+     media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The encodings in which `cargo xtask build` may have put a compressed file beside the plain one, each with its file extension, the best
 /// first.
@@ -65,6 +74,28 @@ pub(crate) fn sdk_files() -> Vec<(String, String)> {
 /// Subresource Integrity's strongest hash but one, which is the one that its specification uses.
 fn integrity(content: &[u8]) -> String {
     format!("sha384-{}", base64::engine::general_purpose::STANDARD.encode(Sha384::digest(content)))
+}
+
+/// `GET /dashboard`: the page for administrators. It holds nothing that is secret: what it shows it asks for with a token.
+pub(super) async fn dashboard(headers: HeaderMap) -> Response {
+    of_dashboard("index.html", &headers)
+}
+
+/// `GET /dashboard/…`: a file of that page.
+pub(super) async fn dashboard_file(Path(path): Path<String>, headers: HeaderMap) -> Response {
+    of_dashboard(&path, &headers)
+}
+
+fn of_dashboard(path: &str, headers: &HeaderMap) -> Response {
+    let Some(response) = file::<Dashboard>(path, headers) else {
+        return Problem::new(StatusCode::NOT_FOUND, "The dashboard has no such file.").into_response();
+    };
+    let mut response = as_page(response, HeaderValue::from_static(DASHBOARD_POLICY));
+    response.headers_mut().insert(
+        HeaderName::from_static("permissions-policy"),
+        HeaderValue::from_static("microphone=(), camera=(), geolocation=()"),
+    );
+    response
 }
 
 /// A file of the demo page or one of the small examples, at every other address of `voxrelay dev`.

@@ -305,6 +305,9 @@ fn router(app: Arc<App>, shared: &Shared) -> Router {
         )
         .route("/v1/preflight", preflight)
         .route("/sdk/{*path}", get(assets::sdk))
+        .route("/dashboard", get(assets::dashboard))
+        .route("/dashboard/", get(assets::dashboard))
+        .route("/dashboard/{*path}", get(assets::dashboard_file))
         .merge(api::router(Arc::clone(&app)));
     if app.config.dev {
         routes = routes.route("/dev/token", get(dev::token).with_state(app)).fallback(assets::demo);

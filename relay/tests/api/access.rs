@@ -102,6 +102,12 @@ async fn an_administrator_sees_everybody_and_may_erase() {
     let filtered =
         get(&relay, &admin, "/v1/admin/sessions?user_sub=bob&account=acme&state=ended").await.json();
     assert_eq!(ids(&filtered), ["b-1".to_owned()].into());
+    let one = get(&relay, &admin, "/v1/admin/sessions/b-1").await;
+    assert_eq!(
+        (one.status, &one.json()["user_sub"], &one.json()["login"]),
+        (200, &"bob".into(), &"login-of-bob".into())
+    );
+    assert!(!one.body.contains("secret"), "nothing of what was said: {one:?}");
     let usage = "/v1/admin/usage?from=2026-03-01&to=2026-03-01";
     let before = get(&relay, &admin, usage).await.json();
     assert_eq!(before["usage"][0]["cost_nano_usd"], 210);

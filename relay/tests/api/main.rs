@@ -6,6 +6,7 @@ mod credits;
 mod exports;
 mod feedback;
 mod orders;
+mod overview;
 mod pages;
 mod problems;
 #[path = "../support/records.rs"]

@@ -18,6 +18,7 @@ mod listening;
 mod moving;
 #[cfg(unix)]
 mod reload;
+mod rollups;
 mod serve;
 mod token;
 

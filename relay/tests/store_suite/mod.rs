@@ -16,6 +16,7 @@ mod race;
 mod rates;
 mod records;
 mod retention;
+mod rollups;
 mod schema;
 mod sessions;
 mod silence;

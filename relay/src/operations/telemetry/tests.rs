@@ -13,7 +13,7 @@ use super::names::{
 use super::sessions::{OTHERS_TOKENS, Resume, TRANSPORTS};
 use super::{Kind, METRICS, Metric, answered, begin, http_answered, recorder};
 use crate::admission::auth::AuthError;
-use crate::records::store::OPERATIONS;
+use crate::records::store::{OPERATIONS, STAGE_BUCKETS_MS};
 use crate::session::machine::Moment;
 
 #[test]
@@ -97,4 +97,9 @@ fn answers_are_told_apart_around_a_second_and_methods_of_strangers_are_not() {
     ] {
         assert!(text.lines().any(|found| found == line), "no {line} in {text}");
     }
+}
+
+#[test]
+fn what_is_stored_of_stages_is_counted_in_the_buckets_of_the_metric() {
+    assert_eq!(STAGE_BUCKETS_MS.map(|ms| f64::from(ms) / 1_000.0), super::ANSWER_STAGES);
 }

@@ -9,10 +9,10 @@ use protocol::Mark;
 
 use super::{
     Alert, AlertFilter, AlertRow, Attempted, Credit, CreditFilter, Credited, Cursor, Denial, DenialCursor,
-    DenialKind, EndRequest, Expiring, Feedback, Leases, LiveRow, Lost, NewSession, Notice, Opened, Page,
-    PoolUse, Quality, Quota, Reserve, SaidRow, SessionFilter, SessionRow, Settle, Settled, SqlStore,
-    StoreError, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter,
-    UsageRow, Whom,
+    DenialKind, EndRequest, Expiring, Feedback, Leases, LiveRow, Lost, NewSession, Notice, Opened, Overview,
+    OverviewFilter, Page, PoolUse, Quality, Quota, Reserve, SaidRow, SessionFilter, SessionRow, Settle,
+    Settled, Spend, SpendFilter, SqlStore, StoreError, Swept, TakeOver, TakenOver, Transcript, TurnCursor,
+    TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::Turn;
@@ -265,6 +265,20 @@ operations! {
         after: Option<&UsageCursor>,
         limit: u32,
     ) -> Page<UsageRow, UsageCursor>;
+
+    /// Adds up what ended sessions come to, by time.
+    fn overview(&self, filter: &OverviewFilter) -> Overview;
+
+    /// Adds up what ended sessions have cost.
+    fn spend(&self, filter: &SpendFilter) -> Spend;
+
+    /// Adds ended sessions to what [`Store::overview`] and [`Store::spend`] read, at most `limit` of those that are not in there: a relay of a
+    /// version before there was any of that has ended them, or [`Store::roll_up_anew`] was called. Says how many there were.
+    fn roll_up(&self, limit: u32) -> u64;
+
+    /// Empties what [`Store::overview`] and [`Store::spend`] read, so that [`Store::roll_up`] makes it anew. What was said and has been deleted
+    /// since, because it was too old, is not in there any more then.
+    fn roll_up_anew(&self) -> ();
 
     /// Lists alerts, the newest first.
     fn list_alerts(

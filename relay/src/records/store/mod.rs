@@ -14,6 +14,7 @@ mod error;
 mod folder_lock;
 mod pools;
 mod query;
+mod rollup;
 #[expect(
     clippy::disallowed_methods,
     reason = "a transaction's work is polled by the task that the transaction is"
@@ -32,6 +33,7 @@ pub use error::StoreError;
 pub use folder_lock::{FolderLock, LOCK_FILE, RELAY_FILE};
 pub use pools::PoolUse;
 pub use query::*;
+pub use rollup::*;
 pub(crate) use sql::fault_in_url;
 pub use sql::{MovedRow, MovedTable, SqlStore, check_sqlite_file, migrate};
 pub use types::*;

@@ -205,6 +205,21 @@ pub(super) async fn end_session(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Reads a session of any user: what is kept of it, without what was said in it.
+#[utoipa::path(
+    get, path = "/v1/admin/sessions/{id}", operation_id = "read_any_session", tag = "admin",
+    params(("id" = String, Path, description = "The session")),
+    responses((status = 200, description = "The session", body = AdminSession), OrNone),
+)]
+pub(super) async fn read_session(
+    Shared(app): Shared<Arc<App>>,
+    _: Admin,
+    Path(id): Path<String>,
+) -> Result<Json<AdminSession>, Problem> {
+    let session = if is_id(&id) { app.records.store.session(&id).await? } else { None };
+    Ok(Json(session.ok_or_else(no_session)?.into()))
+}
+
 /// Erases a session: what was said in it, and its recording. A live session is ended first. What it cost stays on the account's bill, without
 /// the user's name.
 #[utoipa::path(

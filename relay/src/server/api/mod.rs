@@ -12,6 +12,7 @@ mod ending;
 mod export;
 mod extract;
 mod feedback;
+mod overview;
 mod recordings;
 mod responses;
 mod schema;
@@ -19,15 +20,16 @@ mod sessions;
 mod time;
 mod transcripts;
 mod usage;
+mod watch;
 
 use std::sync::{Arc, LazyLock};
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use protocol::HttpCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -95,6 +97,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         // This stands before the layers, so that they see requests with a method that is not taken as well.
         .method_not_allowed_fallback(super::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .layer(Extension(watch::watchers()))
         .layer(from_fn_with_state(Arc::clone(&app), for_pages))
         .with_state(app)
 }
@@ -115,8 +118,11 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(usage::own))
         .routes(routes!(admin::sessions))
         .routes(routes!(admin::live))
+        .routes(routes!(watch::watch))
+        .routes(routes!(overview::overview))
+        .routes(routes!(overview::spend))
         .routes(routes!(admin::end_session))
-        .routes(routes!(admin::delete_session))
+        .routes(routes!(admin::read_session, admin::delete_session))
         .routes(routes!(admin::delete_user))
         .routes(routes!(usage::of_all))
         .routes(routes!(denials::list, denials::deny))

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use sqlx::Row;
 
 use super::money::{self, Locked};
-use super::{Durability, Sql, SqlStore, StoreError, Tx, erased, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, erased, rollups, sql};
 
 /// How many sessions one transaction erases. Other relays then do not wait for long, and a long history does not run into a time limit.
 const BATCH: i64 = 100;
@@ -44,7 +44,7 @@ const FORGET_WHO_CREDITED: Sql = sql!("UPDATE credits SET created_by = '' WHERE 
 
 const END_ELSEWHERE: Sql = sql!(
     "UPDATE sessions SET state = 'ended', ended_at = " NOW ", end_reason = $1, resume_hash_previous = NULL,
-        epoch = epoch + 1
+        epoch = epoch + 1, rolled_up = " MARKED "
     WHERE id = $2 AND state = 'live'"
 );
 
@@ -54,7 +54,7 @@ impl SqlStore {
         self.finish(async move {
             let erased = store
                 .transaction(Durability::PowerCut, move |mut tx| {
-                    async move { erase(&mut tx, &id).await }.boxed()
+                    async move { Ok(erase(&mut tx, &[id]).await? > 0) }.boxed()
                 })
                 .await?;
             store.empty_log().await?;
@@ -97,6 +97,7 @@ impl SqlStore {
                 let Some(locked) = locked else { return Ok(false) };
                 money::write_off(&mut tx, locked).await?;
                 tx.query(END_ELSEWHERE).bind(reason).bind(id).execute(&mut *tx.connection).await?;
+                rollups::put_in(&mut tx).await?;
                 Ok(true)
             }
             .boxed()
@@ -129,24 +130,30 @@ impl SqlStore {
 async fn erase_batch(tx: &mut Tx<'_>, sub: &str) -> Result<u64, StoreError> {
     // This locks all sessions before the first budget is locked, as the order of locks wants it.
     let rows = tx.query(OF_USER).bind(sub).bind(BATCH).fetch_all(&mut *tx.connection).await?;
-    for row in &rows {
-        let id: String = row.try_get("id")?;
-        erase(tx, &id).await?;
-    }
+    let ids: Vec<String> = rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
+    erase(tx, &ids).await?;
     for sql in [FORGET_WHO_DENIED, FORGET_WHO_WAS_CREDITED, FORGET_WHO_CREDITED] {
         tx.query(sql).bind(sub).execute(&mut *tx.connection).await?;
     }
     Ok(rows.len() as u64)
 }
 
-async fn erase(tx: &mut Tx<'_>, id: &str) -> Result<bool, StoreError> {
-    let Some(locked) = Locked::read(tx, id).await? else { return Ok(false) };
-    if locked.is_live {
-        money::write_off(tx, locked).await?;
+/// Erases sessions, and says how many of them there were. Their budgets are all changed before the rollups are, as the order of locks wants it.
+async fn erase(tx: &mut Tx<'_>, ids: &[String]) -> Result<usize, StoreError> {
+    let mut there = Vec::new();
+    for id in ids {
+        let Some(locked) = Locked::read(tx, id).await? else { continue };
+        if locked.is_live {
+            money::write_off(tx, locked).await?;
+        }
+        there.push(id.clone());
     }
-    erased::remember(tx, id).await?;
-    for sql in [KEEP_USAGE, KEEP_RECORDING, DELETE] {
-        tx.query(sql).bind(id).execute(&mut *tx.connection).await?;
+    rollups::take_out(tx, &there).await?;
+    for id in &there {
+        erased::remember(tx, id).await?;
+        for sql in [KEEP_USAGE, KEEP_RECORDING, DELETE] {
+            tx.query(sql).bind(id).execute(&mut *tx.connection).await?;
+        }
     }
-    Ok(true)
+    Ok(there.len())
 }

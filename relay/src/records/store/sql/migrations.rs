@@ -38,6 +38,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     16 "succeeded" "0016_succeeded.sql";
     17 "rates" "0017_rates.sql";
     18 "turn revisions" "0018_turn_revisions.sql";
+    19 "rollups" "0019_rollups.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -59,6 +60,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     16 "succeeded" "0016_succeeded.sql";
     17 "rates" "0017_rates.sql";
     18 "turn revisions" "0018_turn_revisions.sql";
+    19 "rollups" "0019_rollups.sql";
 };
 
 /// The migration since which a schema says which relays it serves.

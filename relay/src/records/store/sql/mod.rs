@@ -2,8 +2,8 @@
 //!
 //! SQLite has one connection that writes and a few that read. It lets one connection write at a time anyway, and waiting in a queue is better
 //! than failing as busy. What calls write while a transaction runs shares the next one. Every transaction runs in a task to its end. Row
-//! locks are taken in the same order everywhere, so that no two transactions wait for each other: session, account, user, the rates of user and
-//! address.
+//! locks are taken in the same order everywhere, so that no two transactions wait for each other: session, account, user, the number of
+//! the rollups, the rollups (table by table, in the order of their keys), the rates of user and address.
 
 mod alerts;
 mod billing;
@@ -24,6 +24,7 @@ mod rates;
 mod read;
 mod records;
 mod retention;
+mod rollups;
 mod sessions;
 mod sqlite_file;
 mod statement;
@@ -108,9 +109,12 @@ struct Sql {
 /// - `NOW`: the database's clock, in milliseconds since 1970.
 /// - `LOCK`: locks the rows that are read.
 /// - `LOCK_FREE_ONES`: locks the rows that are read, and leaves out those that somebody else has locked.
+/// - `SHARE`: keeps the rows that are read as they are until the transaction ends. Others may read them in the same way.
 /// - `DAY`: the day (UTC) of `created_at`.
 /// - `LEASE`: until when a row of `sessions` is its relay's own, by the relay's lease or its own, whichever ends first.
 /// - `SEEN`: when the relay of a row of `sessions` last said that it is there; 0 if it never did.
+/// - `MARKED`: the `rolled_up` of ended sessions that this transaction puts into the rollups or takes out.
+/// - `BUCKET`: the bucket of a stage that took `ms`, counted from 0.
 /// - `HELD`: the `lease_until` of a session whose own lease was not ended: a time so late (in the year 9999) that the relay's lease ends first.
 macro_rules! sql {
     ($($part:tt)+) => {
@@ -122,6 +126,15 @@ macro_rules! sql {
 }
 
 macro_rules! part {
+    ($dialect:ident MARKED) => {
+        "-1"
+    };
+    ($dialect:ident BUCKET) => {
+        "CASE WHEN ms <= 25 THEN 0 WHEN ms <= 50 THEN 1 WHEN ms <= 100 THEN 2 WHEN ms <= 200 THEN 3
+            WHEN ms <= 300 THEN 4 WHEN ms <= 500 THEN 5 WHEN ms <= 750 THEN 6 WHEN ms <= 1000 THEN 7
+            WHEN ms <= 1250 THEN 8 WHEN ms <= 1500 THEN 9 WHEN ms <= 2000 THEN 10 WHEN ms <= 3000 THEN 11
+            WHEN ms <= 5000 THEN 12 WHEN ms <= 10000 THEN 13 ELSE 14 END"
+    };
     ($dialect:ident HELD) => {
         "253370764800000"
     };
@@ -150,6 +163,12 @@ macro_rules! part {
     };
     (postgres LOCK_FREE_ONES) => {
         " FOR NO KEY UPDATE SKIP LOCKED"
+    };
+    (sqlite SHARE) => {
+        ""
+    };
+    (postgres SHARE) => {
+        " FOR SHARE"
     };
     (sqlite DAY) => {
         "strftime('%Y-%m-%d', created_at / 1000, 'unixepoch')"

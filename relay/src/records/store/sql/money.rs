@@ -12,7 +12,7 @@ use sqlx::any::AnyRow;
 use super::super::types::{Reserve, Settle, Settled};
 use super::super::unix_ms;
 use super::read::{self, Reading};
-use super::{Dialect, Durability, Sql, SqlStore, StoreError, Tx, alerts, erased, signed, sql};
+use super::{Dialect, Durability, Sql, SqlStore, StoreError, Tx, alerts, erased, rollups, signed, sql};
 use crate::money::NanoUsd;
 use crate::money::budget::{Balance, Caps, Grant, Reserved, Scope, Shortage, Standing};
 use crate::money::ledger::{ItemSum, LedgerRow, used_unit};
@@ -270,8 +270,12 @@ impl SqlStore {
                 if locked.epoch != settle.epoch && !is_still_owed(&mut tx, &locked, &settle).await? {
                     return Err(StoreError::Fenced { id: settle.session_id });
                 }
-                let sums = append(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
                 alerts::exceeded(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
+                let is_rolled_up = comes_late(&mut tx, &locked, &settle).await?;
+                let sums = append(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
+                if is_rolled_up {
+                    rollups::put_back(&mut tx, &locked.id).await?;
+                }
                 let is_copy = locked.has(&settle);
                 let exposed = if is_copy { locked.exposed } else { settle.exposed };
                 let exposed = if locked.is_live { exposed } else { NanoUsd::ZERO };
@@ -286,6 +290,16 @@ impl SqlStore {
         })
         .await?
     }
+}
+
+/// Takes a session that has ended out of the rollups, before rows are appended to its ledger. Says whether it was in there.
+async fn comes_late(tx: &mut Tx<'_>, locked: &Locked, settle: &Settle) -> Result<bool, StoreError> {
+    if locked.is_live || settle.rows.is_empty() {
+        return Ok(false);
+    }
+    // The order of locks: budgets come before rollups.
+    lock_budgets(tx, &locked.owners, &locked.periods).await?;
+    rollups::take_out(tx, std::slice::from_ref(&locked.id)).await
 }
 
 /// Whether what a relay spent in an earlier epoch is owed nevertheless. It is if the session was ended from outside, nobody has metered

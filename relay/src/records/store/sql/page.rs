@@ -38,6 +38,16 @@ impl Select {
         }
     }
 
+    /// Reads all rows, where the statement itself bounds how many there are.
+    pub(super) async fn all<T>(
+        self,
+        on: impl Place,
+        read: impl Fn(&AnyRow) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let statement = self.values.into_iter().fold(Statement::new(self.sql), Statement::bind);
+        statement.fetch_all(on).await?.iter().map(read).collect()
+    }
+
     /// Reads a page of at most `limit` rows. `cursor` makes the place where the next page begins out of the last row.
     pub(super) async fn page<T, C>(
         mut self,

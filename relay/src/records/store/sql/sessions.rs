@@ -10,7 +10,7 @@ use super::super::types::{
 };
 use super::money::{self, Locked, Owners, Periods};
 use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, found, leases, rates, read, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, found, leases, rates, read, rollups, sql};
 use crate::money::budget::Reserved;
 
 const CONVERSATION: Sql = sql!("SELECT user_sub, account FROM sessions WHERE conversation_id = $1 LIMIT 1");
@@ -79,14 +79,14 @@ const STRIKES: Sql = sql!("UPDATE sessions SET strikes = $1 WHERE id = $2 AND ep
 
 const END: Sql = sql!(
     "UPDATE sessions SET state = 'ended', ended_at = $1, end_reason = $2, resume_hash_previous = NULL,
-        rtt_avg_us = $3, rtt_max_us = $4, lost_samples = $5
+        rtt_avg_us = $3, rtt_max_us = $4, lost_samples = $5, rolled_up = " MARKED "
     WHERE id = $6 AND state = 'live'"
 );
 
 const END_LOST: Sql = sql!(
     "UPDATE sessions SET state = 'ended', ended_at = CASE WHEN " LEASE " <= 0 THEN started_at
             WHEN " LEASE " > " NOW " THEN " NOW " ELSE " LEASE " END,
-        end_reason = $1, resume_hash_previous = NULL
+        end_reason = $1, resume_hash_previous = NULL, rolled_up = " MARKED "
     WHERE id = $2 AND state = 'live'"
 );
 
@@ -224,7 +224,7 @@ impl SqlStore {
                     .bind(&*id)
                     .execute(&mut *tx.connection)
                     .await?;
-                Ok(())
+                rollups::put_in(&mut tx).await
             }
             .boxed()
         })
@@ -376,7 +376,7 @@ pub(super) async fn end_lost(
         money::write_off(tx, locked).await?;
     }
     tx.query(END_LOST).bind(reason.name()).bind(id).execute(&mut *tx.connection).await?;
-    Ok(())
+    rollups::put_in(tx).await
 }
 
 /// Why a write found no live session of this epoch.

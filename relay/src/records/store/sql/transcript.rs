@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use protocol::{Mark, Role};
 
 use super::super::unix_ms;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, sessions, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, rollups, sessions, sql};
 use crate::call::Turn;
 
 /// Moves the committed mark of a session that is in such a state.
@@ -94,15 +94,16 @@ impl SqlStore {
             async move {
                 let ways = if may_have_ended { &WAYS[..] } else { &WAYS[..1] };
                 let mut save = None;
-                for (statement, way) in ways {
+                for (place, (statement, way)) in ways.iter().enumerate() {
                     if move_committed(&mut tx, *statement, &id, epoch, (committed, replayable)).await? {
-                        save = Some(*way);
+                        save = Some((*way, place > 0));
                         break;
                     }
                 }
-                let Some(save) = save else {
+                let Some((save, has_ended)) = save else {
                     return Err(sessions::not_ours(&mut tx, &id, epoch).await);
                 };
+                let is_rolled_up = has_ended && rollups::take_out(&mut tx, std::slice::from_ref(&id)).await?;
                 for turn in &turns {
                     let optional = |number: Option<u32>| number.map(i64::from);
                     tx.query(save)
@@ -124,6 +125,9 @@ impl SqlStore {
                         .bind(i64::from(turn.revision))
                         .execute(&mut *tx.connection)
                         .await?;
+                }
+                if is_rolled_up {
+                    rollups::put_back(&mut tx, &id).await?;
                 }
                 Ok(())
             }

@@ -1,0 +1,76 @@
+// Asks the relay. The token is in this module's memory and nowhere else.
+
+let token = "";
+
+/** An answer that is no success, with what the relay says about it. */
+export class Refused extends Error {
+  /** @param {number} status @param {string} detail */
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+/** @param {string} given Empty to forget the one before. */
+export function setToken(given) {
+  token = given;
+}
+
+export function hasToken() {
+  return token !== "";
+}
+
+/** @param {string} path @param {RequestInit} [options] @returns {Promise<Response>} */
+export async function ask(path, options = {}) {
+  const headers = { authorization: `Bearer ${token}`, ...(options.body ? { "content-type": "application/json" } : {}) };
+  let answer;
+  try {
+    answer = await fetch(path, { ...options, headers, cache: "no-store", credentials: "omit" });
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new Refused(0, "The relay does not answer. Look whether it runs, and try again.");
+  }
+  if (answer.ok) return answer;
+  const problem = await answer.json().catch(() => ({}));
+  throw new Refused(answer.status, typeof problem.detail === "string" ? problem.detail : `The relay answered ${answer.status}.`);
+}
+
+/** @param {string} path @param {Record<string, string | number | undefined>} [query] @param {AbortSignal} [signal] @returns {Promise<any>} */
+export async function read(path, query = {}, signal = undefined) {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
+  const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+  return (await ask(text === "" ? path : `${path}?${text}`, { signal })).json();
+}
+
+/** @param {string} path @param {object} [body] */
+export async function order(path, body = undefined) {
+  return ask(path, { method: "POST", ...(body ? { body: JSON.stringify(body) } : {}) });
+}
+
+/**
+ * Tells the live sessions whenever something of them changes, until the signal says to stop.
+ * @param {AbortSignal} signal
+ * @param {(line: { sessions: any[], more: boolean } | undefined) => void} tell `undefined`: it is not known at the moment.
+ */
+export async function watchLive(signal, tell) {
+  while (!signal.aborted) {
+    try {
+      const answer = await ask("/v1/admin/live/watch", { signal });
+      const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body).getReader();
+      const decoder = new TextDecoder();
+      let rest = "";
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        rest += decoder.decode(value, { stream: true });
+        const lines = rest.split("\n");
+        rest = lines.pop() ?? "";
+        for (const line of lines) if (line !== "") tell(JSON.parse(line));
+      }
+    } catch {
+      if (signal.aborted) return;
+      tell(undefined);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+  }
+}

@@ -1,0 +1,52 @@
+// What an administrator may do. Each asks first, and says afterwards what has become of it.
+
+import { order } from "./api.js";
+import { confirmed, tell } from "./dom.js";
+
+/** @param {string} path @param {object | undefined} body @param {string} done */
+async function carryOut(path, body, done) {
+  try {
+    await order(path, body);
+    tell(done);
+    return true;
+  } catch (error) {
+    const words = error instanceof Error ? error.message : String(error);
+    await confirmed({ title: "It was not done", words, yes: "Understood" });
+    return false;
+  }
+}
+
+/** @param {string} id @param {string} user */
+export async function endCall(id, user) {
+  const sure = await confirmed({ title: "End this call?", words: `The call of ${user} ends at once, and both sides are told.`, yes: "End the call" });
+  return sure !== undefined && carryOut(`/v1/admin/sessions/${encodeURIComponent(id)}/end`, undefined, "The call has ended.");
+}
+
+/** @param {string} user */
+export async function denyUser(user) {
+  const fields = [{ name: "reason", label: "Why, for administrators" }];
+  const words = `${user} can make no call until the entry is taken off the deny-list. Calls that run are ended.`;
+  const given = await confirmed({ title: "Deny this user?", words, yes: "Deny the user", fields });
+  return given !== undefined && carryOut("/v1/admin/denials", { kind: "sub", subject: user, reason: given.reason }, `${user} is denied.`);
+}
+
+/** @param {{ account?: string, user?: string, day?: string }} [known] */
+export async function giveCredit({ account = "", user = "", day = new Date().toISOString().slice(0, 10) } = {}) {
+  const fields = [
+    { name: "account", label: "Account", value: account },
+    { name: "day", label: "Day of the charges (UTC)", value: day, type: "date" },
+    { name: "usd", label: "US dollars" },
+    { name: "reason", label: "Why, for administrators" },
+  ];
+  const key = crypto.randomUUID();
+  const words = `What is given back cannot be taken again. It is never more than was charged for that day.${user ? ` It is for ${user}.` : ""}`;
+  const given = await confirmed({ title: "Give credit?", words, yes: "Give it", fields });
+  if (given === undefined) return false;
+  const amount = Math.round(Number(given.usd) * 1e9);
+  if (!(amount > 0 && Number.isSafeInteger(amount))) {
+    await confirmed({ title: "It was not done", words: "Write an amount such as 1.25.", yes: "Understood" });
+    return false;
+  }
+  const body = { key, account: given.account, day: given.day, amount_nano_usd: amount, reason: given.reason, ...(user ? { user_sub: user } : {}) };
+  return carryOut("/v1/admin/credits", body, "The credit is given.");
+}

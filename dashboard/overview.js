@@ -1,0 +1,109 @@
+// What is going on now, and what has been.
+
+import { read, watchLive } from "./api.js";
+import { chart } from "./charts.js";
+import { count, duration, el, money, share, table, tiles, when } from "./dom.js";
+import { daysForm } from "./days.js";
+import { endCall } from "./orders.js";
+
+const STAGES = { stt: "understanding", llm: "thinking", tts: "speaking", send: "sending", heard: "until heard", total: "in all" };
+
+/** @param {HTMLElement} place @param {AbortSignal} signal */
+export async function overview(place, signal) {
+  const live = el("section", { class: "card all", "aria-labelledby": "live-title" }, el("h2", { id: "live-title" }, "Calls now"), el("p", { class: "soft" }, "…"));
+  const past = el("div", { class: "grid" });
+  const form = daysForm(async (days) => {
+    const found = await read("/v1/admin/overview", days, signal);
+    past.replaceChildren(...sums(found));
+  });
+  place.replaceChildren(el("div", { class: "head" }, el("h1", {}, "Overview"), form.element), el("div", { class: "grid" }, live), el("div", { class: "gap" }), past);
+  void watchLive(signal, (line) => showLive(live, line));
+  await form.show();
+}
+
+/** @param {HTMLElement} place @param {{ sessions: any[], more: boolean } | undefined} line */
+function showLive(place, line) {
+  const title = place.firstElementChild ?? "";
+  if (!line) return place.replaceChildren(title, el("p", { class: "wrong" }, "The live calls cannot be read at the moment. They are asked for again."));
+  const { sessions, more } = line;
+  const number = more ? `more than ${count(sessions.length)}` : count(sessions.length);
+  const words = el("p", { class: "soft" }, sessions.length === 0 ? "Nobody talks to an agent." : `${number} ${sessions.length === 1 ? "call" : "calls"}`);
+  // While somebody is asked about a call, the list stays as it is.
+  if (document.querySelector("dialog[open]")) return;
+  const held = place.contains(document.activeElement) ? document.activeElement?.getAttribute("data-of") : null;
+  const rows = sessions.map((session) => [
+    el("a", { href: `#/call/${encodeURIComponent(session.id)}` }, session.user_sub),
+    session.agent,
+    session.account,
+    when(session.started_at),
+    money(session.cost_nano_usd),
+    el("button", { class: "quiet", type: "button", "data-of": session.id, "aria-label": `End the call of ${session.user_sub}`, click: () => endCall(session.id, session.user_sub) }, "End"),
+  ]);
+  const columns = [{ name: "User" }, { name: "Agent" }, { name: "Account" }, { name: "Began (UTC)" }, { name: "Cost", isNumber: true }, { name: "End it" }];
+  place.replaceChildren(title, words, ...(rows.length > 0 ? [table("Calls now", columns, rows)] : []));
+  if (held === null || held === undefined) return;
+  // The button that had the focus is a new one, or its call is over.
+  const button = [...place.querySelectorAll("button")].find((found) => found.getAttribute("data-of") === held);
+  if (button) button.focus();
+  else document.getElementById("main")?.focus({ preventScroll: true });
+}
+
+/** @param {any} found */
+function sums({ total, series, endings }) {
+  const times = series.map((/** @type {any} */ step) => step.at);
+  const of = (/** @type {(step: any) => number | null} */ figure) => series.map(figure);
+  const rate = (/** @type {any} */ step) => (step.calls === 0 ? null : (100 * (step.calls - step.failed)) / step.calls);
+  const stage = (/** @type {string} */ name, /** @type {string} */ percentile) => (/** @type {any} */ step) =>
+    step.stages.find((/** @type {any} */ known) => known.stage === name)?.[percentile] ?? null;
+  const ms = (/** @type {number} */ value) => `${count(Math.round(value))} ms`;
+  const figures = tiles([
+    ["Calls", count(total.calls)],
+    ["Minutes", count(Math.round(total.seconds / 60))],
+    ["Money", money(total.cost_nano_usd)],
+    ["Success", share(total.calls - total.failed, total.calls)],
+    ["Reconnects", count(total.reconnects)],
+    ["Interrupted", share(total.interrupted, total.answers)],
+  ]);
+  figures.classList.add("all");
+  const stages = total.stages.map((/** @type {any} */ known) => [
+    STAGES[/** @type {keyof typeof STAGES} */ (known.stage)] ?? known.stage,
+    count(known.turns),
+    ms(known.p50_ms),
+    ms(known.p95_ms),
+    ms(known.p99_ms),
+  ]);
+  const columns = [{ name: "Stage" }, ...["Answers", "Half within", "95 % within", "99 % within"].map((name) => ({ name, isNumber: true }))];
+  const nothing = el("p", { class: "soft" }, "Nothing is known of these days.");
+  return [
+    figures,
+    chart({ title: "Calls", times, lines: [{ name: "Calls", values: of((step) => step.calls) }, { name: "Reconnects", values: of((step) => step.reconnects) }], write: count }),
+    chart({ title: "Minutes", times, lines: [{ name: "Minutes", values: of((step) => step.seconds / 60) }], write: (value) => count(Math.round(value)) }),
+    chart({ title: "Money", times, lines: [{ name: "Spent", values: of((step) => step.cost_nano_usd) }], write: money }),
+    chart({ title: "Success rate", times, lines: [{ name: "Success", values: of(rate) }], write: (value) => `${value.toFixed(0)} %` }),
+    chart({
+      title: "How long answers took",
+      times,
+      lines: [
+        { name: "Half within", values: of(stage("total", "p50_ms")) },
+        { name: "95 % within", values: of(stage("total", "p95_ms")) },
+        { name: "99 % within", values: of(stage("total", "p99_ms")) },
+      ],
+      write: ms,
+      isWide: true,
+    }),
+    el("section", { class: "card" }, el("h2", {}, "Answers by stage"), stages.length > 0 ? table("Answers by stage", columns, stages) : nothing.cloneNode(true)),
+    el(
+      "section",
+      { class: "card" },
+      el("h2", {}, "How calls ended"),
+      endings.length > 0
+        ? table(
+            "How calls ended",
+            [{ name: "Reason" }, { name: "Calls", isNumber: true }, { name: "Counts as" }],
+            endings.map((/** @type {any} */ ending) => [ending.reason.replaceAll("_", " "), count(ending.calls), ending.failed ? "failed" : "as wished"]),
+          )
+        : nothing,
+      el("p", { class: "soft" }, `On average a call lasted ${total.calls === 0 ? "–" : duration(total.seconds / total.calls)}.`),
+    ),
+  ];
+}

@@ -1,0 +1,334 @@
+//! Rollups: what ended sessions come to by the hour, and by user and day.
+//!
+//! They are a function of the rows of ended sessions, their ledger and their turns. Whoever changes such rows takes the session out before,
+//! and puts it in again afterwards, all in one transaction. A session that is in has the number of the revision `rollups` in its `rolled_up`,
+//! so that a new number takes all of them out at once. While a transaction changes what is in, the sessions it is about have -1 there (`MARKED`):
+//! one statement for each table then does all of them, in the order of the table's key, so that no two transactions wait for each other.
+//!
+//! Turns that retention deletes stay in: they say no names.
+
+use futures_util::FutureExt;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::super::rollup::{
+    CallsSum, MoneySum, Overview, OverviewFilter, Spend, SpendBy, SpendFilter, SpendSum, TurnsSum,
+};
+use super::money::Periods;
+use super::page::Select;
+use super::read::Reading;
+use super::statement::Value;
+use super::{Durability, Sql, SqlStore, StoreError, Tx, sql};
+use crate::money::NanoUsd;
+
+const GENERATION: Sql = sql!("SELECT number FROM revisions WHERE name = 'rollups'" SHARE);
+
+const NEXT_GENERATION: Sql = sql!("UPDATE revisions SET number = number + 1 WHERE name = 'rollups'");
+
+const CLEAR: [Sql; 4] = [
+    sql!("DELETE FROM rollup_calls"),
+    sql!("DELETE FROM rollup_money"),
+    sql!("DELETE FROM rollup_turns"),
+    sql!("DELETE FROM rollup_users"),
+];
+
+/// Marks a session that is in.
+const MARK_TO_TAKE_OUT: Sql = sql!(
+    "UPDATE sessions SET rolled_up = " MARKED " WHERE id = $1 AND state = 'ended' AND rolled_up = $2"
+);
+
+/// Marks a session that was taken out.
+const MARK_AGAIN: Sql =
+    sql!("UPDATE sessions SET rolled_up = " MARKED " WHERE id = $1 AND state = 'ended' AND rolled_up = 0");
+
+/// Marks ended sessions that are not in, without those that others have locked.
+const MARK_SOME: Sql = sql!(
+    "WITH waiting AS (
+        SELECT id FROM sessions WHERE state = 'ended' AND rolled_up < $1 ORDER BY rolled_up LIMIT $2" LOCK_FREE_ONES ")
+    UPDATE sessions SET rolled_up = " MARKED " WHERE id IN (SELECT id FROM waiting)"
+);
+
+const UNMARK: Sql = sql!("UPDATE sessions SET rolled_up = $1 WHERE state = 'ended' AND rolled_up = " MARKED);
+
+const DELETE_EMPTY: Sql = sql!("DELETE FROM rollup_users WHERE calls = 0 AND cost_nano_usd = 0");
+
+/// Adds what the marked sessions come to, so many times: once, or once less than nothing.
+const ADD: [Sql; 4] = [
+    sql!(
+        "INSERT INTO rollup_calls (hour, account, agent, reason, calls, milliseconds, reconnects)
+        SELECT started_at - started_at % 3600000, account, agent, COALESCE(end_reason, ''),
+            CAST(SUM(CAST($1 AS BIGINT)) AS BIGINT),
+            CAST(SUM($1 * CASE WHEN ended_at > started_at THEN ended_at - started_at ELSE 0 END) AS BIGINT),
+            CAST(SUM($1 * reconnects) AS BIGINT)
+        FROM sessions WHERE state = 'ended' AND rolled_up = " MARKED "
+        GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+        ON CONFLICT (hour, account, agent, reason) DO UPDATE SET calls = rollup_calls.calls + excluded.calls,
+            milliseconds = rollup_calls.milliseconds + excluded.milliseconds,
+            reconnects = rollup_calls.reconnects + excluded.reconnects"
+    ),
+    sql!(
+        "INSERT INTO rollup_money (hour, account, agent, provider, item, unit, quantity, cost_nano_usd)
+        SELECT ledger.created_at - ledger.created_at % 3600000, ledger.account, sessions.agent, ledger.provider,
+            ledger.item, ledger.unit, CAST(SUM($1 * ledger.quantity) AS BIGINT),
+            CAST(SUM($1 * ledger.cost_nano_usd) AS BIGINT)
+        FROM sessions CROSS JOIN ledger
+        WHERE sessions.state = 'ended' AND sessions.rolled_up = " MARKED " AND ledger.session_id = sessions.id
+        GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
+        ON CONFLICT (hour, account, agent, provider, item, unit) DO UPDATE SET
+            quantity = rollup_money.quantity + excluded.quantity,
+            cost_nano_usd = rollup_money.cost_nano_usd + excluded.cost_nano_usd"
+    ),
+    sql!(
+        "INSERT INTO rollup_turns (hour, account, agent, stage, bucket, turns)
+        SELECT hour, account, agent, stage, " BUCKET ", CAST(SUM(CAST($1 AS BIGINT)) AS BIGINT)
+        FROM (
+            SELECT turns.created_at - turns.created_at % 3600000 AS hour, sessions.account AS account,
+                sessions.agent AS agent, stages.stage AS stage,
+                CASE stages.stage WHEN 'stt' THEN turns.stt_ms WHEN 'llm' THEN turns.llm_ms
+                    WHEN 'tts' THEN turns.tts_ms WHEN 'send' THEN turns.send_ms WHEN 'heard' THEN turns.heard_ms
+                    WHEN 'total' THEN turns.total_ms
+                    WHEN 'answer' THEN CASE WHEN turns.role = 'agent' THEN 0 END
+                    WHEN 'interrupted' THEN
+                        CASE WHEN turns.role = 'agent' AND turns.heard_position < turns.end_position THEN 0 END
+                END AS ms
+            FROM sessions CROSS JOIN turns CROSS JOIN (
+                SELECT 'answer' AS stage UNION ALL SELECT 'heard' UNION ALL SELECT 'interrupted' UNION ALL SELECT 'llm'
+                UNION ALL SELECT 'send' UNION ALL SELECT 'stt' UNION ALL SELECT 'total' UNION ALL SELECT 'tts'
+            ) AS stages
+            WHERE sessions.state = 'ended' AND sessions.rolled_up = " MARKED " AND turns.session_id = sessions.id
+        ) AS took
+        WHERE ms IS NOT NULL
+        GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+        ON CONFLICT (hour, account, agent, stage, bucket) DO UPDATE SET turns = rollup_turns.turns + excluded.turns"
+    ),
+    sql!(
+        "INSERT INTO rollup_users (day, account, user_sub, calls, milliseconds, cost_nano_usd)
+        SELECT day, account, user_sub, CAST(SUM($1 * calls) AS BIGINT), CAST(SUM($1 * milliseconds) AS BIGINT),
+            CAST(SUM($1 * cost_nano_usd) AS BIGINT)
+        FROM (
+            SELECT started_at - started_at % 86400000 AS day, account, user_sub, 1 AS calls,
+                CASE WHEN ended_at > started_at THEN ended_at - started_at ELSE 0 END AS milliseconds,
+                0 AS cost_nano_usd
+            FROM sessions WHERE state = 'ended' AND rolled_up = " MARKED "
+            UNION ALL
+            SELECT ledger.created_at - ledger.created_at % 86400000, ledger.account, ledger.user_sub, 0, 0,
+                ledger.cost_nano_usd
+            FROM sessions CROSS JOIN ledger
+            WHERE sessions.state = 'ended' AND sessions.rolled_up = " MARKED " AND ledger.session_id = sessions.id
+        ) AS used
+        WHERE 1 = 1
+        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+        ON CONFLICT (day, account, user_sub) DO UPDATE SET calls = rollup_users.calls + excluded.calls,
+            milliseconds = rollup_users.milliseconds + excluded.milliseconds,
+            cost_nano_usd = rollup_users.cost_nano_usd + excluded.cost_nano_usd"
+    ),
+];
+
+const CALLS: &str = "SELECT hour - hour % ? AS at_ms, reason, CAST(SUM(calls) AS BIGINT) AS calls,
+    CAST(SUM(milliseconds) AS BIGINT) AS milliseconds, CAST(SUM(reconnects) AS BIGINT) AS reconnects
+    FROM rollup_calls";
+
+const MONEY: &str =
+    "SELECT hour - hour % ? AS at_ms, CAST(SUM(cost_nano_usd) AS BIGINT) AS cost_nano_usd FROM rollup_money";
+
+const TURNS: &str =
+    "SELECT hour - hour % ? AS at_ms, stage, bucket, CAST(SUM(turns) AS BIGINT) AS turns FROM rollup_turns";
+
+impl SqlStore {
+    pub(in crate::records::store) async fn roll_up(&self, limit: u32) -> Result<u64, StoreError> {
+        self.transaction(Durability::PowerCut, move |mut tx| {
+            async move {
+                let generation = generation(&mut tx).await?;
+                let mark = tx.query(MARK_SOME).bind(generation).bind(i64::from(limit));
+                let marked = mark.execute(&mut *tx.connection).await?.rows_affected();
+                if marked > 0 {
+                    put_in(&mut tx).await?;
+                }
+                Ok(marked)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    pub(in crate::records::store) async fn roll_up_anew(&self) -> Result<(), StoreError> {
+        self.transaction(Durability::PowerCut, move |tx| {
+            async move {
+                // Whoever is about to change the rollups has ended by then, and nobody else begins.
+                for sql in [NEXT_GENERATION].into_iter().chain(CLEAR) {
+                    tx.query(sql).execute(&mut *tx.connection).await?;
+                }
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    pub(in crate::records::store) async fn overview(
+        &self,
+        filter: &OverviewFilter,
+    ) -> Result<Overview, StoreError> {
+        let select = |sql: &str, by: &str| {
+            let mut select = Select::new("");
+            select.push(sql, [filter.step_ms.into()]);
+            select.push(" WHERE hour >= ? AND hour < ?", [filter.from_ms.into(), filter.to_ms.into()]);
+            select.push_if(" AND account = ?", filter.account.as_ref());
+            select.push_if(" AND agent = ?", filter.agent.as_ref());
+            select.push(by, []);
+            select
+        };
+        let calls = select(CALLS, " GROUP BY 1, 2 ORDER BY 1, 2").all(&self.readers, calls).await?;
+        let money = select(MONEY, " GROUP BY 1 ORDER BY 1").all(&self.readers, money).await?;
+        let turns = select(TURNS, " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3").all(&self.readers, turns).await?;
+        Ok(Overview { calls, money, turns })
+    }
+
+    pub(in crate::records::store) async fn spend(&self, filter: &SpendFilter) -> Result<Spend, StoreError> {
+        let range = || [filter.from_ms, filter.to_ms].map(Value::from);
+        let (name, table, time) = match filter.by {
+            SpendBy::Day => ("hour - hour % 86400000", "rollup_money", "hour"),
+            SpendBy::Account => ("account", "rollup_money", "hour"),
+            SpendBy::User => ("user_sub", "rollup_users", "day"),
+            SpendBy::Agent => ("agent", "rollup_money", "hour"),
+            SpendBy::Provider => ("provider", "rollup_money", "hour"),
+            SpendBy::Item => ("item", "rollup_money", "hour"),
+        };
+        let order = if filter.by == SpendBy::Day { "1" } else { "2 DESC, 1" };
+        let mut select = Select::new(&format!(
+            "SELECT {name} AS name, CAST(SUM(cost_nano_usd) AS BIGINT) AS cost_nano_usd FROM {table}"
+        ));
+        select.push(&format!(" WHERE {time} >= ? AND {time} < ?"), range());
+        select.push_if(" AND account = ?", filter.account.as_ref());
+        select.push(&format!(" GROUP BY 1 ORDER BY {order} LIMIT ?"), [i64::from(filter.limit).into()]);
+        let by = filter.by;
+        let rows = select.all(&self.readers, |row| spend(row, by)).await?;
+
+        let days = || [filter.from_ms, filter.to_ms].map(|ms| Value::from(Periods::at(ms).user));
+        let account = filter.account.as_ref();
+        Ok(Spend {
+            rows,
+            total: self.sum(TOTAL, range(), account).await?,
+            erased: self.sum(ERASED, days(), account).await?,
+            credited: self.sum(CREDITED, days(), account).await?,
+        })
+    }
+
+    async fn sum(
+        &self,
+        sql: &str,
+        between: [Value; 2],
+        account: Option<&String>,
+    ) -> Result<NanoUsd, StoreError> {
+        let mut select = Select::new("");
+        select.push(sql, between);
+        select.push_if(" AND account = ?", account);
+        let read = |row: &AnyRow| Reading::new(row, "a sum of money").money("nano_usd");
+        Ok(select.all(&self.readers, read).await?.into_iter().next().unwrap_or_default())
+    }
+}
+
+const TOTAL: &str = "SELECT CAST(COALESCE(SUM(cost_nano_usd), 0) AS BIGINT) AS nano_usd FROM rollup_money
+    WHERE hour >= ? AND hour < ?";
+
+const ERASED: &str = "SELECT CAST(COALESCE(SUM(cost_nano_usd), 0) AS BIGINT) AS nano_usd FROM erased_usage
+    WHERE day >= ? AND day < ?";
+
+const CREDITED: &str = "SELECT CAST(COALESCE(SUM(amount_nano_usd), 0) AS BIGINT) AS nano_usd FROM credits
+    WHERE day >= ? AND day < ?";
+
+/// Puts the marked sessions in. They have ended in this transaction, or were taken out in it, or were never in.
+pub(super) async fn put_in(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let generation = generation(tx).await?;
+    add(tx, 1).await?;
+    tx.query(UNMARK).bind(generation).execute(&mut *tx.connection).await?;
+    Ok(())
+}
+
+/// Takes out those of the sessions that are in, before something of theirs is changed or deleted. Says whether there were any.
+pub(super) async fn take_out(tx: &mut Tx<'_>, ids: &[String]) -> Result<bool, StoreError> {
+    let generation = generation(tx).await?;
+    let mut marked = 0;
+    for id in ids {
+        let mark = tx.query(MARK_TO_TAKE_OUT).bind(id).bind(generation);
+        marked += mark.execute(&mut *tx.connection).await?.rows_affected();
+    }
+    if marked == 0 {
+        return Ok(false);
+    }
+    add(tx, -1).await?;
+    tx.query(UNMARK).bind(0_i64).execute(&mut *tx.connection).await?;
+    tx.query(DELETE_EMPTY).execute(&mut *tx.connection).await?;
+    Ok(true)
+}
+
+/// Puts a session in that was taken out in this transaction.
+pub(super) async fn put_back(tx: &mut Tx<'_>, id: &str) -> Result<(), StoreError> {
+    tx.query(MARK_AGAIN).bind(id).execute(&mut *tx.connection).await?;
+    put_in(tx).await
+}
+
+/// Which `rolled_up` sessions have that are in. It stays the same until this transaction ends.
+async fn generation(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    Ok(tx.query(GENERATION).fetch_one(&mut *tx.connection).await?.try_get("number")?)
+}
+
+async fn add(tx: &mut Tx<'_>, times: i64) -> Result<(), StoreError> {
+    for sql in ADD {
+        tx.query(sql).bind(times).execute(&mut *tx.connection).await?;
+    }
+    Ok(())
+}
+
+fn calls(row: &AnyRow) -> Result<CallsSum, StoreError> {
+    let row = Reading::new(row, "a sum of calls");
+    Ok(CallsSum {
+        at_ms: row.signed("at_ms")?,
+        reason: row.text("reason")?,
+        calls: row.unsigned("calls")?,
+        milliseconds: row.unsigned("milliseconds")?,
+        reconnects: row.unsigned("reconnects")?,
+    })
+}
+
+fn money(row: &AnyRow) -> Result<MoneySum, StoreError> {
+    let row = Reading::new(row, "a sum of money");
+    Ok(MoneySum { at_ms: row.signed("at_ms")?, cost: row.money("cost_nano_usd")? })
+}
+
+fn turns(row: &AnyRow) -> Result<TurnsSum, StoreError> {
+    let row = Reading::new(row, "a sum of turns");
+    Ok(TurnsSum {
+        at_ms: row.signed("at_ms")?,
+        stage: row.text("stage")?,
+        bucket: row.small("bucket")?,
+        turns: row.unsigned("turns")?,
+    })
+}
+
+fn spend(row: &AnyRow, by: SpendBy) -> Result<SpendSum, StoreError> {
+    let row = Reading::new(row, "a sum of money");
+    let name = match by {
+        SpendBy::Day => Periods::at(row.signed("name")?).user,
+        SpendBy::Account | SpendBy::User | SpendBy::Agent | SpendBy::Provider | SpendBy::Item => {
+            row.text("name")?
+        }
+    };
+    Ok(SpendSum { name, cost: row.money("cost_nano_usd")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::rollup::STAGE_BUCKETS_MS;
+    use super::*;
+
+    #[test]
+    fn a_stage_is_counted_in_the_bucket_that_readers_take_it_for() {
+        for sql in [ADD[2].sqlite, ADD[2].postgres] {
+            for (bucket, end_ms) in STAGE_BUCKETS_MS.iter().enumerate() {
+                assert!(sql.contains(&format!("WHEN ms <= {end_ms} THEN {bucket}")), "{end_ms} ms: {sql}");
+            }
+            assert!(sql.contains(&format!("ELSE {} END", STAGE_BUCKETS_MS.len())), "{sql}");
+        }
+    }
+}

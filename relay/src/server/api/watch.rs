@@ -1,0 +1,125 @@
+//! Live calls as they come and go: a body that goes on for as long as somebody looks.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::State as Shared;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use protocol::HttpCode;
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
+
+use super::Problem;
+use super::caller::Admin;
+use super::responses::Usual;
+use super::schema::AdminSession;
+use crate::App;
+
+/// Between two looks at the live sessions.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How many sessions a line has at most, the newest of them.
+const SESSIONS_MAX: u32 = 100;
+/// After how many looks without a change a line is written nevertheless, so that whoever reads knows that the relay is there, and the relay notices
+/// that nobody reads.
+const QUIET_LOOKS: u32 = 15;
+/// How long the body is at most: then the token is checked anew.
+const LONGEST: Duration = Duration::from_secs(300);
+/// How many may look at the same time.
+const WATCHERS_MAX: usize = 16;
+/// After how many seconds to come back if so many look already.
+const FULL_RETRY_SECONDS: u32 = 5;
+
+/// Who looks takes one of these places.
+pub(super) type Watchers = Arc<Semaphore>;
+
+/// The places of those who look.
+pub(super) fn watchers() -> Watchers {
+    Arc::new(Semaphore::new(WATCHERS_MAX))
+}
+
+/// A line: the live sessions at that moment.
+#[derive(Serialize)]
+struct Line {
+    /// The newest live sessions.
+    sessions: Vec<AdminSession>,
+    /// Whether there are more.
+    more: bool,
+}
+
+/// What is known between two lines.
+struct Watch {
+    app: Arc<App>,
+    /// The line that was written last.
+    last: Vec<u8>,
+    /// How many looks there were since.
+    quiet: u32,
+    ends: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Tells the live sessions of all relays, the newest 100, whenever something of them changes, and every 15 s: a JSON object a line, with
+/// `sessions` and with `more` if there are more. It ends after 5 minutes, or when the relay stops: ask again then.
+#[utoipa::path(
+    get, path = "/v1/admin/live/watch", operation_id = "watch_live_sessions", tag = "admin",
+    responses((status = 200, description = "The live sessions, a line for each change", content_type = "application/x-ndjson",
+        body = String), Usual),
+)]
+pub(super) async fn watch(
+    Shared(app): Shared<Arc<App>>,
+    Extension(watchers): Extension<Watchers>,
+    _: Admin,
+) -> Result<Response, Problem> {
+    let Ok(place) = watchers.try_acquire_owned() else {
+        let detail = "As many look at the live calls of this relay as may. Ask for `/v1/admin/live` instead.";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            .code(HttpCode::RelayFull)
+            .retry_after(FULL_RETRY_SECONDS));
+    };
+    // The first line is read at once, so that a problem can be answered if that fails.
+    let first = line(&app).await?;
+    let begun = Watch { app, last: first.clone(), quiet: 0, ends: Instant::now() + LONGEST, _place: place };
+    let rest = stream::unfold(begun, |mut watch| async move {
+        let next = watch.next().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(next)), watch))
+    });
+    let first = stream::once(async move { Ok::<_, Infallible>(Bytes::from(first)) });
+    let body = Body::from_stream(futures_util::StreamExt::chain(first, rest));
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+impl Watch {
+    /// Waits for the next line. `None` means that this was all.
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        loop {
+            tokio::select! {
+                () = self.app.live.shutdown.cancelled() => return None,
+                () = sleep(LOOK_EVERY) => {}
+            }
+            if Instant::now() >= self.ends {
+                return None;
+            }
+            let line = line(&self.app).await.ok()?;
+            self.quiet += 1;
+            if line != self.last || self.quiet >= QUIET_LOOKS {
+                self.quiet = 0;
+                self.last.clone_from(&line);
+                return Some(line);
+            }
+        }
+    }
+}
+
+async fn line(app: &App) -> Result<Vec<u8>, Problem> {
+    let page = app.records.store.live_sessions(None, SESSIONS_MAX).await?;
+    let more = page.next.is_some();
+    let sessions = page.rows.into_iter().map(|row| AdminSession::from(row.session)).collect();
+    let mut line = serde_json::to_vec(&Line { sessions, more }).expect("texts and numbers are JSON");
+    line.push(b'\n');
+    Ok(line)
+}

@@ -1,0 +1,175 @@
+// @ts-check
+// The dashboard, as an administrator sees and uses it: a real relay, real calls, a real browser.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { after, afterEach, before, describe, test } from "node:test";
+
+import { launch } from "./support/chromium.mjs";
+import { CACHE, install } from "./support/installed.mjs";
+import { PROGRAM, Relay, until } from "./support/relay.mjs";
+import { speak } from "./support/speech.mjs";
+import { Stage } from "./support/stage.mjs";
+import { TestPage } from "./support/test-page.mjs";
+
+/** @typedef {import("playwright-core").Page} Page */
+/** What `globalThis` holds in the page. @typedef {any} Stub */
+
+const SCREENS = { "a small phone": { width: 320, height: 568 }, "a desktop": { width: 1280, height: 800 } };
+const PAGES = { "#/": "Overview", "#/spend": "Spend", "#/budgets": "Budgets", "#/sessions": "Sessions" };
+
+describe("the dashboard", () => {
+  const stage = new Stage();
+  let axe = "";
+  before(() => {
+    const folder = join(CACHE, "axe");
+    install(fileURLToPath(new URL("../tools/axe", import.meta.url)), folder);
+    axe = readFileSync(join(folder, "node_modules", "axe-core", "axe.min.js"), "utf8");
+  });
+  afterEach(() => stage.clear());
+  after(() => stage.clear());
+
+  /** A token of an administrator of this relay. @param {Relay} relay */
+  function adminOf(relay) {
+    const settings = { cwd: relay.folder, env: { PATH: process.env.PATH }, encoding: /** @type {const} */ ("utf8") };
+    return execFileSync(PROGRAM, ["token", "--sub", "root", "--role", "voxrelay_admin"], settings).trim();
+  }
+
+  /** A relay with a call that goes on. */
+  async function begin() {
+    const speech = speak(stage, ["hello", 20]);
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const browser = await launch(stage, { microphone: speech.file });
+    const origin = `http://127.0.0.1:${relay.port}`;
+    const caller = await TestPage.open(browser, origin);
+    await caller.start();
+    await caller.hears(({ name, event }) => name === "usage" && event.audioMs > 0);
+    return { relay, browser, origin, caller };
+  }
+
+  /**
+   * @param {import("playwright-core").Browser} browser
+   * @param {string} address
+   * @param {import("playwright-core").BrowserContextOptions} [screen]
+   */
+  async function open(browser, address, screen = {}) {
+    const context = await browser.newContext({ reducedMotion: "reduce", ...screen });
+    const page = await context.newPage();
+    /** @type {string[]} */
+    const complaints = [];
+    page.on("pageerror", (error) => complaints.push(error.message));
+    page.on("console", (message) => {
+      if (message.text().includes("Content Security Policy")) complaints.push(message.text());
+    });
+    await page.goto(address);
+    return { page, complaints };
+  }
+
+  /** @param {Page} page @param {string} title */
+  async function shows(page, title) {
+    await page.getByRole("heading", { level: 1, name: title }).waitFor();
+    await settles(page);
+  }
+
+  /** Waits until what was asked for is there, and each chart is painted. @param {Page} page */
+  async function settles(page) {
+    await page.waitForFunction(() => {
+      const waits = [...document.querySelectorAll("#page p")].some((words) => words.textContent === "…");
+      const isPainted = [...document.querySelectorAll(".plot")].every((plot) => plot.querySelector("canvas"));
+      return !waits && isPainted && !document.querySelector("#days:disabled");
+    });
+  }
+
+  test("takes a token out of the address at once, and keeps it nowhere but in the page", async () => {
+    const { relay, browser, origin } = await begin();
+    const token = adminOf(relay);
+    const { page, complaints } = await open(browser, `${origin}/dashboard#token=${token}`);
+    await shows(page, "Overview");
+    assert.equal(page.url(), `${origin}/dashboard`);
+    const kept = await page.evaluate(() => [localStorage.length, sessionStorage.length, document.cookie, document.documentElement.outerHTML]);
+    assert.deepEqual(kept.slice(0, 3), [0, 0, ""]);
+    assert.ok(!String(kept[3]).includes(token.slice(0, 40)), "the token is in no element");
+    await page.reload();
+    assert.ok(await page.getByLabel("Access token").isVisible(), "it is forgotten with the page");
+    // What is no good token is told, and one of a user who is no administrator.
+    for (const [given, words] of [["no.good.token", /good token/], [relay.token("ada"), /administrators' role/]]) {
+      await page.getByLabel("Access token").fill(String(given));
+      await page.getByRole("button", { name: "Sign in" }).click();
+      await page.getByRole("alert").filter({ hasText: words }).waitFor();
+    }
+    await page.getByLabel("Access token").fill(token);
+    await page.keyboard.press("Enter");
+    await shows(page, "Overview");
+    await page.getByRole("button", { name: "Sign out" }).click();
+    assert.ok(await page.getByLabel("Access token").isVisible());
+    assert.deepEqual(complaints, []);
+  });
+
+  for (const [name, viewport] of Object.entries(SCREENS)) {
+    for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
+      test(`each of its pages fits on ${name}, ${colorScheme}: axe finds nothing, the policy has nothing to refuse, and each chart has its table`, async () => {
+        const { relay, browser, origin, caller } = await begin();
+        await caller.close();
+        const session = await relay.endedSession();
+        const { page, complaints } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`, { viewport, colorScheme });
+        await shows(page, "Overview");
+        const pages = { ...PAGES, [`#/call/${session.id}`]: /^Call of/ };
+        for (const [hash, title] of Object.entries(pages)) {
+          await page.evaluate((to) => (location.hash = to), hash);
+          await page.getByRole("heading", { level: 1, name: title }).waitFor();
+          await settles(page);
+          const charts = await page.locator(".plot").count();
+          assert.equal(await page.locator(".plot + details table").count(), charts, `${hash}: each has its table`);
+          for (const details of await page.locator("details").all()) await details.evaluate((element) => element.setAttribute("open", ""));
+          const width = await page.evaluate(() => document.documentElement.scrollWidth);
+          assert.ok(width <= viewport.width, `${hash} is ${width} wide`);
+          await page.evaluate(axe);
+          const { violations } = await page.evaluate(() => /** @type {Stub} */ (globalThis).axe.run());
+          const found = violations.map((/** @type {Stub} */ { id, nodes }) => `${id}: ${nodes.map((/** @type {Stub} */ node) => node.html).join(" ")}`);
+          assert.deepEqual(found, [], hash);
+        }
+        assert.deepEqual(complaints, []);
+      });
+    }
+  }
+
+  test("shows a call that goes on, ends it when that is confirmed, and counts it then", async () => {
+    const { relay, browser, origin } = await begin();
+    const { page } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`);
+    await shows(page, "Overview");
+    const end = page.getByRole("button", { name: /^End the call of/ });
+    await end.click();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    assert.equal(relay.sessions()[0]?.state, "live", "nothing is done that is not confirmed");
+    await end.click();
+    await page.getByRole("dialog").getByRole("button", { name: "End the call" }).click();
+    assert.equal((await relay.endedSession()).end_reason, "ended_by_operator");
+    await page.getByText("Nobody talks to an agent.").waitFor();
+    await page.getByRole("combobox").selectOption("1");
+    await page.locator("dl.tiles > div", { hasText: "Calls" }).getByText("1", { exact: true }).waitFor();
+    await page.getByRole("cell", { name: "as wished" }).waitFor();
+  });
+
+  test("denies a user, and what a user is called is a text and nothing else", async () => {
+    const { relay, browser, origin, caller } = await begin();
+    await caller.close();
+    const session = await relay.endedSession();
+    const { page } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`);
+    await shows(page, "Overview");
+    await page.getByRole("link", { name: "Sessions" }).click();
+    await page.getByRole("link", { name: new RegExp(`^${session.user_sub}`) }).click();
+    await page.getByRole("heading", { level: 1, name: `Call of ${session.user_sub}` }).waitFor();
+    await page.getByRole("button", { name: "Deny the user" }).click();
+    await page.getByLabel("Why, for administrators").fill("<img src=x onerror=alert(1)>");
+    await page.getByRole("dialog").getByRole("button", { name: "Deny the user" }).click();
+    const denied = async () => {
+      const answer = await fetch(`${origin}/v1/admin/denials`, { headers: { authorization: `Bearer ${adminOf(relay)}` } });
+      return /** @type {any} */ (await answer.json()).denials.find((/** @type {any} */ entry) => entry.subject === session.user_sub);
+    };
+    assert.equal((await until("the user is denied", denied)).reason, "<img src=x onerror=alert(1)>");
+  });
+});

@@ -1,0 +1,219 @@
+//! How soon the dashboard's addresses answer with a million sessions in SQLite: `cargo xtask bench dashboard`.
+//!
+//! Each address beside the query that would read the same out of the raw rows, in the same file and on the same machine.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the command is for")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use relay::records::store::{SqlStore, Store};
+use serde_json::json;
+use sqlx::{AnyConnection, Connection};
+use tests::{Relay, token_but};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// How often each address is asked.
+const TIMES: usize = 20;
+/// The goal for each answer.
+const GOAL_MS: f64 = 100.0;
+/// How many sessions one transaction adds to the sums.
+const BATCH: u32 = 5_000;
+
+/// A million sessions of the last 90 days: of 5,000 users in 20 accounts, with 3 agents, of a minute or two. $1 is now, $2 how many.
+const SESSIONS: &str = "WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < $2)
+    INSERT INTO sessions (id, conversation_id, user_sub, account, client, agent, state, started_at, ended_at, end_reason,
+        relay, lease_until, epoch, uplink_seq_committed, uplink_position_committed, resume_hash, reconnects,
+        user_period, account_period, cost_nano_usd, authorised_nano_usd)
+    SELECT printf('s%07d', n), printf('s%07d', n), 'user-' || (n * 7919 % 5000), 'account-' || (n * 7919 % 20), 'bench/1',
+        'agent-' || (n % 3), 'ended', $1 - (n * 7776) % 7776000000, $1 - (n * 7776) % 7776000000 + 60000 + n % 60000,
+        CASE WHEN n % 50 = 0 THEN 'abnormal' ELSE 'normal' END, '', 0, 0, 0, 0, zeroblob(32), n % 2, '', '', 2000000, 2000000
+    FROM numbers";
+
+/// Three ledger rows of each.
+const LEDGER: &str = "INSERT INTO ledger (session_id, key, user_sub, account, provider, item, unit, quantity, price_nano_usd, per,
+        price_version, cost_nano_usd, estimated, created_at)
+    SELECT id, items.item || '@0', user_sub, account, items.provider, items.item, items.unit, 1000, 1, 1, 'bench', 600000, 0,
+        started_at + 30000
+    FROM sessions CROSS JOIN (SELECT 'ear' AS provider, 'ear/nova' AS item, 'sample' AS unit
+        UNION ALL SELECT 'mind', 'mind/small', 'output_token' UNION ALL SELECT 'voice', 'voice/flash', 'character') AS items";
+
+/// Two answers of each.
+const TURNS: &str = "INSERT INTO turns (session_id, turn, user_sub, role, text, start_position, end_position, heard_position,
+        created_at, stt_ms, llm_ms, tts_ms, send_ms, heard_ms, total_ms)
+    SELECT id, numbers.n, user_sub, 'agent', 'an answer of some words', 0, 16000, CASE WHEN numbers.n = 1 THEN 8000 END,
+        started_at + 20000, 150 + started_at % 200, 300 + started_at % 700, 120 + started_at % 300, 20, 60,
+        600 + started_at % 1500
+    FROM sessions CROSS JOIN (SELECT 1 AS n UNION ALL SELECT 3) AS numbers";
+
+/// One line of the table.
+struct Line {
+    what: &'static str,
+    times: Vec<Duration>,
+    raw: Option<Duration>,
+}
+
+#[tokio::main]
+async fn main() {
+    let as_json = std::env::args().any(|argument| argument == "--json");
+    let sessions = std::env::args().nth(1).and_then(|given| given.parse().ok()).unwrap_or(1_000_000);
+    sqlx::any::install_default_drivers();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("data/voxrelay.db");
+    let now = i64::try_from(tests::now()).expect("this century") * 1_000;
+    let added = seed(&file, sessions, now).await;
+
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", "[api]\nrequests_per_minute = 1000000\n").await;
+    let admin = json!({ "sub": "root", "app_metadata": { "account": "operator", "role": "voxrelay_admin" } });
+    let token = token_but(&admin);
+    let day = |back: i64| day_of(now - back * 86_400_000);
+    let (today, month, quarter) = (day(0), day(29), day(89));
+    let begin = now - 30 * 86_400_000;
+    let mut lines = Vec::new();
+    for (what, path, raw) in [
+        ("overview, 7 days", format!("overview?from={}&to={today}", day(6)), None),
+        (
+            "overview, 30 days",
+            format!("overview?from={month}&to={today}"),
+            Some(
+                "SELECT started_at / 86400000, end_reason, COUNT(*), SUM(ended_at - started_at) FROM sessions
+                WHERE started_at >= $1 GROUP BY 1, 2",
+            ),
+        ),
+        (
+            "its latencies",
+            format!("overview?from={month}&to={today}"),
+            Some(
+                "SELECT created_at / 86400000, total_ms / 100, COUNT(*) FROM turns WHERE created_at >= $1 GROUP BY 1, 2",
+            ),
+        ),
+        ("overview, 90 days", format!("overview?from={quarter}&to={today}"), None),
+        (
+            "spend by user",
+            format!("spend?by=user&from={month}&to={today}"),
+            Some(
+                "SELECT user_sub, SUM(cost_nano_usd) FROM ledger WHERE created_at >= $1 GROUP BY 1 ORDER BY 2 DESC LIMIT 20",
+            ),
+        ),
+        (
+            "spend by provider",
+            format!("spend?by=provider&from={month}&to={today}"),
+            Some(
+                "SELECT provider, SUM(cost_nano_usd) FROM ledger WHERE created_at >= $1 GROUP BY 1 ORDER BY 2 DESC LIMIT 20",
+            ),
+        ),
+        ("spend by day", format!("spend?by=day&from={month}&to={today}"), None),
+        ("sessions", "sessions?limit=50".to_owned(), None),
+        ("sessions of a user", "sessions?limit=50&user_sub=user-17".to_owned(), None),
+        ("a session", "sessions/s0000017".to_owned(), None),
+        ("live calls", "live".to_owned(), None),
+        ("alerts", "alerts?limit=50".to_owned(), None),
+    ] {
+        let mut times = Vec::new();
+        for _ in 0..TIMES {
+            times.push(ask(&relay, &token, &format!("/v1/admin/{path}")).await);
+        }
+        times.sort_unstable();
+        let raw = match raw {
+            Some(sql) => Some(time_raw(&file, sql, begin).await),
+            None => None,
+        };
+        lines.push(Line { what, times, raw });
+    }
+    relay.terminate().await;
+    print(&lines, sessions, added, as_json);
+}
+
+fn print(lines: &[Line], sessions: i64, added: Duration, as_json: bool) {
+    let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
+    let (median, slowest) =
+        (|line: &Line| ms(line.times[TIMES / 2]), |line: &Line| ms(line.times[TIMES - 1]));
+    if as_json {
+        let lines: Vec<_> = lines
+            .iter()
+            .map(|line| json!({ "what": line.what, "p50_ms": median(line), "max_ms": slowest(line), "raw_ms": line.raw.map(ms) }))
+            .collect();
+        let seconds = added.as_secs_f64();
+        println!(
+            "{}",
+            json!({ "sessions": sessions, "added_up_s": seconds, "lines": lines, "goal_ms": GOAL_MS })
+        );
+        return;
+    }
+    println!("{sessions} sessions, added up in {:.0} s", added.as_secs_f64());
+    println!("{:<22}{:>14}{:>14}{:>18}", "", "median, ms", "slowest, ms", "raw rows, ms");
+    for line in lines {
+        let raw = line.raw.map_or_else(|| "–".to_owned(), |raw| format!("{:.0}", ms(raw)));
+        println!("{:<22}{:>14.1}{:>14.1}{raw:>18}", line.what, median(line), slowest(line));
+    }
+    println!("goal: each under {GOAL_MS} ms");
+}
+
+/// Fills the database, and says how long the sums took.
+async fn seed(file: &Path, sessions: i64, now: i64) -> Duration {
+    let store = SqlStore::sqlite(file).await.expect("opened");
+    let store: &dyn Store = &store;
+    store.close().await;
+    let mut connection = open(file).await;
+    for (what, sql) in [("sessions", SESSIONS), ("ledger", LEDGER), ("turns", TURNS)] {
+        eprintln!("{what} …");
+        let query = sqlx::query(sql);
+        let query = if sql == SESSIONS { query.bind(now).bind(sessions) } else { query };
+        query.execute(&mut connection).await.expect(what);
+    }
+    connection.close().await.expect("closed");
+    eprintln!("sums …");
+    let store = SqlStore::sqlite(file).await.expect("opened");
+    let store: &dyn Store = &store;
+    let begun = Instant::now();
+    while store.roll_up(BATCH).await.expect("added") > 0 {}
+    let took = begun.elapsed();
+    store.close().await;
+    took
+}
+
+async fn open(file: &Path) -> AnyConnection {
+    let mut connection =
+        AnyConnection::connect(&format!("sqlite://{}", file.display())).await.expect("it is there");
+    let settings = "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF";
+    sqlx::raw_sql(settings).execute(&mut connection).await.expect("set");
+    connection
+}
+
+async fn time_raw(file: &Path, sql: &'static str, begin: i64) -> Duration {
+    let mut connection = open(file).await;
+    let begun = Instant::now();
+    sqlx::query(sql).bind(begin).fetch_all(&mut connection).await.expect(sql);
+    begun.elapsed()
+}
+
+/// How long the whole answer takes, over a connection of its own.
+async fn ask(relay: &Relay, token: &str, path: &str) -> Duration {
+    let begun = Instant::now();
+    let mut stream = TcpStream::connect(relay.address).await.expect("connected");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\r\n",
+        relay.address
+    );
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("answered");
+    let took = begun.elapsed();
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{path}: {}", String::from_utf8_lossy(&answer));
+    took
+}
+
+/// The day (UTC) of a time, by Howard Hinnant's `civil_from_days`.
+fn day_of(unix_ms: i64) -> String {
+    let z = unix_ms.div_euclid(86_400_000) + 719_468;
+    let era = z.div_euclid(146_097);
+    let of_era = z.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
