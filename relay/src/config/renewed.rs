@@ -15,6 +15,8 @@ impl Config {
             data_dir,
             database_url,
             dev: _,
+            // Only a command of its own reads it.
+            reconcile: _,
             auth,
             origins,
             limits,
