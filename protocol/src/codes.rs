@@ -253,6 +253,7 @@ http_codes! {
     Forbidden = "forbidden", 403, "The user may not do this.";
     Denied = "denied", 403, "The token is good, but its user or its login may not use this relay. Its operator knows why.";
     AdminOnly = "admin_only", 403, "This needs a token with the administrators' role.";
+    ReaderOnly = "reader_only", 403, "This needs a token with the role that may read what others said.";
     OriginRefused = "origin_refused", 403, "Pages of this origin may not use this relay; its operator can add it to `origins`.";
     NotFound = "not_found", 404, "There is none, or it is somebody else's.";
     MethodNotAllowed = "method_not_allowed", 405, "This address does not take this method; `Allow` names those that it takes.";

@@ -20,9 +20,9 @@ pub(super) struct TokenArgs {
     /// The plan whose limits apply.
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     plan: Option<String>,
-    /// Their role: the one of `auth.admin_role` may use `/v1/admin`.
+    /// A role of theirs; once for each: the one of `auth.admin_role` may use `/v1/admin`, and that of `auth.reader_role` read what others said.
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    role: Option<String>,
+    role: Vec<String>,
     /// An agent that they may speak with; once for each, or * for all of them. Without it, that is the default one alone.
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     agent: Vec<String>,
@@ -51,7 +51,7 @@ pub(super) fn run(args: &TokenArgs) -> ExitCode {
         sub: &args.sub,
         account: args.account.as_deref(),
         plan: args.plan.as_deref(),
-        role: args.role.as_deref(),
+        roles: &args.role,
         agents: &args.agent,
     };
     match auth::mint_for(&config.auth, bearer, now, args.ttl) {

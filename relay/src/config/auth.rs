@@ -36,6 +36,8 @@ pub struct AuthConfig {
     pub claims: ClaimPaths,
     /// The role of those who may use `/v1/admin`.
     pub admin_role: String,
+    /// The role of those who may read what any user said.
+    pub reader_role: String,
     /// How far clocks may be apart.
     pub leeway: Duration,
     /// How long a call goes on after its token expired.
@@ -110,6 +112,7 @@ impl AuthConfig {
                 limits: path("auth.limits_claim")?,
             },
             admin_role: values.word("auth.admin_role")?,
+            reader_role: values.word("auth.reader_role")?,
             leeway: seconds("auth.leeway_seconds")?,
             token_grace: seconds("auth.token_grace_seconds")?,
             oidc_issuer: source.oidc_issuer(),

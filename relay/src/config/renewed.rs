@@ -94,6 +94,7 @@ impl AuthConfig {
             audiences,
             claims,
             admin_role,
+            reader_role,
             leeway,
             token_grace,
         } = read;
@@ -103,6 +104,7 @@ impl AuthConfig {
             && audiences == self.audiences
             && claims == self.claims
             && admin_role == self.admin_role
+            && reader_role == self.reader_role
             && leeway == self.leeway
             && token_grace == self.token_grace;
         (AuthConfig { hs256_secret, hs256_others, public_keys, ..self.clone() }, is_same)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::support::Relay;
-use super::{MIDNIGHT, admin, as_user, ask, get, post, session, token};
+use super::{MIDNIGHT, admin, as_user, ask, get, post, session, token, token_with};
 
 /// Every operation of the document: method, path, tag.
 async fn operations(relay: &Relay) -> Vec<(String, String, Option<String>)> {
@@ -123,6 +123,34 @@ async fn an_administrator_sees_everybody_and_may_erase() {
 }
 
 #[tokio::test]
+async fn what_others_said_is_read_with_a_role_of_its_own() {
+    let relay = Relay::start().await;
+    session(&relay, "a-1", "ada", MIDNIGHT).await;
+    let with = |role: Value| token_with("root", &json!({ "account": "operator", "role": role }));
+    let (reader, both) = (with(json!("voxrelay_reader")), with(json!(["voxrelay_admin", "voxrelay_reader"])));
+    let path = "/v1/admin/sessions/a-1/transcript";
+    let own = get(&relay, &token("ada"), "/v1/sessions/a-1/transcript").await;
+    for reader in [&reader, &both] {
+        let read = get(&relay, reader, path).await;
+        assert_eq!((read.status, &read.body), (200, &own.body));
+        assert_eq!(get(&relay, reader, &format!("{path}?format=text")).await.status, 200);
+        assert_eq!(get(&relay, reader, "/v1/admin/sessions/nobody/transcript").await.status, 404);
+        assert_eq!(
+            get(&relay, reader, "/v1/admin/sessions/a-1/recording").await.status,
+            404,
+            "there is none"
+        );
+    }
+    for (who, code) in [(token("bob"), "reader_only"), (admin(), "reader_only")] {
+        for path in [path, "/v1/admin/sessions/a-1/recording"] {
+            let refused = get(&relay, &who, path).await;
+            assert_eq!((refused.status, &refused.json()["code"]), (403, &code.into()), "{path}");
+        }
+    }
+    assert_eq!(get(&relay, &reader, "/v1/admin/sessions").await.json()["code"], "admin_only");
+}
+
+#[tokio::test]
 async fn ones_own_session_is_erased_and_its_usage_is_nobodys() {
     let relay = Relay::start().await;
     let ada = token("ada");
@@ -141,8 +169,8 @@ async fn ones_own_session_is_erased_and_its_usage_is_nobodys() {
 #[tokio::test]
 async fn a_recording_is_bytes_in_the_document_and_not_a_list_of_numbers() {
     let document = serde_json::to_value(relay::server::openapi()).expect("JSON");
-    let responses = &document["paths"][RECORDING]["get"]["responses"];
-    for status in ["200", "206"] {
+    for (recording, status) in RECORDINGS.into_iter().flat_map(|path| [(path, "200"), (path, "206")]) {
+        let responses = &document["paths"][recording]["get"]["responses"];
         let schema = &responses[status]["content"]["audio/wav"]["schema"];
         assert_eq!((&schema["type"], &schema["format"]), (&"string".into(), &"binary".into()), "{schema}");
     }
@@ -151,7 +179,7 @@ async fn a_recording_is_bytes_in_the_document_and_not_a_list_of_numbers() {
 }
 
 /// What is answered in ranges, too.
-const RECORDING: &str = "/v1/sessions/{id}/recording";
+const RECORDINGS: [&str; 2] = ["/v1/sessions/{id}/recording", "/v1/admin/sessions/{id}/recording"];
 /// What opens a WebSocket, and asks for the token there.
 const CALLED: [&str; 2] = ["/v1/call", "/v1/preflight"];
 /// What carries a call without a WebSocket, and asks for the token there.
@@ -180,7 +208,7 @@ async fn the_document_is_openapi_3_1_and_says_every_answer() {
                 expected.extend(["400", "401", "403", "429", "500", "503"]);
                 let none = path.contains('{') && path != "/v1/admin/users/{sub}";
                 expected.extend(none.then_some("404"));
-                expected.extend((path == RECORDING).then_some("416"));
+                expected.extend(RECORDINGS.contains(&path.as_str()).then_some("416"));
                 let has_body = operation["requestBody"].is_object();
                 expected.extend(has_body.then_some(["413", "415"]).into_iter().flatten());
                 expected.extend((has_body && path == CREDITS).then_some("409"));
@@ -189,7 +217,7 @@ async fn the_document_is_openapi_3_1_and_says_every_answer() {
                 said.iter().copied().filter(|status| !status.starts_with('2')).collect();
             assert_eq!(problems, expected, "{method} {path}");
             let good = match path.as_str() {
-                RECORDING => 2,
+                recording if RECORDINGS.contains(&recording) => 2,
                 // One that was given before is answered with 200.
                 CREDITS if method == "post" => 2,
                 // A WebSocket is answered with 101.

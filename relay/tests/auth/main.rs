@@ -350,7 +350,9 @@ async fn the_audience_may_be_in_another_claim() {
     }
     let minted =
         relay::admission::auth::mint(&config, "ada", now(), Duration::from_secs(60)).expect("signed");
-    assert_eq!(verify(&verifier, &minted).await.expect("good").sub, "ada");
+    let ada = verify(&verifier, &minted).await.expect("good");
+    assert_eq!(ada.sub, "ada");
+    assert!(ada.may_speak_with("whoever", "echo"), "a token of one's own, to try all agents with");
 }
 
 #[tokio::test]

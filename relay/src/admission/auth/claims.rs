@@ -72,6 +72,7 @@ pub(super) struct Reader {
     pub(super) paths: ClaimPaths,
     pub(super) audiences: Vec<String>,
     pub(super) admin_role: String,
+    pub(super) reader_role: String,
 }
 
 /// What a claim with a name has to be, in words.
@@ -87,6 +88,7 @@ impl Reader {
             paths: config.claims.clone(),
             audiences: config.audiences.clone(),
             admin_role: config.admin_role.clone(),
+            reader_role: config.reader_role.clone(),
         }
     }
 
@@ -114,7 +116,9 @@ impl Reader {
         let login: Option<String> = named(value, "session_id", NAME)?;
         let account: Option<String> = find(value, &self.paths.account, NAME)?;
         let plan: Option<String> = find(value, &self.paths.plan, NAME)?;
-        let role: Option<OneOrMany> = find(value, &self.paths.role, TEXTS)?;
+        let roles: Option<OneOrMany> = find(value, &self.paths.role, TEXTS)?;
+        let roles = roles.map(OneOrMany::all).unwrap_or_default();
+        let has_role = |role: &str| roles.iter().any(|one| one == role);
         let agents: Option<OneOrMany> = find(value, &self.paths.agents, TEXTS)?;
         let limits = self.limits(value)?;
         let names = [
@@ -135,7 +139,8 @@ impl Reader {
             login,
             account: account.unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned()),
             plan,
-            is_admin: role.is_some_and(|role| role.any(|role| role == self.admin_role)),
+            is_admin: has_role(&self.admin_role),
+            is_reader: has_role(&self.reader_role),
             agents: agents.map(OneOrMany::all),
             variables: self.variables(value)?,
             limits: Box::new(limits),

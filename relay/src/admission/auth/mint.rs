@@ -44,8 +44,8 @@ pub struct Bearer<'a> {
     pub account: Option<&'a str>,
     /// The plan that the user's limits come from.
     pub plan: Option<&'a str>,
-    /// The user's role.
-    pub role: Option<&'a str>,
+    /// The user's roles.
+    pub roles: &'a [String],
     /// The agents that the user may speak with, [`EVERY_AGENT`] for all of them. With none, the token names none: that is the default one.
     pub agents: &'a [String],
 }
@@ -79,10 +79,15 @@ pub fn mint_for(
     });
     config.claims.audience.put(&mut claims, config.audiences.first().map(String::as_str).into());
     let ClaimPaths { account, plan, role, .. } = &config.claims;
-    for (path, value) in [(account, bearer.account), (plan, bearer.plan), (role, bearer.role)] {
+    for (path, value) in [(account, bearer.account), (plan, bearer.plan)] {
         if let Some(value) = value {
             path.put(&mut claims, value.into());
         }
+    }
+    match bearer.roles {
+        [] => {}
+        [one] => role.put(&mut claims, one.as_str().into()),
+        several => role.put(&mut claims, several.into()),
     }
     if !bearer.agents.is_empty() {
         config.claims.agents.put(&mut claims, bearer.agents.into());

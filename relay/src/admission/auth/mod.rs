@@ -86,6 +86,8 @@ pub struct Identity {
     pub plan: Option<String>,
     /// Whether the user may use the administrators' part of the HTTP API.
     pub is_admin: bool,
+    /// Whether the user may read what any other user said.
+    pub is_reader: bool,
     /// The agents that the user may speak with, [`EVERY_AGENT`] for all of them. `None` if the token names none: that is the default one.
     pub agents: Option<Box<[String]>>,
     /// Names and values for the variables of agents.
@@ -105,6 +107,7 @@ impl Identity {
             account,
             plan: None,
             is_admin: false,
+            is_reader: false,
             agents: None,
             variables: Box::default(),
             limits: Box::default(),

@@ -22,6 +22,9 @@ pub(super) struct User(pub(super) Identity);
 /// A user with a good token and the administrators' role, who has not used the API too often.
 pub(super) struct Admin(pub(super) Identity);
 
+/// A user with a good token and the role of those who may read what others said, who has not used the API too often.
+pub(super) struct Reader(pub(super) Identity);
+
 impl FromRequestParts<Arc<App>> for User {
     type Rejection = Problem;
 
@@ -64,6 +67,20 @@ impl FromRequestParts<Arc<App>> for Admin {
             return Err(Problem::new(StatusCode::FORBIDDEN, detail).code(HttpCode::AdminOnly));
         }
         Ok(Admin(identity))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Reader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Reader, Problem> {
+        let User(identity) = User::from_request_parts(parts, app).await?;
+        if !identity.is_reader {
+            let detail =
+                "This needs a token with the role that may read what others said, `auth.reader_role`.";
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail).code(HttpCode::ReaderOnly));
+        }
+        Ok(Reader(identity))
     }
 }
 

@@ -114,6 +114,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(feedback::give))
         .routes(routes!(transcripts::of_session))
         .routes(routes!(recordings::read))
+        .routes(routes!(transcripts::of_any_session))
+        .routes(routes!(recordings::read_any))
         .routes(routes!(transcripts::of_conversation))
         .routes(routes!(usage::own))
         .routes(routes!(admin::sessions))

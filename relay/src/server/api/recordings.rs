@@ -13,12 +13,13 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::caller::User;
+use super::caller::{Reader, User};
 use super::extract::Path;
 use super::responses::OrNone;
 use super::{Problem, sessions};
 use crate::App;
 use crate::records::recording::{Playback, RecordingError};
+use crate::records::store::SessionRow;
 use crate::server::etag::is_known;
 use crate::server::problem::ProblemBody;
 
@@ -44,10 +45,39 @@ pub(super) async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let session = sessions::own(&app, &identity, &id).await?;
+    of_session(&app, session, &headers).await
+}
+
+/// The recording of a session of any user. It needs a role of its own, and is in the relay's log.
+#[utoipa::path(
+    get, path = "/v1/admin/sessions/{id}/recording", operation_id = "read_any_recording", tag = "admin",
+    params(
+        ("id" = String, Path, description = "The session"),
+        ("range" = Option<String>, Header, description = "One range of its bytes"),
+        ("if-none-match" = Option<String>, Header, description = "The `etag` of what is there already: the answer is 304 without a body if it is still the same"),
+    ),
+    responses(
+        (status = 200, description = "The recording", content_type = "audio/wav", body = inline(Wav)),
+        (status = 206, description = "The range of it", content_type = "audio/wav", body = inline(Wav)),
+        (status = 416, description = "It has no such range", content_type = "application/problem+json", body = ProblemBody),
+        OrNone,
+    ),
+)]
+pub(super) async fn read_any(
+    Shared(app): Shared<Arc<App>>,
+    Reader(identity): Reader,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let session = sessions::read_by(&app, &identity, &id, "recording").await?;
+    of_session(&app, session, &headers).await
+}
+
+async fn of_session(app: &App, session: SessionRow, headers: &HeaderMap) -> Result<Response, Problem> {
     let none = || Problem::new(StatusCode::NOT_FOUND, "There is no recording of this session.");
     let (name, recordings) = session.recording.zip(app.records.recordings.as_ref()).ok_or_else(none)?;
     match recordings.open(&name).await {
-        Ok(playback) => Ok(answer(playback, &headers)),
+        Ok(playback) => Ok(answer(playback, headers)),
         // The recording is deleted already, or not written yet.
         Err(RecordingError::NotFound) => Err(none()),
         Err(error) => {

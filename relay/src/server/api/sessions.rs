@@ -121,6 +121,19 @@ pub(super) async fn own(app: &App, identity: &Identity, id: &str) -> Result<Sess
     session.filter(|session| session.user_sub == identity.sub).ok_or_else(no_session)
 }
 
+/// The session with this id, whoever had it. Who reads what was said in it is in the log.
+pub(super) async fn read_by(
+    app: &App,
+    identity: &Identity,
+    id: &str,
+    what: &str,
+) -> Result<SessionRow, Problem> {
+    let session = if is_id(id) { app.records.store.session(id).await? } else { None };
+    let session = session.ok_or_else(no_session)?;
+    tracing::info!(session = %id, by = %identity.sub, what, "what somebody else said is read");
+    Ok(session)
+}
+
 /// The problem that there is no such session.
 pub(super) fn no_session() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "There is no such session.")

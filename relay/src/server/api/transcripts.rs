@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::caller::User;
+use super::caller::{Reader, User};
 use super::export::{self, Pages};
 use super::extract::{Path, Query, is_id};
 use super::responses::OrNone;
@@ -85,6 +85,26 @@ pub(super) async fn of_session(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
     let session = sessions::own(&app, &identity, &id).await?;
+    answer(app, Of::Session(session.id), &wanted).await
+}
+
+/// Reads what was said in a session of any user. It needs a role of its own, and is in the relay's log.
+#[utoipa::path(
+    get, path = "/v1/admin/sessions/{id}/transcript", operation_id = "read_any_transcript", tag = "admin",
+    params(("id" = String, Path, description = "The session"), Wanted),
+    responses(
+        (status = 200, description = "A page in order, or all of it as text",
+            content((Turns = "application/json"), (String = "text/plain"))),
+        OrNone,
+    ),
+)]
+pub(super) async fn of_any_session(
+    Shared(app): Shared<Arc<App>>,
+    Reader(identity): Reader,
+    Path(id): Path<String>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Problem> {
+    let session = sessions::read_by(&app, &identity, &id, "transcript").await?;
     answer(app, Of::Session(session.id), &wanted).await
 }
 
