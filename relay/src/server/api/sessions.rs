@@ -105,8 +105,8 @@ pub(super) async fn delete(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let session = own(&app, &identity, &id).await?;
-    end_and_wait(&app, Whom::Session(&session.id), CloseCode::Normal).await?;
-    match app.records.store.delete_session(&session.id).await? {
+    end_and_wait(&app, Whom::Session(&session.id), CloseCode::Normal, None).await?;
+    match app.records.store.delete_session(&session.id, None).await? {
         true => {
             delete_erased_recordings(&app).await;
             Ok(StatusCode::NO_CONTENT)
