@@ -171,9 +171,8 @@ async fn the_audit_is_listed_newest_first_by_page_and_by_what_is_asked(bench: Be
     assert_eq!(of(bob.clone()).await, ["allow bob", "deny bob"]);
     assert_eq!(of(DeedFilter { what: Some(DeedKind::Deny), ..bob }).await, ["deny bob"]);
     let (first, last) = (all[5].at_ms, all[0].at_ms);
-    let within = |from_ms, to_ms| {
-        DeedFilter { from_ms: Some(from_ms), to_ms: Some(to_ms), ..DeedFilter::default() }
-    };
+    let within =
+        |from_ms, to_ms| DeedFilter { from_ms: Some(from_ms), to_ms: Some(to_ms), ..DeedFilter::default() };
     assert_eq!(list(store, &within(first, last + 1)).await, all);
     assert_eq!(list(store, &within(last + 1, last + 1_000)).await, []);
     assert_eq!(list(store, &within(first - 1_000, first)).await, []);

@@ -15,6 +15,10 @@ pub enum DeedKind {
     Allow,
     /// A credit was given.
     GiveCredit,
+    /// What somebody else said was read.
+    ReadTranscript,
+    /// What somebody else said was listened to.
+    ReadRecording,
 }
 
 /// Something that an administrator did.
@@ -62,6 +66,8 @@ impl DeedKind {
             DeedKind::Deny => "deny",
             DeedKind::Allow => "allow",
             DeedKind::GiveCredit => "give_credit",
+            DeedKind::ReadTranscript => "read_transcript",
+            DeedKind::ReadRecording => "read_recording",
         }
     }
 }

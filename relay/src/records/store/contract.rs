@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use protocol::Mark;
 
 use super::{
-    Alert, AlertFilter, AlertRow, Attempted, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, Denial,
-    DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Leases, LiveRow, Lost, NewSession, Notice,
-    Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Reserve, SaidRow, SessionFilter,
-    SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Swept, TakeOver, TakenOver,
-    Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
+    Alert, AlertFilter, AlertRow, Attempted, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter,
+    DeedKind, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Leases, LiveRow, Lost,
+    NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Reserve, SaidRow,
+    SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Swept, TakeOver,
+    TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::Turn;
@@ -332,6 +332,9 @@ operations! {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Page<Deed, Cursor>;
+
+    /// Puts into the audit that `by` reads what was said in a session. Nothing is done if there is no such session.
+    fn note_reading(&self, id: &str, what: DeedKind, by: &str) -> ();
 
     /// A number that rises with each change to the deny-list, so that relays notice a change cheaply.
     fn denials_revision(&self) -> i64;

@@ -30,6 +30,8 @@ pub(super) enum What {
     Allow,
     /// They give a credit.
     GiveCredit,
+    ReadTranscript,
+    ReadRecording,
 }
 
 /// Which deeds to list, a page at a time.
@@ -70,7 +72,7 @@ pub(super) struct DeedEntry {
     at: String,
     /// The administrator. Empty once that user is erased.
     by: String,
-    /// What was done: `end_session`, `delete_session`, `delete_user`, `deny`, `allow` or `give_credit`. Newer versions may have more words.
+    /// What was done: `end_session`, `delete_session`, `delete_user`, `deny`, `allow`, `give_credit`, `read_transcript` or `read_recording`. Newer versions may have more words.
     what: String,
     /// The user to whom it was done, unless that user is erased.
     user_sub: Option<String>,
@@ -137,6 +139,8 @@ impl From<What> for DeedKind {
             What::Deny => DeedKind::Deny,
             What::Allow => DeedKind::Allow,
             What::GiveCredit => DeedKind::GiveCredit,
+            What::ReadTranscript => DeedKind::ReadTranscript,
+            What::ReadRecording => DeedKind::ReadRecording,
         }
     }
 }

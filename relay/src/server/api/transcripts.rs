@@ -16,7 +16,7 @@ use super::responses::OrNone;
 use super::schema::{Role, Turn};
 use super::{Problem, cursor, sessions, time};
 use crate::App;
-use crate::records::store::{SessionFilter, Transcript, TurnCursor};
+use crate::records::store::{DeedKind, SessionFilter, Transcript, TurnCursor};
 
 /// How a transcript is wanted.
 #[derive(Deserialize, IntoParams)]
@@ -88,7 +88,7 @@ pub(super) async fn of_session(
     answer(app, Of::Session(session.id), &wanted).await
 }
 
-/// Reads what was said in a session of any user. It needs a role of its own, and is in the relay's log.
+/// Reads what was said in a session of any user. It needs a role of its own, and is in the audit.
 #[utoipa::path(
     get, path = "/v1/admin/sessions/{id}/transcript", operation_id = "read_any_transcript", tag = "admin",
     params(("id" = String, Path, description = "The session"), Wanted),
@@ -104,7 +104,7 @@ pub(super) async fn of_any_session(
     Path(id): Path<String>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
-    let session = sessions::read_by(&app, &identity, &id, "transcript").await?;
+    let session = sessions::read_by(&app, &identity, &id, DeedKind::ReadTranscript).await?;
     answer(app, Of::Session(session.id), &wanted).await
 }
 

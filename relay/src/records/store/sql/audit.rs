@@ -1,12 +1,14 @@
 //! The audit: each deed of an administrator is written in the transaction that does it, so neither is there without the other.
 
+use futures_util::FutureExt;
+use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::super::audit::{Deed, DeedFilter, DeedKind};
 use super::super::query::{Cursor, Page};
 use super::page::Select;
 use super::read::Reading;
-use super::{Sql, SqlStore, StoreError, Tx, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, sql};
 
 const WRITE: Sql = sql!(
     "INSERT INTO audit (id, done_at, done_by, what, user_sub, subject, reason)
@@ -23,7 +25,29 @@ pub(super) struct Done<'a> {
     pub(super) reason: &'a str,
 }
 
+const OWNER: Sql = sql!("SELECT user_sub FROM sessions WHERE id = $1");
+
 impl SqlStore {
+    pub(in crate::records::store) async fn note_reading(
+        &self,
+        id: &str,
+        what: DeedKind,
+        by: &str,
+    ) -> Result<(), StoreError> {
+        let (id, by) = (id.to_owned(), by.to_owned());
+        self.transaction(Durability::PowerCut, move |mut tx| {
+            async move {
+                let owner = tx.query(OWNER).bind(&*id).fetch_optional(&mut *tx.connection).await?;
+                let Some(owner) = owner else { return Ok(()) };
+                let user: String = owner.try_get("user_sub")?;
+                let done = Done { by: &by, what, user_sub: Some(&user), subject: &id, reason: "" };
+                write(&mut tx, done).await
+            }
+            .boxed()
+        })
+        .await
+    }
+
     pub(in crate::records::store) async fn list_audit(
         &self,
         filter: &DeedFilter,
