@@ -15,8 +15,9 @@ const HOLD: u64 = 2 * 16_000;
 const LEAD_MAX: u64 = 65 * 16_000;
 /// Audio that is late by less than this is on its way, as always: 1 s.
 const LATE: u64 = 16_000;
-/// A connected user of whom nothing came for this long is silent. A slow line lets something through by then.
-const PAUSE: Duration = Duration::from_secs(5);
+/// A connected user of whom nothing came for this long is silent. A line that loses every third packet may be silent for tens of seconds in the
+/// midst of words, and one that lets nothing through for two heartbeats of 15 s is taken for lost by then.
+const PAUSE: Duration = Duration::from_secs(35);
 /// The agent may be this far ahead of the user: 60 s. What goes beyond that is left out.
 const AHEAD_MAX: u64 = 60 * 16_000;
 /// Runs of the agent's audio that are remembered.

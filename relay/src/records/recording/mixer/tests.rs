@@ -312,6 +312,18 @@ fn audio_that_is_late_comes_to_where_it_belongs_and_an_answer_meanwhile_is_at_it
 }
 
 #[test]
+fn what_a_bad_line_brings_after_half_a_minute_is_one_sample_after_another() {
+    let mut bench = Bench::new();
+    bench.user(7, 10);
+    bench.wait(30_000);
+    bench.does(Input::User(&9_i16.to_le_bytes().repeat(30 * 16_000)));
+    bench.user(7, 10);
+    let frames = bench.end();
+    assert_eq!(frames.len(), 32 * 16_000);
+    assert!(frames[16_000..31 * 16_000].iter().all(|frame| frame.0 == 9));
+}
+
+#[test]
 fn after_an_outage_comes_what_was_said_in_it_or_the_silence_of_one_who_is_muted() {
     for is_muted in [false, true] {
         let mut bench = Bench::new();
