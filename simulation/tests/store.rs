@@ -273,7 +273,7 @@ impl Bench {
             }
             17 => match self.dice.below(5) {
                 0 => {
-                    let real = self.real.delete_session(&id).await;
+                    let real = self.real.delete_session(&id, None).await;
                     (said(real), said(Ok(self.model.delete_session(now, &id))))
                 }
                 1 => {

@@ -21,6 +21,7 @@ struct Break {
 }
 
 const CALL: &str = "relay/src/call/mod.rs";
+const LEAVING: &str = "relay/src/call/leaving.rs";
 const BEGUN: &str = "relay/src/call/begun.rs";
 const SPEAKING: &str = "relay/src/call/speaking.rs";
 const SPENDING: &str = "relay/src/call/spending.rs";
@@ -37,24 +38,30 @@ const CONVERSATION: &str = "relay/src/agent/conversation/mod.rs";
 const UNDERSTANDING: &str = "relay/src/agent/conversation/understanding.rs";
 const MEMORY: &str = "relay/src/agent/conversation/memory.rs";
 
-const BREAKS: [Break; 26] = [
+const BREAKS: [Break; 27] = [
+    Break {
+        wrong: "words that nobody heard stay when the call ends",
+        file: LEAVING,
+        right: "self.shorten_answer();\n        self.finish_answer();",
+        broken: "self.finish_answer();",
+    },
     Break {
         wrong: "committed before the store has the turn",
         file: TRANSCRIPT,
-        right: "self.storing += 1;\n        let (committed, replayable)",
-        broken: "self.commit(self.committable);\n        self.storing += 1;\n        let (committed, replayable)",
+        right: "self.storing += 1;\n        self.revisions += 1;",
+        broken: "self.commit(self.committable);\n        self.storing += 1;\n        self.revisions += 1;",
     },
     Break {
         wrong: "an answer is stored under a second number",
         file: SPEAKING,
-        right: "turn.heard = Some(self.played.clamp(turn.start, turn.end));",
-        broken: "turn.heard = Some(self.played.clamp(turn.start, turn.end));\n        turn.turn = self.take_turn();",
+        right: "turn.heard = heard;",
+        broken: "turn.heard = heard;\n        turn.turn = self.take_turn();",
     },
     Break {
         wrong: "heard is what was sent",
         file: SPEAKING,
-        right: "turn.heard = Some(self.played.clamp(turn.start, turn.end));",
-        broken: "turn.heard = Some(turn.end);",
+        right: "heard_words(self.played), Some(self.played.clamp(turn.start, turn.end))",
+        broken: "heard_words(self.played), Some(turn.end)",
     },
     Break {
         wrong: "audio that is played again is metered again",

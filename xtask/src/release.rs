@@ -18,8 +18,11 @@ use crate::workspace::{self, WASM};
 const TOOL: CargoTool = CargoTool { name: "cargo-cyclonedx", version: "0.5.9" };
 /// The name that the tool is told to write under, without its ending: a file of this name beside each manifest of the workspace.
 const BILL: &str = "voxrelay-bill-of-materials";
+/// Rooms, each with the name of its bill.
+type Rooms = &'static [(&'static str, &'static str)];
+
 /// For which target, of which rooms, and under which names bills are released; without a target it is this system's.
-const BILLS: [(Option<&str>, &[(&str, &str)]); 2] = [
+const BILLS: [(Option<&str>, Rooms); 2] = [
     (None, &[("relay", "voxrelay.cdx.json")]),
     (Some(WASM), &[("sdk-wasm", "voxrelay-wasm.cdx.json"), ("voice-wasm", "voxrelay-voice.cdx.json")]),
 ];

@@ -68,7 +68,7 @@ keys! {
     "auth.plan_claim" = "app_metadata.plan", Text, "the claim with the name of a plan";
     "auth.role_claim" = "app_metadata.role", Text, "the claim with the role, a text or a list";
     "auth.admin_role" = "voxrelay_admin", Text, "the role that may use `/v1/admin`";
-    "auth.reader_role" = "voxrelay_reader", Text, "the role that may read what any user said: `/v1/admin/sessions/{id}/transcript` and `…/recording`. Administrators need it beside theirs; each reading is in the log";
+    "auth.reader_role" = "voxrelay_reader", Text, "the role that may read what any user said: `/v1/admin/sessions/{id}/transcript` and `…/recording`. Administrators need it beside theirs; each reading is in the audit";
     "auth.agents_claim" = "app_metadata.agents", Text, "the claim with the names of the agents that its user may speak with, a text or a list, `*` for all of them; without it, that is `agents.default` alone";
     "auth.variables_claim" = "app_metadata.variables", Text, "the claim with an object of values for the variables of agents (`agents.*.variables`)";
     "auth.limits_claim" = "app_metadata.limits", Text, "the claim with an object of limits, named as in `[limits]`: they tighten what applies and never loosen it";

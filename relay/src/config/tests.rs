@@ -250,7 +250,7 @@ fn a_secret_may_be_several_for_a_while() {
 fn every_key_of_the_table_is_read() {
     for key in keys::KEYS {
         let wrong = match (key.name, key.accepts) {
-            ("auth.admin_role" | "data_dir" | "prices.file", _) => "\"\"",
+            ("auth.admin_role" | "auth.reader_role" | "data_dir" | "prices.file", _) => "\"\"",
             (_, keys::Accepts::Text | keys::Accepts::List) => "\"?..\"",
             _ => "\"?\"",
         };

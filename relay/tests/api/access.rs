@@ -148,6 +148,10 @@ async fn what_others_said_is_read_with_a_role_of_its_own() {
         }
     }
     assert_eq!(get(&relay, &reader, "/v1/admin/sessions").await.json()["code"], "admin_only");
+    let audit = get(&relay, &admin(), "/v1/admin/audit?what=read_transcript&user_sub=ada").await.json();
+    let read = audit["audit"].as_array().expect("a list");
+    assert_eq!(read.len(), 4, "each of both, twice: {audit}");
+    assert_eq!((&read[0]["by"], &read[0]["subject"]), (&"root".into(), &"a-1".into()));
 }
 
 #[tokio::test]

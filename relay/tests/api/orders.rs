@@ -6,7 +6,7 @@ use super::support::{Relay, Wire};
 use super::{admin, as_user, get, post, token};
 
 /// A call of this user, with its session.
-async fn call(relay: &Relay, sub: &str) -> (Wire, String) {
+pub(super) async fn call(relay: &Relay, sub: &str) -> (Wire, String) {
     let (wire, answer) = hello(relay, sub).await;
     let session = answer["session_id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
     (wire, session)

@@ -171,7 +171,11 @@ fn the_check_says_what_serve_would_say_of_its_files_and_addresses_and_that_all_i
         assert!(code == Some(1) && errors.contains(key) && errors.contains(file), "{errors}");
         std::fs::write(&path, kept).expect("written");
     }
-    let foreign = [("VOXRELAY_LISTEN", "203.0.113.7:80"), ("VOXRELAY_METRICS__LISTEN", "203.0.113.7:9464")];
+    let foreign = [
+        ("VOXRELAY_LISTEN", "203.0.113.7:80"),
+        ("VOXRELAY_METRICS__LISTEN", "203.0.113.7:9464"),
+        ("VOXRELAY_NETWORK__PLAIN_HTTP", "true"),
+    ];
     let (code, _, errors) = check(&["--connect"], &foreign);
     assert_eq!(code, Some(1), "{errors}");
     assert!(

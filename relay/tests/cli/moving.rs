@@ -88,7 +88,7 @@ async fn filled() -> tempfile::TempDir {
         created_at_ms: 5,
     };
     assert!(matches!(store.give_credit(&credit).await.expect("written"), Credited::Yes { new: true, .. }));
-    assert!(store.delete_session("s9").await.expect("erased"));
+    assert!(store.delete_session("s9", None).await.expect("erased"));
     Store::close(&store).await;
     folder
 }
@@ -129,9 +129,17 @@ async fn all_that_is_kept_moves_to_the_other_database_and_back() {
     let (folder, url) = (filled().await, postgres::shared().database().await);
     let path = |name: &str| folder.path().join(name);
     let said = done(folder.path(), None, &["export", "there.ndjson"]);
-    for table in
-        ["sessions", "turns", "ledger", "budgets", "credits", "denials", "erased_usage", "erased_sessions"]
-    {
+    for table in [
+        "sessions",
+        "turns",
+        "ledger",
+        "budgets",
+        "credits",
+        "denials",
+        "audit",
+        "erased_usage",
+        "erased_sessions",
+    ] {
         let count = said.lines().find(|line| line.split_whitespace().next() == Some(table));
         let count: u64 = count.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).expect(table);
         assert!(count > 0, "{said}");

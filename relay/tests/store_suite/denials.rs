@@ -55,8 +55,8 @@ async fn a_denial_is_there_until_it_is_taken_back_or_over(bench: Bench) {
     let forever = Denial { reason: "again".into(), ..denial(DenialKind::Sub, "ada", None) };
     store.deny(&forever).await.expect("written over");
     assert_eq!(all(store).await[2], forever);
-    assert!(store.allow(DenialKind::Sub, "ada").await.expect("written"));
-    assert!(!store.allow(DenialKind::Sub, "ada").await.expect("nothing to do"));
+    assert!(store.allow(DenialKind::Sub, "ada", "root").await.expect("written"));
+    assert!(!store.allow(DenialKind::Sub, "ada", "root").await.expect("nothing to do"));
     assert_eq!(all(&*bench.another().await).await, [&denials[..2], &denials[3..]].concat());
 }
 
@@ -68,7 +68,7 @@ async fn every_change_to_the_deny_list_is_noticed_by_another_relay(bench: Bench)
         store.deny(&one).await.expect("written");
         seen.push(other.denials_revision().await.expect("read"));
     }
-    store.allow(DenialKind::Sub, "ada").await.expect("written");
+    store.allow(DenialKind::Sub, "ada", "root").await.expect("written");
     seen.push(other.denials_revision().await.expect("read"));
     assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "{seen:?}");
     assert_eq!(other.denials_revision().await.expect("read"), seen[3], "nothing changed");
@@ -79,17 +79,18 @@ async fn the_relay_that_has_a_session_is_asked_to_end_it(bench: Bench) {
     for (id, user) in [("a", "ada"), ("b", "ada"), ("c", "bob")] {
         open(store, &NewSession { user_sub: user.into(), ..session(id) }, &quota()).await;
     }
-    assert_eq!(store.request_end(Whom::Session("c"), "normal").await.expect("written"), 1);
-    assert_eq!(store.request_end(Whom::Session("nobody"), "normal").await.expect("written"), 0);
+    assert_eq!(store.request_end(Whom::Session("c"), "normal", None).await.expect("written"), 1);
+    assert_eq!(store.request_end(Whom::Session("nobody"), "normal", None).await.expect("written"), 0);
     let ends = store.ends_requested(RELAY).await.expect("read");
     assert_eq!(ends, [EndRequest { id: "c".into(), reason: "normal".into() }]);
     assert_eq!(store.ends_requested("another").await.expect("read"), []);
-    assert_eq!(store.request_end(Whom::User("ada"), "forbidden").await.expect("written"), 2);
+    assert_eq!(store.request_end(Whom::User("ada"), "forbidden", None).await.expect("written"), 2);
     assert_eq!(store.ends_requested(RELAY).await.expect("read").len(), 3);
     assert!(store.end_elsewhere("c", "normal").await.expect("ended"));
     assert_eq!(store.ends_requested(RELAY).await.expect("read").len(), 2, "an ended one is not asked again");
     store.end_leases(relay::records::store::Leases::Of(RELAY)).await.expect("written");
-    assert_eq!(store.request_end(Whom::User("ada"), "normal").await.expect("written"), 0, "nobody is there");
+    let asked = store.request_end(Whom::User("ada"), "normal", None).await.expect("written");
+    assert_eq!(asked, 0, "nobody is there");
 }
 
 async fn a_session_that_is_ended_from_outside_takes_no_more_writes_and_gives_its_money_back(bench: Bench) {

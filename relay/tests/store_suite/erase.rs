@@ -68,8 +68,8 @@ async fn an_erased_session_leaves_its_cost_and_the_name_of_its_recording_and_not
     let store = &*bench.store;
     full(store, "a", "ada").await;
     store.end_session("a", 0, "normal", Quality::default(), unix_ms()).await.expect("ended");
-    assert!(store.delete_session("a").await.expect("erased"));
-    assert!(!store.delete_session("a").await.expect("nothing to do"));
+    assert!(store.delete_session("a", None).await.expect("erased"));
+    assert!(!store.delete_session("a", None).await.expect("nothing to do"));
     assert!(store.session("a").await.expect("read").is_none());
     assert_eq!(
         counts(&bench).await,
@@ -86,7 +86,7 @@ async fn an_erased_session_leaves_its_cost_and_the_name_of_its_recording_and_not
     assert_eq!(names, ["a.wav"]);
 
     full(store, "b", "bob").await;
-    store.delete_session("b").await.expect("erased");
+    store.delete_session("b", None).await.expect("erased");
     let usage = store.usage(&today(UsageBy::Account), None, 100).await.expect("read").rows;
     assert_eq!(usage.iter().map(|row| (row.quantity, row.cost_nano_usd)).collect::<Vec<_>>(), [(20, 200)]);
 }
@@ -107,9 +107,9 @@ async fn an_erased_user_leaves_others_alone_and_no_budget_full_again(bench: Benc
     for (subject, by) in [("ada", "bob"), ("eve", "ada")] {
         store.deny(&denial(subject, by)).await.expect("written");
     }
-    assert_eq!(store.delete_user("nobody").await.expect("nothing to do"), 0);
-    assert_eq!(store.delete_user("ada").await.expect("erased"), 2);
-    assert_eq!(store.delete_user("ada").await.expect("nothing to do"), 0);
+    assert_eq!(store.delete_user("nobody", "root").await.expect("nothing to do"), 0);
+    assert_eq!(store.delete_user("ada", "root").await.expect("erased"), 2);
+    assert_eq!(store.delete_user("ada", "root").await.expect("nothing to do"), 0);
     let left = store.list_sessions(&SessionFilter::default(), None, 100).await.expect("read").rows;
     assert_eq!(left.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["b"]);
     assert_eq!(store.turns("b").await.expect("read").len(), 1);
@@ -128,7 +128,7 @@ async fn a_live_session_that_is_erased_takes_no_more_writes_and_gives_its_money_
     let wide = caps(WIDE, WIDE, WIDE);
     open(store, &session("a"), &quota()).await;
     store.reserve(&reserve("a", 500, 500, wide)).await.expect("set aside");
-    store.delete_session("a").await.expect("erased");
+    store.delete_session("a", None).await.expect("erased");
     let gone = |result: Result<(), StoreError>| matches!(result, Err(StoreError::NoSession { .. }));
     assert!(gone(store.save_turns("a", 0, &[turn(0, Role::User, SECRET)], Mark::default(), 0).await));
     assert!(gone(store.settle(&settle("a", vec![row("1", 1, 1)], wide)).await.map(drop)));
@@ -146,7 +146,7 @@ async fn a_long_history_is_erased_whole(bench: Bench) {
     for number in 0..203 {
         open(store, &session(&format!("s{number}")), &limits).await;
     }
-    assert_eq!(store.delete_user("ada").await.expect("erased"), 203);
+    assert_eq!(store.delete_user("ada", "root").await.expect("erased"), 203);
     assert_eq!(counts(&bench).await[0], ("sessions", 0));
 }
 
@@ -168,7 +168,7 @@ async fn what_was_spent_before_a_session_was_deleted_is_on_the_bill_of_its_accou
     let exposed = Reserve { exposed: usd(30), ..reserve("charged", 100, 100, wide) };
     store.reserve(&exposed).await.expect("answered");
     for id in ["by a user", "taken over", "charged"] {
-        assert!(store.delete_session(id).await.expect("erased"));
+        assert!(store.delete_session(id, None).await.expect("erased"));
     }
     let mut operator = bench.connect().await;
     sqlx::raw_sql("DELETE FROM sessions").execute(&mut operator).await.expect("deleted");
@@ -236,8 +236,8 @@ async fn no_byte_stays_in_the_tables_of_postgresql_once_the_operator_has_them_re
     full(&store, "b", "bob").await;
     run("CHECKPOINT").await.expect("written");
     assert!(found(&server.tables(), "Philomena") > 0);
-    store.delete_session("a").await.expect("erased");
-    store.delete_session("b").await.expect("erased");
+    store.delete_session("a", None).await.expect("erased");
+    store.delete_session("b", None).await.expect("erased");
     // As docs/records.md has it.
     let documented = std::fs::read_to_string("../docs/records.md").expect("the documentation");
     assert!(documented.contains(REWRITE), "{REWRITE}");
@@ -247,7 +247,7 @@ async fn no_byte_stays_in_the_tables_of_postgresql_once_the_operator_has_them_re
 }
 
 /// What an operator runs.
-const REWRITE: &str = "VACUUM FULL voxrelay.sessions, voxrelay.turns, voxrelay.tool_calls, voxrelay.ledger, voxrelay.alerts, voxrelay.credits, voxrelay.rollup_users";
+const REWRITE: &str = "VACUUM FULL voxrelay.sessions, voxrelay.turns, voxrelay.tool_calls, voxrelay.ledger, voxrelay.alerts, voxrelay.credits, voxrelay.audit, voxrelay.rollup_users";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_byte_of_what_was_said_stays_in_the_database_file_or_its_log() {
@@ -268,9 +268,9 @@ async fn no_byte_of_what_was_said_stays_in_the_database_file_or_its_log() {
         }
     }
     assert!(found(folder.path(), SECRET) > 20);
-    store.delete_session("a").await.expect("erased");
+    store.delete_session("a", None).await.expect("erased");
     assert!(found(folder.path(), SECRET) > 0, "the other session still has it");
-    store.delete_user("Philomena").await.expect("erased");
+    store.delete_user("Philomena", "root").await.expect("erased");
     assert_eq!((found(folder.path(), SECRET), found(folder.path(), "Philomena")), (0, 0));
     assert!(found(folder.path(), "nothing to hide") > 0);
     store.close().await;

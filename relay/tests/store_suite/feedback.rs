@@ -30,7 +30,7 @@ async fn a_later_opinion_takes_the_place_of_an_earlier_one_before_and_after_the_
         assert!(store.give_feedback("a", "ada", &later).await.expect("written"));
         assert_eq!(stored(store, "a").await, later);
     }
-    assert!(store.delete_session("a").await.expect("erased"));
+    assert!(store.delete_session("a", None).await.expect("erased"));
     assert!(!store.give_feedback("a", "ada", &later).await.expect("answered"));
 }
 

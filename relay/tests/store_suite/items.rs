@@ -198,7 +198,7 @@ async fn of_several_items_what_was_spent_before_an_end_from_outside_is_owed(benc
             let settled = store.settle(&owed(id, late.clone())).await.expect("owed");
             assert_eq!(settled.cost, usd(181 + cost(late)), "{id}");
         }
-        assert!(store.delete_session(&erased).await.expect("erased"));
+        assert!(store.delete_session(&erased, None).await.expect("erased"));
         for _ in 0..2 {
             let answer = store.settle(&owed(&erased, late.clone())).await;
             assert!(matches!(answer, Err(StoreError::Erased { .. })), "{id}: {answer:?}");

@@ -39,7 +39,7 @@ async fn on_postgresql_leases_are_renewed_while_every_connection_waits_for_a_loc
     let bench = Bench::postgres().await;
     let (paying, limits) = calls(&bench).await;
     open(&*bench.store, &session("locked"), &limits).await;
-    bench.store.request_end(Whom::Session("running"), "normal").await.expect("written");
+    bench.store.request_end(Whom::Session("running"), "normal", None).await.expect("written");
     // Somebody has the account's row, which all of them want, and has forgotten about it.
     let mut operator = bench.connect().await;
     let lock =

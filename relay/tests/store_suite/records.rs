@@ -205,7 +205,7 @@ async fn usage_is_added_up_by_day_for_users_and_for_accounts(bench: Bench) {
     assert_eq!(store.usage(&hers, None, 100).await.expect("read").rows, expected[..1]);
 
     // Erased, it belongs to nobody, and is still on the account's bill.
-    store.delete_session("a").await.expect("erased");
+    store.delete_session("a", None).await.expect("erased");
     assert_eq!(store.usage(&by_account, None, 100).await.expect("read").rows, whole);
     assert_eq!(store.usage(&day, None, 100).await.expect("read").rows, expected[1..]);
     assert_eq!(store.usage(&hers, None, 100).await.expect("read").rows, []);

@@ -180,9 +180,9 @@ async fn live_through(store: &dyn Store, dice: &mut Dice) -> (Vec<String>, BTree
     }
     while store.sweep(Duration::ZERO).await.expect("swept").ended > 0 {}
     for id in ids.iter().step_by(7) {
-        assert!(store.delete_session(id).await.expect("erased"));
+        assert!(store.delete_session(id, None).await.expect("erased"));
     }
-    assert!(store.delete_user("user-3").await.expect("erased") > 0);
+    assert!(store.delete_user("user-3", "root").await.expect("erased") > 0);
     (ids, written)
 }
 
@@ -215,7 +215,7 @@ async fn the_sums_agree_with_the_rows_whatever_becomes_of_sessions_and_are_made_
     let (first, rest) = ids.split_at(ids.len() / 2);
     store.roll_up(7).await.expect("added");
     for id in first {
-        store.delete_session(id).await.expect("answered");
+        store.delete_session(id, None).await.expect("answered");
     }
     assert!(add_all(store).await > 0);
     assert_eq!(stored(&bench).await, added_up(store, rest, &written).await, "made anew");
@@ -239,7 +239,7 @@ async fn what_an_earlier_version_has_ended_is_added_up_once(bench: Bench) {
     drop(connection);
     let late = &ids[1];
     let before = stored(&bench).await;
-    store.delete_session(late).await.expect("answered");
+    store.delete_session(late, None).await.expect("answered");
     assert_eq!(stored(&bench).await, before, "what is in no sum is taken out of none");
     assert!(add_all(store).await > 0);
     assert_eq!(stored(&bench).await, added_up(store, &ids, &written).await);
@@ -255,7 +255,7 @@ async fn an_erased_user_is_in_no_sum_and_in_no_row_of_them(bench: Bench) {
         store.end_session(id, 0, "normal", Quality::default(), 1).await.expect("ended");
     }
     assert!(!stored(&bench).await.is_empty());
-    store.delete_user("ada").await.expect("erased");
+    store.delete_user("ada", "root").await.expect("erased");
     assert_eq!(stored(&bench).await, SumsByName::new());
     let mut connection = bench.connect().await;
     let named: Vec<(String,)> =
@@ -313,7 +313,7 @@ async fn sums_are_read_by_the_hour_and_the_day_and_by_whom(bench: Bench) {
         assert_eq!(rows, expected, "{by:?}");
         assert_eq!((found.total, found.erased), (usd(75), usd(0)));
     }
-    store.delete_session("c").await.expect("erased");
+    store.delete_session("c", None).await.expect("erased");
     let found = spend(SpendBy::User, 1).await;
     assert_eq!(
         (found.rows.len(), found.total, found.erased),

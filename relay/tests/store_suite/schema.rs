@@ -162,6 +162,7 @@ async fn supabase_users_read_their_own_rows_and_change_none() {
         ("rollup_users", "day"),
         ("tool_calls", "call_id"),
         ("credits", "key"),
+        ("audit", "id"),
         ("_sqlx_migrations", "description"),
     ];
     let every = || readable.map(|table| (table, "user_sub")).into_iter().chain(hidden);

@@ -232,7 +232,7 @@ async fn a_relay_that_is_there_is_asked_to_hand_a_session_over(bench: Bench) {
     assert!(
         !store.ask_for("b", "relay-2", by_lease(LEASE + Duration::from_secs(1))).await.expect("answered")
     );
-    store.request_end(Whom::Session("b"), "ended_by_operator").await.expect("written");
+    store.request_end(Whom::Session("b"), "ended_by_operator", None).await.expect("written");
     assert!(store.ask_for("b", "relay-2", fresh).await.expect("answered"));
     store.take_over("b", &take_over(0, "relay-2")).await.expect("written").expect("live");
     let wanted = EndRequest { id: "b".into(), reason: "ended_by_operator".into() };

@@ -118,7 +118,7 @@ async fn every_text_is_stored_and_found_again(bench: Bench) {
             expires_at_ms: None,
         };
         store.deny(&denial).await.expect("written");
-        assert!(store.allow(DenialKind::Sub, &name).await.expect("written"), "{name:?}");
+        assert!(store.allow(DenialKind::Sub, &name, "root").await.expect("written"), "{name:?}");
         store.end_session(&id, 0, text, Quality::default(), 2).await.expect("written");
     }
 }
@@ -143,11 +143,11 @@ async fn texts_that_name_nothing_find_nothing(bench: Bench) {
             by: UsageBy::User,
         };
         assert_eq!(store.usage(&filter, None, 10).await.expect("read").rows, []);
-        assert_eq!(store.request_end(Whom::User(&text), "normal").await.expect("written"), 0);
+        assert_eq!(store.request_end(Whom::User(&text), "normal", None).await.expect("written"), 0);
         store.renew_lease(&text, super::LEASE).await.expect("written");
         assert_eq!(store.sessions_held(&text).await.expect("read"), [""; 0]);
         assert!(!store.end_elsewhere(&text, "normal").await.expect("written"));
-        assert!(!store.delete_session(&text).await.expect("written"));
-        assert_eq!(store.delete_user(&text).await.expect("written"), 0);
+        assert!(!store.delete_session(&text, None).await.expect("written"));
+        assert_eq!(store.delete_user(&text, "root").await.expect("written"), 0);
     }
 }

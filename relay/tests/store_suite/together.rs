@@ -36,7 +36,7 @@ async fn of_many_calls_that_write_at_once_each_keeps_its_own_outcome(bench: Benc
                     };
                     store.take_over(&id, &by).await.expect("written").expect("live");
                 }
-                "erased" => assert!(store.delete_session(&id).await.expect("erased")),
+                "erased" => assert!(store.delete_session(&id, None).await.expect("erased")),
                 "ended" => {
                     store.end_session(&id, 0, "normal", Quality::default(), 1).await.expect("written");
                 }

@@ -432,9 +432,9 @@ impl World<'_> {
             if stored > turn.start && stored > heard {
                 return Err(format!("heard up to {heard}, stored {turn:?}"));
             }
-            let broken_off = self.truth.broken_off.get(id).into_iter().flatten();
+            let mut broken_off = self.truth.broken_off.get(id).into_iter().flatten();
             let is_same = |left: &Turn| (&left.text, left.heard) == (&turn.text, turn.heard);
-            if let Some(left) = broken_off.filter(|left| left.turn == turn.turn).last()
+            if let Some(left) = broken_off.rfind(|left| left.turn == turn.turn)
                 && !is_same(left)
                 && !(self.truth.is_refused || self.truth.is_lossy)
             {

@@ -76,7 +76,7 @@ pub(crate) fn not_of_the_protocol() -> Vec<Row> {
 pub(crate) fn every_message(token: &str) -> [ClientMessage; 7] {
     let mark = |seq| Mark { seq, position: seq * 1_600 };
     let resume =
-        Resume { session_id: "s".into(), resume_token: "r".into(), epoch: 0, received: 0, played: None };
+        Resume { session_id: "s".into(), resume_token: "r".into(), epoch: 0, received: 0, played: Some(0) };
     [
         Hello {
             conversation: Some("c".into()),
@@ -139,7 +139,7 @@ pub(crate) fn wrong_fields(message: &ClientMessage) -> Vec<Row> {
 
 /// Whether the field of `hello` may be left out.
 fn nullable(path: &str) -> bool {
-    matches!(path, "/resume" | "/conversation" | "/agent" | "/features")
+    matches!(path, "/resume" | "/resume/played" | "/conversation" | "/agent" | "/features")
 }
 
 fn paths(value: &Value, prefix: &str) -> Vec<String> {

@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use protocol::Mark;
 
 use super::{
-    Alert, AlertFilter, AlertRow, Attempted, Credit, CreditFilter, Credited, Cursor, Denial, DenialCursor,
-    DenialKind, EndRequest, Expiring, Feedback, Leases, LiveRow, Lost, NewSession, Notice, Opened, Overview,
-    OverviewFilter, Page, PoolUse, Quality, Quota, Reserve, SaidRow, SessionFilter, SessionRow, Settle,
-    Settled, Spend, SpendFilter, SqlStore, StoreError, Swept, TakeOver, TakenOver, Transcript, TurnCursor,
-    TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
+    Alert, AlertFilter, AlertRow, Attempted, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter,
+    DeedKind, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Leases, LiveRow, Lost,
+    NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Reserve, SaidRow,
+    SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Swept, TakeOver,
+    TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::Turn;
@@ -292,16 +292,18 @@ operations! {
     fn give_feedback(&self, id: &str, user_sub: &str, feedback: &Feedback) -> bool;
 
     /// Erases a session, live or not, with everything that was said and recorded in it. Its usage stays, without the user's name. A relay
-    /// that still has the session can write nothing more of it. Says whether there was such a session.
-    fn delete_session(&self, id: &str) -> bool;
+    /// that still has the session can write nothing more of it. Says whether there was such a session. `by` is the administrator who does
+    /// it, if it is not the user: then it is put into the audit.
+    fn delete_session(&self, id: &str, by: Option<&str>) -> bool;
 
-    /// Erases every session of a user, as [`Store::delete_session`] does. Says how many there were. If it fails half-way, each session is
-    /// erased or untouched, and asking again erases the rest.
-    fn delete_user(&self, sub: &str) -> u64;
+    /// Erases every session of a user, as [`Store::delete_session`] does, for the administrator `by`. Says how many there were. If it fails
+    /// half-way, each session is erased or untouched, and asking again erases the rest.
+    fn delete_user(&self, sub: &str, by: &str) -> u64;
 
     /// Asks the relays that have these live sessions to end them. `reason` is the name of a close code. Says how many sessions have a relay
-    /// that can hear it: those whose lease is over do not count.
-    fn request_end(&self, whom: Whom<'_>, reason: &str) -> u64;
+    /// that can hear it: those whose lease is over do not count. `by` is the administrator whose order it is: then it is put into the
+    /// audit, the order to end one live session also if no relay can hear it.
+    fn request_end(&self, whom: Whom<'_>, reason: &str, by: Option<&str>) -> u64;
 
     /// The live sessions of a relay that it is asked to end, or to hand off.
     fn ends_requested(&self, relay: &str) -> Vec<EndRequest>;
@@ -312,8 +314,8 @@ operations! {
     /// Puts a user or a login on the deny-list, in place of an earlier entry of the same subject.
     fn deny(&self, denial: &Denial) -> ();
 
-    /// Takes a user or a login off the deny-list. Says whether it was on it.
-    fn allow(&self, kind: DenialKind, subject: &str) -> bool;
+    /// Takes a user or a login off the deny-list, for the administrator `by`. Says whether it was on it.
+    fn allow(&self, kind: DenialKind, subject: &str, by: &str) -> bool;
 
     /// Reads the deny-list without expired entries, ordered by kind and subject.
     fn denials(
@@ -321,6 +323,18 @@ operations! {
         after: Option<&DenialCursor>,
         limit: u32,
     ) -> Page<Denial, DenialCursor>;
+
+    /// Lists what administrators did, the newest first. What [`Store::give_credit`], [`Store::deny`], [`Store::allow`],
+    /// [`Store::request_end`], [`Store::delete_session`] and [`Store::delete_user`] do is written there in the transaction that does it.
+    fn list_audit(
+        &self,
+        filter: &DeedFilter,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Page<Deed, Cursor>;
+
+    /// Puts into the audit that `by` reads what was said in a session. Nothing is done if there is no such session.
+    fn note_reading(&self, id: &str, what: DeedKind, by: &str) -> ();
 
     /// A number that rises with each change to the deny-list, so that relays notice a change cheaply.
     fn denials_revision(&self) -> i64;

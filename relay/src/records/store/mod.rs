@@ -4,6 +4,7 @@
 //! `docs/records.md` says what each table is for and what a crash leaves at each step.
 
 mod advice;
+mod audit;
 #[expect(
     clippy::disallowed_methods,
     reason = "whoever asks the store waits for the answer where it is asked"
@@ -26,6 +27,7 @@ use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use audit::{Deed, DeedFilter, DeedKind};
 pub(crate) use contract::OPERATIONS;
 pub use contract::Store;
 pub use credit::{CREDIT_ITEM, Credit, CreditFilter, Credited};

@@ -198,7 +198,8 @@ pub(super) async fn end_session(
     let session = session.ok_or_else(no_session)?;
     if session.state == SessionState::Live {
         tracing::info!(session = %id, by = %identity.sub, "a session is ended by an administrator");
-        if !end_and_wait(&app, Whom::Session(&id), CloseCode::EndedByOperator).await? {
+        let by = Some(identity.sub.as_str());
+        if !end_and_wait(&app, Whom::Session(&id), CloseCode::EndedByOperator, by).await? {
             app.records.store.end_elsewhere(&id, CloseCode::EndedByOperator.name()).await?;
         }
     }
@@ -235,8 +236,8 @@ pub(super) async fn delete_session(
     if !is_id(&id) || app.records.store.session(&id).await?.is_none() {
         return Err(no_session());
     }
-    end_and_wait(&app, Whom::Session(&id), CloseCode::EndedByOperator).await?;
-    match app.records.store.delete_session(&id).await? {
+    end_and_wait(&app, Whom::Session(&id), CloseCode::EndedByOperator, None).await?;
+    match app.records.store.delete_session(&id, Some(&identity.sub)).await? {
         true => {
             delete_erased_recordings(&app).await;
             tracing::info!(session = %id, by = %identity.sub, "a session was erased by an administrator");
@@ -258,8 +259,8 @@ pub(super) async fn delete_user(
     Path(sub): Path<String>,
 ) -> Result<Json<Erased>, Problem> {
     let sub = name("sub", sub).map_err(|problem| problem.code(HttpCode::BadPath))?;
-    end_and_wait(&app, Whom::User(&sub), CloseCode::EndedByOperator).await?;
-    let sessions = app.records.store.delete_user(&sub).await?;
+    end_and_wait(&app, Whom::User(&sub), CloseCode::EndedByOperator, None).await?;
+    let sessions = app.records.store.delete_user(&sub, &identity.sub).await?;
     delete_erased_recordings(&app).await;
     tracing::info!(sessions, by = %identity.sub, "a user was erased by an administrator");
     Ok(Json(Erased { sessions }))

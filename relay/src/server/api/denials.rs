@@ -107,7 +107,7 @@ pub(super) async fn allow(
     Path((kind, subject)): Path<(Kind, String)>,
 ) -> Result<StatusCode, Problem> {
     let subject = name("subject", subject).map_err(|problem| problem.code(HttpCode::BadPath))?;
-    if !app.records.store.allow(kind.into(), &subject).await? {
+    if !app.records.store.allow(kind.into(), &subject, &identity.sub).await? {
         return Err(Problem::new(StatusCode::NOT_FOUND, "There is no such denial."));
     }
     tracing::info!(%subject, by = %identity.sub, "no longer denied");

@@ -16,14 +16,20 @@ const WAIT: Duration = Duration::from_secs(4);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Asks the relays that have these sessions to end them, and waits for that for a moment, so that everything they have used is written. Says
-/// whether all of them have ended.
-pub(super) async fn end_and_wait(app: &App, whom: Whom<'_>, reason: CloseCode) -> Result<bool, Problem> {
-    // The sessions of this relay are told first, without waiting for the database.
+/// whether all of them have ended. `by` is the administrator whose order this is, if that is all they want: it is put into the audit.
+pub(super) async fn end_and_wait(
+    app: &App,
+    whom: Whom<'_>,
+    reason: CloseCode,
+    by: Option<&str>,
+) -> Result<bool, Problem> {
+    // An order is written before any session hears it, so that none ends by an order that is not in the audit.
+    let asked = app.records.store.request_end(whom, reason.name(), by).await?;
+    // The sessions of this relay need not look for it.
     app.live.sessions.end_all(reason, |whose| match whom {
         Whom::Session(id) => whose.id == id,
         Whom::User(sub) => whose.sub == sub,
     });
-    let asked = app.records.store.request_end(whom, reason.name()).await?;
     let deadline = Instant::now() + WAIT;
     loop {
         let ended = !is_live(app, whom).await?;

@@ -4,6 +4,7 @@
 //! from the handlers and served beside them.
 
 mod admin;
+mod audit;
 mod caller;
 mod credits;
 mod cursor;
@@ -131,6 +132,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(denials::allow))
         .routes(routes!(credits::list, credits::give))
         .routes(routes!(admin::alerts))
+        .routes(routes!(audit::list))
         .routes(routes!(export::ndjson))
         .routes(routes!(export::csv))
 }

@@ -19,7 +19,7 @@ use super::responses::OrNone;
 use super::{Problem, sessions};
 use crate::App;
 use crate::records::recording::{Playback, RecordingError};
-use crate::records::store::SessionRow;
+use crate::records::store::{DeedKind, SessionRow};
 use crate::server::etag::is_known;
 use crate::server::problem::ProblemBody;
 
@@ -48,7 +48,7 @@ pub(super) async fn read(
     of_session(&app, session, &headers).await
 }
 
-/// The recording of a session of any user. It needs a role of its own, and is in the relay's log.
+/// The recording of a session of any user. It needs a role of its own, and is in the audit.
 #[utoipa::path(
     get, path = "/v1/admin/sessions/{id}/recording", operation_id = "read_any_recording", tag = "admin",
     params(
@@ -69,7 +69,7 @@ pub(super) async fn read_any(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let session = sessions::read_by(&app, &identity, &id, "recording").await?;
+    let session = sessions::read_by(&app, &identity, &id, DeedKind::ReadRecording).await?;
     of_session(&app, session, &headers).await
 }
 

@@ -17,7 +17,7 @@ use super::schema::{Session, State};
 use super::{Problem, cursor, time};
 use crate::App;
 use crate::admission::auth::Identity;
-use crate::records::store::{SessionFilter, SessionRow, Whom};
+use crate::records::store::{DeedKind, SessionFilter, SessionRow, Whom};
 
 /// Which of the user's own sessions to list, a page at a time.
 #[derive(Deserialize, IntoParams)]
@@ -105,8 +105,8 @@ pub(super) async fn delete(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let session = own(&app, &identity, &id).await?;
-    end_and_wait(&app, Whom::Session(&session.id), CloseCode::Normal).await?;
-    match app.records.store.delete_session(&session.id).await? {
+    end_and_wait(&app, Whom::Session(&session.id), CloseCode::Normal, None).await?;
+    match app.records.store.delete_session(&session.id, None).await? {
         true => {
             delete_erased_recordings(&app).await;
             Ok(StatusCode::NO_CONTENT)
@@ -121,16 +121,17 @@ pub(super) async fn own(app: &App, identity: &Identity, id: &str) -> Result<Sess
     session.filter(|session| session.user_sub == identity.sub).ok_or_else(no_session)
 }
 
-/// The session with this id, whoever had it. Who reads what was said in it is in the log.
+/// The session with this id, whoever had it. That somebody reads what was said in it is in the audit before they do.
 pub(super) async fn read_by(
     app: &App,
     identity: &Identity,
     id: &str,
-    what: &str,
+    what: DeedKind,
 ) -> Result<SessionRow, Problem> {
     let session = if is_id(id) { app.records.store.session(id).await? } else { None };
     let session = session.ok_or_else(no_session)?;
-    tracing::info!(session = %id, by = %identity.sub, what, "what somebody else said is read");
+    app.records.store.note_reading(&session.id, what, &identity.sub).await?;
+    tracing::info!(session = %id, by = %identity.sub, what = what.name(), "what somebody else said is read");
     Ok(session)
 }
 

@@ -18,7 +18,7 @@ use super::responses::OrNone;
 use super::schema::{Role, Turn};
 use super::{Problem, cursor, sessions, time};
 use crate::App;
-use crate::records::store::{SessionFilter, Transcript, TurnCursor};
+use crate::records::store::{DeedKind, SessionFilter, Transcript, TurnCursor};
 use captions::Captions;
 
 /// How a transcript is wanted.
@@ -94,7 +94,7 @@ pub(super) async fn of_session(
     answer(app, Of::Session(session.id), &wanted, &headers).await
 }
 
-/// Reads what was said in a session of any user. It needs a role of its own, and is in the relay's log.
+/// Reads what was said in a session of any user. It needs a role of its own, and is in the audit.
 #[utoipa::path(
     get, path = "/v1/admin/sessions/{id}/transcript", operation_id = "read_any_transcript", tag = "admin",
     params(("id" = String, Path, description = "The session"), Wanted),
@@ -111,7 +111,7 @@ pub(super) async fn of_any_session(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let session = sessions::read_by(&app, &identity, &id, "transcript").await?;
+    let session = sessions::read_by(&app, &identity, &id, DeedKind::ReadTranscript).await?;
     answer(app, Of::Session(session.id), &wanted, &headers).await
 }
 

@@ -8,8 +8,10 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use sqlx::any::AnyRow;
 
+use super::super::audit::DeedKind;
 use super::super::credit::{Credit, CreditFilter, Credited};
 use super::super::query::{Cursor, Page};
+use super::audit::{self, Done};
 use super::money::{self, Owners, Periods};
 use super::page::Select;
 use super::read::Reading;
@@ -107,6 +109,14 @@ async fn give(tx: &mut Tx<'_>, credit: Credit) -> Result<Result<Credited, Credit
         Some(_) => Some(lower(tx, Scope::User, &owners, &periods, credit.amount).await?),
         None => None,
     };
+    let done = Done {
+        by: &credit.created_by,
+        what: DeedKind::GiveCredit,
+        user_sub: credit.user_sub.as_deref(),
+        subject: &credit.key,
+        reason: &credit.reason,
+    };
+    audit::write(tx, done).await?;
     Ok(Ok(Credited::Yes { credit, new: true, account_spent, user_spent }))
 }
 

@@ -4,8 +4,10 @@ use futures_util::FutureExt;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use super::super::audit::DeedKind;
 use super::super::query::{Denial, DenialCursor, DenialKind, EndRequest, Page, Whom};
 use super::super::unix_ms;
+use super::audit::{self, Done};
 use super::page::Select;
 use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, sql};
@@ -34,6 +36,8 @@ const REQUEST_END_OF_USER: Sql = sql!(
     "UPDATE sessions SET end_requested = $1 WHERE state = 'live' AND user_sub = $2 AND " LEASE " > " NOW
 );
 
+const OWNER_OF_LIVE: Sql = sql!("SELECT user_sub FROM sessions WHERE id = $1 AND state = 'live'");
+
 const ENDS_REQUESTED: Sql = sql!(
     "SELECT id, end_requested FROM sessions
     WHERE relay = $1 AND end_requested IS NOT NULL AND state = 'live' LIMIT 1000"
@@ -46,13 +50,15 @@ impl SqlStore {
             async move {
                 tx.query(DENY)
                     .bind(denial.kind.name())
-                    .bind(denial.subject)
-                    .bind(denial.reason)
-                    .bind(denial.created_by)
+                    .bind(&denial.subject)
+                    .bind(&denial.reason)
+                    .bind(&denial.created_by)
                     .bind(denial.created_at_ms)
                     .bind(denial.expires_at_ms)
                     .execute(&mut *tx.connection)
                     .await?;
+                let done = done(DeedKind::Deny, denial.kind, &denial.subject, &denial.created_by);
+                audit::write(&mut tx, Done { reason: &denial.reason, ..done }).await?;
                 changed(&mut tx).await
             }
             .boxed()
@@ -64,12 +70,16 @@ impl SqlStore {
         &self,
         kind: DenialKind,
         subject: &str,
+        by: &str,
     ) -> Result<bool, StoreError> {
-        let subject = subject.to_owned();
+        let (subject, by) = (subject.to_owned(), by.to_owned());
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
-                let query = tx.query(ALLOW).bind(kind.name()).bind(subject);
+                let query = tx.query(ALLOW).bind(kind.name()).bind(&subject);
                 let gone = query.execute(&mut *tx.connection).await?.rows_affected() > 0;
+                if gone {
+                    audit::write(&mut tx, done(DeedKind::Allow, kind, &subject, &by)).await?;
+                }
                 changed(&mut tx).await?;
                 Ok(gone)
             }
@@ -102,13 +112,39 @@ impl SqlStore {
         &self,
         whom: Whom<'_>,
         reason: &str,
+        by: Option<&str>,
     ) -> Result<u64, StoreError> {
         let (sql, whose) = match whom {
             Whom::Session(id) => (REQUEST_END_OF_SESSION, id),
             Whom::User(sub) => (REQUEST_END_OF_USER, sub),
         };
-        let done = self.statement(sql).bind(reason).bind(whose).execute(&self.writer).await?;
-        Ok(done.rows_affected())
+        let Some(by) = by else {
+            let done = self.statement(sql).bind(reason).bind(whose).execute(&self.writer).await?;
+            return Ok(done.rows_affected());
+        };
+        let (reason, whose, by) = (reason.to_owned(), whose.to_owned(), by.to_owned());
+        let is_session = matches!(whom, Whom::Session(_));
+        self.transaction(Durability::PowerCut, move |mut tx| {
+            async move {
+                let query = tx.query(sql).bind(reason).bind(&whose);
+                let asked = query.execute(&mut *tx.connection).await?.rows_affected();
+                let what = DeedKind::EndSession;
+                let done = Done { by: &by, what, user_sub: None, subject: "", reason: "" };
+                if is_session {
+                    let query = tx.query(OWNER_OF_LIVE).bind(&whose);
+                    if let Some(row) = query.fetch_optional(&mut *tx.connection).await? {
+                        let owner: String = row.try_get("user_sub")?;
+                        let done = Done { user_sub: Some(&owner), subject: &whose, ..done };
+                        audit::write(&mut tx, done).await?;
+                    }
+                } else if asked > 0 {
+                    audit::write(&mut tx, Done { user_sub: Some(&whose), ..done }).await?;
+                }
+                Ok(asked)
+            }
+            .boxed()
+        })
+        .await
     }
 
     pub(in crate::records::store) async fn ends_requested(
@@ -121,6 +157,15 @@ impl SqlStore {
             .map(|row| Ok(EndRequest { id: row.try_get("id")?, reason: row.try_get("end_requested")? }))
             .collect()
     }
+}
+
+/// What the audit says of a change to the deny-list.
+fn done<'a>(what: DeedKind, kind: DenialKind, subject: &'a str, by: &'a str) -> Done<'a> {
+    let (user_sub, subject) = match kind {
+        DenialKind::Sub => (Some(subject), ""),
+        DenialKind::Login => (None, subject),
+    };
+    Done { by, what, user_sub, subject, reason: "" }
 }
 
 /// Raises the deny-list's revision, so that other relays read it again, and deletes expired entries.

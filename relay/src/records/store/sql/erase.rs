@@ -3,6 +3,8 @@
 use futures_util::FutureExt;
 use sqlx::Row;
 
+use super::super::audit::DeedKind;
+use super::audit::{self, Done};
 use super::money::{self, Locked};
 use super::{Durability, Sql, SqlStore, StoreError, Tx, erased, rollups, sql};
 
@@ -32,6 +34,8 @@ const KEEP_RECORDING: Sql = sql!(
 /// Deletes a session. The schema deletes its turns, its ledger and its alerts with it.
 const DELETE: Sql = sql!("DELETE FROM sessions WHERE id = $1");
 
+const OWNER: Sql = sql!("SELECT user_sub FROM sessions WHERE id = $1" LOCK);
+
 const OF_USER: Sql = sql!("SELECT id FROM sessions WHERE user_sub = $1 ORDER BY id LIMIT $2" LOCK);
 
 const FORGET_WHO_DENIED: Sql = sql!("UPDATE denials SET created_by = '' WHERE created_by = $1");
@@ -42,6 +46,11 @@ const FORGET_WHO_WAS_CREDITED: Sql =
 
 const FORGET_WHO_CREDITED: Sql = sql!("UPDATE credits SET created_by = '' WHERE created_by = $1");
 
+/// Takes a user out of what administrators did to them, and the words about it.
+const FORGET_TO_WHOM: Sql = sql!("UPDATE audit SET user_sub = NULL, reason = '' WHERE user_sub = $1");
+
+const FORGET_BY_WHOM: Sql = sql!("UPDATE audit SET done_by = '' WHERE done_by = $1");
+
 const END_ELSEWHERE: Sql = sql!(
     "UPDATE sessions SET state = 'ended', ended_at = " NOW ", end_reason = $1, resume_hash_previous = NULL,
         epoch = epoch + 1, rolled_up = " MARKED "
@@ -49,12 +58,22 @@ const END_ELSEWHERE: Sql = sql!(
 );
 
 impl SqlStore {
-    pub(in crate::records::store) async fn delete_session(&self, id: &str) -> Result<bool, StoreError> {
-        let (store, id) = (self.clone(), id.to_owned());
+    pub(in crate::records::store) async fn delete_session(
+        &self,
+        id: &str,
+        by: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        let (store, id, by) = (self.clone(), id.to_owned(), by.map(str::to_owned));
         self.finish(async move {
             let erased = store
                 .transaction(Durability::PowerCut, move |mut tx| {
-                    async move { Ok(erase(&mut tx, &[id]).await? > 0) }.boxed()
+                    async move {
+                        if let Some(by) = by {
+                            note_session(&mut tx, &id, &by).await?;
+                        }
+                        Ok(erase(&mut tx, &[id]).await? > 0)
+                    }
+                    .boxed()
                 })
                 .await?;
             store.empty_log().await?;
@@ -63,15 +82,30 @@ impl SqlStore {
         .await
     }
 
-    pub(in crate::records::store) async fn delete_user(&self, sub: &str) -> Result<u64, StoreError> {
+    pub(in crate::records::store) async fn delete_user(
+        &self,
+        sub: &str,
+        by: &str,
+    ) -> Result<u64, StoreError> {
         let (store, sub) = (self.clone(), sub.to_owned());
+        // With the first batch the deed is done, whatever becomes of the others.
+        let mut by = Some(by.to_owned());
         self.finish(async move {
             let mut erased = 0;
             loop {
-                let of = sub.clone();
+                let (of, by) = (sub.clone(), by.take());
                 let batch = store
                     .transaction(Durability::PowerCut, move |mut tx| {
-                        async move { erase_batch(&mut tx, &of).await }.boxed()
+                        async move {
+                            if let Some(by) = by {
+                                // Whom it was done to is what is being forgotten.
+                                let what = DeedKind::DeleteUser;
+                                let done = Done { by: &by, what, user_sub: None, subject: "", reason: "" };
+                                audit::write(&mut tx, done).await?;
+                            }
+                            erase_batch(&mut tx, &of).await
+                        }
+                        .boxed()
                     })
                     .await?;
                 erased += batch;
@@ -126,13 +160,24 @@ impl SqlStore {
     }
 }
 
+/// Puts into the audit that an administrator erases a session, if there is such a session. It is locked, so that nobody else erases it first.
+async fn note_session(tx: &mut Tx<'_>, id: &str, by: &str) -> Result<(), StoreError> {
+    let row = tx.query(OWNER).bind(id).fetch_optional(&mut *tx.connection).await?;
+    let Some(row) = row else { return Ok(()) };
+    let owner: String = row.try_get("user_sub")?;
+    let what = DeedKind::DeleteSession;
+    audit::write(tx, Done { by, what, user_sub: Some(&owner), subject: id, reason: "" }).await
+}
+
 /// Erases some of a user's sessions, and says how many.
 async fn erase_batch(tx: &mut Tx<'_>, sub: &str) -> Result<u64, StoreError> {
     // This locks all sessions before the first budget is locked, as the order of locks wants it.
     let rows = tx.query(OF_USER).bind(sub).bind(BATCH).fetch_all(&mut *tx.connection).await?;
     let ids: Vec<String> = rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
     erase(tx, &ids).await?;
-    for sql in [FORGET_WHO_DENIED, FORGET_WHO_WAS_CREDITED, FORGET_WHO_CREDITED] {
+    for sql in
+        [FORGET_WHO_DENIED, FORGET_WHO_WAS_CREDITED, FORGET_WHO_CREDITED, FORGET_TO_WHOM, FORGET_BY_WHOM]
+    {
         tx.query(sql).bind(sub).execute(&mut *tx.connection).await?;
     }
     Ok(rows.len() as u64)

@@ -39,6 +39,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     17 "rates" "0017_rates.sql";
     18 "turn revisions" "0018_turn_revisions.sql";
     19 "rollups" "0019_rollups.sql";
+    20 "audit" "0020_audit.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -61,6 +62,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     17 "rates" "0017_rates.sql";
     18 "turn revisions" "0018_turn_revisions.sql";
     19 "rollups" "0019_rollups.sql";
+    20 "audit" "0020_audit.sql";
 };
 
 /// The migration since which a schema says which relays it serves.

@@ -6,6 +6,7 @@
 //! the rollups, the rollups (table by table, in the order of their keys), the rates of user and address.
 
 mod alerts;
+mod audit;
 mod billing;
 mod check;
 mod connections;

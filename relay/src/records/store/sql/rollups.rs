@@ -52,11 +52,12 @@ const UNMARK: Sql = sql!("UPDATE sessions SET rolled_up = $1 WHERE state = 'ende
 
 const DELETE_EMPTY: Sql = sql!("DELETE FROM rollup_users WHERE calls = 0 AND cost_nano_usd = 0");
 
-/// Adds what the marked sessions come to, so many times: once, or once less than nothing.
+/// Adds what the marked sessions come to, so many times: once, or once less than nothing. Of names that an operator gives the beginning counts: an
+/// entry of PostgreSQL's indexes has 2,704 bytes at most.
 const ADD: [Sql; 4] = [
     sql!(
         "INSERT INTO rollup_calls (hour, account, agent, reason, calls, milliseconds, reconnects)
-        SELECT started_at - started_at % 3600000, account, agent, COALESCE(end_reason, ''),
+        SELECT started_at - started_at % 3600000, account, substr(agent, 1, 64), substr(COALESCE(end_reason, ''), 1, 64),
             CAST(SUM(CAST($1 AS BIGINT)) AS BIGINT),
             CAST(SUM($1 * CASE WHEN ended_at > started_at THEN ended_at - started_at ELSE 0 END) AS BIGINT),
             CAST(SUM($1 * reconnects) AS BIGINT)
@@ -68,8 +69,8 @@ const ADD: [Sql; 4] = [
     ),
     sql!(
         "INSERT INTO rollup_money (hour, account, agent, provider, item, unit, quantity, cost_nano_usd)
-        SELECT ledger.created_at - ledger.created_at % 3600000, ledger.account, sessions.agent, ledger.provider,
-            ledger.item, ledger.unit, CAST(SUM($1 * ledger.quantity) AS BIGINT),
+        SELECT ledger.created_at - ledger.created_at % 3600000, ledger.account, substr(sessions.agent, 1, 64),
+            substr(ledger.provider, 1, 64), substr(ledger.item, 1, 128), substr(ledger.unit, 1, 64), CAST(SUM($1 * ledger.quantity) AS BIGINT),
             CAST(SUM($1 * ledger.cost_nano_usd) AS BIGINT)
         FROM sessions CROSS JOIN ledger
         WHERE sessions.state = 'ended' AND sessions.rolled_up = " MARKED " AND ledger.session_id = sessions.id
@@ -83,7 +84,7 @@ const ADD: [Sql; 4] = [
         SELECT hour, account, agent, stage, " BUCKET ", CAST(SUM(CAST($1 AS BIGINT)) AS BIGINT)
         FROM (
             SELECT turns.created_at - turns.created_at % 3600000 AS hour, sessions.account AS account,
-                sessions.agent AS agent, stages.stage AS stage,
+                substr(sessions.agent, 1, 64) AS agent, stages.stage AS stage,
                 CASE stages.stage WHEN 'stt' THEN turns.stt_ms WHEN 'llm' THEN turns.llm_ms
                     WHEN 'tts' THEN turns.tts_ms WHEN 'send' THEN turns.send_ms WHEN 'heard' THEN turns.heard_ms
                     WHEN 'total' THEN turns.total_ms

@@ -1,0 +1,97 @@
+//! The audit: each deed of an administrator is written in the transaction that does it, so neither is there without the other.
+
+use futures_util::FutureExt;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::super::audit::{Deed, DeedFilter, DeedKind};
+use super::super::query::{Cursor, Page};
+use super::page::Select;
+use super::read::Reading;
+use super::{Durability, Sql, SqlStore, StoreError, Tx, sql};
+
+const WRITE: Sql = sql!(
+    "INSERT INTO audit (id, done_at, done_by, what, user_sub, subject, reason)
+    VALUES ($1, " NOW ", $2, $3, $4, $5, $6)"
+);
+
+/// What is to be written of a deed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Done<'a> {
+    pub(super) by: &'a str,
+    pub(super) what: DeedKind,
+    pub(super) user_sub: Option<&'a str>,
+    pub(super) subject: &'a str,
+    pub(super) reason: &'a str,
+}
+
+const OWNER: Sql = sql!("SELECT user_sub FROM sessions WHERE id = $1");
+
+impl SqlStore {
+    pub(in crate::records::store) async fn note_reading(
+        &self,
+        id: &str,
+        what: DeedKind,
+        by: &str,
+    ) -> Result<(), StoreError> {
+        let (id, by) = (id.to_owned(), by.to_owned());
+        self.transaction(Durability::PowerCut, move |mut tx| {
+            async move {
+                let owner = tx.query(OWNER).bind(&*id).fetch_optional(&mut *tx.connection).await?;
+                let Some(owner) = owner else { return Ok(()) };
+                let user: String = owner.try_get("user_sub")?;
+                let done = Done { by: &by, what, user_sub: Some(&user), subject: &id, reason: "" };
+                write(&mut tx, done).await
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    pub(in crate::records::store) async fn list_audit(
+        &self,
+        filter: &DeedFilter,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<Deed, Cursor>, StoreError> {
+        let mut select = Select::new("SELECT * FROM audit WHERE 1 = 1");
+        select.push_if(" AND done_by = ?", filter.by.as_ref());
+        select.push_if(" AND what = ?", filter.what.map(DeedKind::name));
+        select.push_if(" AND user_sub = ?", filter.user_sub.as_ref());
+        select.push_if(" AND done_at >= ?", filter.from_ms);
+        select.push_if(" AND done_at < ?", filter.to_ms);
+        if let Some(Cursor { at_ms, id }) = after {
+            select.push(" AND (done_at, id) < (?, ?)", [(*at_ms).into(), id.into()]);
+        }
+        select.push(" ORDER BY done_at DESC, id DESC", []);
+        let cursor = |deed: &Deed| Cursor { at_ms: deed.at_ms, id: deed.id.clone() };
+        select.page(&self.readers, limit, read, cursor).await
+    }
+}
+
+/// Writes what an administrator does in this transaction.
+pub(super) async fn write(tx: &mut Tx<'_>, done: Done<'_>) -> Result<(), StoreError> {
+    tx.query(WRITE)
+        .bind(uuid::Uuid::now_v7().to_string())
+        .bind(done.by)
+        .bind(done.what.name())
+        .bind(done.user_sub)
+        .bind(done.subject)
+        .bind(done.reason)
+        .execute(&mut *tx.connection)
+        .await?;
+    Ok(())
+}
+
+fn read(row: &AnyRow) -> Result<Deed, StoreError> {
+    let row = Reading::new(row, "a deed");
+    Ok(Deed {
+        id: row.text("id")?,
+        at_ms: row.signed("done_at")?,
+        by: row.text("done_by")?,
+        what: row.text("what")?,
+        user_sub: row.maybe_text("user_sub")?,
+        subject: row.text("subject")?,
+        reason: row.text("reason")?,
+    })
+}
