@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::support::Relay;
-use super::{MIDNIGHT, admin, get, session, token};
+use super::{MIDNIGHT, admin, ask, get, session, token};
 
 #[tokio::test]
 async fn paging_visits_each_session_once_while_new_ones_come() {
@@ -91,6 +91,30 @@ async fn a_transcript_is_read_in_pages_or_as_text() {
     let text = get(&relay, &ada, "/v1/conversations/a-1/transcript?format=text").await;
     assert_eq!(text.header("content-type"), Some("text/plain; charset=utf-8"));
     assert_eq!(text.body, "# 2026-03-01T00:00:00.000Z\nuser: a secret of ada\nagent: ada, I heard you\n");
+}
+
+#[tokio::test]
+async fn a_transcript_is_captions_for_whoever_asks_for_them() {
+    let relay = Relay::start().await;
+    session(&relay, "a-1", "ada", MIDNIGHT).await;
+    let path = "/v1/sessions/a-1/transcript";
+    let named = get(&relay, &token("ada"), &format!("{path}?format=vtt")).await;
+    assert_eq!(named.header("content-type"), Some("text/vtt; charset=utf-8"));
+    let mut lines = named.body.lines();
+    assert_eq!((lines.next(), lines.next()), (Some("WEBVTT"), Some("")));
+    assert!(lines.next().is_some_and(|times| times.contains(" --> ")), "{named:?}");
+    assert_eq!(lines.next(), Some("<v User>a secret of ada</v>"));
+    assert!(named.body.ends_with("\n<v Agent>ada, I heard you</v>\n"), "{named:?}");
+    let accepting = async |accept: &str, path: &str| {
+        let headers = format!("authorization: Bearer {}\r\naccept: {accept}\r\n", token("ada"));
+        ask(&relay, "GET", path, &headers, "").await
+    };
+    assert_eq!(accepting("application/json;q=0.5, Text/VTT", path).await.body, named.body);
+    let conversation = accepting("text/vtt", "/v1/conversations/a-1/transcript").await;
+    assert_eq!(conversation.body, named.body);
+    for (accept, path) in [("*/*", path.to_owned()), ("text/vtt", format!("{path}?format=json"))] {
+        assert_eq!(accepting(accept, &path).await.header("content-type"), Some("application/json"));
+    }
 }
 
 #[tokio::test]

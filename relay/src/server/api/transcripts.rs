@@ -1,10 +1,12 @@
-//! Transcripts: as JSON in pages, or as one text.
+//! Transcripts: as JSON in pages, as one text, or as captions.
+
+mod captions;
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State as Shared;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -17,13 +19,14 @@ use super::schema::{Role, Turn};
 use super::{Problem, cursor, sessions, time};
 use crate::App;
 use crate::records::store::{DeedKind, SessionFilter, Transcript, TurnCursor};
+use captions::Captions;
 
 /// How a transcript is wanted.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
-    /// JSON in pages, or all of it as text. JSON by default.
+    /// JSON in pages, or all of it as text or as captions. By default it is captions if the request has `Accept: text/vtt`, and JSON if not.
     #[param(inline, nullable = false)]
     format: Option<Format>,
     /// The `next` of the page before.
@@ -42,6 +45,8 @@ enum Format {
     Json,
     /// Plain text, a line for each turn.
     Text,
+    /// Captions (WebVTT), a cue for each turn.
+    Vtt,
 }
 
 /// A page of turns, in order.
@@ -73,8 +78,8 @@ impl Of {
     get, path = "/v1/sessions/{id}/transcript", operation_id = "read_transcript", tag = "own",
     params(("id" = String, Path, description = "The session"), Wanted),
     responses(
-        (status = 200, description = "A page in order, or all of it as text",
-            content((Turns = "application/json"), (String = "text/plain"))),
+        (status = 200, description = "A page in order, or all of it as text or as captions",
+            content((Turns = "application/json"), (String = "text/plain"), (String = "text/vtt"))),
         OrNone,
     ),
 )]
@@ -83,9 +88,10 @@ pub(super) async fn of_session(
     User(identity): User,
     Path(id): Path<String>,
     Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let session = sessions::own(&app, &identity, &id).await?;
-    answer(app, Of::Session(session.id), &wanted).await
+    answer(app, Of::Session(session.id), &wanted, &headers).await
 }
 
 /// Reads what was said in a session of any user. It needs a role of its own, and is in the audit.
@@ -93,8 +99,8 @@ pub(super) async fn of_session(
     get, path = "/v1/admin/sessions/{id}/transcript", operation_id = "read_any_transcript", tag = "admin",
     params(("id" = String, Path, description = "The session"), Wanted),
     responses(
-        (status = 200, description = "A page in order, or all of it as text",
-            content((Turns = "application/json"), (String = "text/plain"))),
+        (status = 200, description = "A page in order, or all of it as text or as captions",
+            content((Turns = "application/json"), (String = "text/plain"), (String = "text/vtt"))),
         OrNone,
     ),
 )]
@@ -103,9 +109,10 @@ pub(super) async fn of_any_session(
     Reader(identity): Reader,
     Path(id): Path<String>,
     Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let session = sessions::read_by(&app, &identity, &id, DeedKind::ReadTranscript).await?;
-    answer(app, Of::Session(session.id), &wanted).await
+    answer(app, Of::Session(session.id), &wanted, &headers).await
 }
 
 /// Reads what was said in one of the user's own conversations, in all its sessions as one.
@@ -113,8 +120,8 @@ pub(super) async fn of_any_session(
     get, path = "/v1/conversations/{id}/transcript", operation_id = "read_conversation", tag = "own",
     params(("id" = String, Path, description = "The conversation"), Wanted),
     responses(
-        (status = 200, description = "A page in order, or all of it as text",
-            content((Turns = "application/json"), (String = "text/plain"))),
+        (status = 200, description = "A page in order, or all of it as text or as captions",
+            content((Turns = "application/json"), (String = "text/plain"), (String = "text/vtt"))),
         OrNone,
     ),
 )]
@@ -123,6 +130,7 @@ pub(super) async fn of_conversation(
     User(identity): User,
     Path(id): Path<String>,
     Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let none = || Problem::new(StatusCode::NOT_FOUND, "There is no such conversation.");
     if !is_id(&id) {
@@ -136,18 +144,37 @@ pub(super) async fn of_conversation(
     if app.records.store.list_sessions(&filter, None, 1).await?.rows.is_empty() {
         return Err(none());
     }
-    answer(app, Of::Conversation { id, user_sub: identity.sub }, &wanted).await
+    answer(app, Of::Conversation { id, user_sub: identity.sub }, &wanted, &headers).await
 }
 
-async fn answer(app: Arc<App>, of: Of, wanted: &Wanted) -> Result<Response, Problem> {
+async fn answer(
+    app: Arc<App>,
+    of: Of,
+    wanted: &Wanted,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
     let (after, limit) = (cursor::read(wanted.cursor.as_deref())?, cursor::limit(wanted.limit)?);
-    if let Some(Format::Text) = wanted.format {
-        let body = export::stream(Text { app, of, session_id: None }, after).await?;
-        return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response());
-    }
-    let page = app.records.store.transcript(of.borrow(), after.as_ref(), limit).await?;
-    let turns = page.rows.into_iter().map(Turn::from).collect();
-    Ok(Json(Turns { turns, next: cursor::write(page.next.as_ref()) }).into_response())
+    let by_default = if accepts_captions(headers) { Format::Vtt } else { Format::Json };
+    let (content_type, body) = match wanted.format.unwrap_or(by_default) {
+        Format::Json => {
+            let page = app.records.store.transcript(of.borrow(), after.as_ref(), limit).await?;
+            let turns = page.rows.into_iter().map(Turn::from).collect();
+            return Ok(Json(Turns { turns, next: cursor::write(page.next.as_ref()) }).into_response());
+        }
+        Format::Text => {
+            ("text/plain; charset=utf-8", export::stream(Text { app, of, session_id: None }, after).await?)
+        }
+        Format::Vtt => ("text/vtt; charset=utf-8", export::stream(Captions::new(app, of), after).await?),
+    };
+    Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
+}
+
+/// Whether the request names captions among what it accepts.
+fn accepts_captions(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    named.flat_map(|accept| accept.split(',')).any(|kind| {
+        kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/vtt")
+    })
 }
 
 /// A transcript as a person reads it.
