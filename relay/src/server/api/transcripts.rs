@@ -147,12 +147,7 @@ pub(super) async fn of_conversation(
     answer(app, Of::Conversation { id, user_sub: identity.sub }, &wanted, &headers).await
 }
 
-async fn answer(
-    app: Arc<App>,
-    of: Of,
-    wanted: &Wanted,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
+async fn answer(app: Arc<App>, of: Of, wanted: &Wanted, headers: &HeaderMap) -> Result<Response, Problem> {
     let (after, limit) = (cursor::read(wanted.cursor.as_deref())?, cursor::limit(wanted.limit)?);
     let by_default = if accepts_captions(headers) { Format::Vtt } else { Format::Json };
     let (content_type, body) = match wanted.format.unwrap_or(by_default) {
@@ -172,9 +167,9 @@ async fn answer(
 /// Whether the request names captions among what it accepts.
 fn accepts_captions(headers: &HeaderMap) -> bool {
     let named = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
-    named.flat_map(|accept| accept.split(',')).any(|kind| {
-        kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/vtt")
-    })
+    named
+        .flat_map(|accept| accept.split(','))
+        .any(|kind| kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/vtt"))
 }
 
 /// A transcript as a person reads it.
