@@ -47,7 +47,7 @@ impl Config {
             ("listen", listen == self.listen),
             ("data_dir", data_dir == self.data_dir),
             ("database_url", database_url == self.database_url),
-            ("auth, but for hs256_secret and public_keys,", is_same_auth),
+            ("auth, with its secrets and public keys,", is_same_auth),
             ("network", network == self.network),
             ("heartbeat_seconds", heartbeat == self.heartbeat),
             ("resume_window_seconds", resume_window == self.resume_window),
@@ -82,7 +82,8 @@ impl Config {
 }
 
 impl AuthConfig {
-    /// This one with the secrets and public keys of `read`, and whether all else is the same.
+    /// This one with the secrets and public keys of `read`, and whether all else is the same. If it is not, the keys wait as well: they were looked
+    /// at together with what they are for, and might be none without it.
     fn renewed(&self, read: AuthConfig) -> (AuthConfig, bool) {
         let AuthConfig {
             hs256_secret,
@@ -107,6 +108,9 @@ impl AuthConfig {
             && reader_role == self.reader_role
             && leeway == self.leeway
             && token_grace == self.token_grace;
-        (AuthConfig { hs256_secret, hs256_others, public_keys, ..self.clone() }, is_same)
+        if !is_same {
+            return (self.clone(), false);
+        }
+        (AuthConfig { hs256_secret, hs256_others, public_keys, ..self.clone() }, true)
     }
 }

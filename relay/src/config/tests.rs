@@ -408,7 +408,7 @@ fn read_again_is_what_nothing_was_made_of_and_the_rest_is_named() {
         secret("new")
     ));
     let (renewed, waiting) = began.renewed(other.expect("good"));
-    let auth = "auth, but for hs256_secret and public_keys,";
+    let auth = "auth, with its secrets and public keys,";
     assert_eq!(waiting, ["listen", "data_dir", auth, "network", "heartbeat_seconds", "log"]);
     assert_eq!((renewed.listen, &renewed.data_dir), (began.listen, &began.data_dir));
     assert_eq!((renewed.auth.issuers, renewed.heartbeat), (began.auth.issuers, began.heartbeat));

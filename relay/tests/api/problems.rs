@@ -110,7 +110,11 @@ async fn a_problem_names_what_is_wrong_and_what_it_has_to_be() {
         ("/v1/usage?to=2026-13-01", "bad_query", "`to` has to be a day"),
         ("/v1/sessions?cursor=abc", "bad_query", "`cursor` is not the `next`"),
         ("/v1/admin/usage?by=planet", "bad_query", "`by` has to be one of `account`, `user`."),
-        ("/v1/sessions/a-1/transcript?format=xml", "bad_query", "`format` has to be one of `json`, `text`, `vtt`."),
+        (
+            "/v1/sessions/a-1/transcript?format=xml",
+            "bad_query",
+            "`format` has to be one of `json`, `text`, `vtt`.",
+        ),
         ("/v1/sessions/%FF", "bad_path", "`id` in the address is not UTF-8."),
         ("/v1/nothing", "not_found", "nothing at this address"),
         ("/v1/sessions/nobody", "not_found", "no such session"),

@@ -333,8 +333,8 @@ operations! {
         limit: u32,
     ) -> Page<Deed, Cursor>;
 
-    /// Puts into the audit that `by` reads what was said in a session. Nothing is done if there is no such session.
-    fn note_reading(&self, id: &str, what: DeedKind, by: &str) -> ();
+    /// Puts into the audit that `by` reads what was said in a session. Says whether there is such a session.
+    fn note_reading(&self, id: &str, what: DeedKind, by: &str) -> bool;
 
     /// A number that rises with each change to the deny-list, so that relays notice a change cheaply.
     fn denials_revision(&self) -> i64;

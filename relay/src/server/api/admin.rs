@@ -236,7 +236,7 @@ pub(super) async fn delete_session(
     if !is_id(&id) || app.records.store.session(&id).await?.is_none() {
         return Err(no_session());
     }
-    end_and_wait(&app, Whom::Session(&id), CloseCode::EndedByOperator, None).await?;
+    end_and_wait(&app, Whom::Session(&id), CloseCode::EndedByOperator, Some(&identity.sub)).await?;
     match app.records.store.delete_session(&id, Some(&identity.sub)).await? {
         true => {
             delete_erased_recordings(&app).await;
@@ -259,7 +259,7 @@ pub(super) async fn delete_user(
     Path(sub): Path<String>,
 ) -> Result<Json<Erased>, Problem> {
     let sub = name("sub", sub).map_err(|problem| problem.code(HttpCode::BadPath))?;
-    end_and_wait(&app, Whom::User(&sub), CloseCode::EndedByOperator, None).await?;
+    end_and_wait(&app, Whom::User(&sub), CloseCode::EndedByOperator, Some(&identity.sub)).await?;
     let sessions = app.records.store.delete_user(&sub, &identity.sub).await?;
     delete_erased_recordings(&app).await;
     tracing::info!(sessions, by = %identity.sub, "a user was erased by an administrator");

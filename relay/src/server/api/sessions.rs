@@ -130,7 +130,9 @@ pub(super) async fn read_by(
 ) -> Result<SessionRow, Problem> {
     let session = if is_id(id) { app.records.store.session(id).await? } else { None };
     let session = session.ok_or_else(no_session)?;
-    app.records.store.note_reading(&session.id, what, &identity.sub).await?;
+    if !app.records.store.note_reading(&session.id, what, &identity.sub).await? {
+        return Err(no_session());
+    }
     tracing::info!(session = %id, by = %identity.sub, what = what.name(), "what somebody else said is read");
     Ok(session)
 }

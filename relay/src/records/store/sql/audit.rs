@@ -33,15 +33,16 @@ impl SqlStore {
         id: &str,
         what: DeedKind,
         by: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let (id, by) = (id.to_owned(), by.to_owned());
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
                 let owner = tx.query(OWNER).bind(&*id).fetch_optional(&mut *tx.connection).await?;
-                let Some(owner) = owner else { return Ok(()) };
+                let Some(owner) = owner else { return Ok(false) };
                 let user: String = owner.try_get("user_sub")?;
                 let done = Done { by: &by, what, user_sub: Some(&user), subject: &id, reason: "" };
-                write(&mut tx, done).await
+                write(&mut tx, done).await?;
+                Ok(true)
             }
             .boxed()
         })

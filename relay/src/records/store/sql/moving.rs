@@ -12,9 +12,10 @@ use super::migrations;
 use super::statement::{Statement, Value};
 use super::{Dialect, Durability, Sql, SqlStore, StoreError, sql};
 
-/// Tables that stay: the leases of relays and the rates of the last minute are over by the time that anything has moved, and `revisions` is
-/// about its own database.
-const STAYS: [&str; 3] = ["relays", "rates", "revisions"];
+/// Tables that stay: the leases of relays and the rates of the last minute are over by the time that anything has moved, `revisions` is about its
+/// own database, and the sums of the dashboard are made anew.
+const STAYS: [&str; 7] =
+    ["relays", "rates", "revisions", "rollup_calls", "rollup_money", "rollup_turns", "rollup_users"];
 /// The row of `revisions` that a database has while it is being filled.
 const MARK: &str = "import";
 /// How many values one statement binds at most: SQLite takes 32,766 of them.
@@ -181,6 +182,15 @@ impl MovedTable {
     }
 }
 
+/// A number that no session has.
+const NEXT_ROLLUPS: Sql = sql!(
+    "UPDATE revisions SET number = number + 1 + (SELECT COALESCE(MAX(rolled_up), 0) FROM sessions) WHERE name = 'rollups'"
+);
+const NO_CALLS: Sql = sql!("DELETE FROM rollup_calls");
+const NO_MONEY: Sql = sql!("DELETE FROM rollup_money");
+const NO_TURNS: Sql = sql!("DELETE FROM rollup_turns");
+const NO_USERS: Sql = sql!("DELETE FROM rollup_users");
+
 impl SqlStore {
     /// The number of the newest migration of the schema.
     ///
@@ -282,8 +292,18 @@ impl SqlStore {
     /// # Errors
     /// When the database fails.
     pub async fn end_import(&self) -> Result<(), StoreError> {
-        self.statement(TAKE_MARK).bind(MARK).execute(&self.writer).await?;
-        Ok(())
+        self.transaction(Durability::PowerCut, move |tx| {
+            async move {
+                // A session that moved says by a number of the database before that it is in the sums: they are made anew.
+                for sql in [NEXT_ROLLUPS, NO_CALLS, NO_MONEY, NO_TURNS, NO_USERS] {
+                    tx.query(sql).execute(&mut *tx.connection).await?;
+                }
+                tx.query(TAKE_MARK).bind(MARK).execute(&mut *tx.connection).await?;
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
     }
 
     async fn count(&self, sql: Sql) -> Result<u64, StoreError> {
