@@ -77,9 +77,9 @@ struct Told {
 }
 
 impl Answer {
-    /// An answer that another relay was giving: where each piece of it began is not known here.
+    /// An answer that another relay was giving: where each piece of it began is not known here. It was stored when all of it was there.
     fn of_another_relay(turn: Turn, rate: u32) -> Answer {
-        Answer { pieces: vec![(0, 0)], ..Answer::new(Time::ZERO, 0, turn, rate) }
+        Answer { pieces: vec![(0, 0)], is_whole: true, ..Answer::new(Time::ZERO, 0, turn, rate) }
     }
 
     pub(super) fn new(now: Time, number: u32, turn: Turn, rate: u32) -> Answer {

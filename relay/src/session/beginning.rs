@@ -141,7 +141,7 @@ impl Beginning {
     pub fn taken_over(taken: TakenOver, resume: &Resume, rate: u32, caps: Caps, at_ms: i64) -> Beginning {
         let TakenOver { session: row, next_turn, metered_at_ms, by_item, answer } = taken;
         // A client that does not know of a take-over in between has played nothing of what was said since.
-        let played = resume.played.filter(|_| resume.epoch + 1 == row.epoch);
+        let played = resume.played.filter(|_| resume.epoch.checked_add(1) == Some(row.epoch));
         let elsewhere = Elsewhere {
             age: since(row.started_at_ms, at_ms),
             quiet: since(metered_at_ms.unwrap_or(row.started_at_ms), at_ms),

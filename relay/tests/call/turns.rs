@@ -106,6 +106,11 @@ fn a_relay_that_goes_on_with_a_call_keeps_of_a_broken_answer_what_was_heard() {
         assert_eq!((cut.turn, cut.start, cut.end), (3, 24_000, 48_000));
         assert_eq!(cut.latency, answer.latency, "what was measured stays");
     }
+    // Far more is written than is spoken.
+    let link =
+        "See [the manual](https://example.com/a/very/long/address/of/a/manual/that/nobody/reads/aloud).";
+    let linked = Turn::new(1, Role::Agent, link.into(), 0, 24_000);
+    assert_eq!(linked.broken_off(24_000, 24_000).text, link, "it was heard to its end");
 }
 
 #[test]
