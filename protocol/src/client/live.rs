@@ -166,7 +166,7 @@ impl Client {
         }
     }
 
-    pub(super) fn send_ack(&mut self) {
+    fn send_ack(&mut self) {
         let ack = self.due_ack();
         if let Some(up) = self.up_mut() {
             up.timers.stop(Timer::Ack as usize);

@@ -3,6 +3,7 @@
 mod committing;
 mod endings;
 mod farewell;
+mod heard;
 mod money;
 mod order;
 mod rows;

@@ -224,7 +224,9 @@ impl SqlStore {
         let mut select = Select::new("");
         select.push(sql, between);
         select.push_if(" AND account = ?", account);
-        let read = |row: &AnyRow| Reading::new(row, "a sum of money").money("nano_usd");
+        let read = |row: &AnyRow| {
+            at_least_nothing(&Reading::new(row, "a sum of money"), "nano_usd").map(NanoUsd::new)
+        };
         Ok(select.all(&self.readers, read).await?.into_iter().next().unwrap_or_default())
     }
 }
@@ -286,15 +288,15 @@ fn calls(row: &AnyRow) -> Result<CallsSum, StoreError> {
     Ok(CallsSum {
         at_ms: row.signed("at_ms")?,
         reason: row.text("reason")?,
-        calls: row.unsigned("calls")?,
-        milliseconds: row.unsigned("milliseconds")?,
-        reconnects: row.unsigned("reconnects")?,
+        calls: at_least_nothing(&row, "calls")?,
+        milliseconds: at_least_nothing(&row, "milliseconds")?,
+        reconnects: at_least_nothing(&row, "reconnects")?,
     })
 }
 
 fn money(row: &AnyRow) -> Result<MoneySum, StoreError> {
     let row = Reading::new(row, "a sum of money");
-    Ok(MoneySum { at_ms: row.signed("at_ms")?, cost: row.money("cost_nano_usd")? })
+    Ok(MoneySum { at_ms: row.signed("at_ms")?, cost: NanoUsd::new(at_least_nothing(&row, "cost_nano_usd")?) })
 }
 
 fn turns(row: &AnyRow) -> Result<TurnsSum, StoreError> {
@@ -303,7 +305,7 @@ fn turns(row: &AnyRow) -> Result<TurnsSum, StoreError> {
         at_ms: row.signed("at_ms")?,
         stage: row.text("stage")?,
         bucket: row.small("bucket")?,
-        turns: row.unsigned("turns")?,
+        turns: at_least_nothing(&row, "turns")?,
     })
 }
 
@@ -315,7 +317,13 @@ fn spend(row: &AnyRow, by: SpendBy) -> Result<SpendSum, StoreError> {
             row.text("name")?
         }
     };
-    Ok(SpendSum { name, cost: row.money("cost_nano_usd")? })
+    Ok(SpendSum { name, cost: NanoUsd::new(at_least_nothing(&row, "cost_nano_usd")?) })
+}
+
+/// A sum. Beside a relay of a version before, which takes nothing out of the sums and puts nothing in, one may come to less than nothing until the
+/// sums are made anew.
+fn at_least_nothing(row: &Reading<'_>, column: &'static str) -> Result<u64, StoreError> {
+    Ok(u64::try_from(row.signed(column)?).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -1,0 +1,103 @@
+//! What was heard of an answer, and what stays of it where that is not all.
+
+use super::*;
+
+/// The words of the agent's turn that were stored last.
+fn stored_words(did: &[Did]) -> Option<&str> {
+    did.iter().rev().find_map(|did| match did {
+        Did::Store(turns, _) => {
+            turns.iter().find(|turn| turn.role == Role::Agent).map(|turn| turn.text.as_str())
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn of_an_answer_that_the_end_of_the_call_breaks_off_what_was_heard_stays() {
+    for (played, left) in [(0, ""), (5_000, ""), (12_000, "hello"), (23_999, "hello")] {
+        for ends in [Input::Stop(CloseCode::TooLong), Input::Bye] {
+            let mut bench = Bench::new();
+            bench.answered(1);
+            bench.input(Input::Played(played));
+            let mut did = bench.input(ends);
+            did.extend(bench.wait(Duration::from_secs(4)));
+            assert_eq!(stored_words(&did), Some(left), "heard up to {played}");
+            assert_eq!(stored_heard(&did), Some(played));
+            let told = did.iter().rev().find_map(|did| match did {
+                Did::Say(Saying::Transcript(told)) if told.role == Role::Agent => {
+                    Some((&*told.text, told.last))
+                }
+                _ => None,
+            });
+            assert_eq!(told, Some((left, true)), "the page is told what is stored");
+        }
+    }
+}
+
+#[test]
+fn a_relay_that_goes_on_with_a_call_keeps_of_a_broken_answer_what_was_heard() {
+    let mut answer = Turn::new(3, Role::Agent, "one two three four".into(), 24_000, 48_000);
+    answer.latency.total_ms = Some(420);
+    for (played, left, heard) in [
+        (0, "", 24_000),
+        (24_000, "", 24_000),
+        (30_500, "one", 30_500),
+        (37_000, "one two", 37_000),
+        (48_000, "one two three four", 48_000),
+        (99_000, "one two three four", 48_000),
+    ] {
+        let cut = answer.clone().broken_off(played, 24_000);
+        assert_eq!((cut.text.as_str(), cut.heard), (left, Some(heard)), "heard up to {played}");
+        assert_eq!((cut.turn, cut.start, cut.end), (3, 24_000, 48_000));
+        assert_eq!(cut.latency, answer.latency, "what was measured stays");
+    }
+    // Far more is written than is spoken.
+    let link =
+        "See [the manual](https://example.com/a/very/long/address/of/a/manual/that/nobody/reads/aloud).";
+    let linked = Turn::new(1, Role::Agent, link.into(), 0, 24_000);
+    assert_eq!(linked.broken_off(24_000, 24_000).text, link, "it was heard to its end");
+}
+
+#[test]
+fn what_was_stored_last_has_the_highest_revision() {
+    let mut bench = Bench::new();
+    let mut did = bench.answered(1);
+    did.extend(bench.input(Input::Played(24_000)));
+    let revisions: Vec<u32> = did
+        .iter()
+        .filter_map(|did| if let Did::Store(turns, _) = did { Some(turns[0].revision) } else { None })
+        .collect();
+    assert!(revisions.len() == 3 && revisions.is_sorted_by(|one, next| one < next), "{revisions:?}");
+}
+
+#[test]
+fn while_nobody_is_there_who_could_say_it_an_answer_is_not_over() {
+    let mut bench = Bench::new();
+    bench.answered(1);
+    bench.input(Input::Room(false));
+    let did = bench.wait(Duration::from_secs(60));
+    assert_eq!(stored_heard(&did), None, "{did:?}");
+    bench.input(Input::Room(true));
+    let did = bench.wait(Duration::from_millis(900));
+    assert_eq!(stored_heard(&did), None, "what was sent meanwhile is still being played");
+    assert_eq!(stored_heard(&bench.input(Input::Played(24_000))), Some(24_000));
+
+    let mut bench = Bench::new();
+    bench.answered(1);
+    bench.input(Input::Room(false));
+    bench.wait(Duration::from_secs(60));
+    bench.input(Input::Room(true));
+    let did = bench.wait(Duration::from_millis(4_100));
+    assert!(
+        did.contains(&Did::Say(Saying::Agent(AgentState::Listening))),
+        "who says nothing is not waited for"
+    );
+    assert_eq!(stored_heard(&did), None, "how far it was heard is not known yet");
+    assert_eq!(stored_heard(&bench.input(Input::Played(24_000))), Some(24_000), "it was late");
+
+    let mut bench = Bench::new();
+    bench.answered(1);
+    bench.wait(Duration::from_millis(4_100));
+    let did = bench.input(Input::Stop(CloseCode::TooLong));
+    assert_eq!((stored_words(&did), stored_heard(&did)), (Some(""), Some(0)), "it is not said any more");
+}
