@@ -79,7 +79,7 @@ pub(crate) fn run_bench(bench: Bench, json: bool, seconds: u32) -> Result<()> {
         Bench::Dashboard => relay("dashboard", &["1000000"], json),
         Bench::Churn => relay("churn", &["100000"], json),
         Bench::Away => relay("away", &["20", "200"], json),
-        Bench::Load => relay("load", &["600,1000", "30", "--opening"], json),
+        Bench::Load => relay("load", &["600,1200,2500", "30", "--opening"], json),
         Bench::Turn => relay("turn", &["1,100,500", "60"], json),
         Bench::Flood => relay("flood", &["20"], json),
         Bench::BargeIn => barge_in(),
