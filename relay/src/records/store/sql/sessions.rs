@@ -51,14 +51,14 @@ const TAKE_OVER: Sql = sql!(
         relay = $3, lease_until = " HELD ", detached_at = NULL,
         end_requested = CASE WHEN end_requested = $4 THEN NULL ELSE end_requested END
     WHERE id = $5
-    RETURNING *,
+    RETURNING " SESSION ",
         (SELECT MAX(created_at) FROM ledger WHERE session_id = sessions.id AND item <> 'unknown/lost') AS metered_at,
         (SELECT CAST(COALESCE(MAX(turn) + 1, 0) AS BIGINT) FROM turns WHERE session_id = sessions.id) AS next_turn"
 );
 
 /// The answer that the relay of this epoch was giving: it has sound, and nobody has said how far it was heard.
 const UNHEARD: Sql = sql!(
-    "SELECT * FROM turns
+    "SELECT " TURN " FROM turns
     WHERE session_id = $1 AND epoch = $2 AND role = 'agent' AND heard_position IS NULL AND end_position > start_position
     ORDER BY turn DESC LIMIT 1"
 );
