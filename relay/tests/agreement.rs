@@ -288,7 +288,7 @@ impl World {
             replayable: 0,
             metered_through: 0,
             ends: None,
-            broken_off: None,
+            broken_off: Vec::new(),
         };
         let moody = Moody::new(seed ^ 0x5EED);
         let mut world = World {

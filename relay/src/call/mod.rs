@@ -57,7 +57,8 @@ pub const AHEAD: Duration = Duration::from_secs(90);
 /// Outputs for which there is always room. What a burst of them took beyond that is given back.
 const QUIET_OUTPUTS: usize = 8;
 
-/// Answers at most of which the client may still say that they were heard.
+/// Answers at most of which the client may still say that they were heard. The store reads as many, and the one that is being given, for a relay
+/// that goes on with the call.
 const UNCONFIRMED_MAX: usize = 8;
 
 /// How many samples the agent is handed at a time: the usual chunk. They are on the stack, so that a chunk costs no memory of its own.
@@ -303,7 +304,7 @@ impl Call {
             has_ended: false,
             now,
         };
-        if let Some(turn) = start.broken_off {
+        for turn in start.broken_off {
             call.tell_turn(&turn, true);
             call.push_turn(turn);
         }

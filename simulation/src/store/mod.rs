@@ -259,12 +259,11 @@ impl Model {
         let by_item = money::by_item(session);
         let unheard =
             |turn: &&Turn| turn.role == Role::Agent && turn.heard.is_none() && turn.end > turn.start;
-        let of_epoch = session
-            .turns
-            .values()
-            .filter(|row| session.versions.get(&row.turn.turn).is_some_and(|(epoch, _)| *epoch == by.epoch));
-        let answer = of_epoch.map(|row| &row.turn).rfind(unheard).cloned();
-        Some(TakenOver { session: self.session(id)?, by_item, next_turn, metered_at_ms, answer })
+        let newest = session.turns.values().rev().map(|row| &row.turn).filter(unheard).take(9);
+        let unheard = newest.filter_map(|turn| Some((session.versions.get(&turn.turn)?.0, turn.clone())));
+        let mut unheard: Vec<(u32, Turn)> = unheard.collect();
+        unheard.reverse();
+        Some(TakenOver { session: self.session(id)?, by_item, next_turn, metered_at_ms, unheard })
     }
 
     /// See [`relay::records::store::Store::rotate_resume`].

@@ -7,7 +7,7 @@ use super::super::query::{
     AlertFilter, AlertRow, Cursor, LiveRow, Page, SaidRow, SessionFilter, Transcript, TurnCursor, UsageBy,
     UsageCursor, UsageFilter, UsageRow,
 };
-use super::super::types::{SessionRow, SessionState, TurnRow};
+use super::super::types::{SessionRow, SessionState};
 use super::money::Periods;
 use super::page::Select;
 use super::read::{self, Reading};
@@ -106,12 +106,12 @@ impl SqlStore {
         conversation: &str,
         user_sub: &str,
         limit: u32,
-    ) -> Result<Vec<TurnRow>, StoreError> {
+    ) -> Result<Vec<SaidRow>, StoreError> {
         let mut select = Select::new(self.dialect.pick(TURNS));
         select.push(OF_CONVERSATION, [conversation.into(), user_sub.into()]);
         select.push(" ORDER BY sessions.started_at DESC, sessions.id DESC, turns.turn DESC", []);
         let newest = select.page(&self.readers, limit, said, |_| ()).await?;
-        Ok(newest.rows.into_iter().rev().map(|said| said.row).collect())
+        Ok(newest.rows.into_iter().rev().collect())
     }
 
     pub(in crate::records::store) async fn usage(
