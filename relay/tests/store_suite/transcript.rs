@@ -15,6 +15,7 @@ on_both_databases! {
     of_every_answer_what_was_not_heard_is_taken_back_and_later_if_a_take_over_came_to_nothing
     a_relay_that_lost_the_session_writes_nothing_more
     what_a_relay_had_kept_is_written_when_the_session_has_ended_unless_another_one_goes_on_from_there
+    what_was_taken_back_of_an_answer_is_taken_back_when_the_session_has_ended_too
     any_text_is_stored_as_it_was_said
     the_newest_turns_of_a_conversation_are_read_in_order_and_nobody_elses
 }
@@ -232,6 +233,21 @@ async fn what_a_relay_had_kept_is_written_when_the_session_has_ended_unless_anot
     let texts: Vec<String> =
         store.turns("a").await.expect("read").into_iter().map(|row| row.turn.text).collect();
     assert_eq!(texts, ["while it lives", "when it has ended"]);
+}
+
+async fn what_was_taken_back_of_an_answer_is_taken_back_when_the_session_has_ended_too(bench: Bench) {
+    let store = &*bench.store;
+    let far = Mark { seq: 20, position: 32_000 };
+    let version = |revision, text: &str| Turn { revision, ..turn(0, Role::Agent, text) };
+    open(store, &session("a"), &quota()).await;
+    store.save_turns("a", 0, &[version(2, "one two three")], far, 0).await.expect("written");
+    store.end_session("a", 0, "abnormal", Quality::default(), unix_ms()).await.expect("written");
+    let kept = [version(3, "one"), version(2, "one two three"), version(1, "one two")];
+    for kept in kept {
+        store.save_kept_turns("a", 0, &[kept], far, 0).await.expect("answered");
+        let stored = store.turns("a").await.expect("read");
+        assert_eq!(stored[0].turn.text, "one", "the latest of them stays");
+    }
 }
 
 async fn any_text_is_stored_as_it_was_said(bench: Bench) {

@@ -437,15 +437,14 @@ impl Model {
         let is_newest = row.state == SessionState::Live || row.committed.seq < committed.seq;
         row.move_committed(committed);
         for turn in turns {
-            if !is_newest && session.turns.contains_key(&turn.turn) {
+            let version = (epoch, turn.revision);
+            let stored = session.versions.get(&turn.turn).copied();
+            // Of a session that has ended it is not known which was written last, unless the versions say it.
+            if stored.is_some_and(|stored| stored > version || !is_newest && stored == version) {
                 continue;
             }
             session.epochs.entry(turn.turn).or_insert(epoch);
-            let version = (epoch, turn.revision);
-            let newest = session.versions.entry(turn.turn).or_default();
-            if *newest > version {
-                continue;
-            }
+            session.versions.insert(turn.turn, version);
             *newest = version;
             let stored = session
                 .turns
