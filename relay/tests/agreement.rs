@@ -178,6 +178,11 @@ impl Agent for Moody {
                 assert!(heard <= self.answers[answer as usize], "nobody hears words that were never said");
                 return;
             }
+            AgentInput::TakenBack { answer, heard } => {
+                assert!(answer < self.over, "it was over by then");
+                assert!(heard < self.answers[answer as usize], "less than all of it stays");
+                return;
+            }
             AgentInput::Event { .. } | AgentInput::Timeout => panic!("it asks nobody"),
             AgentInput::Means { .. } | AgentInput::Farewell | AgentInput::Leave => return,
         }

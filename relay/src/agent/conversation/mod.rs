@@ -447,6 +447,7 @@ impl<E: Ears> Agent for Conversation<E> {
                 }
                 self.go_on();
             }
+            (AgentInput::TakenBack { answer, heard }, _) => self.memory.heard(answer, heard),
             (AgentInput::Event { request, event }, _) => self.handle_event(request, event),
             (AgentInput::Means { means, refused }, _) => {
                 self.means = means;
