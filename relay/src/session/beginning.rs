@@ -70,6 +70,8 @@ pub struct Beginning {
     pub settlements: u32,
     /// See [`Start::broken_off`].
     pub broken_off: Vec<Turn>,
+    /// The words of those answers of which nothing was heard, oldest first.
+    pub unheard: Vec<String>,
 }
 
 /// The terms that apply to a session at this relay.
@@ -132,6 +134,7 @@ impl Beginning {
             metered_through: inherited.metered_through,
             settlements: 0,
             broken_off: Vec::new(),
+            unheard: Vec::new(),
         }
     }
 
@@ -139,16 +142,21 @@ impl Beginning {
     /// at so many samples a second.
     #[must_use]
     pub fn taken_over(taken: TakenOver, resume: &Resume, rate: u32, caps: Caps, at_ms: i64) -> Beginning {
-        let TakenOver { session: row, next_turn, metered_at_ms, by_item, unheard } = taken;
+        let TakenOver { session: row, next_turn, metered_at_ms, by_item, unheard: answers } = taken;
         // Of the client's own epoch it says what it has played. Where a take-over came to nothing in between, it does not know of that, and has
         // played nothing of what was said since; and what that relay had taken back is taken back now, unless it came to write that.
-        let broken_off = resume.played.map_or_else(Vec::new, |played| {
-            let answers = unheard.into_iter().filter(|(epoch, _)| *epoch >= resume.epoch);
-            let left = answers.map(|(epoch, answer)| {
-                answer.broken_off(if epoch == resume.epoch { played } else { 0 }, rate)
-            });
-            left.collect()
-        });
+        let (mut broken_off, mut unheard) = (Vec::new(), Vec::new());
+        for (epoch, answer) in answers.into_iter().filter(|(epoch, _)| *epoch >= resume.epoch) {
+            // A client of an earlier version does not say it: all that is stored stays.
+            let Some(played) = resume.played else { break };
+            let words = answer.text.clone();
+            let left = answer.broken_off(if epoch == resume.epoch { played } else { 0 }, rate);
+            // A relay that the client never heard of may have said the same again.
+            if left.text.is_empty() && !words.is_empty() && !unheard.contains(&words) {
+                unheard.push(words);
+            }
+            broken_off.push(left);
+        }
         let elsewhere = Elsewhere {
             age: since(row.started_at_ms, at_ms),
             quiet: since(metered_at_ms.unwrap_or(row.started_at_ms), at_ms),
@@ -173,6 +181,7 @@ impl Beginning {
             metered_through: row.metered_position,
             settlements: row.settlements,
             broken_off,
+            unheard,
         }
     }
 

@@ -157,6 +157,7 @@ async fn of_every_answer_what_was_not_heard_is_taken_back_and_later_if_a_take_ov
         (4, String::new(), Some(0)),
     ];
     assert_eq!(left(&back), heard);
+    assert_eq!(back.unheard, ["one two"], "it may be said again, once");
     assert!(left(&beginning(0, None)).is_empty(), "a client of an earlier version does not say it");
     assert!(left(&beginning(2, Some(40_000))).is_empty(), "it is in another epoch");
 

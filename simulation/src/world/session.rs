@@ -198,11 +198,12 @@ impl World<'_> {
                 }
                 let team = self.team();
                 let agent = Conversation::with_ears(ears, persona, team, rate, position, &turns);
-                if self.scenario.has_tools {
-                    Box::new(agent.with_tools(toolbox(id, *epoch), &self.store.tool_calls(id)))
+                let agent = if self.scenario.has_tools {
+                    agent.with_tools(toolbox(id, *epoch), &self.store.tool_calls(id))
                 } else {
-                    Box::new(agent)
-                }
+                    agent
+                };
+                Box::new(agent.with_unheard(&beginning.unheard))
             }
         };
         let takes_turns = self.scenario.who.has_memory();
