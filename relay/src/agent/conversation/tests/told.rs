@@ -239,7 +239,8 @@ fn of_what_is_taken_back_of_an_earlier_answer_no_model_is_told() {
     bench.input(AgentInput::AnswerOver { answer: 0, heard: 14 });
     bench.types("Go on");
     bench.says(1, "Four.");
-    assert_eq!(bench.input(AgentInput::TakenBack { answer: 0, heard: 7 }), [], "the answer goes on");
+    let did = bench.input(AgentInput::TakenBack { answer: 0, heard: 7 });
+    assert!(!did.contains(&AgentOutput::Cut), "the answer goes on: {did:?}");
     let all = [
         ("system", "Listen."),
         ("user", "Hello"),
