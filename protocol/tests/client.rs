@@ -8,7 +8,7 @@ use std::time::Duration;
 use bench::{Bench, Did, ack, conversation, ended, errors, resumed, sent, welcome};
 use protocol::client::{Config, ErrorInfo, Event, GapInfo, Input, NotTaken, State};
 use protocol::{
-    AudioHeader, Budget, BudgetScope, ClientMessage, CloseCode, Codec, ErrorCode, ErrorMessage, Mark,
+    AudioHeader, Budget, BudgetScope, ClientMessage, CloseCode, Codec, ErrorCode, ErrorMessage, Flush, Mark,
     RelayMessage, ResumeFailed, Resumed, TokenExpiring, TooLong, Welcome,
 };
 
@@ -207,6 +207,46 @@ fn what_an_earlier_relay_said_is_not_reported_as_heard_to_the_next() {
             .iter()
             .any(|did| matches!(did, Did::Said(ClientMessage::ClientAck(_))))
     );
+}
+
+#[test]
+fn what_the_client_has_goes_on_playing_and_counts_as_heard_when_its_relay_is_lost() {
+    let frame = |seq, position, samples: usize| {
+        let mut frame = Vec::new();
+        AudioHeader::write(Codec::PcmS16le24000, seq, position, &mut frame);
+        frame.resize(frame.len() + 2 * samples, 0);
+        frame
+    };
+    let said = |did: &[Did]| {
+        let [Did::Said(ClientMessage::Hello(hello))] = did else { panic!("{did:?}") };
+        hello.resume.as_ref().and_then(|resume| resume.played)
+    };
+    let told = |did: Vec<Did>| {
+        did.into_iter().rev().find_map(|did| match did {
+            Did::Said(ClientMessage::ClientAck(ack)) => Some(ack.played),
+            _ => None,
+        })
+    };
+    let second = Duration::from_secs(1);
+    let mut bench = Bench::up();
+    bench.input(Input::Binary(&frame(0, 0, 24_000)));
+    bench.input(Input::Played(1_000));
+    bench.input(Input::Closed { code: 1006 });
+    assert_eq!(said(&bench.reconnect()), Some(24_000), "more than was heard by now");
+    bench.relay(Resumed { epoch: 1, ..resumed(0, 0) });
+    // The next relay speaks while the rest is being played.
+    bench.input(Input::Binary(&frame(0, 0, 24_000)));
+    for position in [2_000, 12_000, 24_000] {
+        bench.input(Input::Played(position));
+        assert!(told(bench.wait(second)).is_none_or(|played| played == 0), "{position} is of the last one");
+    }
+    bench.input(Input::Played(480));
+    assert_eq!(told(bench.wait(second)), Some(480));
+
+    // What is dropped is heard no more.
+    bench.relay(Flush { seq: 1 });
+    bench.input(Input::Closed { code: 1006 });
+    assert_eq!(said(&bench.reconnect()), Some(480));
 }
 
 #[test]

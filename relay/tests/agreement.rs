@@ -178,6 +178,11 @@ impl Agent for Moody {
                 assert!(heard <= self.answers[answer as usize], "nobody hears words that were never said");
                 return;
             }
+            AgentInput::TakenBack { answer, heard } => {
+                assert!(answer < self.over, "it was over by then");
+                assert!(heard < self.answers[answer as usize], "less than all of it stays");
+                return;
+            }
             AgentInput::Event { .. } | AgentInput::Timeout => panic!("it asks nobody"),
             AgentInput::Means { .. } | AgentInput::Farewell | AgentInput::Leave => return,
         }
@@ -288,7 +293,7 @@ impl World {
             replayable: 0,
             metered_through: 0,
             ends: None,
-            broken_off: None,
+            broken_off: Vec::new(),
         };
         let moody = Moody::new(seed ^ 0x5EED);
         let mut world = World {

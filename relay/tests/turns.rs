@@ -125,7 +125,7 @@ impl Bench {
             replayable,
             metered_through,
             ends: None,
-            broken_off: None,
+            broken_off: Vec::new(),
         };
         let echo = Echo::new(Hz(24_000), 0).expect("it speaks at this rate");
         let now = Time::from_millis(1);

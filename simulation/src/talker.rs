@@ -340,6 +340,7 @@ impl Agent for Talker {
             AgentInput::Means { .. } | AgentInput::Farewell => {}
             AgentInput::BargeIn
             | AgentInput::OnHold(_)
+            | AgentInput::TakenBack { .. }
             | AgentInput::Corrected { .. }
             | AgentInput::ToolResult { .. }
             | AgentInput::Context { .. }

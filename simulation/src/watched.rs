@@ -313,6 +313,10 @@ impl Agent for Watched {
                     (given.is_over, given.heard, given.is_ended) = (true, Some(heard), is_ended);
                 }
             }
+            AgentInput::TakenBack { answer, heard } => match log.answers.get_mut(answer as usize) {
+                Some(given) if given.is_over && Some(heard) < given.heard => given.heard = Some(heard),
+                _ => log.wrong(format!("{heard} bytes stay of answer {answer}, of which no more was heard")),
+            },
             // Who has put the call on hold waits for nothing.
             AgentInput::OnHold(_) | AgentInput::Farewell => log.unanswered = None,
             AgentInput::Leave => {

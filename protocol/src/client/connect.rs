@@ -96,7 +96,8 @@ impl Client {
             resume_token: session.resume_token.clone(),
             epoch: session.info.epoch,
             received: self.expected,
-            played: Some(self.played),
+            // What it has is heard by the time that the relay decides about it, or soon after.
+            played: Some(self.played.max(self.plays_through)),
         });
         self.send(Hello {
             token,

@@ -84,7 +84,8 @@ pub enum Input<'a> {
     Buffered(usize),
     /// A chunk of the microphone: mono, 16 kHz. While muted, chunks are not to be handed in.
     Chunk(&'a [i16]),
-    /// The agent's audio was really played up to this position in its timeline (samples at the agent's rate).
+    /// The agent's audio was really played up to this position in its timeline (samples at the agent's rate). What came is played to its end
+    /// unless [`Output::FlushPlayout`] says otherwise, also when the connection is lost and when another epoch begins, whose audio comes behind it.
     Played(u32),
     /// The user muted or unmuted.
     Mute(bool),

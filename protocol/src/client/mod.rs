@@ -103,6 +103,10 @@ pub struct Client {
     played: u32,
     /// Where the agent's audio that came in this epoch ends: what is played beyond it belongs to an earlier one.
     received_end: u32,
+    /// Where that of it ends which was not dropped: so much is heard, whatever becomes of the connection.
+    plays_through: u32,
+    /// What is still to be heard of an earlier epoch: how far it was, and where it ends.
+    earlier: Option<(u32, u32)>,
 
     ping_id: u32,
     round_trip: Option<Duration>,
@@ -146,6 +150,8 @@ impl Client {
             expected: 0,
             played: 0,
             received_end: 0,
+            plays_through: 0,
+            earlier: None,
             ping_id: 0,
             round_trip: None,
             slow_pings: 0,
@@ -183,12 +189,7 @@ impl Client {
             Input::Why(answer) => self.handle_why(answer),
             Input::Buffered(bytes) => self.handle_buffered(bytes),
             Input::Chunk(samples) => self.handle_chunk(samples),
-            Input::Played(position) => {
-                if position <= self.received_end {
-                    self.played = self.played.max(position);
-                    self.schedule_ack();
-                }
-            }
+            Input::Played(position) => self.handle_played(position),
             Input::Mute(muted) => self.muted = muted,
             Input::BargeIn => self.barge_in = Some(self.played),
             Input::Hold(held) => self.playback_held = held,
@@ -265,6 +266,21 @@ impl Client {
     #[must_use]
     pub fn takes_barge_in(&self) -> bool {
         self.up().is_some_and(|up| up.features.has("barge_in"))
+    }
+
+    /// The agent was heard up to here, which is a place of an earlier epoch until all was heard that came in that.
+    fn handle_played(&mut self, position: u32) {
+        if let Some((played, end)) = self.earlier.take()
+            && position > played
+            && position <= end
+        {
+            self.earlier = (position < end).then_some((position, end));
+            return;
+        }
+        if position <= self.received_end {
+            self.played = self.played.max(position);
+            self.schedule_ack();
+        }
     }
 
     /// Whether everything said is in the stored transcript.

@@ -83,6 +83,7 @@ impl Client {
             RelayMessage::Flush(flush) => {
                 if self.take_number(flush.seq) {
                     self.barge_in = None;
+                    (self.plays_through, self.earlier) = (self.played, None);
                     self.pending.push_back(Pending::FlushPlayout);
                 }
             }
@@ -203,8 +204,12 @@ impl Client {
         self.pending.push_back(Pending::HoldPlayout(false));
         self.expected = 0;
         self.barge_in = None;
+        // What it has is heard to its end.
+        let left = (self.played < self.plays_through).then_some((self.played, self.plays_through));
+        self.earlier = left.or(self.earlier);
         self.played = 0;
         self.received_end = 0;
+        self.plays_through = 0;
     }
 
     fn handle_ack(&mut self, ack: RelayAck) {
@@ -246,6 +251,7 @@ impl Client {
         // A codec of a newer relay counts, but cannot be played.
         let Some(codec) = header.codec else { return };
         self.received_end = header.position.saturating_add(codec.samples(payload.len()));
+        self.plays_through = self.received_end;
         let payload = payload.to_vec();
         self.pending.push_back(Pending::Play { codec, position: header.position, payload });
     }

@@ -37,7 +37,8 @@ pub struct Resume {
     pub epoch: u32,
     /// The next downlink frame the client expects.
     pub received: u32,
-    /// Position in the downlink timeline of that epoch up to which the audio was really played. A client of an earlier version does not say it.
+    /// Position in the downlink timeline of that epoch up to which the audio was really played, or will be: with what the client has and goes on
+    /// playing. A client of an earlier version does not say it.
     pub played: Option<u32>,
 }
 

@@ -117,6 +117,7 @@ impl<E: Ears> Agent for Echo<E> {
             // It ends its answers itself, asks nobody, forgets what it understood, and says nothing but what it heard.
             AgentInput::BargeIn
             | AgentInput::OnHold(_)
+            | AgentInput::TakenBack { .. }
             | AgentInput::Say { .. }
             | AgentInput::Context { .. }
             | AgentInput::Variables { .. }

@@ -124,6 +124,13 @@ pub enum AgentInput<'a> {
         /// Bytes of its words that were heard. What has no sound is heard when it is said.
         heard: usize,
     },
+    /// Of an answer that is over, and was taken for heard because nobody said otherwise, less was heard.
+    TakenBack {
+        /// Which one.
+        answer: u32,
+        /// Bytes of its words that were heard.
+        heard: usize,
+    },
     /// A provider says something about a request.
     Event {
         /// The request.

@@ -197,6 +197,6 @@ pub struct Start {
     pub metered_through: u32,
     /// When the session's longest time is over, and the link ends it.
     pub ends: Option<Time>,
-    /// What is left of the answer that the relay before was giving.
-    pub broken_off: Option<Turn>,
+    /// What is left of answers of which no relay before could say how far they were heard, oldest first.
+    pub broken_off: Vec<Turn>,
 }

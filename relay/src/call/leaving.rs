@@ -77,9 +77,9 @@ impl Call {
         self.ending = Some(code);
         self.puts_off = self.is_sent_again();
         self.pause();
+        self.take_back_unconfirmed();
         self.shorten_answer();
         self.finish_answer();
-        self.take_back_unconfirmed();
         self.give_up_requests();
     }
 

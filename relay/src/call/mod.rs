@@ -57,7 +57,8 @@ pub const AHEAD: Duration = Duration::from_secs(90);
 /// Outputs for which there is always room. What a burst of them took beyond that is given back.
 const QUIET_OUTPUTS: usize = 8;
 
-/// Answers at most of which the client may still say that they were heard.
+/// Answers at most of which the client may still say that they were heard. The store reads as many, and the one that is being given, for a relay
+/// that goes on with the call.
 const UNCONFIRMED_MAX: usize = 8;
 
 /// How many samples the agent is handed at a time: the usual chunk. They are on the stack, so that a chunk costs no memory of its own.
@@ -158,8 +159,8 @@ pub struct Call {
     unconfirmed: VecDeque<Answer>,
     /// How many answers were begun.
     answers: u32,
-    /// Answers that are over without the agent knowing it yet: which answer, and how many bytes of its words were heard.
-    over: VecDeque<(u32, usize)>,
+    /// Answers of which the agent does not know yet that they are over, or what is taken back of them.
+    over: VecDeque<Over>,
     /// How many samples of the agent were sent. The agent's next answer begins there.
     spoken: u32,
     /// The position up to which the user has heard the agent.
@@ -190,6 +191,17 @@ struct Said {
     words_at: Option<Time>,
     /// When a voice gave the first sound of it.
     sound_at: Option<Time>,
+}
+
+/// What the agent is to be told of an answer that is over.
+#[derive(Clone, Copy, Debug)]
+struct Over {
+    /// Which answer of the call it is, counted from 0.
+    answer: u32,
+    /// How many bytes of its words were heard.
+    heard: usize,
+    /// The agent knows that it is over, and takes more of it for heard.
+    is_known: bool,
 }
 
 /// Something for a provider that waits for money, or behind what does.
@@ -303,7 +315,7 @@ impl Call {
             has_ended: false,
             now,
         };
-        if let Some(turn) = start.broken_off {
+        for turn in start.broken_off {
             call.tell_turn(&turn, true);
             call.push_turn(turn);
         }
@@ -543,8 +555,12 @@ impl Call {
             while let Some(output) = self.agent.poll_output() {
                 self.handle_agent_output(output);
             }
-            let Some((answer, heard)) = self.over.pop_front() else { return };
-            self.agent.handle_input(self.now, AgentInput::AnswerOver { answer, heard });
+            let Some(Over { answer, heard, is_known }) = self.over.pop_front() else { return };
+            let over = match is_known {
+                true => AgentInput::TakenBack { answer, heard },
+                false => AgentInput::AnswerOver { answer, heard },
+            };
+            self.agent.handle_input(self.now, over);
         }
     }
 

@@ -4,7 +4,7 @@ use protocol::relay::Saying;
 use protocol::{AgentState, Role};
 
 use super::answer::Answer;
-use super::{Call, Output, Turn, UNCONFIRMED_MAX, millis};
+use super::{Call, Output, Over, Turn, UNCONFIRMED_MAX, millis};
 use crate::agent::AgentInput;
 use crate::provider::Event;
 
@@ -183,9 +183,10 @@ impl Call {
             // The client holds nothing after a flush.
             answer.hold(self.now, false, self.played);
             self.outputs.push_back(Output::Say(Saying::Flush));
+            // Once it knows that this answer is over, the agent may ask a model with all that was said before.
+            self.take_back_unconfirmed();
             self.shorten_answer();
             self.finish_answer();
-            self.take_back_unconfirmed();
         }
     }
 
@@ -200,11 +201,15 @@ impl Call {
         self.end_answer(heard, None);
     }
 
-    /// Nothing is played any more of answers that were sent long ago: what was not heard of their words was not said.
+    /// Nothing is played any more of answers that were sent long ago: what was not heard of their words was not said, for the agent as well.
     pub(super) fn take_back_unconfirmed(&mut self) {
         for mut answer in std::mem::take(&mut self.unconfirmed) {
+            let (number, words) = (answer.number(), answer.turn.text.len());
             answer.shorten(self.played);
             let mut turn = answer.turn;
+            if turn.text.len() < words {
+                self.over.push_back(Over { answer: number, heard: turn.text.len(), is_known: true });
+            }
             turn.heard = Some(self.played.clamp(turn.start, turn.end));
             self.tell_turn(&turn, true);
             self.store_turn(turn);
@@ -246,7 +251,7 @@ impl Call {
         if answer.note_told(self.now) {
             self.tell_turn(&answer.turn, true);
         }
-        self.over.push_back((answer.number(), words));
+        self.over.push_back(Over { answer: answer.number(), heard: words, is_known: false });
         let is_text = answer.sent() == 0;
         let mut turn = answer.turn;
         if is_text && self.said.take().is_some() {

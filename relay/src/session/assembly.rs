@@ -143,19 +143,20 @@ impl Parts {
         matches!(self.config.as_ref().map(|config| &config.kind), Some(AgentKind::Chat { .. }))
     }
 
-    /// Makes the agent, for audio that begins at `position`, after these turns and calls of tools, with the values that the user's token has
+    /// Makes the agent for a session that begins or goes on so, after these turns and calls of tools, with the values that the user's token has
     /// for its variables. The names of its own calls begin with `prefix`.
     ///
     /// # Panics
     /// Never: the echo speaks at every rate that a codec has.
     fn agent(
         &self,
-        position: u32,
+        beginning: &Beginning,
         turns: &[Turn],
         calls: &[StoredCall],
         values: &[(String, String)],
         prefix: String,
     ) -> Box<dyn Agent> {
+        let position = beginning.mark.position;
         match &self.config {
             Some(config @ AgentConfig { kind: AgentKind::Chat { .. }, .. }) => {
                 let recogniser = self
@@ -177,7 +178,8 @@ impl Parts {
                     limit_goodbye: config.limit_goodbye.clone(),
                 };
                 let conversation = Conversation::new(persona, self.team(), self.rate.0, position, turns);
-                Box::new(conversation.with_tools(self.toolbox(config, prefix), calls))
+                let conversation = conversation.with_tools(self.toolbox(config, prefix), calls);
+                Box::new(conversation.with_unheard(&beginning.unheard))
             }
             None | Some(AgentConfig { kind: AgentKind::Echo, .. }) => {
                 Box::new(Echo::new(self.rate, position).expect("it speaks at every rate that a codec has"))
@@ -261,7 +263,7 @@ pub(super) fn prepare(
     let books = Books { session_id: beginning.id.clone(), epoch: beginning.epoch, payer, caps };
     // No two calls have one name, not even of two sessions: a page and a backend know by it what they have done.
     let prefix = format!("call_{}_{}_", beginning.id, beginning.epoch);
-    let agent = parts.agent(beginning.mark.position, &turns, &calls, &identity.variables, prefix);
+    let agent = parts.agent(&beginning, &turns, &calls, &identity.variables, prefix);
     let caller = Caller {
         session_id: beginning.id.clone(),
         conversation_id: beginning.conversation_id.clone(),

@@ -18,7 +18,7 @@ use crate::money::ledger::ItemSum;
 use crate::money::meter::Meter;
 use crate::money::price::Price;
 use crate::money::tab::Tab;
-use crate::records::store::{Inherited, NewSession, TakenOver};
+use crate::records::store::{Inherited, NewSession, SaidRow, TakenOver};
 
 /// The features that this relay speaks beyond the first version of the protocol, with every agent.
 pub const FEATURES: &[&str] = &[Features::SAMPLES, "text", "correction", "playback"];
@@ -69,7 +69,9 @@ pub struct Beginning {
     /// The number of the session's newest settlement.
     pub settlements: u32,
     /// See [`Start::broken_off`].
-    pub broken_off: Option<Turn>,
+    pub broken_off: Vec<Turn>,
+    /// The words of those answers of which nothing was heard, oldest first.
+    pub unheard: Vec<String>,
 }
 
 /// The terms that apply to a session at this relay.
@@ -131,7 +133,8 @@ impl Beginning {
             replayable: inherited.paid,
             metered_through: inherited.metered_through,
             settlements: 0,
-            broken_off: None,
+            broken_off: Vec::new(),
+            unheard: Vec::new(),
         }
     }
 
@@ -139,9 +142,21 @@ impl Beginning {
     /// at so many samples a second.
     #[must_use]
     pub fn taken_over(taken: TakenOver, resume: &Resume, rate: u32, caps: Caps, at_ms: i64) -> Beginning {
-        let TakenOver { session: row, next_turn, metered_at_ms, by_item, answer } = taken;
-        // A client that does not know of a take-over in between has played nothing of what was said since.
-        let played = resume.played.filter(|_| resume.epoch.checked_add(1) == Some(row.epoch));
+        let TakenOver { session: row, next_turn, metered_at_ms, by_item, unheard: answers } = taken;
+        // Of the client's own epoch it says what it has played. Where a take-over came to nothing in between, it does not know of that, and has
+        // played nothing of what was said since; and what that relay had taken back is taken back now, unless it came to write that.
+        let (mut broken_off, mut unheard) = (Vec::new(), Vec::new());
+        for (epoch, answer) in answers.into_iter().filter(|(epoch, _)| *epoch >= resume.epoch) {
+            // A client of an earlier version does not say it: all that is stored stays.
+            let Some(played) = resume.played else { break };
+            let words = answer.text.clone();
+            let left = answer.broken_off(if epoch == resume.epoch { played } else { 0 }, rate);
+            // A relay that the client never heard of may have said the same again.
+            if left.text.is_empty() && !words.is_empty() && !unheard.contains(&words) {
+                unheard.push(words);
+            }
+            broken_off.push(left);
+        }
         let elsewhere = Elsewhere {
             age: since(row.started_at_ms, at_ms),
             quiet: since(metered_at_ms.unwrap_or(row.started_at_ms), at_ms),
@@ -165,17 +180,22 @@ impl Beginning {
             replayable: row.replayable_samples,
             metered_through: row.metered_position,
             settlements: row.settlements,
-            broken_off: answer.zip(played).map(|(answer, played)| answer.broken_off(played, rate)),
+            broken_off,
+            unheard,
         }
     }
 
-    /// Corrects what was said in the session's conversation by what was heard of it.
-    pub fn correct(&self, turns: &mut [Turn]) {
-        let Some(heard) = &self.broken_off else { return };
-        // Turns of earlier sessions stand before it.
-        let stored = turns.iter_mut().rev().find(|turn| (turn.role, turn.turn) == (heard.role, heard.turn));
-        if let Some(stored) = stored {
-            stored.clone_from(heard);
+    /// Corrects what was said in the session's conversation by what was heard of it. Other sessions of the conversation have turns of the same
+    /// numbers.
+    pub fn correct(&self, said: &mut [SaidRow]) {
+        for heard in &self.broken_off {
+            let stored = said.iter_mut().find(|said| {
+                said.session_id == self.id
+                    && (said.row.turn.role, said.row.turn.turn) == (heard.role, heard.turn)
+            });
+            if let Some(stored) = stored {
+                stored.row.turn.clone_from(heard);
+            }
         }
     }
 

@@ -243,9 +243,10 @@ async fn rebuild(
     let (recording, cost) = (record_again(app, &taken.session).await, taken.session.cost);
     let mut beginning = Beginning::taken_over(taken, &resume, parts.rate(), caps(&limits), unix_ms());
     // An agent that does not know what was said answers nothing anew: what the page has read of its answer stays.
-    beginning.broken_off.take_if(|_| !parts.wants_history());
-    let mut turns = history(app, &parts, &beginning.conversation_id, &identity.sub).await;
-    beginning.correct(&mut turns);
+    if !parts.wants_history() {
+        beginning.broken_off.clear();
+    }
+    let turns = history(app, &parts, &beginning, &identity.sub).await;
     let epoch = beginning.epoch;
     let prepared = Prepared { beginning, turns, calls, cost, recording, recorded_through };
     let first = First { connection, hello, attachment: Attachment::Resume, token };
@@ -344,13 +345,16 @@ async fn take_over(
     Ok(Some(Ok(Taken { taken, parts, token, recorded_through, calls })))
 }
 
-/// The newest turns of a conversation, oldest first, or none for an agent that does not want to know them.
-async fn history(app: &App, parts: &Parts, conversation: &str, user_sub: &str) -> Vec<Turn> {
+/// The newest turns of the session's conversation, oldest first, or none for an agent that does not want to know them.
+async fn history(app: &App, parts: &Parts, beginning: &Beginning, user_sub: &str) -> Vec<Turn> {
     if !parts.wants_history() {
         return Vec::new();
     }
-    match app.records.store.newest_turns(conversation, user_sub, HISTORY_TURNS).await {
-        Ok(rows) => TurnRow::as_said(rows),
+    match app.records.store.newest_turns(&beginning.conversation_id, user_sub, HISTORY_TURNS).await {
+        Ok(mut said) => {
+            beginning.correct(&mut said);
+            TurnRow::as_said(said.into_iter().map(|said| said.row).collect())
+        }
         Err(error) => {
             tracing::warn!(%error, "what was said before could not be read: the agent does not know of it");
             Vec::new()
@@ -403,8 +407,8 @@ async fn begin(
         Ok(opened) => opened,
         Err(refusal) => return refuse_to_begin(connection, refusal, attachment).await,
     };
-    let turns = history(&app, &parts, &session.conversation_id, &session.user_sub).await;
     let beginning = Beginning::new(&session, grant, inherited);
+    let turns = history(&app, &parts, &beginning, &session.user_sub).await;
     tracing::info!(
         session = %beginning.id, sub = %identity.sub, account = %identity.account, client = %hello.client,
         "session began"

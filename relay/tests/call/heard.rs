@@ -101,3 +101,27 @@ fn while_nobody_is_there_who_could_say_it_an_answer_is_not_over() {
     let did = bench.input(Input::Stop(CloseCode::TooLong));
     assert_eq!((stored_words(&did), stored_heard(&did)), (Some(""), Some(0)), "it is not said any more");
 }
+
+#[test]
+fn the_agent_is_told_what_is_taken_back_of_an_answer_that_it_took_for_heard_before_it_can_answer_again() {
+    let mut bench = Bench::new();
+    bench.answered(1);
+    // The client is slow to say what it has played.
+    bench.wait(Duration::from_millis(4_100));
+    let told = |bench: &Bench| {
+        let mut told = std::mem::take(&mut *bench.told.lock().expect("one thread"));
+        told.retain(|told| told.contains("answer: "));
+        told
+    };
+    assert_eq!(told(&bench), ["AnswerOver { answer: 0, heard: 14 }"]);
+    let words = AgentOutput::Words { text: "Is that all?".into(), start: 0, end: 0, last: true };
+    bench.chunk([words, AgentOutput::Sound(vec![5; 24_000])]);
+    bench.input(Input::Played(12_000));
+    let did = bench.chunk([AgentOutput::Cut]);
+    assert_eq!(told(&bench), ["TakenBack { answer: 0, heard: 5 }", "AnswerOver { answer: 1, heard: 0 }"]);
+    let stored: Vec<&str> = did
+        .iter()
+        .filter_map(|did| if let Did::Store(turns, _) = did { Some(&*turns[0].text) } else { None })
+        .collect();
+    assert_eq!(stored, ["hello", ""], "and the record says the same");
+}

@@ -184,7 +184,7 @@ impl Bench {
             replayable,
             metered_through: 0,
             ends,
-            broken_off: None,
+            broken_off: Vec::new(),
         };
         let now = Time::from_millis(1);
         let told = Told::default();

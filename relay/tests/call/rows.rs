@@ -53,7 +53,7 @@ fn at_turn(turn: u32) -> Bench {
         replayable: 0,
         metered_through: 0,
         ends: None,
-        broken_off: None,
+        broken_off: Vec::new(),
     };
     bench.call = Call::new(bench.now, Box::new(puppet), start);
     bench.drain();

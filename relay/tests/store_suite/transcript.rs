@@ -1,8 +1,9 @@
 //! Turns.
 
-use protocol::{Mark, Role};
+use protocol::{Mark, Resume, Role};
 use relay::call::{Latency, Turn};
 use relay::records::store::{InsteadOf, NewSession, Quality, StoreError, TakeOver, unix_ms};
+use relay::session::beginning::Beginning;
 
 use super::{Bench, LEASE, on_both_databases, open, quota, session, turn};
 
@@ -10,9 +11,11 @@ on_both_databases! {
     a_turn_is_written_over_and_what_is_committed_never_goes_back
     what_a_turn_lacks_leaves_what_is_stored
     a_version_of_a_turn_that_comes_late_replaces_no_later_one
-    whoever_takes_over_is_told_of_the_answer_that_was_being_given
+    whoever_takes_over_is_told_of_the_answers_of_which_nobody_has_said_how_far_they_were_heard
+    of_every_answer_what_was_not_heard_is_taken_back_and_later_if_a_take_over_came_to_nothing
     a_relay_that_lost_the_session_writes_nothing_more
     what_a_relay_had_kept_is_written_when_the_session_has_ended_unless_another_one_goes_on_from_there
+    what_was_taken_back_of_an_answer_is_taken_back_when_the_session_has_ended_too
     any_text_is_stored_as_it_was_said
     the_newest_turns_of_a_conversation_are_read_in_order_and_nobody_elses
 }
@@ -74,7 +77,9 @@ async fn a_version_of_a_turn_that_comes_late_replaces_no_later_one(bench: Bench)
     assert_eq!(store.turns("a").await.expect("read")[0].turn.text, "hello you two");
 }
 
-async fn whoever_takes_over_is_told_of_the_answer_that_was_being_given(bench: Bench) {
+async fn whoever_takes_over_is_told_of_the_answers_of_which_nobody_has_said_how_far_they_were_heard(
+    bench: Bench,
+) {
     let store = &*bench.store;
     open(store, &session("a"), &quota()).await;
     let by = |epoch| TakeOver {
@@ -89,14 +94,80 @@ async fn whoever_takes_over_is_told_of_the_answer_that_was_being_given(bench: Be
     let turns = [turn(0, Role::User, "hello"), heard, turn(2, Role::User, "more"), written];
     store.save_turns("a", 0, &turns, Mark::default(), 0).await.expect("written");
     let taken = store.take_over("a", &by(0)).await.expect("written").expect("live");
-    assert_eq!(taken.answer, None, "it was heard, or has no sound");
+    assert!(taken.unheard.is_empty(), "it was heard, or has no sound: {taken:?}");
 
-    let under_way = turn(5, Role::Agent, "two three");
-    store.save_turns("a", 1, std::slice::from_ref(&under_way), Mark::default(), 0).await.expect("written");
+    let (late, under_way) = (turn(5, Role::Agent, "two three"), turn(7, Role::Agent, "four"));
+    let between = turn(6, Role::User, "and then");
+    let turns = [late.clone(), between, under_way.clone()];
+    store.save_turns("a", 1, &turns, Mark::default(), 0).await.expect("written");
     let taken = store.take_over("a", &by(1)).await.expect("written").expect("live");
-    assert_eq!(taken.answer, Some(under_way));
+    let both = [(1, late.clone()), (1, under_way.clone())];
+    assert_eq!(taken.unheard, both, "its client was slow to say how far the first was heard");
+    // The next relay is lost before it has written anything, or has written one of them.
     let taken = store.take_over("a", &by(2)).await.expect("written").expect("live");
-    assert_eq!(taken.answer, None, "its positions are of an earlier epoch");
+    assert_eq!(taken.unheard, both, "nobody has said it yet");
+    let said = Turn { heard: Some(16_000), ..late };
+    store.save_turns("a", 3, &[said], Mark::default(), 0).await.expect("written");
+    let more: Vec<Turn> = (8..20).map(|number| turn(number, Role::Agent, "more")).collect();
+    let taken = store.take_over("a", &by(3)).await.expect("written").expect("live");
+    assert_eq!(taken.unheard, [(1, under_way)]);
+    store.save_turns("a", 4, &more, Mark::default(), 0).await.expect("written");
+    let taken = store.take_over("a", &by(4)).await.expect("written").expect("live");
+    let numbers: Vec<u32> = taken.unheard.iter().map(|(_, turn)| turn.turn).collect();
+    assert_eq!(numbers, (11..20).collect::<Vec<_>>(), "the newest");
+}
+
+async fn of_every_answer_what_was_not_heard_is_taken_back_and_later_if_a_take_over_came_to_nothing(
+    bench: Bench,
+) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    // A later session of the conversation, with a turn of the same number.
+    open(store, &NewSession { conversation_id: "a".into(), ..session("b") }, &quota()).await;
+    let said =
+        |number: u32, start| Turn { start, end: start + 24_000, ..turn(number, Role::Agent, "one two") };
+    let turns = [turn(0, Role::User, "hello"), said(1, 0), said(2, 24_000), said(3, 48_000)];
+    store.save_turns("a", 0, &turns, Mark::default(), 0).await.expect("written");
+    store.save_turns("b", 0, &[said(3, 0)], Mark::default(), 0).await.expect("written");
+    let by = |epoch| TakeOver {
+        epoch,
+        resume_hash: [8; 32],
+        previous: [7; 32],
+        relay: "relay-2".into(),
+        lease: LEASE,
+    };
+    // The client never hears of this relay, which answers, and is lost before it has written what it took back.
+    store.take_over("a", &by(0)).await.expect("written").expect("live");
+    store.save_turns("a", 1, &[said(4, 0)], Mark::default(), 0).await.expect("written");
+    let taken = store.take_over("a", &by(1)).await.expect("written").expect("live");
+    let beginning = |epoch, played| {
+        let (session_id, resume_token) = ("a".to_owned(), "token".to_owned());
+        let resume = Resume { session_id, resume_token, epoch, received: 0, played };
+        Beginning::taken_over(taken.clone(), &resume, 24_000, quota().caps, unix_ms())
+    };
+    let left = |beginning: &Beginning| -> Vec<(u32, String, Option<u32>)> {
+        let left = beginning.broken_off.iter();
+        left.map(|turn| (turn.turn, turn.text.clone(), turn.heard)).collect()
+    };
+    let back = beginning(0, Some(40_000));
+    let heard = [
+        (1, "one two".to_owned(), Some(24_000)),
+        (2, "one".to_owned(), Some(40_000)),
+        (3, String::new(), Some(48_000)),
+        (4, String::new(), Some(0)),
+    ];
+    assert_eq!(left(&back), heard);
+    assert_eq!(back.unheard, ["one two"], "it may be said again, once");
+    assert!(left(&beginning(0, None)).is_empty(), "a client of an earlier version does not say it");
+    assert!(left(&beginning(2, Some(40_000))).is_empty(), "it is in another epoch");
+
+    let mut said = store.newest_turns("a", &session("a").user_sub, 500).await.expect("read");
+    back.correct(&mut said);
+    let texts = |id: &str| -> Vec<&str> {
+        said.iter().filter(|said| said.session_id == id).map(|said| &*said.row.turn.text).collect()
+    };
+    assert_eq!(texts("a"), ["hello", "one two", "one", "", ""]);
+    assert_eq!(texts("b"), ["one two"], "what is of another session stays");
 }
 
 async fn a_relay_that_lost_the_session_writes_nothing_more(bench: Bench) {
@@ -129,7 +200,7 @@ async fn the_newest_turns_of_a_conversation_are_read_in_order_and_nobody_elses(b
     let user = session("a").user_sub;
     let read = async |user: &str, limit| {
         let rows = store.newest_turns("a", user, limit).await.expect("read");
-        rows.into_iter().map(|row| row.turn.text).collect::<Vec<_>>()
+        rows.into_iter().map(|said| said.row.turn.text).collect::<Vec<_>>()
     };
     assert_eq!(read(&user, 4).await, ["b 2", "c 0", "c 1", "c 2"]);
     assert_eq!(read(&user, 500).await.len(), 9);
@@ -163,6 +234,21 @@ async fn what_a_relay_had_kept_is_written_when_the_session_has_ended_unless_anot
     let texts: Vec<String> =
         store.turns("a").await.expect("read").into_iter().map(|row| row.turn.text).collect();
     assert_eq!(texts, ["while it lives", "when it has ended"]);
+}
+
+async fn what_was_taken_back_of_an_answer_is_taken_back_when_the_session_has_ended_too(bench: Bench) {
+    let store = &*bench.store;
+    let far = Mark { seq: 20, position: 32_000 };
+    let version = |revision, text: &str| Turn { revision, ..turn(0, Role::Agent, text) };
+    open(store, &session("a"), &quota()).await;
+    store.save_turns("a", 0, &[version(2, "one two three")], far, 0).await.expect("written");
+    store.end_session("a", 0, "abnormal", Quality::default(), unix_ms()).await.expect("written");
+    let kept = [version(3, "one"), version(2, "one two three"), version(1, "one two")];
+    for kept in kept {
+        store.save_kept_turns("a", 0, &[kept], far, 0).await.expect("answered");
+        let stored = store.turns("a").await.expect("read");
+        assert_eq!(stored[0].turn.text, "one", "the latest of them stays");
+    }
 }
 
 async fn any_text_is_stored_as_it_was_said(bench: Bench) {

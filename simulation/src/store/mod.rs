@@ -259,12 +259,11 @@ impl Model {
         let by_item = money::by_item(session);
         let unheard =
             |turn: &&Turn| turn.role == Role::Agent && turn.heard.is_none() && turn.end > turn.start;
-        let of_epoch = session
-            .turns
-            .values()
-            .filter(|row| session.versions.get(&row.turn.turn).is_some_and(|(epoch, _)| *epoch == by.epoch));
-        let answer = of_epoch.map(|row| &row.turn).rfind(unheard).cloned();
-        Some(TakenOver { session: self.session(id)?, by_item, next_turn, metered_at_ms, answer })
+        let newest = session.turns.values().rev().map(|row| &row.turn).filter(unheard).take(9);
+        let unheard = newest.filter_map(|turn| Some((session.versions.get(&turn.turn)?.0, turn.clone())));
+        let mut unheard: Vec<(u32, Turn)> = unheard.collect();
+        unheard.reverse();
+        Some(TakenOver { session: self.session(id)?, by_item, next_turn, metered_at_ms, unheard })
     }
 
     /// See [`relay::records::store::Store::rotate_resume`].
@@ -438,15 +437,14 @@ impl Model {
         let is_newest = row.state == SessionState::Live || row.committed.seq < committed.seq;
         row.move_committed(committed);
         for turn in turns {
-            if !is_newest && session.turns.contains_key(&turn.turn) {
+            let version = (epoch, turn.revision);
+            let stored = session.versions.get(&turn.turn).copied();
+            // Of a session that has ended it is not known which was written last, unless the versions say it.
+            if stored.is_some_and(|stored| stored > version || !is_newest && stored == version) {
                 continue;
             }
             session.epochs.entry(turn.turn).or_insert(epoch);
-            let version = (epoch, turn.revision);
-            let newest = session.versions.entry(turn.turn).or_default();
-            if *newest > version {
-                continue;
-            }
+            session.versions.insert(turn.turn, version);
             *newest = version;
             let stored = session
                 .turns

@@ -166,8 +166,10 @@ impl World<'_> {
                 let Some(resume) = &hello.resume else { return Ok(()) };
                 let (rate, caps) = (self.scenario.agent_codec.rate(), self.scenario.caps);
                 let mut beginning = Beginning::taken_over(*taken, resume, rate, caps, self.unix_ms());
-                beginning.broken_off.take_if(|_| !self.scenario.who.has_memory());
-                if let Some(turn) = &beginning.broken_off {
+                if !self.scenario.who.has_memory() {
+                    beginning.broken_off.clear();
+                }
+                for turn in &beginning.broken_off {
                     self.tally.broken_off += u64::from(turn.heard < Some(turn.end));
                     let of_session = self.truth.broken_off.entry(beginning.id.clone()).or_default();
                     of_session.push(turn.clone());

@@ -59,14 +59,16 @@ pub(super) struct Page {
     ran: BTreeSet<String>,
     /// Those that it runs, with when it is through and what it says then.
     running: Vec<(Time, Upward)>,
-    /// Sound that waits for the loudspeaker: its place in the agent's timeline, and how much.
-    queue: VecDeque<(u32, u32)>,
+    /// Sound that waits for the loudspeaker: the number of its timeline, its place there, and how much.
+    queue: VecDeque<(usize, u32, u32)>,
+    /// The sessions and epochs that the page has been in: each has a timeline of the agent.
+    timelines: Vec<(String, u32)>,
     /// The loudspeaker waits, and keeps what it has.
     is_held: bool,
     /// The page itself holds the agent's sound back.
     holds_back: bool,
-    /// Where in the agent's timeline the next sample that sounds has to be; unknown after a flush.
-    next_sound: Option<u32>,
+    /// In which timeline of the agent and where the next sample that sounds has to be, unless another timeline begins; unknown after a flush.
+    next_sound: Option<(usize, u32)>,
     /// The newest turn of the agent, and the one that was flushed: until a later one begins, nothing may sound.
     agent_turn: Option<u32>,
     flushed_turn: Option<u32>,
@@ -78,6 +80,8 @@ pub(super) struct Page {
     session: Option<(String, u32)>,
     /// The furthest that was heard, by session and epoch.
     pub(super) heard: BTreeMap<(String, u32), u32>,
+    /// The furthest that is heard unless the call ends before: what came and was not dropped.
+    pub(super) plays: BTreeMap<(String, u32), u32>,
 }
 
 impl Page {
@@ -104,6 +108,7 @@ impl Page {
             ran: BTreeSet::new(),
             running: Vec::new(),
             queue: VecDeque::new(),
+            timelines: Vec::new(),
             is_held: false,
             holds_back: false,
             next_sound: None,
@@ -114,6 +119,7 @@ impl Page {
             told: BTreeMap::new(),
             session: None,
             heard: BTreeMap::new(),
+            plays: BTreeMap::new(),
         }
     }
 
@@ -272,25 +278,25 @@ impl World<'_> {
         let mut left = self.page.per_tick;
         let mut end = None;
         while left > 0
-            && let Some((position, samples)) = self.page.queue.pop_front()
+            && let Some((of, position, samples)) = self.page.queue.pop_front()
         {
             let now = samples.min(left);
-            let next = self.page.next_sound.replace(position + now);
-            if let Some(next) = next.filter(|next| *next != position) {
+            let next = self.page.next_sound.replace((of, position + now));
+            if let Some((_, next)) = next.filter(|(before, next)| *before == of && *next != position) {
                 return Err(format!("{position} sounds after {next}"));
             }
             left -= now;
             end = Some(position + now);
             if now < samples {
-                self.page.queue.push_front((position + now, samples - now));
+                self.page.queue.push_front((of, position + now, samples - now));
+            }
+            if let Some(timeline) = self.page.timelines.get(of).cloned() {
+                let heard = self.page.heard.entry(timeline).or_default();
+                *heard = (position + now).max(*heard);
             }
         }
         self.page.tick = (!self.page.queue.is_empty()).then(|| self.now + TICK);
         let Some(end) = end else { return Ok(()) };
-        if let Some(session) = self.page.session.clone() {
-            let heard = self.page.heard.entry(session).or_default();
-            *heard = end.max(*heard);
-        }
         self.client_input(client::Input::Played(end))
     }
 
@@ -337,7 +343,10 @@ impl World<'_> {
                     if let Some(turn) = self.page.flushed_turn {
                         return Err(format!("more of turn {turn} comes after its flush"));
                     }
-                    self.page.queue.push_back((position, samples));
+                    if let Some(timeline) = self.page.timelines.last() {
+                        self.page.plays.insert(timeline.clone(), position + samples);
+                    }
+                    self.page.queue.push_back((self.page.timelines.len().saturating_sub(1), position, samples));
                     self.page.tick.get_or_insert(self.now + TICK);
                     continue;
                 }
@@ -345,6 +354,10 @@ impl World<'_> {
                 client::Output::FlushPlayout => {
                     self.tally.flushes += 1;
                     self.page.queue.clear();
+                    if let Some(timeline) = self.page.timelines.last() {
+                        let heard = self.page.heard.get(timeline).copied().unwrap_or(0);
+                        self.page.plays.insert(timeline.clone(), heard);
+                    }
                     self.page.is_held = false;
                     self.page.next_sound = None;
                     self.page.flushed_turn = self.page.agent_turn;
@@ -495,10 +508,10 @@ impl Page {
             Event::Session(info) => {
                 let session = (info.session_id.clone(), info.epoch);
                 if self.session.as_ref() != Some(&session) {
-                    // The agent's timeline begins anew: what is still to be rendered is not of it.
-                    self.queue.clear();
-                    (self.next_sound, self.is_held) = (None, false);
+                    // The agent's timeline begins anew, behind what is still to be rendered.
+                    self.is_held = false;
                     (self.agent_turn, self.flushed_turn) = (None, None);
+                    self.timelines.push(session.clone());
                     self.session = Some(session);
                 }
                 if let Some(told) = self.told() {

@@ -428,13 +428,16 @@ impl World<'_> {
             }
             let number = self.store.epoch_of_turn(id, turn.turn);
             let Some(epoch) = epochs.iter().find(|epoch| Some(epoch.number) == number) else { continue };
-            let heard = self.page.heard.get(&(id.to_owned(), epoch.number)).copied().unwrap_or(0);
+            let mut broken_off = self.truth.broken_off.get(id).into_iter().flatten();
+            let left = broken_off.rfind(|left| left.turn == turn.turn);
+            // A relay that goes on with the call counts as heard what the page has and goes on playing.
+            let furthest = if left.is_some() { &self.page.plays } else { &self.page.heard };
+            let heard = furthest.get(&(id.to_owned(), epoch.number)).copied().unwrap_or(0);
             if stored > turn.start && stored > heard {
                 return Err(format!("heard up to {heard}, stored {turn:?}"));
             }
-            let mut broken_off = self.truth.broken_off.get(id).into_iter().flatten();
             let is_same = |left: &Turn| (&left.text, left.heard) == (&turn.text, turn.heard);
-            if let Some(left) = broken_off.rfind(|left| left.turn == turn.turn)
+            if let Some(left) = left
                 && !is_same(left)
                 && !(self.truth.is_refused || self.truth.is_lossy)
             {

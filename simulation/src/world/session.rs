@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use ::relay::agent::tool::{Runs, Schema, Tool, ToolOutput, Toolbox};
 use ::relay::agent::{Agent, Conversation, Echo, Persona};
 use ::relay::money::tab::RequestId;
-use ::relay::records::store::{Payer, TurnRow};
+use ::relay::records::store::{Payer, SaidRow, TurnRow};
 use ::relay::session::beginning::{Beginning, FEATURES, FEATURES_OF_TOOLS, Terms};
 use ::relay::session::books::Books;
 use ::relay::session::machine::{
@@ -183,8 +183,12 @@ impl World<'_> {
             ),
             Who::Talker => Box::new(Talker::new(rate, ears, position, self.random.next())),
             Who::Chat | Who::Voice => {
-                let mut turns = TurnRow::as_said(self.store.turns(id));
-                beginning.correct(&mut turns);
+                let rows = self.store.turns(id).into_iter();
+                let mut said: Vec<SaidRow> = rows
+                    .map(|row| SaidRow { session_id: id.clone(), session_started_at_ms: 0, row })
+                    .collect();
+                beginning.correct(&mut said);
+                let turns = TurnRow::as_said(said.into_iter().map(|said| said.row).collect());
                 log.lock().earlier = turns.iter().map(|turn| turn.text.clone()).collect();
                 let limit_goodbye = GOODBYE.to_owned();
                 let mut persona = Persona { max_output_tokens: 16, limit_goodbye, ..Persona::default() };
@@ -194,11 +198,12 @@ impl World<'_> {
                 }
                 let team = self.team();
                 let agent = Conversation::with_ears(ears, persona, team, rate, position, &turns);
-                if self.scenario.has_tools {
-                    Box::new(agent.with_tools(toolbox(id, *epoch), &self.store.tool_calls(id)))
+                let agent = if self.scenario.has_tools {
+                    agent.with_tools(toolbox(id, *epoch), &self.store.tool_calls(id))
                 } else {
-                    Box::new(agent)
-                }
+                    agent
+                };
+                Box::new(agent.with_unheard(&beginning.unheard))
             }
         };
         let takes_turns = self.scenario.who.has_memory();

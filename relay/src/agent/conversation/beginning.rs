@@ -1,10 +1,10 @@
-//! How a conversation begins: with its greeting, or with an answer that was not given before.
+//! How a conversation begins: with its greeting, with an answer that was not given before, or with words that nobody heard.
 
 use std::time::Duration;
 
 use protocol::{ErrorCode, Time};
 
-use super::{Author, Conversation};
+use super::{Author, Conversation, Persona, TO_SAY_MAX};
 use crate::agent::AgentOutput;
 use crate::agent::utterances::Ears;
 
@@ -19,9 +19,32 @@ pub(super) enum Begins {
     /// With its greeting, once the page has given the values that are missing in it, and at this time in any case.
     WhenGreetingIsWhole(Time),
     WithAnswer,
+    /// With what another relay had said and nobody heard, which waits to be said.
+    WithWords,
 }
 
 impl<E: Ears> Conversation<E> {
+    /// The same after another relay has said these words, of which nobody heard anything: a greeting, or what the agent was told to say. They are
+    /// said again, unless the user is to be answered: then a model is asked anew. What breaks a silence or ends a call is said when that is due.
+    #[must_use]
+    pub fn with_unheard(mut self, unheard: &[String]) -> Conversation<E> {
+        if self.begins == Begins::WithAnswer {
+            return self;
+        }
+        let Persona { patience, limit_goodbye, .. } = &self.persona;
+        let when_due = [&patience.question, &patience.goodbye, limit_goodbye];
+        let position = self.final_through;
+        let again = unheard.iter().filter(|words| !when_due.contains(words)).take(TO_SAY_MAX);
+        self.to_say.extend(again.map(|words| (position, words.clone())));
+        if !self.to_say.is_empty() {
+            if self.begins == Begins::WithGreeting {
+                self.floor.greet();
+            }
+            self.begins = Begins::WithWords;
+        }
+        self
+    }
+
     pub(super) fn begin(&mut self, now: Time) {
         match self.begins {
             Begins::Not => {}
@@ -29,6 +52,10 @@ impl<E: Ears> Conversation<E> {
             Begins::WithAnswer => {
                 self.begins = Begins::Not;
                 self.wants_to_think = !self.tools.is_awaited();
+            }
+            Begins::WithWords => {
+                self.begins = Begins::Not;
+                self.go_on();
             }
             Begins::WithGreeting if self.variables.awaits(&self.persona.greeting) => {
                 self.begins = Begins::WhenGreetingIsWhole(now + GREETING_WAITS);

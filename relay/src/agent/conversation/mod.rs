@@ -153,9 +153,11 @@ impl<E: Ears> Conversation<E> {
         turns: &[Turn],
     ) -> Conversation<E> {
         let memory = Memory::of(turns, persona.memory_tokens);
+        // Of what was said before nothing may have been heard.
+        let is_new = turns.iter().all(|turn| turn.text.is_empty());
         let begins = if memory.is_unanswered(persona.language()) {
             Begins::WithAnswer
-        } else if turns.is_empty() && !persona.greeting.is_empty() {
+        } else if is_new && !persona.greeting.is_empty() {
             Begins::WithGreeting
         } else {
             Begins::Not
@@ -165,7 +167,7 @@ impl<E: Ears> Conversation<E> {
             floor: Floor::new(
                 persona.turn_taking.clone(),
                 position,
-                turns.is_empty(),
+                is_new,
                 team.recognisers.first().is_some_and(|(_, skills)| !skills.is_fed),
             ),
             thinking: Thinking::new(&team.models, &team.near_cap, persona.max_output_tokens),
@@ -447,6 +449,7 @@ impl<E: Ears> Agent for Conversation<E> {
                 }
                 self.go_on();
             }
+            (AgentInput::TakenBack { answer, heard }, _) => self.memory.heard(answer, heard),
             (AgentInput::Event { request, event }, _) => self.handle_event(request, event),
             (AgentInput::Means { means, refused }, _) => {
                 self.means = means;
@@ -496,7 +499,7 @@ impl<E: Ears> Agent for Conversation<E> {
         let begins = match self.begins {
             Begins::Not => None,
             Begins::WhenGreetingIsWhole(due) => Some(due),
-            Begins::WithGreeting | Begins::WithAnswer => Some(Time::ZERO),
+            Begins::WithGreeting | Begins::WithAnswer | Begins::WithWords => Some(Time::ZERO),
         };
         let tools = self.tools.poll_timeout();
         let begins = begins.into_iter().chain(self.begins_at()).chain(self.asks_at());

@@ -248,7 +248,7 @@ operations! {
     ) -> Page<LiveRow, Cursor>;
 
     /// Reads the newest turns of a user's conversation, at most `limit` of them and 500, in order.
-    fn newest_turns(&self, conversation: &str, user_sub: &str, limit: u32) -> Vec<TurnRow>;
+    fn newest_turns(&self, conversation: &str, user_sub: &str, limit: u32) -> Vec<SaidRow>;
 
     /// Reads the turns of a session or of a conversation, in order.
     fn transcript(

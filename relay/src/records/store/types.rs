@@ -498,8 +498,9 @@ pub struct TakenOver {
     pub next_turn: u32,
     /// When something was last metered, in milliseconds since 1970. `None` if nothing was.
     pub metered_at_ms: Option<i64>,
-    /// The answer that the relay before was giving, as far as its words are stored: how far it was heard is not known.
-    pub answer: Option<Turn>,
+    /// The newest answers with sound of which nobody has said how far they were heard, oldest first, as far as their words are stored; each with
+    /// the epoch of the relay that stored it last.
+    pub unheard: Vec<(u32, Turn)>,
 }
 
 /// What a sweep has done.

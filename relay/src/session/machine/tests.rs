@@ -73,7 +73,7 @@ impl Bench {
             metered_through: 0,
             is_taken_over: false,
             ends: None,
-            broken_off: None,
+            broken_off: Vec::new(),
         };
         let echo = Echo::new(Hz(24_000), 0).expect("it speaks at this rate");
         let link = Config {

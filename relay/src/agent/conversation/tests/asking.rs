@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::talk::{EARS, MIND, MOUTH, Talk, ask_of, asks_a_model, said_words, talker, talker_of};
+use super::talk::{
+    EARS, MIND, MOUTH, Talk, ask_of, asks_a_model, asks_anybody, said_words, spoken, talker, talker_of,
+};
 use super::tools::{AT_EIGHT, toolbox};
 use super::*;
 use crate::agent::tool::Runs;
@@ -143,6 +145,34 @@ fn an_answer_that_another_relay_owed_is_asked_for_when_the_user_has_said_all() {
     assert!(!asks_a_model(&did), "{did:?}");
     let did = [talk.hears(ears, "For two.", (4_000, 14_000), true), talk.over(ears)].concat();
     assert_eq!(questions(&did), ["A table.", "For two."]);
+}
+
+#[test]
+fn what_nobody_heard_of_a_relay_that_was_lost_is_said_again_unless_the_user_is_to_be_answered() {
+    use protocol::Role::{Agent, User};
+    let said = |role, text: &str| Turn::new(0, role, text.to_owned(), 0, 0);
+    let goes_on = |turns: &[Turn], unheard: &str| {
+        let greeting = "Good evening, {name}.".to_owned();
+        let patience = Patience { question: "Still there?".to_owned(), ..Patience::default() };
+        let persona = Persona { greeting, patience, ..Persona::default() };
+        Talk::of(talker_of(persona, turns).with_unheard(&[unheard.to_owned()]))
+    };
+    // A greeting, with the values that it had.
+    let mut talk = goes_on(&[said(Agent, "")], "Good evening, Ada.");
+    let (mouth, ask) = ask_of(&talk.input(AgentInput::Timeout), MOUTH);
+    assert_eq!(spoken(&ask), "Good evening, Ada.");
+    talk.sounds(mouth, 2_400);
+    talk.finishes(mouth);
+    let did = [talk.heard(usize::MAX), talk.input(AgentInput::Timeout)].concat();
+    assert!(!asks_anybody(&did), "once: {did:?}");
+
+    let told = [said(User, "Hello"), said(Agent, "Hi."), said(Agent, "")];
+    let did = goes_on(&told, "We close soon.").input(AgentInput::Timeout);
+    assert_eq!(spoken(&ask_of(&did, MOUTH).1), "We close soon.", "it was told to say that");
+    let did = goes_on(&told, "Still there?").input(AgentInput::Timeout);
+    assert!(!asks_anybody(&did), "a silence begins anew: {did:?}");
+    let did = goes_on(&told[..1], "Hi.").input(AgentInput::Timeout);
+    assert_eq!(questions(&did), ["Hello"], "an answer is asked for anew");
 }
 
 /// A user who was answered something else while a tool ran, of which nothing has come yet, and their ears.

@@ -229,3 +229,25 @@ fn what_was_heard_of_an_answer_goes_by_the_order_of_speaking_and_not_by_that_of_
     assert_eq!(told("One moment. I look".len()).as_deref(), Some("I look"));
     assert_eq!(told(usize::MAX).as_deref(), Some("I look it up."));
 }
+
+#[test]
+fn of_what_is_taken_back_of_an_earlier_answer_no_model_is_told() {
+    let mut bench = Bench::new();
+    bench.types("Hello");
+    bench.says(0, "One two three.");
+    bench.finishes(0, None);
+    bench.input(AgentInput::AnswerOver { answer: 0, heard: 14 });
+    bench.types("Go on");
+    bench.says(1, "Four.");
+    let did = bench.input(AgentInput::TakenBack { answer: 0, heard: 7 });
+    assert!(!did.contains(&AgentOutput::Cut), "the answer goes on: {did:?}");
+    let all = [
+        ("system", "Listen."),
+        ("user", "Hello"),
+        ("assistant", "One two"),
+        ("user", "Go on"),
+        ("assistant", "Four."),
+        ("user", "Stop"),
+    ];
+    assert_eq!(asked(&bench.types("Stop")), Some(all.to_vec()));
+}

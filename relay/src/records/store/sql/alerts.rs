@@ -22,7 +22,7 @@ const ALERT: Sql = sql!(
         created_at, next_attempt_at)
     SELECT $1, $2, $3, $4, $5, id, user_sub, account, $6, $7, $8, $8 FROM sessions WHERE id = $9
     ON CONFLICT (scope, owner, period, percent) DO NOTHING
-    RETURNING *"
+    RETURNING " ALERT
 );
 
 /// About a provider, and about no user.
@@ -42,7 +42,7 @@ const CLAIM: Sql = sql!(
     WHERE id IN (
         SELECT id FROM alerts WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= " NOW "
         ORDER BY next_attempt_at, percent, id LIMIT $2" LOCK_FREE_ONES ")
-    RETURNING *"
+    RETURNING " ALERT
 );
 
 const DELIVERED: Sql = sql!(

@@ -8,7 +8,7 @@ use super::page::Select;
 use super::read::{self, Reading};
 use super::{Sql, SqlStore, StoreError, sql};
 
-const BILLED: Sql = sql!("SELECT ledger.*, " DAY " AS day FROM ledger");
+const BILLED: Sql = sql!("SELECT " LEDGER ", " DAY " AS day FROM ledger");
 
 /// A call that is live counts until now.
 const CALLS: Sql = sql!(

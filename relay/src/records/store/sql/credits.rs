@@ -27,7 +27,13 @@ const GIVE: Sql = sql!(
     ON CONFLICT (key) DO NOTHING"
 );
 
-const OF_KEY: Sql = sql!("SELECT * FROM credits WHERE key = $1");
+const CREDITS: Sql = sql!(
+    "SELECT key, account, user_sub, day, amount_nano_usd, reason, created_by, created_at FROM credits WHERE 1 = 1"
+);
+
+const OF_KEY: Sql = sql!(
+    "SELECT key, account, user_sub, day, amount_nano_usd, reason, created_by, created_at FROM credits WHERE key = $1"
+);
 
 /// What an account was charged for a day, and what it has back without the credit of the last argument, which is being given: so no sum is
 /// ever larger than what was charged, however large a credit is asked for.
@@ -70,7 +76,7 @@ impl SqlStore {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page<Credit, Cursor>, StoreError> {
-        let mut select = Select::new("SELECT * FROM credits WHERE 1 = 1");
+        let mut select = Select::new(self.dialect.pick(CREDITS));
         select.push_if(" AND user_sub = ?", filter.user_sub.as_ref());
         select.push_if(" AND account = ?", filter.account.as_ref());
         if let Some(Cursor { at_ms, id }) = after {

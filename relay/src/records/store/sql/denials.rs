@@ -93,7 +93,9 @@ impl SqlStore {
         after: Option<&DenialCursor>,
         limit: u32,
     ) -> Result<Page<Denial, DenialCursor>, StoreError> {
-        let mut select = Select::new("SELECT * FROM denials WHERE");
+        let mut select = Select::new(
+            "SELECT kind, subject, reason, created_by, created_at, expires_at FROM denials WHERE",
+        );
         select.push(" (expires_at IS NULL OR expires_at > ?)", [unix_ms().into()]);
         if let Some(DenialCursor { kind, subject }) = after {
             select.push(" AND (kind, subject) > (?, ?)", [kind.name().into(), subject.into()]);

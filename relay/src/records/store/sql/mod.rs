@@ -116,6 +116,8 @@ struct Sql {
 /// - `SEEN`: when the relay of a row of `sessions` last said that it is there; 0 if it never did.
 /// - `MARKED`: the `rolled_up` of ended sessions that this transaction puts into the rollups or takes out.
 /// - `BUCKET`: the bucket of a stage that took `ms`, counted from 0.
+/// - `SESSION`, `TURN`, `LEDGER`, `ALERT`: the columns that are read of a row of such a table. They are named, and not `*`: a statement that
+///   stays prepared would be refused by PostgreSQL ("cached plan must not change result type") as soon as a migration adds a column.
 /// - `HELD`: the `lease_until` of a session whose own lease was not ended: a time so late (in the year 9999) that the relay's lease ends first.
 macro_rules! sql {
     ($($part:tt)+) => {
@@ -135,6 +137,27 @@ macro_rules! part {
             WHEN ms <= 300 THEN 4 WHEN ms <= 500 THEN 5 WHEN ms <= 750 THEN 6 WHEN ms <= 1000 THEN 7
             WHEN ms <= 1250 THEN 8 WHEN ms <= 1500 THEN 9 WHEN ms <= 2000 THEN 10 WHEN ms <= 3000 THEN 11
             WHEN ms <= 5000 THEN 12 WHEN ms <= 10000 THEN 13 ELSE 14 END"
+    };
+    ($dialect:ident SESSION) => {
+        "id, conversation_id, user_sub, account, plan, login, client, agent, state, started_at, ended_at, end_reason, relay,
+            detached_at, epoch, uplink_seq_committed, uplink_position_committed, resume_hash, resume_hash_previous, reconnects,
+            strikes, rtt_avg_us, rtt_max_us, lost_samples, rating, comment, recording, audio_samples, tokens, characters,
+            cost_nano_usd, authorised_nano_usd, metered_position, replayable_samples, settlements"
+    };
+    ($dialect:ident TURN) => {
+        "turns.session_id AS session_id, turns.turn AS turn, turns.role AS role, turns.text AS text,
+            turns.start_position AS start_position, turns.end_position AS end_position, turns.heard_position AS heard_position,
+            turns.created_at AS created_at, turns.stt_ms AS stt_ms, turns.llm_ms AS llm_ms, turns.tts_ms AS tts_ms,
+            turns.send_ms AS send_ms, turns.heard_ms AS heard_ms, turns.total_ms AS total_ms, turns.epoch AS epoch,
+            turns.revision AS revision"
+    };
+    ($dialect:ident LEDGER) => {
+        "session_id, key, account, user_sub, provider, item, unit, quantity, price_nano_usd, per, price_version, cost_nano_usd,
+            estimated, turn, request_id, created_at"
+    };
+    ($dialect:ident ALERT) => {
+        "id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd, created_at,
+            attempts, next_attempt_at, delivered_at"
     };
     ($dialect:ident HELD) => {
         "253370764800000"
@@ -439,3 +462,6 @@ fn signed(number: u64) -> i64 {
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

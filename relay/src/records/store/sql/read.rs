@@ -74,19 +74,19 @@ impl SqlStore {
         &self,
         id: &str,
     ) -> Result<Option<SessionRow>, StoreError> {
-        let sql = sql!("SELECT * FROM sessions WHERE id = $1");
+        let sql = sql!("SELECT " SESSION " FROM sessions WHERE id = $1");
         let row = self.statement(sql).bind(id).fetch_optional(&self.readers).await?;
         row.map(|row| session(&row)).transpose()
     }
 
     pub(in crate::records::store) async fn turns(&self, id: &str) -> Result<Vec<TurnRow>, StoreError> {
-        let sql = sql!("SELECT * FROM turns WHERE session_id = $1 ORDER BY turn");
+        let sql = sql!("SELECT " TURN " FROM turns WHERE session_id = $1 ORDER BY turn");
         let rows = self.statement(sql).bind(id).fetch_all(&self.readers).await?;
         rows.iter().map(|row| turn(id, row)).collect()
     }
 
     pub(in crate::records::store) async fn ledger(&self, id: &str) -> Result<Vec<LedgerRow>, StoreError> {
-        let sql = sql!("SELECT * FROM ledger WHERE session_id = $1 ORDER BY created_at, key");
+        let sql = sql!("SELECT " LEDGER " FROM ledger WHERE session_id = $1 ORDER BY created_at, key");
         let rows = self.statement(sql).bind(id).fetch_all(&self.readers).await?;
         rows.iter().map(ledger).collect()
     }

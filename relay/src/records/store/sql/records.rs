@@ -7,20 +7,26 @@ use super::super::query::{
     AlertFilter, AlertRow, Cursor, LiveRow, Page, SaidRow, SessionFilter, Transcript, TurnCursor, UsageBy,
     UsageCursor, UsageFilter, UsageRow,
 };
-use super::super::types::{SessionRow, SessionState, TurnRow};
+use super::super::types::{SessionRow, SessionState};
 use super::money::Periods;
 use super::page::Select;
 use super::read::{self, Reading};
 use super::statement::Value;
 use super::{Sql, SqlStore, StoreError, alerts, sql};
 
-const TURNS: &str = "SELECT turns.*, sessions.started_at AS session_started_at
+const SESSIONS: Sql = sql!("SELECT " SESSION " FROM sessions WHERE 1 = 1");
+
+const TURNS: Sql = sql!(
+    "SELECT " TURN ", sessions.started_at AS session_started_at
     FROM turns JOIN sessions ON sessions.id = turns.session_id
-    WHERE 1 = 1";
+    WHERE 1 = 1"
+);
+
+const ALERTS: Sql = sql!("SELECT " ALERT " FROM alerts WHERE 1 = 1");
 
 const OF_CONVERSATION: &str = " AND sessions.conversation_id = ? AND sessions.user_sub = ?";
 
-const LIVE: Sql = sql!("SELECT sessions.*, " LEASE " AS held_until FROM sessions WHERE state = 'live'");
+const LIVE: Sql = sql!("SELECT " SESSION ", " LEASE " AS held_until FROM sessions WHERE state = 'live'");
 
 const USED_BY_USER: Sql =
     sql!("SELECT " DAY " AS day, account, user_sub, item, unit, quantity, cost_nano_usd FROM ledger");
@@ -47,7 +53,7 @@ impl SqlStore {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page<SessionRow, Cursor>, StoreError> {
-        let mut select = Select::new("SELECT * FROM sessions WHERE 1 = 1");
+        let mut select = Select::new(self.dialect.pick(SESSIONS));
         select.push_if(" AND user_sub = ?", filter.user_sub.as_ref());
         select.push_if(" AND account = ?", filter.account.as_ref());
         select.push_if(" AND conversation_id = ?", filter.conversation_id.as_ref());
@@ -74,7 +80,7 @@ impl SqlStore {
         after: Option<&TurnCursor>,
         limit: u32,
     ) -> Result<Page<SaidRow, TurnCursor>, StoreError> {
-        let mut select = Select::new(TURNS);
+        let mut select = Select::new(self.dialect.pick(TURNS));
         match of {
             Transcript::Session(id) => select.push(" AND sessions.id = ?", [id.into()]),
             Transcript::Conversation { id, user_sub } => {
@@ -100,12 +106,12 @@ impl SqlStore {
         conversation: &str,
         user_sub: &str,
         limit: u32,
-    ) -> Result<Vec<TurnRow>, StoreError> {
-        let mut select = Select::new(TURNS);
+    ) -> Result<Vec<SaidRow>, StoreError> {
+        let mut select = Select::new(self.dialect.pick(TURNS));
         select.push(OF_CONVERSATION, [conversation.into(), user_sub.into()]);
         select.push(" ORDER BY sessions.started_at DESC, sessions.id DESC, turns.turn DESC", []);
         let newest = select.page(&self.readers, limit, said, |_| ()).await?;
-        Ok(newest.rows.into_iter().rev().map(|said| said.row).collect())
+        Ok(newest.rows.into_iter().rev().collect())
     }
 
     pub(in crate::records::store) async fn usage(
@@ -171,7 +177,7 @@ impl SqlStore {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page<AlertRow, Cursor>, StoreError> {
-        let mut select = Select::new("SELECT * FROM alerts WHERE 1 = 1");
+        let mut select = Select::new(self.dialect.pick(ALERTS));
         select.push_if(" AND user_sub = ?", filter.user_sub.as_ref());
         select.push_if(" AND account = ?", filter.account.as_ref());
         newest_first(&mut select, "created_at", after);

@@ -51,16 +51,17 @@ const TAKE_OVER: Sql = sql!(
         relay = $3, lease_until = " HELD ", detached_at = NULL,
         end_requested = CASE WHEN end_requested = $4 THEN NULL ELSE end_requested END
     WHERE id = $5
-    RETURNING *,
+    RETURNING " SESSION ",
         (SELECT MAX(created_at) FROM ledger WHERE session_id = sessions.id AND item <> 'unknown/lost') AS metered_at,
         (SELECT CAST(COALESCE(MAX(turn) + 1, 0) AS BIGINT) FROM turns WHERE session_id = sessions.id) AS next_turn"
 );
 
-/// The answer that the relay of this epoch was giving: it has sound, and nobody has said how far it was heard.
+/// The newest answers with sound of which nobody has said how far they were heard: the one that was being given, and as many before it as a call
+/// waits for (`UNCONFIRMED_MAX`).
 const UNHEARD: Sql = sql!(
-    "SELECT * FROM turns
-    WHERE session_id = $1 AND epoch = $2 AND role = 'agent' AND heard_position IS NULL AND end_position > start_position
-    ORDER BY turn DESC LIMIT 1"
+    "SELECT " TURN " FROM turns
+    WHERE session_id = $1 AND epoch IS NOT NULL AND role = 'agent' AND heard_position IS NULL AND end_position > start_position
+    ORDER BY turn DESC LIMIT 9"
 );
 
 const ROTATE_RESUME: Sql = sql!(
@@ -147,10 +148,13 @@ impl SqlStore {
                 let next_turn = Reading::new(&row, &id).small("next_turn")?;
                 let metered_at_ms = row.try_get("metered_at")?;
                 let by_item = money::by_item(&mut tx, &id).await?;
-                let answer = tx.query(UNHEARD).bind(&*id).bind(i64::from(by.epoch));
-                let answer = answer.fetch_optional(&mut *tx.connection).await?;
-                let answer = answer.map(|row| read::turn(&id, &row)).transpose()?.map(|row| row.turn);
-                Ok(Some(TakenOver { session, by_item, next_turn, metered_at_ms, answer }))
+                let rows = tx.query(UNHEARD).bind(&*id).fetch_all(&mut *tx.connection).await?;
+                let unheard = rows.iter().rev().map(|row| {
+                    let epoch = Reading::new(row, &id).small("epoch")?;
+                    Ok::<_, StoreError>((epoch, read::turn(&id, row)?.turn))
+                });
+                let unheard = unheard.collect::<Result<_, StoreError>>()?;
+                Ok(Some(TakenOver { session, by_item, next_turn, metered_at_ms, unheard }))
             }
             .boxed()
         })

@@ -22,34 +22,36 @@ macro_rules! move_committed {
     };
 }
 
-/// Writes a turn, and does so where it is there already.
+/// Writes a turn, in place of what is stored of it if that is so.
 macro_rules! write_turn {
-    ($conflict:literal) => {
+    ($replaces:literal) => {
         sql!(
             "INSERT INTO turns (session_id, turn, user_sub, role, text, start_position, end_position, heard_position, created_at,
                 stt_ms, llm_ms, tts_ms, send_ms, heard_ms, total_ms, epoch, revision)
             SELECT $1, $2, user_sub, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 FROM sessions WHERE id = $1
-            ON CONFLICT (session_id, turn) DO " $conflict
+            ON CONFLICT (session_id, turn) DO UPDATE SET
+                role = excluded.role, text = excluded.text, start_position = excluded.start_position,
+                end_position = excluded.end_position,
+                heard_position = COALESCE(excluded.heard_position, turns.heard_position),
+                stt_ms = COALESCE(excluded.stt_ms, turns.stt_ms), llm_ms = COALESCE(excluded.llm_ms, turns.llm_ms),
+                tts_ms = COALESCE(excluded.tts_ms, turns.tts_ms), send_ms = COALESCE(excluded.send_ms, turns.send_ms),
+                heard_ms = COALESCE(excluded.heard_ms, turns.heard_ms), total_ms = COALESCE(excluded.total_ms, turns.total_ms),
+                epoch = excluded.epoch, revision = excluded.revision
+            WHERE " $replaces
         )
     };
 }
 
 /// A write that was given up may come behind the one that took its place, with an earlier version of a turn.
 const SAVE_TURN: Sql = write_turn!(
-    "UPDATE SET
-        role = excluded.role, text = excluded.text, start_position = excluded.start_position,
-        end_position = excluded.end_position,
-        heard_position = COALESCE(excluded.heard_position, turns.heard_position),
-        stt_ms = COALESCE(excluded.stt_ms, turns.stt_ms), llm_ms = COALESCE(excluded.llm_ms, turns.llm_ms),
-        tts_ms = COALESCE(excluded.tts_ms, turns.tts_ms), send_ms = COALESCE(excluded.send_ms, turns.send_ms),
-        heard_ms = COALESCE(excluded.heard_ms, turns.heard_ms), total_ms = COALESCE(excluded.total_ms, turns.total_ms),
-        epoch = excluded.epoch, revision = excluded.revision
-    WHERE turns.epoch IS NULL OR turns.epoch < excluded.epoch OR turns.revision <= excluded.revision"
+    "turns.epoch IS NULL OR turns.epoch < excluded.epoch OR turns.revision <= excluded.revision"
 );
-const ADD_TURN: Sql = write_turn!("NOTHING");
+
+/// It replaces only what is known to be an earlier version, such as an answer before it was cut short.
+const ADD_TURN: Sql = write_turn!("turns.epoch < excluded.epoch OR turns.revision < excluded.revision");
 
 /// In which states of a session its committed mark is moved, and how its turns are written then. What a relay has kept of a session that has ended
-/// may be older than what stands there, unless it commits more.
+/// may be older than what stands there, unless it commits more or is known to be later.
 const WAYS: [(Sql, Sql); 3] = [
     (move_committed!("state = 'live'"), SAVE_TURN),
     (move_committed!("state = 'ended' AND succeeded = 0 AND uplink_seq_committed < $1"), SAVE_TURN),
