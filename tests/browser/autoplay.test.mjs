@@ -30,7 +30,7 @@ describe("a page that nobody has clicked", () => {
     // Playwright's own `evaluate` counts as a gesture of the user, and so does Puppeteer's.
     const call = new TestCall({
       async evaluate(work, argument) {
-        const expression = `(${work})(${JSON.stringify(argument) ?? ""})`;
+        const expression = `(${work})(${JSON.stringify(argument)})`;
         const { result, exceptionDetails } = await session.send("Runtime.evaluate", { expression, awaitPromise: true, returnByValue: true });
         if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
         return result.value;
