@@ -76,7 +76,7 @@ describe("the quality of a call", () => {
     await page.close();
   });
 
-  test("warns of a voice that the microphone cuts off, and of a quiet one it does not", async () => {
+  test("warns of a voice that the microphone cuts off and no more when it is silent, and of a quiet one it does not", async () => {
     const loud = join(folder, "loud.wav");
     const voice = ["-r", "44100", "-b", "16", "-c", "1"];
     execFileSync("sox", [join(folder, "a.wav"), ...voice, loud, "gain", "30", "repeat", "9"], { stdio: ["ignore", "ignore", "ignore"] });
@@ -84,13 +84,15 @@ describe("the quality of a call", () => {
     await warned(page, "clipping", true, 30_000);
     const worst = (await told(page)).map(({ clippedMs }) => clippedMs);
     assert.ok(Math.max(...worst) < 2_500, worst.join());
+    // What is said ends after a while, and with it what is cut off.
+    await warned(page, "clipping", false, 60_000);
     await page.close();
     const quiet = await call(`http://127.0.0.1:${relay.port}`);
     await quiet.hears(({ name, event }) => name === "quality" && event.clippedMs === 0, 0, 10_000);
     await quiet.close();
   });
 
-  test("warns of a relay that is far away", async () => {
+  test("warns of a relay that is far away, and no more when it is near again", async () => {
     const line = await SlowLine.start(relay.port, 1_000_000, 300);
     stage.after(() => line.stop());
     const page = await call(`http://127.0.0.1:${line.port}`);
@@ -98,6 +100,8 @@ describe("the quality of a call", () => {
     const event = (await told(page)).find(({ changed }) => changed.length > 0);
     assert.ok(Number(event?.roundTripMs) >= 600, JSON.stringify(event));
     assert.deepEqual(event?.changed.map(({ threshold }) => threshold), [400]);
+    line.delayMs = 0;
+    await warned(page, "high-rtt", false, 60_000);
     await page.close();
   });
 
