@@ -2,6 +2,8 @@
 // Words that are said before the line is up, and a microphone that gives nothing at first.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { dirname, join } from "node:path";
 import { after, afterEach, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -28,9 +30,9 @@ describe("the first words of a call", () => {
     const relay = await Relay.start();
     stage.after(() => relay.stop());
     const page = await TestPage.open(await launch(stage, { microphone: speech.file }), `http://127.0.0.1:${relay.port}`);
-    let give = () => {};
-    /** @type {Promise<void>} */
-    const held = new Promise((resolve) => (give = resolve));
+    /** @type {() => void} */
+    let give = () => undefined;
+    const held = new Promise((resolve) => (give = () => resolve(undefined)));
     await page.page.route("**/dev/token", async (route) => {
       await held;
       await route.continue();
@@ -54,10 +56,13 @@ describe("the first words of a call", () => {
   });
 
   test("of a microphone that gives nothing are missed, which is told once, and no more when it gives something", async () => {
-    const speech = speak(stage, [12, "The quick brown fox jumps over the lazy dog.", 4]);
+    const { file } = speak(stage, ["The quick brown fox jumps over the lazy dog."]);
+    const late = join(dirname(file), "late.wav");
+    // Nothing but zeros, which a microphone that is there never gives.
+    execFileSync("sox", ["-D", file, late, "pad", "12", "4"]);
     const relay = await Relay.start();
     stage.after(() => relay.stop());
-    const page = await TestPage.open(await launch(stage, { microphone: speech.file }), `http://127.0.0.1:${relay.port}`);
+    const page = await TestPage.open(await launch(stage, { microphone: late }), `http://127.0.0.1:${relay.port}`);
     await page.start();
     await page.hears(({ name, event }) => name === "error" && event.code === "microphone_silent");
     assert.equal(await page.trouble(), "microphone_silent");
