@@ -295,7 +295,7 @@ export class VoiceCallElement extends Base {
   #load(): Promise<CallPanels> {
     return (this.#loading ??= loadPanels().then(
       ({ CallPanels, version }) => {
-        if (version !== VERSION) throw this.#missing(version);
+        if (version !== VERSION) throw this.#missing(`it is of version ${version}, not ${VERSION}`, false);
         const root = this.shadowRoot as ShadowRoot;
         const answers = { agree: (isAgreed: boolean) => this.#caller.answer(isAgreed), isBusy: () => this.#caller.isBusy, changed: () => this.#render() };
         const panels = (this.#panels = new CallPanels(root, this.#nodes, answers));
@@ -304,13 +304,14 @@ export class VoiceCallElement extends Base {
       },
       (thrown) => {
         this.#loading = undefined;
-        throw this.#missing(thrown);
+        throw this.#missing(thrown, true);
       },
     ));
   }
 
-  #missing(cause: unknown): VoxrelayError {
-    return new VoxrelayError("engine_unavailable", `element-call.js did not load (${String(cause)}). Try again, or load the page again.`, true, { cause });
+  /** The browser keeps a file of another version as long as the page lives, so that to try again would bring the same one. */
+  #missing(cause: unknown, retryable: boolean): VoxrelayError {
+    return new VoxrelayError("engine_unavailable", `element-call.js did not load (${String(cause)}). ${retryable ? "Try again, or load" : "Load"} the page again.`, retryable, { cause });
   }
 
   #render(): void {

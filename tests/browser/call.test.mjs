@@ -115,6 +115,17 @@ describe("a spoken call", () => {
     assert.ok(Math.abs(usage.audioMs - session.audio_samples / 16) <= 1, `${usage.audioMs} ms`);
   });
 
+  test("events come in the order that the README has", () => {
+    const kinds = noted.map(({ name, event }) => (name === "state" ? event.state : name));
+    const order = ["starting", "microphone", "connecting", "session", "connected", "closing", "closed", "ended"];
+    const first = order.map((kind) => kinds.indexOf(kind));
+    assert.ok(!first.includes(-1), kinds.join());
+    assert.deepEqual(first, first.toSorted((a, b) => a - b), kinds.join());
+    const ofTheCall = kinds.findIndex((kind) => /^(agent|transcript|usage|rtt)$/.test(kind));
+    assert.ok(ofTheCall > kinds.indexOf("connected"), kinds.join());
+    assert.equal(kinds.at(-1), "ended", "nothing follows");
+  });
+
   test("nothing went wrong on the way", () => {
     assert.deepEqual(noted.filter(({ name }) => name === "error" || name === "gap"), []);
     const states = noted.filter(({ name }) => name === "state").map(({ event }) => event.state);

@@ -22,7 +22,7 @@ describe("microphones that come and go", () => {
     stage.after(() => relay.stop());
     const browser = await launch(stage);
     const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
-    return { page, microphones: await plugIn(page.page, ["desk", "headset"]) };
+    return { relay, page, microphones: await plugIn(page.page, ["desk", "headset"]) };
   }
 
   /** @param {TestPage} page @param {string} id @param {object} event @param {number} [from] */
@@ -87,6 +87,31 @@ describe("microphones that come and go", () => {
     await page.hears(({ name, event }) => name === "error" && event.code === "microphone_missing");
     await microphones.plug(["headset"]);
     await until("the chosen one is open", async () => String(await microphones.live()) === "headset");
+    await isHeard(page);
+    await page.close();
+  });
+
+  test("one that another program has is told as busy, at the beginning of a call and within it, and no more once it is heard", async () => {
+    const { page, microphones, relay } = await twoMicrophones();
+    await microphones.occupy(["desk", "headset"]);
+    await assert.rejects(page.start(), /microphone_busy: .*NotReadableError/);
+    assert.deepEqual(relay.sessions(), [], "nobody is billed");
+    await microphones.occupy(["headset"]);
+    await page.start();
+    await isHeard(page);
+    assert.equal(await page.say("setMicrophone", "headset"), "microphone_busy");
+    assert.deepEqual(await microphones.live(), ["desk"], "the one before stays");
+    assert.equal(await page.trouble(), undefined, "whoever asked for it was told");
+
+    const { length } = await page.noted();
+    await microphones.occupy(["desk", "headset"]);
+    await microphones.hiccup();
+    const told = await page.hears(({ name, event }) => name === "error" && event.code === "microphone_busy" && event.retryable, length);
+    assert.equal(await page.trouble(), "microphone_busy");
+    await microphones.occupy([]);
+    await microphones.plug(["desk", "headset"]);
+    await saysMicrophone(page, "desk", { live: true, fallback: false }, told);
+    await until("nothing is wrong any more", async () => (await page.trouble()) === undefined);
     await isHeard(page);
     await page.close();
   });

@@ -9,17 +9,17 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
-  "--autoplay-policy=no-user-gesture-required",
   "--use-fake-device-for-media-stream",
 ];
 
 /**
  * What Chromium is started with.
- * @param {{ microphone?: string, isLooped?: boolean, allowMicrophone?: boolean }} [options] As of {@link launch}; `isLooped`: the file begins anew when it is through.
+ * @param {{ microphone?: string, isLooped?: boolean, allowMicrophone?: boolean, needsGesture?: boolean }} [options] As of {@link launch}; `isLooped`: the file begins anew when it is through.
  */
-export function flags({ microphone, isLooped = false, allowMicrophone = true } = {}) {
+export function flags({ microphone, isLooped = false, allowMicrophone = true, needsGesture = false } = {}) {
   return [
     ...FLAGS,
+    `--autoplay-policy=${needsGesture ? "document-user-activation-required" : "no-user-gesture-required"}`,
     ...(microphone ? [`--use-file-for-fake-audio-capture=${microphone}${isLooped ? "" : "%noloop"}`] : []),
     ...(allowMicrophone ? ["--use-fake-ui-for-media-stream"] : ["--deny-permission-prompts"]),
   ];
@@ -28,8 +28,9 @@ export function flags({ microphone, isLooped = false, allowMicrophone = true } =
 /**
  * Starts a browser that is closed when the scenario is over.
  * @param {import("./stage.mjs").Stage} stage
- * @param {{ microphone?: string, allowMicrophone?: boolean, keepsPages?: boolean }} [options] `microphone` is a WAV file at 44.1 kHz; it is
+ * @param {{ microphone?: string, allowMicrophone?: boolean, keepsPages?: boolean, needsGesture?: boolean }} [options] `microphone` is a WAV file at 44.1 kHz; it is
  *   played once from each opening of the microphone on, then silence. `keepsPages`: it has a back/forward cache, as people's browsers have.
+ *   `needsGesture`: a page makes no sound before it is clicked, unless it has the microphone, as people's browsers have it.
  */
 export async function launch(stage, options) {
   const browser = await chromium.launch({

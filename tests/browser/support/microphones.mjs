@@ -19,6 +19,8 @@ export async function plugIn(page, ids) {
     const opened = [];
     /** @type {Map<string, Promise<void>>} */
     const held = new Map();
+    /** Those that another program has. @type {string[]} */
+    let busy = [];
 
     /** @param {any} constraints */
     mediaDevices.getUserMedia = async ({ audio }) => {
@@ -28,6 +30,8 @@ export async function plugIn(page, ids) {
       asked.push(id);
       await held.get(id);
       if (!plugged.includes(id)) throw new DOMException("no such microphone", wanted ? "OverconstrainedError" : "NotFoundError");
+      // In Chromium's words.
+      if (busy.includes(id)) throw new DOMException("Could not start audio source", "NotReadableError");
       const tone = new OscillatorNode(context);
       const loudspeaker = new MediaStreamAudioDestinationNode(context);
       tone.connect(loudspeaker);
@@ -74,6 +78,10 @@ export async function plugIn(page, ids) {
         hold(id) {
           held.set(id, new Promise((resolve) => Object.assign(globalThis, { releaseMicrophone: resolve })));
         },
+        /** Another program has these. @param {string[]} ids */
+        occupy(ids) {
+          busy = ids;
+        },
         release() {
           held.clear();
           /** @type {any} */ (globalThis).releaseMicrophone();
@@ -98,5 +106,7 @@ export async function plugIn(page, ids) {
     /** Opening this one takes until `release`. @param {string} id */
     hold: (id) => tell("hold", id),
     release: () => tell("release"),
+    /** From here on another program has these. @param {string[]} ids */
+    occupy: (ids) => tell("occupy", ids),
   };
 }

@@ -20,6 +20,8 @@ export class PageServer {
   #failing = new Set();
   /** Paths whose next answer comes in so many pieces, one after so many milliseconds, and stands still after as many as are sent. @type {Map<string, { pieces: number, everyMs: number, sent: number }>} */
   #slow = new Map();
+  /** The content security policy of the page, if it has one. @type {string | undefined} */
+  policy;
   /** What was asked for, beside the page. @type {string[]} */
   asked = [];
   /** Answers that the browser did not wait for. @type {string[]} */
@@ -82,7 +84,7 @@ export class PageServer {
     const name = pathname.slice(PageServer.path.length) || "index.html";
     try {
       const body = await readFile(this.#files.get(name) ?? new URL(`./page/${name}`, import.meta.url));
-      answer.writeHead(200, { "content-type": TYPES[extname(name)] ?? "application/octet-stream", "cache-control": "no-store" });
+      answer.writeHead(200, { "content-type": TYPES[extname(name)] ?? "application/octet-stream", "cache-control": "no-store", ...(this.policy ? { "content-security-policy": this.policy } : {}) });
       answer.end(body);
     } catch {
       answer.writeHead(404).end();

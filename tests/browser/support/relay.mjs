@@ -70,10 +70,20 @@ export class Relay {
    * @param {Record<string, string>} [settings] Environment variables beside the recording.
    * @param {Relay} [before] One that has crashed, whose folder and port it takes.
    */
-  static async start(settings = {}, before = undefined) {
+  static start(settings = {}, before = undefined) {
+    return Relay.run(["dev"], settings, before);
+  }
+
+  /**
+   * Starts `voxrelay` on a free port by a command that runs a relay.
+   * @param {string[]} command `dev` or `serve`, and its options.
+   * @param {Record<string, string>} [settings] Environment variables beside the recording.
+   * @param {Relay} [before] One that has crashed, whose folder and port it takes.
+   */
+  static async run(command, settings = {}, before = undefined) {
     if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: run \`cargo build --package relay\``);
     const folder = before?.folder ?? mkdtempSync(join(tmpdir(), "voxrelay-test-"));
-    const child = spawn(PROGRAM, ["dev", "--listen", `127.0.0.1:${before?.port ?? 0}`], {
+    const child = spawn(PROGRAM, [...command, "--listen", `127.0.0.1:${before?.port ?? 0}`], {
       cwd: folder,
       env: {
         PATH: process.env.PATH,

@@ -16,7 +16,7 @@ export class SlowLine {
   /**
    * @param {number} target Port of the relay.
    * @param {number} perSecond Bytes in each direction.
-   * @param {number} delayMs How much later they get there.
+   * @param {number} delayMs How much later they get there; may be changed.
    */
   constructor(target, perSecond, delayMs) {
     this.portion = Math.ceil(perSecond / PORTIONS);
@@ -52,9 +52,11 @@ export class SlowLine {
 
   /** @param {import("node:net").Socket} from @param {import("node:net").Socket} to */
   async #carry(from, to) {
+    let sent = Promise.resolve();
     while (!from.destroyed && !to.destroyed) {
       const bytes = from.read(Math.min(this.portion, from.readableLength || this.portion)) ?? from.read();
-      if (bytes) setTimeout(() => to.write(bytes), this.delayMs);
+      // In order, also when the delay is less than it was.
+      if (bytes) sent = Promise.all([sent, sleep(this.delayMs)]).then(() => void to.write(bytes));
       await sleep(1_000 / PORTIONS);
     }
   }

@@ -49,6 +49,11 @@ export class TestCall {
     return until(`the call said ${wanted}`, heard, patienceMs);
   }
 
+  /** The code of the trouble that there is now. @returns {Promise<string | undefined>} */
+  async trouble() {
+    return (await this.#tell("trouble")) ?? undefined;
+  }
+
   /** What the agent said. */
   async heard() {
     /** @type {{ rate: number, base64: string }} */

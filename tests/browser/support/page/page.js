@@ -92,6 +92,9 @@
     /** What the call said so far. */
     noted: () => noted,
 
+    /** The code of the trouble that there is now. */
+    trouble: () => call?.snapshot.error?.code,
+
     /** What the agent said: samples as base64 of little-endian floats, a JSON string being far slower. */
     heard() {
       const samples = new Float32Array(heard.reduce((sum, block) => sum + block.length, 0));
