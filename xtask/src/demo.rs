@@ -31,7 +31,9 @@ pub(crate) fn run_until_stopped(local: bool, listen: SocketAddr) -> Result<()> {
         relay.args(["--config", "examples/local/voxrelay.toml"]);
     }
     // Only the relay knows when it listens, and where if its port was 0: it says so in its own words.
-    eprintln!("\n    The relay says which address to open once it listens. Press the button there.  Ctrl-C stops.\n");
+    eprintln!(
+        "\n    The relay says which address to open once it listens. Press the button there.  Ctrl-C stops.\n"
+    );
     become_program(relay).context("target/debug/voxrelay could not be started")
 }
 

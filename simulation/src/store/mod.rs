@@ -445,7 +445,6 @@ impl Model {
             }
             session.epochs.entry(turn.turn).or_insert(epoch);
             session.versions.insert(turn.turn, version);
-            *newest = version;
             let stored = session
                 .turns
                 .entry(turn.turn)

@@ -346,7 +346,11 @@ impl World<'_> {
                     if let Some(timeline) = self.page.timelines.last() {
                         self.page.plays.insert(timeline.clone(), position + samples);
                     }
-                    self.page.queue.push_back((self.page.timelines.len().saturating_sub(1), position, samples));
+                    self.page.queue.push_back((
+                        self.page.timelines.len().saturating_sub(1),
+                        position,
+                        samples,
+                    ));
                     self.page.tick.get_or_insert(self.now + TICK);
                     continue;
                 }

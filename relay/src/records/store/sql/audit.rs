@@ -55,8 +55,9 @@ impl SqlStore {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page<Deed, Cursor>, StoreError> {
-        let mut select =
-            Select::new("SELECT id, done_at, done_by, what, user_sub, subject, reason FROM audit WHERE 1 = 1");
+        let mut select = Select::new(
+            "SELECT id, done_at, done_by, what, user_sub, subject, reason FROM audit WHERE 1 = 1",
+        );
         select.push_if(" AND done_by = ?", filter.by.as_ref());
         select.push_if(" AND what = ?", filter.what.map(DeedKind::name));
         select.push_if(" AND user_sub = ?", filter.user_sub.as_ref());

@@ -15,7 +15,8 @@ fn no_statement_reads_columns_that_it_does_not_name() {
         let text = fs::read_to_string(&path).expect("a source file");
         let words: Vec<&str> = text.split_whitespace().collect();
         for pair in words.windows(2) {
-            let (before, star) = (pair[0].trim_start_matches(['"', '(']), pair[1].trim_end_matches(['"', ',']));
+            let (before, star) =
+                (pair[0].trim_start_matches(['"', '(']), pair[1].trim_end_matches(['"', ',']));
             let is_all = star == "*" || star.ends_with(".*");
             let reads = ["SELECT", "RETURNING", "DISTINCT"].contains(&before) || star.ends_with(".*");
             assert!(!(is_all && reads), "{}: {before} {star}", path.display());

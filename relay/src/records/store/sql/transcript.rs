@@ -43,9 +43,8 @@ macro_rules! write_turn {
 }
 
 /// A write that was given up may come behind the one that took its place, with an earlier version of a turn.
-const SAVE_TURN: Sql = write_turn!(
-    "turns.epoch IS NULL OR turns.epoch < excluded.epoch OR turns.revision <= excluded.revision"
-);
+const SAVE_TURN: Sql =
+    write_turn!("turns.epoch IS NULL OR turns.epoch < excluded.epoch OR turns.revision <= excluded.revision");
 
 /// It replaces only what is known to be an earlier version, such as an answer before it was cut short.
 const ADD_TURN: Sql = write_turn!("turns.epoch < excluded.epoch OR turns.revision < excluded.revision");
