@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use super::{answered, failed, faults, questions};
@@ -175,7 +176,7 @@ async fn webhook(config: &Config) -> Result<(), String> {
 
 /// The addresses that are told what happens.
 async fn webhooks(config: &Config) -> Result<(), String> {
-    let asked = config.webhooks.iter().map(async |(name, hook)| {
+    let asked = config.webhooks.iter().map(|(name, hook)| async move {
         in_time(reach(&hook.webhook.url)).await.map_err(|fault| format!("{name}: {fault}"))
     });
     let faults: Vec<String> = join_all(asked).await.into_iter().filter_map(Result::err).collect();
