@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use relay::records::store::{
     Attempted, DeedFilter, DeliveryFilter, DeliveryState, Expiring, HookEvent, Leases, NewSession, Quality,
-    Replayed, Store, Subscription, unix_ms,
+    Quota, Replayed, Store, Subscription, unix_ms,
 };
 
 use super::{Bench, of_a_lost_relay, on_both_databases, open, quota, session};
@@ -140,8 +140,8 @@ async fn an_erased_user_is_named_until_the_receiver_has_heard_of_it(bench: Bench
 }
 
 /// Room for more sessions than any test of limits opens.
-fn quota_of_many() -> relay::records::store::Quota {
-    relay::records::store::Quota { sessions_per_user: 1_000, ..quota() }
+fn quota_of_many() -> Quota {
+    Quota { sessions_per_user: 1_000, ..quota() }
 }
 
 async fn a_delivery_is_repeated_by_an_administrator_whom_the_audit_names(bench: Bench) {
