@@ -50,7 +50,7 @@ export async function webhooks(place, signal) {
       when(row.created_at),
       row.name,
       row.event,
-      row.session_id ? el("a", { href: `#/call/${encodeURIComponent(row.session_id)}`, "aria-label": `The call of ${whom}` }, "Show") : "–",
+      row.session_id ? el("a", { href: `#/call/${encodeURIComponent(row.session_id)}`, "aria-label": `Show the call of ${whom}` }, "Show") : "–",
       STATES[/** @type {keyof typeof STATES} */ (row.state)] ?? row.state,
       count(row.attempts),
       row.answer || "–",

@@ -119,6 +119,16 @@ async fn deliver_all(webhook: &Webhook, store: &dyn Store) {
     while webhook.deliver_events("crm", store).await.expect("the database answers") > 0 {}
 }
 
+/// Sooner than the slow receiver answers.
+async fn until(done: impl Fn() -> bool) {
+    let waited = timeout(PATIENCE / 2, async {
+        while !done() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    waited.await.expect("in time");
+}
+
 #[tokio::test]
 async fn a_call_is_told_from_its_beginning_to_its_end_with_what_was_said_and_what_it_cost() {
     let (store, _dir) = sqlite().await;
@@ -279,22 +289,14 @@ async fn a_relay_tells_each_address_what_it_wants_to_hear_and_a_slow_one_holds_u
     let answered = relay.whole("GET /livez HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n").await;
     assert!(answered.0.contains(" 200 "), "{answered:?}");
     begin(store, "a").await;
-    let until = async |done: &dyn Fn() -> bool| {
-        let waited = timeout(PATIENCE / 2, async {
-            while !done() {
-                sleep(Duration::from_millis(20)).await;
-            }
-        });
-        waited.await.expect("in time");
-    };
-    until(&|| !slow.got().is_empty()).await;
+    until(|| !slow.got().is_empty()).await;
     for n in 0..30 {
         let id = format!("b{n}");
         begin(store, &id).await;
         end(store, &id).await;
     }
     // All of it while the slow one still thinks about its first message.
-    until(&|| quick.got().len() == 30).await;
+    until(|| quick.got().len() == 30).await;
     assert!(quick.got().iter().all(|(id, message)| id.ends_with("_quick") && message["type"] == "call.ended"));
     assert_eq!(slow.ids(), ["started_a_slow"]);
 }

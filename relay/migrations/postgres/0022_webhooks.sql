@@ -28,8 +28,9 @@ CREATE INDEX deliveries_due ON deliveries (webhook, next_attempt_at) WHERE next_
 CREATE INDEX deliveries_by_time ON deliveries (created_at, id);
 CREATE INDEX deliveries_of_session ON deliveries (session_id);
 
--- An event is written with what it tells of, whichever relay does that. While a database is filled from another one nothing happens in it.
-CREATE FUNCTION tell_call_started() RETURNS trigger LANGUAGE plpgsql AS $$
+-- An event is written with what it tells of, whichever relay does that, also one of an earlier version whose role has no rights on these tables:
+-- so the functions run with those of the schema's owner, and nobody else may put them to use. While a database is filled from another one nothing happens in it.
+CREATE FUNCTION tell_call_started() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     happened BIGINT := CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT);
 BEGIN
@@ -45,7 +46,7 @@ $$;
 
 CREATE TRIGGER deliveries_of_started AFTER INSERT ON sessions FOR EACH ROW EXECUTE FUNCTION tell_call_started();
 
-CREATE FUNCTION tell_call_ended() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION tell_call_ended() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     happened BIGINT := CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT);
 BEGIN
@@ -59,6 +60,8 @@ $$;
 
 CREATE TRIGGER deliveries_of_ended AFTER UPDATE OF state ON sessions FOR EACH ROW
 WHEN (NEW.state = 'ended' AND OLD.state <> 'ended') EXECUTE FUNCTION tell_call_ended();
+
+REVOKE ALL ON FUNCTION tell_call_started(), tell_call_ended() FROM PUBLIC;
 
 ALTER TABLE webhooks ENABLE ROW LEVEL SECURITY;
 ALTER TABLE deliveries ENABLE ROW LEVEL SECURITY;

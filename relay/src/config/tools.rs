@@ -24,7 +24,10 @@ pub struct ToolConfig {
 
 pub(super) fn tools(values: &Values) -> Result<BTreeMap<String, ToolConfig>, ConfigError> {
     let names: Vec<&str> = values.names("tools").collect();
-    names.into_iter().map(|name| Ok((good_name("tools", name)?, tool(&values.of("tools", name), name)?))).collect()
+    names
+        .into_iter()
+        .map(|name| Ok((good_name("tools", name)?, tool(&values.of("tools", name), name)?)))
+        .collect()
 }
 
 fn tool(values: &Values, name: &str) -> Result<ToolConfig, ConfigError> {

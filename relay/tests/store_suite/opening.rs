@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use protocol::{Mark, Role};
 use relay::config::Secret;
 use relay::records::store::{
-    Denial, DenialKind, Leases, Quality, SessionFilter, SqlStore, Store, StoreError, check_sqlite_file,
-    migrate,
+    DeliveryFilter, Denial, DenialKind, HookEvent, Leases, Quality, SessionFilter, SqlStore, Store,
+    StoreError, Subscription, check_sqlite_file, migrate, unix_ms,
 };
 use sqlx::{AnyConnection, Connection};
 
@@ -341,6 +341,23 @@ async fn a_table_that_only_a_newer_relay_knows_takes_nothing_from_this_one() {
     run(&url, "CREATE TABLE voxrelay.of_later (id BIGINT)").await;
     let store = SqlStore::postgres(&clerk).await.expect("it has rights on all that it uses");
     store.ping().await.expect("and goes on to have them");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_of_a_version_from_before_there_were_webhooks_has_its_calls_told_without_rights_on_them() {
+    let url = postgres::shared().database().await;
+    let teller = role(&url, "teller").await;
+    let grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA voxrelay TO teller";
+    run(&url, &format!("GRANT USAGE ON SCHEMA voxrelay TO teller; {grant}")).await;
+    let store = SqlStore::postgres(&teller).await.expect("it has rights on all that it uses");
+    let newer = SqlStore::postgres(&url).await.expect("opened");
+    let all = Subscription { name: "crm".into(), events: HookEvent::ALL.into() };
+    newer.keep_webhooks(&[all]).await.expect("written");
+    run(&url, "REVOKE ALL ON voxrelay.webhooks, voxrelay.deliveries FROM teller").await;
+    open(&store, &session("a"), &quota()).await;
+    store.end_session("a", 0, "normal", Quality::default(), unix_ms()).await.expect("ended");
+    let told = newer.list_deliveries(&DeliveryFilter::default(), None, 10).await.expect("read").rows;
+    assert_eq!(told.len(), 2, "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
