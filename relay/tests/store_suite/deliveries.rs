@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use relay::config::Retention;
+use relay::records::retention::{Purged, sweep};
 use relay::records::store::{
     Attempted, DeedFilter, DeliveryFilter, DeliveryState, Expiring, HookEvent, Leases, NewSession, Quality,
     Quota, Replayed, Store, Subscription, unix_ms,
@@ -21,6 +23,7 @@ on_both_databases! {
 }
 
 const LONG: Duration = Duration::from_secs(60);
+const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
 async fn subscribe(store: &dyn Store, names: &[(&str, &[HookEvent])]) {
     let named = names.iter().map(|(name, events)| Subscription {
@@ -204,5 +207,10 @@ async fn deliveries_are_listed_in_pages_and_go_when_they_are_too_old(bench: Benc
         store.expire(Expiring::Deliveries { before_ms }, limit).await.expect("deleted")
     };
     assert_eq!(expire(unix_ms() - 60_000, 5).await, 0);
-    assert_eq!((expire(unix_ms() + 60_000, 5).await, expire(unix_ms() + 60_000, 5).await), (5, 4));
+    assert_eq!(expire(unix_ms() + 60_000, 5).await, 5);
+    let keep = Retention { transcript_days: None, recording_days: None };
+    for (days, books) in [(29, 0), (31, 4)] {
+        let purged = sweep(store, None, &keep, unix_ms() + days * DAY_MS).await.expect("swept");
+        assert_eq!(purged, Purged { books, ..Purged::default() }, "after {days} days");
+    }
 }
