@@ -9,9 +9,16 @@ import { el, tell } from "./dom.js";
 import { overview } from "./overview.js";
 import { sessions } from "./sessions.js";
 import { spend } from "./spend.js";
+import { webhooks } from "./webhooks.js";
 
 /** @type {Record<string, [string, (place: HTMLElement, signal: AbortSignal) => Promise<void>]>} */
-const PAGES = { "#/": ["Overview", overview], "#/spend": ["Spend", spend], "#/budgets": ["Budgets", budgets], "#/sessions": ["Sessions", sessions] };
+const PAGES = {
+  "#/": ["Overview", overview],
+  "#/spend": ["Spend", spend],
+  "#/budgets": ["Budgets", budgets],
+  "#/sessions": ["Sessions", sessions],
+  "#/webhooks": ["Webhooks", webhooks],
+};
 const CALL = "#/call/";
 
 const part = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));

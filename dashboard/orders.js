@@ -50,3 +50,10 @@ export async function giveCredit({ account = "", user = "", day = new Date().toI
   const body = { key, account: given.account, day: given.day, amount_nano_usd: amount, reason: given.reason, ...(user ? { user_sub: user } : {}) };
   return carryOut("/v1/admin/credits", body, "The credit is given.");
 }
+
+/** @param {string} id @param {string} name Of the webhook. */
+export async function replay(id, name) {
+  const words = `${name} gets the message once more, under the same id, with what is known now.`;
+  const sure = await confirmed({ title: "Send this again?", words, yes: "Send it" });
+  return sure !== undefined && carryOut(`/v1/admin/webhooks/${encodeURIComponent(id)}/replay`, undefined, "The message is sent again.");
+}

@@ -26,6 +26,10 @@ pub async fn run_newest(listener: TcpListener, apps: watch::Receiver<Arc<App>>) 
         tracing::warn!(%error, "the deny-list was not read yet");
     }
     app.live.tasks.spawn(denials::keep(Arc::clone(&app)));
+    // Before the first call begins, which they may want to hear of.
+    if let Err(error) = upkeep::announce_webhooks(&app).await {
+        tracing::warn!(%error, "the addresses of webhooks were not named yet");
+    }
     let mut upkeep = upkeep::start(&app, &apps);
     server::serve(listener, apps).await;
     app.live.tasks.close();

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use futures_util::TryStreamExt;
 use relay::config::RecordingPlace;
 use relay::records::recording::{RecordingError, Recordings, key};
-use relay::records::store::{NewSession, SqlStore, unix_ms};
+use relay::records::store::{DeliveryFilter, HookEvent, NewSession, SqlStore, Store, Subscription, unix_ms};
 use tempfile::TempDir;
 
 /// What a relay with recordings has.
@@ -129,6 +129,34 @@ async fn a_bucket_that_cannot_be_reached_costs_nothing_but_time() {
     bucket.close(false);
     assert_eq!(bench.carry().await, 1);
     assert_eq!(samples(&bench.read(&key).await.expect("readable")), words(&audio));
+}
+
+#[tokio::test]
+async fn webhooks_hear_of_each_part_of_a_recording_when_it_is_in_its_place() {
+    let bucket = s3::Bucket::start().await;
+    let bench = Bench::in_a_bucket(&bucket).await;
+    let named = Subscription { name: "crm".into(), events: vec![HookEvent::RecordingReady] };
+    bench.store.keep_webhooks(&[named]).await.expect("written");
+    let told = async || {
+        let page = bench.store.list_deliveries(&DeliveryFilter::default(), None, 10).await.expect("read");
+        let mut ids: Vec<String> = page.rows.into_iter().map(|row| row.id).collect();
+        ids.sort();
+        ids
+    };
+    let keys: Vec<String> = (0..3).map(|epoch| key("0192-a", epoch, unix_ms())).collect();
+    bench.session("0192-a", &keys.join(" ")).await;
+    bench.leave(&keys[0], 1_000);
+    bucket.close(true);
+    assert_eq!(bench.carry().await, 0);
+    assert_eq!(told().await, Vec::<String>::new(), "it is not in its place");
+    bucket.close(false);
+    assert_eq!(bench.carry().await, 1);
+    assert_eq!(told().await, ["recording_0192-a_0_crm"]);
+    // A relay that is killed before the file is removed carries it once more.
+    bench.leave(&keys[0], 1_000);
+    bench.leave(&keys[2], 1_000);
+    assert_eq!(bench.carry().await, 2);
+    assert_eq!(told().await, ["recording_0192-a_0_crm", "recording_0192-a_2_crm"]);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { after, afterEach, before, describe, test } from "node:test";
@@ -19,7 +20,7 @@ import { TestPage } from "./support/test-page.mjs";
 /** What `globalThis` holds in the page. @typedef {any} Stub */
 
 const SCREENS = { "a small phone": { width: 320, height: 568 }, "a desktop": { width: 1280, height: 800 } };
-const PAGES = { "#/": "Overview", "#/spend": "Spend", "#/budgets": "Budgets", "#/sessions": "Sessions" };
+const PAGES = { "#/": "Overview", "#/spend": "Spend", "#/budgets": "Budgets", "#/sessions": "Sessions", "#/webhooks": "Webhooks" };
 
 describe("the dashboard", () => {
   const stage = new Stage();
@@ -38,10 +39,10 @@ describe("the dashboard", () => {
     return execFileSync(PROGRAM, ["token", "--sub", "root", "--role", "voxrelay_admin"], settings).trim();
   }
 
-  /** A relay with a call that goes on. */
-  async function begin() {
+  /** A relay with a call that goes on. @param {Record<string, string>} [settings] */
+  async function begin(settings = {}) {
     const speech = speak(stage, ["hello", 20]);
-    const relay = await Relay.start();
+    const relay = await Relay.start(settings);
     stage.after(() => relay.stop());
     const browser = await launch(stage, { microphone: speech.file });
     const origin = `http://127.0.0.1:${relay.port}`;
@@ -152,6 +153,47 @@ describe("the dashboard", () => {
     await page.getByRole("combobox").selectOption("1");
     await page.locator("dl.tiles > div", { hasText: "Calls" }).getByText("1", { exact: true }).waitFor();
     await page.getByRole("cell", { name: "as wished" }).waitFor();
+  });
+
+  test("shows what webhooks were told, and sends it once more when that is confirmed", async () => {
+    /** @type {string[]} */
+    const got = [];
+    const receiver = createServer((request, answer) => {
+      request.resume();
+      got.push(String(request.headers["webhook-id"]));
+      answer.writeHead(204).end();
+    });
+    await new Promise((resolve) => receiver.listen(0, "127.0.0.1", () => resolve(undefined)));
+    stage.after(() => receiver.close());
+    const { port } = /** @type {import("node:net").AddressInfo} */ (receiver.address());
+    const { relay, browser, origin, caller } = await begin({
+      VOXRELAY_WEBHOOKS__CRM__URL: `http://127.0.0.1:${port}/`,
+      VOXRELAY_WEBHOOKS__CRM__SECRET: "a secret of the tests, long enough",
+      VOXRELAY_WEBHOOKS__CRM__EVENTS: "call.ended",
+    });
+    await caller.close();
+    const session = await relay.endedSession();
+    const id = `ended_${session.id}_crm`;
+    await until("the receiver has heard of the end", async () => got.length > 0);
+    const { page, complaints } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`);
+    await shows(page, "Overview");
+    await page.getByRole("link", { name: "Webhooks" }).click();
+    await shows(page, "Webhooks");
+    await page.getByRole("cell", { name: "call.ended" }).waitFor();
+    await page.getByLabel("Event").selectOption("call.started");
+    await page.getByRole("button", { name: "Show", exact: true }).click();
+    await page.getByText("There is no such message.").waitFor();
+    await page.getByLabel("Event").selectOption("");
+    await page.getByRole("button", { name: "Show", exact: true }).click();
+    const again = page.getByRole("button", { name: /^Send again: call.ended to crm/ });
+    await again.click();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    assert.deepEqual(got, [id], "nothing is sent that is not confirmed");
+    await again.click();
+    await page.getByRole("dialog").getByRole("button", { name: "Send it" }).click();
+    await until("it comes once more", async () => got.length > 1);
+    assert.deepEqual(got, [id, id], "under the same id");
+    assert.deepEqual(complaints, []);
   });
 
   test("denies a user, and what a user is called is a text and nothing else", async () => {

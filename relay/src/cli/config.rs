@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use super::{answered, failed, faults, questions};
@@ -26,7 +27,7 @@ pub(super) struct ConfigArgs {
     /// shown.
     #[arg(long)]
     check: bool,
-    /// Try what the configuration names as well: the database and its schema or file, the issuer's keys, the webhook's address, the
+    /// Try what the configuration names as well: the database and its schema or file, the issuer's keys, the webhooks' addresses, the
     /// bucket, the addresses to listen on. Changes nothing, and disturbs no relay that runs.
     #[arg(long, requires = "check")]
     connect: bool,
@@ -41,7 +42,7 @@ pub(super) struct ConfigArgs {
 /// Options of `voxrelay check`.
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// Try what the configuration names as well: the database and its schema or file, the issuer's keys, the webhook's address, the
+    /// Try what the configuration names as well: the database and its schema or file, the issuer's keys, the webhooks' addresses, the
     /// bucket, the addresses to listen on. Changes nothing, and disturbs no relay that runs.
     #[arg(long)]
     connect: bool,
@@ -98,13 +99,20 @@ pub(super) async fn check(args: CheckArgs) -> ExitCode {
 
 /// What cannot be reached, or says no. Each is asked, whatever the others say.
 async fn connect(config: &Config) -> Vec<String> {
-    let (database, files, keys, webhook, bucket) =
-        tokio::join!(database(config), files(config), keys(config), webhook(config), bucket(config));
+    let (database, files, keys, webhook, webhooks, bucket) = tokio::join!(
+        database(config),
+        files(config),
+        keys(config),
+        webhook(config),
+        webhooks(config),
+        bucket(config)
+    );
     let answers = [
         ("database_url", database),
         ("data_dir", files),
         ("auth", keys),
         ("webhook.url", webhook),
+        ("webhooks", webhooks),
         ("recording", bucket),
         ("listen", address(Some(config.listen))),
         ("metrics.listen", address(config.metrics_listen)),
@@ -160,16 +168,27 @@ async fn keys(config: &Config) -> Result<(), String> {
     in_time(async { verifier.try_keys().await.map_err(|error| format!("the issuer's keys: {error}")) }).await
 }
 
-/// The webhook's address: whatever it answers to a question without a message, it is there.
+/// The address of alerts.
 async fn webhook(config: &Config) -> Result<(), String> {
     let Some(webhook) = &config.webhook else { return Ok(()) };
-    in_time(async {
-        let client =
-            outbound::http_client().timeout(CONNECT_TIMEOUT).build().map_err(|error| error.to_string())?;
-        let asked = client.head(webhook.url.clone()).send().await;
-        asked.map(drop).map_err(|error| sources(&error))
-    })
-    .await
+    in_time(reach(&webhook.url)).await
+}
+
+/// The addresses that are told what happens.
+async fn webhooks(config: &Config) -> Result<(), String> {
+    let asked = config.webhooks.iter().map(|(name, hook)| async move {
+        in_time(reach(&hook.webhook.url)).await.map_err(|fault| format!("{name}: {fault}"))
+    });
+    let faults: Vec<String> = join_all(asked).await.into_iter().filter_map(Result::err).collect();
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+}
+
+/// The address of a webhook: whatever it answers to a question without a message, it is there.
+async fn reach(url: &reqwest::Url) -> Result<(), String> {
+    let client =
+        outbound::http_client().timeout(CONNECT_TIMEOUT).build().map_err(|error| error.to_string())?;
+    let asked = client.head(url.clone()).send().await;
+    asked.map(drop).map_err(|error| sources(&error))
 }
 
 /// The folder or bucket of the recordings.

@@ -12,7 +12,7 @@ use super::{
     AuthConfig, Config, ConfigError, Drain, EchoConfig, Limits, LogConfig, LogFormat, Network, Origins,
     Place, RecordingPlace, Retention, Secret, Webhook,
 };
-use super::{agents, keys, reconcile, tools};
+use super::{agents, keys, reconcile, tools, webhooks};
 use crate::operations::outbound::is_safe_url;
 use crate::operations::webhook;
 use crate::records::store;
@@ -63,6 +63,7 @@ impl Config {
                 recording_days: Some(values.whole("retention.recording_days")?).filter(|days| *days > 0),
             },
             webhook: webhook_config(values)?,
+            webhooks: webhooks::webhooks(values)?,
             recording: recording(values)?,
             recording_min_free: u64::from(values.whole("recording.min_free_mb")?) << 20,
             metrics_listen: metrics_listen(values)?,

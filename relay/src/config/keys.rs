@@ -109,6 +109,9 @@ keys! {
 
     "webhook.url" = "", Text, "where alerts are sent; https only, but for localhost";
     "webhook.secret" = "", Secrets, "what they are signed with, at least 32 bytes; `whsec_` and a key in base64, or any text. With several, each message has a signature of each";
+    "webhooks.*.url" = "", Text, "where it is told that something has happened; https only, but for localhost";
+    "webhooks.*.secret" = "", Secrets, "what that is signed with, as `webhook.secret`";
+    "webhooks.*.events" = "", List, "what is told: `call.started`, `call.ended`, `recording.ready`, `user.erased`; all of it if nothing is given, see [webhooks](webhooks.md#what-happens)";
 
     "recording.dir" = "", Text, "folder of the recordings; off by default, and announced to the page";
     "recording.url" = "", Text, "the same in a bucket or a folder: `s3://bucket/prefix`, with the usual variables `AWS_*` (`AWS_ALLOW_HTTP=true` for an endpoint without TLS), or `file:///folder`";
@@ -188,6 +191,7 @@ pub(super) const NAMED: &[(&str, &str)] = &[
     (PLANS, LIMITS),
     ("agents", "agents.*"),
     ("tools", "tools.*"),
+    ("webhooks", "webhooks.*"),
     ("providers", "providers.*"),
     ("reconcile", "reconcile.*"),
 ];

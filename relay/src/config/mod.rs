@@ -21,6 +21,7 @@ mod renewed;
 mod tests;
 mod tools;
 mod values;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,6 +46,7 @@ pub use public_key::{PublicKey, PublicKeyError};
 pub use reference::reference;
 pub use tools::ToolConfig;
 use values::Values;
+pub use webhooks::EventHook;
 
 /// The checked configuration.
 #[derive(Clone, Debug)]
@@ -83,6 +85,8 @@ pub struct Config {
     pub retention: Retention,
     /// Where alerts are sent.
     pub webhook: Option<Webhook>,
+    /// Who is told what happens, by name.
+    pub webhooks: BTreeMap<String, EventHook>,
     /// Where calls are recorded; they are not if it says nothing.
     pub recording: Option<RecordingPlace>,
     /// Bytes that recordings leave free on the disk of the data folder.

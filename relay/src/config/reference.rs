@@ -13,7 +13,7 @@ const HEAD: &str = "\
 `voxrelay serve --config voxrelay.toml` reads a TOML file; environment variables go over it: `VOXRELAY_` and the key in capitals, with `__` between section and key, such as
 `VOXRELAY_LIMITS__SESSION_USD=2.50`. A list may be one text with commas. An unknown key or a value out of range stops the relay with the key, what was given, and what is accepted.
 `voxrelay config --check --config voxrelay.toml` looks at all that `serve` looks at and says everything that is wrong at once, each with the file and the line or the variable's name. If nothing is
-wrong, it prints the settings in force and where each comes from, without secrets. With `--connect` it also tries the database and its schema, the issuer's keys, the webhook's address and the recordings' folder or bucket.
+wrong, it prints the settings in force and where each comes from, without secrets. With `--connect` it also tries the database and its schema, the issuer's keys, the webhooks' addresses and the recordings' folder or bucket.
 
 `voxrelay dev` needs none of it: it keeps a secret of its own in the data folder and serves the demo page.
 ";
@@ -73,6 +73,7 @@ pub(super) fn explain(values: &Values, config: &Config) -> String {
             config.webhook.is_none(),
             "alerts are in the log and in a metric, and are sent nowhere",
         ),
+        ("webhooks", config.webhooks.is_empty(), "nobody is told what happens"),
         ("metrics.listen", config.metrics_listen.is_none(), "no metrics are served"),
         ("prices.file", config.prices_file.is_none(), "the prices in the binary"),
     ];

@@ -4,7 +4,7 @@ use super::{AuthConfig, Config};
 
 impl Config {
     /// This configuration with what `read` says of all that may change while a relay runs: secrets and public keys, agents, tools, providers,
-    /// limits, plans, prices, origins, the webhook, and how often the HTTP API may be asked. Beside it the sections and keys that `read` has
+    /// limits, plans, prices, origins, the webhooks, and how often the HTTP API may be asked. Beside it the sections and keys that `read` has
     /// otherwise and that wait for a restart, since something is made of them once: sockets, files, the database, the issuer's keys.
     #[must_use]
     pub fn renewed(&self, read: Config) -> (Config, Vec<&'static str>) {
@@ -29,6 +29,7 @@ impl Config {
             store_grace,
             retention,
             webhook,
+            webhooks,
             recording,
             recording_min_free,
             metrics_listen,
@@ -68,6 +69,7 @@ impl Config {
             limits,
             plans,
             webhook,
+            webhooks,
             prices_file,
             api_requests_per_minute,
             preflights_per_minute,

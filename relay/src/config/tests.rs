@@ -1,5 +1,6 @@
 use super::*;
 use crate::NanoUsd;
+use crate::records::store::HookEvent;
 
 fn from_toml(toml: &str) -> Result<Config, ConfigError> {
     let file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a file");
@@ -640,6 +641,29 @@ fn what_agents_and_providers_lack_is_said_by_name() {
         for part in parts {
             assert!(error.contains(part), "{toml:?} gave {error:?}, without {part:?}");
         }
+    }
+}
+
+#[test]
+fn webhooks_are_told_what_they_name_or_all_of_it() {
+    const CRM: &str = "[webhooks.crm]\nurl = \"https://x.test\"\nsecret = \"00000000000000000000000000000000\"\n";
+    let all = from_toml(CRM).expect("it needs no more");
+    assert_eq!(all.webhooks["crm"].events, HookEvent::ALL);
+    assert_eq!(all.webhook, None, "alerts go elsewhere");
+    let some = format!("{CRM}events = [\"call.ended\"]\n{}", CRM.replace("crm", "ops"));
+    let some = from_toml(&some).expect("two of them").webhooks;
+    assert_eq!(some.keys().collect::<Vec<_>>(), ["crm", "ops"]);
+    assert_eq!(some["crm"].events, [HookEvent::CallEnded]);
+    for (toml, said) in [
+        ("[webhooks.crm]".to_owned(), "webhooks.crm.url = nothing"),
+        (CRM.replace("secret", "# "), "webhooks.crm.secret = nothing"),
+        (CRM.replace("url", "# "), "there is nothing to sign"),
+        (CRM.replace("https", "http"), "https://"),
+        (CRM.replace("crm", "\"c.r.m\""), "letters, digits, hyphens and underscores"),
+        (format!("{CRM}events = [\"call.lost\"]"), "recording.ready"),
+    ] {
+        let error = from_toml(&toml).expect_err(&toml).to_string();
+        assert!(error.contains(said), "{toml}: {error}");
     }
 }
 

@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use reqwest::Url;
-
 use super::values::{Values, quote};
+use super::webhooks::signed;
 use super::{ConfigError, Place, Webhook};
 use crate::agent::tool::{Runs, Schema, Tool};
-use crate::operations::outbound::is_safe_url;
-use crate::operations::webhook::is_key;
 
-/// The longest name of a tool, as providers of models take it.
+/// The longest name of a tool, as providers of models take it, and of a webhook.
 const NAME_MAX_CHARS: usize = 64;
 /// The schema of a tool that takes any object.
 const ANY_OBJECT: &str = "{\"type\":\"object\",\"properties\":{}}";
@@ -27,7 +24,10 @@ pub struct ToolConfig {
 
 pub(super) fn tools(values: &Values) -> Result<BTreeMap<String, ToolConfig>, ConfigError> {
     let names: Vec<&str> = values.names("tools").collect();
-    names.into_iter().map(|name| Ok((good_name(name)?, tool(&values.of("tools", name), name)?))).collect()
+    names
+        .into_iter()
+        .map(|name| Ok((good_name("tools", name)?, tool(&values.of("tools", name), name)?)))
+        .collect()
 }
 
 fn tool(values: &Values, name: &str) -> Result<ToolConfig, ConfigError> {
@@ -39,38 +39,11 @@ fn tool(values: &Values, name: &str) -> Result<ToolConfig, ConfigError> {
     let deadline = Duration::from_secs(values.whole("tools.*.timeout_seconds")?.into());
     let max_result_bytes = values.whole("tools.*.max_result_bytes")? as usize;
     let parameters = schema(values)?;
-    let webhook = webhook(values)?;
+    let webhook = signed(values, "tools.*.url", "tools.*.secret")?;
     let runs = if webhook.is_some() { Runs::Webhook } else { Runs::Page };
     let name = name.to_owned();
     let tool = Tool { name, description, parameters, runs, deadline, max_result_bytes };
     Ok(ToolConfig { tool, webhook })
-}
-
-fn webhook(values: &Values) -> Result<Option<Webhook>, ConfigError> {
-    const URL: &str = "tools.*.url";
-    const SECRET: &str = "tools.*.secret";
-    let secrets = values.secrets(SECRET)?;
-    let Some(given) = values.text(URL)? else {
-        let accepted = "give `url` as well: there is nothing to sign for a tool that the page runs";
-        return match secrets.is_empty() {
-            true => Ok(None),
-            false => Err(values.wrong(SECRET, "a secret", accepted)),
-        };
-    };
-    let url = Url::parse(&given).ok().filter(is_safe_url);
-    let url = url.ok_or_else(|| {
-        values.wrong(URL, quote(&given), "give an https:// URL (http:// only for localhost)")
-    })?;
-    if secrets.is_empty() {
-        let accepted = "give what the calls are signed with, at least 32 bytes";
-        return Err(values.wrong(SECRET, "nothing", accepted));
-    }
-    if let Some(secret) = secrets.iter().find(|secret| !is_key(secret)) {
-        let given = format!("[{} bytes]", secret.expose().len());
-        let accepted = "after whsec_ give a key in base64, as `openssl rand -base64 32` makes it";
-        return Err(values.wrong(SECRET, given, accepted));
-    }
-    Ok(Some(Webhook { url, secrets }))
 }
 
 fn schema(values: &Values) -> Result<Schema, ConfigError> {
@@ -83,13 +56,13 @@ fn schema(values: &Values) -> Result<Schema, ConfigError> {
     })
 }
 
-/// Providers of models take no other names.
-fn good_name(name: &str) -> Result<String, ConfigError> {
+/// Providers of models take no other names of tools, and the ids of messages have the names of webhooks in them.
+pub(super) fn good_name(section: &str, name: &str) -> Result<String, ConfigError> {
     let is_good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if name.is_empty() || name.len() > NAME_MAX_CHARS || !name.chars().all(is_good) {
         let accepted =
             format!("give a name of 1 to {NAME_MAX_CHARS} letters, digits, hyphens and underscores");
-        let (key, place) = ("tools".to_owned(), Place::default());
+        let (key, place) = (section.to_owned(), Place::default());
         return Err(ConfigError::Value { key, place, given: quote(name), accepted });
     }
     Ok(name.to_owned())

@@ -14,7 +14,7 @@ use crate::config;
 use crate::operations::webhook::{Pace, Webhook};
 use crate::records::retention::{self, Purged};
 use crate::records::spill::Round;
-use crate::records::store::{Expiring, Swept, unix_ms};
+use crate::records::store::{Expiring, StoreError, Subscription, Swept, unix_ms};
 use crate::server::Tls;
 use crate::{App, session};
 
@@ -24,8 +24,10 @@ const REPLAY_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
 /// Between two steps of something that has many: calls have the database to themselves for so long.
 const BREATH: Duration = Duration::from_millis(50);
-/// Between two looks for alerts.
+/// Between two looks for alerts, or for events of one address.
 const ALERTS_EVERY: Duration = Duration::from_secs(2);
+/// Between two times that this relay names the addresses of its webhooks: those that none has named for ten minutes are forgotten.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(60);
 /// Between two looks for recordings that stayed.
 const RECORDINGS_EVERY: Duration = Duration::from_secs(300);
 /// Between two looks for recordings of erased sessions that could not be deleted at once.
@@ -44,7 +46,7 @@ const ROLL_UP: u32 = 200;
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Starts all of it. All but the lease ends with [`Live::shutdown`](crate::Live::shutdown); dropped, everything ends at once.
-/// Alerts go to where the newest of `apps` says.
+/// Alerts and events go to where the newest of `apps` says.
 pub(crate) fn start(app: &Arc<App>, apps: &watch::Receiver<Arc<App>>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(session::keep_lease(Arc::clone(app)));
@@ -52,6 +54,7 @@ pub(crate) fn start(app: &Arc<App>, apps: &watch::Receiver<Arc<App>>) -> JoinSet
     spawn(&mut tasks, app, replay(Arc::clone(app)));
     spawn(&mut tasks, app, sweep_lost(Arc::clone(app)));
     spawn(&mut tasks, app, deliver_alerts(apps.clone()));
+    spawn(&mut tasks, app, deliver_events(apps.clone()));
     spawn(&mut tasks, app, carry_recordings(Arc::clone(app)));
     spawn(&mut tasks, app, erase_recordings(Arc::clone(app)));
     spawn(&mut tasks, app, forget_rates(Arc::clone(app)));
@@ -149,6 +152,66 @@ async fn deliver_alerts(apps: watch::Receiver<Arc<App>>) {
         };
         if let Err(error) = done {
             tracing::warn!(%error, "alerts wait for the database");
+        }
+    }
+}
+
+/// Names the webhooks of this relay, so that what happens from now on is told to them.
+pub(crate) async fn announce_webhooks(app: &App) -> Result<(), StoreError> {
+    let named = app.config.webhooks.iter();
+    let named: Vec<Subscription> = named
+        .map(|(name, hook)| Subscription { name: name.clone(), events: hook.events.clone() })
+        .collect();
+    app.records.store.keep_webhooks(&named).await
+}
+
+/// Sends what happens to each address in a task of its own: a slow one holds up none of the others. What was being sent while the addresses
+/// change is sent again when its claim is over.
+async fn deliver_events(mut apps: watch::Receiver<Arc<App>>) {
+    loop {
+        let app = Arc::clone(&apps.borrow_and_update());
+        let mut tasks = JoinSet::new();
+        for (name, hook) in &app.config.webhooks {
+            match Webhook::new(&hook.webhook, Pace::default()) {
+                Ok(webhook) => {
+                    tasks.spawn(send_events(Arc::clone(&app), name.clone(), webhook));
+                }
+                Err(error) => tracing::error!(webhook = %name, %error, "events are not sent"),
+            }
+        }
+        tasks.spawn(keep_webhooks(Arc::clone(&app)));
+        while apps.borrow_and_update().config.webhooks == app.config.webhooks {
+            if apps.changed().await.is_err() {
+                // Nothing is read again.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+async fn send_events(app: Arc<App>, name: String, webhook: Webhook) {
+    let mut tick = every(ALERTS_EVERY);
+    loop {
+        tick.tick().await;
+        let done = loop {
+            match webhook.deliver_events(&name, &*app.records.store).await {
+                Ok(0) => break Ok(()),
+                Ok(_) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        if let Err(error) = done {
+            tracing::warn!(webhook = %name, %error, "events wait for the database");
+        }
+    }
+}
+
+async fn keep_webhooks(app: Arc<App>) {
+    let mut tick = every(ANNOUNCE_EVERY);
+    loop {
+        tick.tick().await;
+        if let Err(error) = announce_webhooks(&app).await {
+            tracing::warn!(%error, "the addresses of webhooks were not named");
         }
     }
 }

@@ -1,7 +1,10 @@
-//! Alerts to the operator's webhook: signed, retried, at least once.
+//! Messages to the operator's webhooks: signed, retried, at least once.
 //!
-//! The outbox is the table of alerts. [`Webhook::deliver_due`] claims what is due, so that of several relays one sends it; a relay that
+//! Alerts go to one address, and their outbox is the table of alerts. Events go to as many as there are, and their outbox is the table of
+//! deliveries. [`Webhook::deliver_due`] and [`Webhook::deliver_events`] claim what is due, so that of several relays one sends it; a relay that
 //! is lost in the middle leaves a claim that ends. Receivers tell repetitions by `webhook-id`. `docs/webhooks.md` is what they read.
+
+mod events;
 
 use std::time::Duration;
 
@@ -22,9 +25,9 @@ use crate::records::store::{Alert, Attempted, Notice, Store, StoreError, unix_ms
 
 /// For a whole request.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Nobody else sends a claimed alert for so long: more than the requests for the three thresholds of a budget take.
-const CLAIM: Duration = Duration::from_secs(60);
-/// Alerts that are sent at the same time.
+/// Nobody else sends a claimed message for so long: more than a batch takes that has to go one after another.
+const CLAIM: Duration = Duration::from_secs(120);
+/// Messages that are sent at the same time.
 const BATCH: u32 = 8;
 /// Of a key in the form of the specification.
 const KEY_PREFIX: &str = "whsec_";
@@ -38,17 +41,30 @@ pub struct Pace {
     pub longest: Duration,
     /// Tries in all.
     pub attempts: u32,
-    /// Nothing is tried when the alert is as old as this.
+    /// Nothing is tried when the message has been due for as long as this.
     pub give_up_after: Duration,
 }
 
-/// Sends alerts to one address.
+/// Sends messages to one address.
 #[derive(Debug)]
 pub struct Webhook {
     url: Url,
     secrets: Vec<Secret>,
     client: Client,
     pace: Pace,
+}
+
+/// A message on its way.
+#[derive(Debug)]
+struct Message<'a> {
+    /// What it is, for the log.
+    what: &'static str,
+    id: &'a str,
+    body: String,
+    /// How often it was sent, this time included.
+    attempts: u32,
+    /// Since when it is to be sent, in milliseconds since 1970.
+    due_since_ms: i64,
 }
 
 impl Default for Pace {
@@ -112,56 +128,70 @@ impl Webhook {
     async fn deliver_in_order(&self, store: &dyn Store, alerts: Vec<&Notice>) -> Result<(), StoreError> {
         for alert in alerts {
             // One that fails holds up none of the others: it may be refused for good.
-            let attempted = self.deliver(alert).await;
-            telemetry::webhook(match attempted {
-                Attempted::Delivered => "delivered",
-                Attempted::Again(_) => "failed",
-                Attempted::GivenUp => "given_up",
-            });
-            store.finish_alert(alert.id(), alert.attempts(), attempted).await?;
+            let (attempts, due_since_ms) = (alert.attempts(), alert.created_at_ms());
+            let message =
+                Message { what: "an alert", id: alert.id(), body: body(alert), attempts, due_since_ms };
+            let (attempted, _) = self.deliver(message).await;
+            store.finish_alert(alert.id(), attempts, attempted).await?;
         }
         Ok(())
     }
 
-    async fn deliver(&self, alert: &Notice) -> Attempted {
-        let failure = match self.send(alert).await {
-            Ok(status) if status.is_success() => return Attempted::Delivered,
-            Ok(StatusCode::GONE) => {
-                tracing::error!(
-                    alert = alert.id(),
-                    "the webhook says that it is gone: the alert is given up"
-                );
-                return Attempted::GivenUp;
+    /// Sends a message, and says what became of it and what was answered, or why nothing was.
+    async fn deliver(&self, message: Message<'_>) -> (Attempted, String) {
+        let (attempted, answer) = match self.send(&message).await {
+            Ok(status) => (self.judge(&message, status), status.as_u16().to_string()),
+            Err(error) => {
+                let failure = why(error);
+                (self.again(&message, &failure), failure)
             }
-            Ok(status) => format!("status {}", status.as_u16()),
-            Err(error) => why(error),
         };
-        let age = u64::try_from(unix_ms().saturating_sub(alert.created_at_ms())).unwrap_or_default();
-        let attempts = alert.attempts();
-        let wait = self.pace.wait(attempts, Duration::from_millis(age), random());
-        match wait {
+        telemetry::webhook(match attempted {
+            Attempted::Delivered => "delivered",
+            Attempted::Again(_) => "failed",
+            Attempted::GivenUp => "given_up",
+        });
+        (attempted, answer)
+    }
+
+    fn judge(&self, message: &Message<'_>, status: StatusCode) -> Attempted {
+        match status {
+            status if status.is_success() => Attempted::Delivered,
+            StatusCode::GONE => {
+                let Message { what, id, .. } = message;
+                tracing::error!(%id, "the webhook says that it is gone: {what} is given up");
+                Attempted::GivenUp
+            }
+            status => self.again(message, &format!("status {}", status.as_u16())),
+        }
+    }
+
+    /// When a message that failed is sent again, if it is.
+    fn again(&self, message: &Message<'_>, failure: &str) -> Attempted {
+        let Message { what, id, attempts, due_since_ms, .. } = message;
+        let due = u64::try_from(unix_ms().saturating_sub(*due_since_ms)).unwrap_or_default();
+        match self.pace.wait(*attempts, Duration::from_millis(due), random()) {
             Some(wait) => {
-                tracing::warn!(alert = alert.id(), attempts, %failure, again_in_s = wait.as_secs(), "an alert was not delivered");
+                tracing::warn!(%id, attempts, %failure, again_in_s = wait.as_secs(), "{what} was not delivered");
                 Attempted::Again(wait)
             }
             None => {
-                tracing::error!(alert = alert.id(), attempts, %failure, "an alert was not delivered and is given up");
+                tracing::error!(%id, attempts, %failure, "{what} was not delivered and is given up");
                 Attempted::GivenUp
             }
         }
     }
 
-    async fn send(&self, alert: &Notice) -> Result<StatusCode, reqwest::Error> {
-        let body = body(alert);
+    async fn send(&self, message: &Message<'_>) -> Result<StatusCode, reqwest::Error> {
         let timestamp = unix_ms() / 1_000;
         let response = self
             .client
             .post(self.url.clone())
             .header("content-type", "application/json")
-            .header("webhook-id", alert.id())
+            .header("webhook-id", message.id)
             .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", sign(&self.secrets, alert.id(), timestamp, &body))
-            .body(body)
+            .header("webhook-signature", sign(&self.secrets, message.id, timestamp, &message.body))
+            .body(message.body.clone())
             .send()
             .await?;
         Ok(response.status())
@@ -225,8 +255,12 @@ fn body(alert: &Notice) -> String {
             }),
         ),
     };
-    let at = Timestamp::from_millisecond(alert.created_at_ms()).unwrap_or_default();
-    json!({ "type": kind, "timestamp": at.to_string(), "data": data }).to_string()
+    json!({ "type": kind, "timestamp": time(alert.created_at_ms()), "data": data }).to_string()
+}
+
+/// A time (RFC 3339, UTC).
+fn time(unix_ms: i64) -> String {
+    Timestamp::from_millisecond(unix_ms).unwrap_or_default().to_string()
 }
 
 /// With its causes and without the address, which may hold a secret.

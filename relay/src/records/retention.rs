@@ -1,5 +1,5 @@
 //! What is kept for a while only: transcripts and recordings as long as the operator wants, old budgets and alerts a little more than a
-//! year.
+//! year, what webhooks were told for a month.
 
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ const BATCH: u32 = 500;
 const BOOKS_DAYS: i64 = 400;
 /// For so long it is known of an erased session what was charged: what its relay still owes comes in that time.
 const ERASED_DAYS: i64 = 30;
+/// What webhooks were told is kept for so long.
+const DELIVERIES_DAYS: i64 = 30;
 /// A relay that is gone, and has left no session, is forgotten after so long.
 const RELAYS_DAYS: i64 = 1;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
@@ -34,7 +36,7 @@ pub struct Purged {
     pub erased: u64,
     /// Recordings that could not be deleted, and are tried again the next time.
     pub left: u64,
-    /// Budgets, alerts, and what is known of erased sessions.
+    /// Budgets, alerts, what webhooks were told, and what is known of erased sessions.
     pub books: u64,
 }
 
@@ -154,10 +156,12 @@ async fn expire_books(store: &dyn Store, now_ms: i64) -> Result<u64, StoreError>
     let alerts = expire(store, Expiring::Alerts { before_ms }).await?;
     let before_ms = now_ms.saturating_sub(ERASED_DAYS * DAY_MS);
     let erased = expire(store, Expiring::Erased { before_ms }).await?;
+    let before_ms = now_ms.saturating_sub(DELIVERIES_DAYS * DAY_MS);
+    let deliveries = expire(store, Expiring::Deliveries { before_ms }).await?;
     // Not counted: a relay that is gone is nobody's record.
     let before_ms = now_ms.saturating_sub(RELAYS_DAYS * DAY_MS);
     expire(store, Expiring::Relays { before_ms }).await?;
-    Ok(budgets + alerts + erased)
+    Ok(budgets + alerts + erased + deliveries)
 }
 
 /// Empties the database's log, which still has what was deleted.

@@ -16,6 +16,7 @@ mod records;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each program of tests uses some of it")]
 mod support;
+mod webhooks;
 
 use jsonwebtoken::{EncodingKey, Header, encode};
 use protocol::{Mark, Role};

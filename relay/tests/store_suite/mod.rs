@@ -4,6 +4,7 @@ mod alerts;
 mod audit;
 mod crash;
 mod credits;
+mod deliveries;
 mod denials;
 mod erase;
 mod feedback;

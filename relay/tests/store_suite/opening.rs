@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use protocol::{Mark, Role};
 use relay::config::Secret;
 use relay::records::store::{
-    Denial, DenialKind, Leases, Quality, SessionFilter, SqlStore, Store, StoreError, check_sqlite_file,
-    migrate,
+    DeliveryFilter, Denial, DenialKind, HookEvent, Leases, Quality, SessionFilter, SqlStore, Store,
+    StoreError, Subscription, check_sqlite_file, migrate, unix_ms,
 };
 use sqlx::{AnyConnection, Connection};
 
@@ -344,6 +344,23 @@ async fn a_table_that_only_a_newer_relay_knows_takes_nothing_from_this_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_relay_of_a_version_from_before_there_were_webhooks_has_its_calls_told_without_rights_on_them() {
+    let url = postgres::shared().database().await;
+    let teller = role(&url, "teller").await;
+    let grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA voxrelay TO teller";
+    run(&url, &format!("GRANT USAGE ON SCHEMA voxrelay TO teller; {grant}")).await;
+    let store = SqlStore::postgres(&teller).await.expect("it has rights on all that it uses");
+    let newer = SqlStore::postgres(&url).await.expect("opened");
+    let all = Subscription { name: "crm".into(), events: HookEvent::ALL.into() };
+    newer.keep_webhooks(&[all]).await.expect("written");
+    run(&url, "REVOKE ALL ON voxrelay.webhooks, voxrelay.deliveries FROM teller").await;
+    open(&store, &session("a"), &quota()).await;
+    store.end_session("a", 0, "normal", Quality::default(), unix_ms()).await.expect("ended");
+    let told = newer.list_deliveries(&DeliveryFilter::default(), None, 10).await.expect("read").rows;
+    assert_eq!(told.len(), 2, "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_schema_that_only_newer_relays_may_use_is_left_alone() {
     let url = postgres::shared().database().await;
     let dir = tempfile::tempdir().expect("a folder");
@@ -357,7 +374,7 @@ async fn a_schema_that_only_newer_relays_may_use_is_left_alone() {
         SqlStore::sqlite(&path).await.expect_err("newer"),
     ] {
         let said = error.to_string();
-        assert!(matches!(error, StoreError::Newer { version: 99, known: 20, .. }), "{said}");
+        assert!(matches!(error, StoreError::Newer { version: 99, known: 22, .. }), "{said}");
         assert!(
             said.contains("newer") && (said.contains("voxrelay.db") || said.contains("/test_")),
             "{said}"
@@ -479,7 +496,7 @@ async fn a_schema_that_was_put_back_under_a_relay_that_runs_is_too_old_for_it() 
     store.ping().await.expect("up to date");
     run(&url, "DELETE FROM voxrelay._sqlx_migrations WHERE version > 13").await;
     let said = store.ping().await;
-    assert!(matches!(said, Err(StoreError::Outdated { missing: 7, .. })), "{said:?}");
+    assert!(matches!(said, Err(StoreError::Outdated { missing: 8, .. })), "{said:?}");
     run(&url, "DROP TABLE voxrelay._sqlx_migrations").await;
     assert!(matches!(store.ping().await, Err(StoreError::Outdated { .. })));
 }

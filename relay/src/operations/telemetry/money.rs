@@ -7,7 +7,7 @@ use crate::NanoUsd;
 use crate::money::budget::{Scope, THRESHOLDS};
 use crate::money::ledger::LedgerRow;
 
-/// What becomes of a try to deliver an alert.
+/// What becomes of a try to deliver an alert or an event.
 const DELIVERIES: &[&str] = &["delivered", "failed", "given_up"];
 
 /// See [`begin`](super::begin).

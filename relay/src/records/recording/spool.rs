@@ -196,6 +196,9 @@ impl Recordings {
         }
         // Deleted in the meantime, it must not come back; nor may what a relay that was killed right here had sent.
         let carried = if audio > 0 && is_wanted(store, &spooled.key).await? {
+            // Before the file is removed: a relay that is killed here does it again.
+            let (id, part) = session_and_part(&spooled.key);
+            store.recording_ready(id, part).await?;
             Carried::Stored
         } else {
             self.delete_object(&key).await?;
@@ -206,10 +209,16 @@ impl Recordings {
     }
 }
 
+/// The session of a recording's key, and the epoch whose part of it this is: [`super::key`].
+fn session_and_part(key: &str) -> (&str, &str) {
+    let name = key.rsplit('/').next().unwrap_or(key);
+    let name = name.strip_suffix(".wav").unwrap_or(name);
+    name.split_once('.').unwrap_or((name, "0"))
+}
+
 /// Whether a session's row names the recording.
 async fn is_wanted(store: &dyn Store, key: &str) -> Result<bool, StoreError> {
-    let name = key.rsplit('/').next().unwrap_or(key);
-    let id = name.split('.').next().unwrap_or(name);
+    let (id, _) = session_and_part(key);
     let row = store.session(id).await?;
     let recording = row.and_then(|row| row.recording).unwrap_or_default();
     Ok(recording.split_ascii_whitespace().any(|other| other == key))

@@ -19,6 +19,8 @@ pub enum DeedKind {
     ReadTranscript,
     /// What somebody else said was listened to.
     ReadRecording,
+    /// A message to a webhook was sent once more.
+    ReplayWebhook,
 }
 
 /// Something that an administrator did.
@@ -34,7 +36,7 @@ pub struct Deed {
     pub what: String,
     /// The user to whom it was done. `None` if it was done to none, or to one who is erased.
     pub user_sub: Option<String>,
-    /// The session, the login or the key of the credit. Empty where the user is all there is to name.
+    /// The session, the login, the key of the credit or the delivery. Empty where the user is all there is to name.
     pub subject: String,
     /// Why, as the administrator said. Empty if nobody asked, or once the user is erased.
     pub reason: String,
@@ -68,6 +70,7 @@ impl DeedKind {
             DeedKind::GiveCredit => "give_credit",
             DeedKind::ReadTranscript => "read_transcript",
             DeedKind::ReadRecording => "read_recording",
+            DeedKind::ReplayWebhook => "replay_webhook",
         }
     }
 }

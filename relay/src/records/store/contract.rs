@@ -9,10 +9,11 @@ use protocol::Mark;
 
 use super::{
     Alert, AlertFilter, AlertRow, Attempted, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter,
-    DeedKind, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Leases, LiveRow, Lost,
-    NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Reserve, SaidRow,
-    SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Swept, TakeOver,
-    TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
+    DeedKind, Delivery, DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback,
+    Leases, LiveRow, Lost, NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality,
+    Quota, Replayed, Reserve, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter,
+    SqlStore, StoreError, Subscription, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow,
+    UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::Turn;
@@ -206,6 +207,32 @@ operations! {
     /// Drops the alerts that are due from the outbox, because there is no webhook to send them to.
     fn dismiss_alerts(&self) -> ();
 
+    /// Names the addresses of webhooks that this relay has, and what each is told. Of what happens from then on there is a delivery for each
+    /// of them, whichever relay it happens at, until no relay has named it for ten minutes.
+    fn keep_webhooks(&self, webhooks: &[Subscription]) -> ();
+
+    /// Takes deliveries to an address that are due, the oldest first, and counts one more attempt for each. Nobody else gets them until
+    /// `claim` is over.
+    fn claim_deliveries(&self, webhook: &str, claim: Duration, limit: u32) -> Vec<Delivery>;
+
+    /// Notes what became of an attempt to deliver an event, and what was answered. If the delivery was claimed again since, only a success
+    /// is noted.
+    fn finish_delivery(&self, id: &str, attempts: u32, attempted: Attempted, answer: &str) -> ();
+
+    /// Notes that a part of a session's recording is in its place, for the webhooks that want to hear of it. Noting it again changes nothing.
+    fn recording_ready(&self, id: &str, part: &str) -> ();
+
+    /// Lists deliveries, the newest first.
+    fn list_deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Page<Delivery, Cursor>;
+
+    /// Has a delivery sent once more, whether or not the receiver has it, for the administrator `by`: it is put into the audit.
+    fn replay_delivery(&self, id: &str, by: &str) -> Replayed;
+
     /// Deletes rows that are too old, at most `limit` of them. Says how many there were.
     fn expire(&self, what: Expiring<'_>, limit: u32) -> u64;
 
@@ -297,7 +324,7 @@ operations! {
     fn delete_session(&self, id: &str, by: Option<&str>) -> bool;
 
     /// Erases every session of a user, as [`Store::delete_session`] does, for the administrator `by`. Says how many there were. If it fails
-    /// half-way, each session is erased or untouched, and asking again erases the rest.
+    /// half-way, each session is erased or untouched, and asking again erases the rest. Webhooks hear of it with the last of them.
     fn delete_user(&self, sub: &str, by: &str) -> u64;
 
     /// Asks the relays that have these live sessions to end them. `reason` is the name of a close code. Says how many sessions have a relay
@@ -325,7 +352,8 @@ operations! {
     ) -> Page<Denial, DenialCursor>;
 
     /// Lists what administrators did, the newest first. What [`Store::give_credit`], [`Store::deny`], [`Store::allow`],
-    /// [`Store::request_end`], [`Store::delete_session`] and [`Store::delete_user`] do is written there in the transaction that does it.
+    /// [`Store::request_end`], [`Store::delete_session`], [`Store::delete_user`] and [`Store::replay_delivery`] do is written there in the
+    /// transaction that does it.
     fn list_audit(
         &self,
         filter: &DeedFilter,

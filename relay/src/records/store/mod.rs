@@ -11,6 +11,7 @@ mod audit;
 )]
 mod contract;
 mod credit;
+mod delivery;
 mod error;
 mod folder_lock;
 mod pools;
@@ -31,6 +32,7 @@ pub use audit::{Deed, DeedFilter, DeedKind};
 pub(crate) use contract::OPERATIONS;
 pub use contract::Store;
 pub use credit::{CREDIT_ITEM, Credit, CreditFilter, Credited};
+pub use delivery::{Delivery, DeliveryFilter, DeliveryState, HookEvent, Replayed, Subscription};
 pub use error::StoreError;
 pub use folder_lock::{FolderLock, LOCK_FILE, RELAY_FILE};
 pub use pools::PoolUse;

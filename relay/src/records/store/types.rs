@@ -301,14 +301,14 @@ impl Notice {
     }
 }
 
-/// What became of an attempt to deliver an alert.
+/// What became of an attempt to deliver an alert or an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempted {
-    /// The receiver has the alert.
+    /// The receiver has it.
     Delivered,
-    /// The alert is to be sent again after this time.
+    /// It is to be sent again after this time.
     Again(Duration),
-    /// The alert is not to be sent again.
+    /// It is not to be sent again.
     GivenUp,
 }
 
@@ -327,6 +327,11 @@ pub enum Expiring<'a> {
     },
     /// Alerts that were written before a time and do not wait for the webhook any more.
     Alerts {
+        /// The time, in milliseconds since 1970.
+        before_ms: i64,
+    },
+    /// Events that happened before a time, and whom they were told to.
+    Deliveries {
         /// The time, in milliseconds since 1970.
         before_ms: i64,
     },

@@ -30,8 +30,12 @@ pub(super) enum What {
     Allow,
     /// They give a credit.
     GiveCredit,
+    /// They read what somebody else said.
     ReadTranscript,
+    /// They listen to what somebody else said.
     ReadRecording,
+    /// They have a message to a webhook sent once more.
+    ReplayWebhook,
 }
 
 /// Which deeds to list, a page at a time.
@@ -72,11 +76,11 @@ pub(super) struct DeedEntry {
     at: String,
     /// The administrator. Empty once that user is erased.
     by: String,
-    /// What was done: `end_session`, `delete_session`, `delete_user`, `deny`, `allow`, `give_credit`, `read_transcript` or `read_recording`. Newer versions may have more words.
+    /// What was done: `end_session`, `delete_session`, `delete_user`, `deny`, `allow`, `give_credit`, `read_transcript`, `read_recording` or `replay_webhook`. Newer versions may have more words.
     what: String,
     /// The user to whom it was done, unless that user is erased.
     user_sub: Option<String>,
-    /// The session, the login or the key of the credit. Empty where the user is all there is to name.
+    /// The session, the login, the key of the credit or the delivery. Empty where the user is all there is to name.
     subject: String,
     /// Why, as the administrator said. Empty if nobody asked, or once the user is erased.
     reason: String,
@@ -90,7 +94,7 @@ pub(super) struct Audit {
     next: Option<String>,
 }
 
-/// Lists what administrators did: sessions that they ended or erased, users whom they erased, whom they denied or no longer deny, credits.
+/// Lists what administrators did: sessions that they ended or erased, users whom they erased, whom they denied or no longer deny, credits, messages to webhooks that they repeated.
 /// Nothing in it is ever changed or deleted, but for the names of erased users.
 #[utoipa::path(
     get, path = "/v1/admin/audit", operation_id = "list_audit", tag = "admin", params(AuditAsked),
@@ -141,6 +145,7 @@ impl From<What> for DeedKind {
             What::GiveCredit => DeedKind::GiveCredit,
             What::ReadTranscript => DeedKind::ReadTranscript,
             What::ReadRecording => DeedKind::ReadRecording,
+            What::ReplayWebhook => DeedKind::ReplayWebhook,
         }
     }
 }

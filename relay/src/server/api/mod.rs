@@ -22,6 +22,7 @@ mod time;
 mod transcripts;
 mod usage;
 mod watch;
+mod webhooks;
 
 use std::sync::{Arc, LazyLock};
 
@@ -133,6 +134,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(credits::list, credits::give))
         .routes(routes!(admin::alerts))
         .routes(routes!(audit::list))
+        .routes(routes!(webhooks::list))
+        .routes(routes!(webhooks::replay))
         .routes(routes!(export::ndjson))
         .routes(routes!(export::csv))
 }

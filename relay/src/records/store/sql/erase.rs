@@ -6,7 +6,7 @@ use sqlx::Row;
 use super::super::audit::DeedKind;
 use super::audit::{self, Done};
 use super::money::{self, Locked};
-use super::{Durability, Sql, SqlStore, StoreError, Tx, erased, rollups, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, deliveries, erased, rollups, sql};
 
 /// How many sessions one transaction erases. Other relays then do not wait for long, and a long history does not run into a time limit.
 const BATCH: i64 = 100;
@@ -31,7 +31,7 @@ const KEEP_RECORDING: Sql = sql!(
     ON CONFLICT (recording) DO NOTHING"
 );
 
-/// Deletes a session. The schema deletes its turns, its ledger and its alerts with it.
+/// Deletes a session. The schema deletes its turns, its ledger, its alerts and what webhooks are to be told of it with it.
 const DELETE: Sql = sql!("DELETE FROM sessions WHERE id = $1");
 
 const OWNER: Sql = sql!("SELECT user_sub FROM sessions WHERE id = $1" LOCK);
@@ -169,7 +169,7 @@ async fn note_session(tx: &mut Tx<'_>, id: &str, by: &str) -> Result<(), StoreEr
     audit::write(tx, Done { by, what, user_sub: Some(&owner), subject: id, reason: "" }).await
 }
 
-/// Erases some of a user's sessions, and says how many.
+/// Erases some of a user's sessions, and says how many. If they are the last ones, webhooks are told in the same transaction.
 async fn erase_batch(tx: &mut Tx<'_>, sub: &str) -> Result<u64, StoreError> {
     // This locks all sessions before the first budget is locked, as the order of locks wants it.
     let rows = tx.query(OF_USER).bind(sub).bind(BATCH).fetch_all(&mut *tx.connection).await?;
@@ -180,7 +180,11 @@ async fn erase_batch(tx: &mut Tx<'_>, sub: &str) -> Result<u64, StoreError> {
     {
         tx.query(sql).bind(sub).execute(&mut *tx.connection).await?;
     }
-    Ok(rows.len() as u64)
+    let erased = rows.len() as u64;
+    if erased < BATCH.unsigned_abs() {
+        deliveries::user_erased(tx, sub).await?;
+    }
+    Ok(erased)
 }
 
 /// Erases sessions, and says how many of them there were. Their budgets are all changed before the rollups are, as the order of locks wants it.

@@ -11,6 +11,7 @@ mod billing;
 mod check;
 mod connections;
 mod credits;
+mod deliveries;
 mod denials;
 mod erase;
 mod erased;

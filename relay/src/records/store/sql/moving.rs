@@ -13,10 +13,18 @@ use super::statement::{Statement, Value};
 use super::{Dialect, Durability, Sql, SqlStore, StoreError, sql};
 
 /// Tables that stay: the leases of relays and the rates of the last minute are over by the time that anything has moved, `revisions` is about its
-/// own database, and the sums of the dashboard are made anew.
-const STAYS: [&str; 7] =
-    ["relays", "rates", "revisions", "rollup_calls", "rollup_money", "rollup_turns", "rollup_users"];
-/// The row of `revisions` that a database has while it is being filled.
+/// own database, the sums of the dashboard are made anew, and relays write the addresses of their webhooks when they start.
+const STAYS: [&str; 8] = [
+    "relays",
+    "rates",
+    "revisions",
+    "rollup_calls",
+    "rollup_money",
+    "rollup_turns",
+    "rollup_users",
+    "webhooks",
+];
+/// The row of `revisions` that a database has while it is being filled. A trigger of `sessions` asks for it, too.
 const MARK: &str = "import";
 /// How many values one statement binds at most: SQLite takes 32,766 of them.
 const VALUES_MAX: usize = 12_000;

@@ -47,6 +47,11 @@ const EXPIRE_ALERTS: Sql = sql!(
         SELECT id FROM alerts WHERE created_at < $1 AND next_attempt_at IS NULL LIMIT $2)"
 );
 
+/// Deletes old deliveries, also of an address that nobody sends to any more.
+const EXPIRE_DELIVERIES: Sql = sql!(
+    "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE created_at < $1 ORDER BY created_at LIMIT $2)"
+);
+
 /// Deletes the leases of relays that have no live session.
 const EXPIRE_RELAYS: Sql = sql!(
     "DELETE FROM relays WHERE lease_until < $1 AND id IN (
@@ -80,6 +85,9 @@ impl SqlStore {
             Expiring::Turns { before_ms } => self.statement(EXPIRE_TURNS).bind(before_ms).bind(limit),
             Expiring::Comments { before_ms } => self.statement(EXPIRE_COMMENTS).bind(before_ms).bind(limit),
             Expiring::Alerts { before_ms } => self.statement(EXPIRE_ALERTS).bind(before_ms).bind(limit),
+            Expiring::Deliveries { before_ms } => {
+                self.statement(EXPIRE_DELIVERIES).bind(before_ms).bind(limit)
+            }
             Expiring::Relays { before_ms } => self.statement(EXPIRE_RELAYS).bind(before_ms).bind(limit),
             Expiring::Erased { before_ms } => self.statement(EXPIRE_ERASED).bind(before_ms).bind(limit),
             Expiring::Budgets { day, month } => {

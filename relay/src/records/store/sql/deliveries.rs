@@ -1,0 +1,211 @@
+//! The outbox of events: triggers of `sessions` write what begins and ends, the rest is written here. Each is sent to its address by whichever
+//! relay claims it.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use sqlx::any::AnyRow;
+
+use super::super::audit::DeedKind;
+use super::super::delivery::{Delivery, DeliveryFilter, DeliveryState, HookEvent, Replayed, Subscription};
+use super::super::query::{Cursor, Page};
+use super::super::types::Attempted;
+use super::audit::{self, Done};
+use super::page::Select;
+use super::read::Reading;
+use super::{Durability, Sql, SqlStore, StoreError, Tx, millis, sql};
+
+const ANNOUNCE: Sql = sql!(
+    "INSERT INTO webhooks (name, events, seen_at) VALUES ($1, $2, " NOW ")
+    ON CONFLICT (name) DO UPDATE SET events = excluded.events, seen_at = excluded.seen_at"
+);
+
+/// Forgets the addresses that no relay has named for ten minutes.
+const FORGET_UNNAMED: Sql = sql!("DELETE FROM webhooks WHERE seen_at < " NOW " - 600000");
+
+/// Claims deliveries as alerts are claimed: by moving the time of their next attempt into the future before anything is sent. Events of newer
+/// versions are left to the relays that know them.
+const CLAIM: Sql = sql!(
+    "UPDATE deliveries SET attempts = attempts + 1, next_attempt_at = " NOW " + $1
+    WHERE id IN (
+        SELECT id FROM deliveries
+        WHERE webhook = $2 AND next_attempt_at IS NOT NULL AND next_attempt_at <= " NOW "
+            AND event IN ('call.started', 'call.ended', 'recording.ready', 'user.erased')
+        ORDER BY next_attempt_at, id LIMIT $3" LOCK_FREE_ONES ")
+    RETURNING *"
+);
+
+/// Notes that the receiver has it. Whom an event named that is erased is forgotten then.
+const DELIVERED: Sql = sql!(
+    "UPDATE deliveries SET delivered_at = " NOW ", next_attempt_at = NULL, user_sub = NULL, answer = $1
+    WHERE id = $2 AND delivered_at IS NULL"
+);
+
+/// Sets the time of the next attempt, unless the delivery was claimed again since, or is done.
+const AGAIN: Sql = sql!(
+    "UPDATE deliveries SET next_attempt_at = " NOW " + $1, answer = $2
+    WHERE id = $3 AND attempts = $4 AND delivered_at IS NULL"
+);
+
+const GIVE_UP: Sql = sql!(
+    "UPDATE deliveries SET next_attempt_at = NULL, answer = $1
+    WHERE id = $2 AND attempts = $3 AND delivered_at IS NULL"
+);
+
+/// $1 is what the id begins with, before the name of the address.
+const RECORDING_READY: Sql = sql!(
+    "INSERT INTO deliveries (id, webhook, event, session_id, created_at, due_since, next_attempt_at)
+    SELECT $1 || webhooks.name, webhooks.name, 'recording.ready', sessions.id, " NOW ", " NOW ", " NOW "
+    FROM webhooks CROSS JOIN sessions
+    WHERE sessions.id = $2 AND webhooks.events LIKE '%,recording.ready,%'
+    ON CONFLICT (id) DO NOTHING"
+);
+
+const USER_ERASED: Sql = sql!(
+    "INSERT INTO deliveries (id, webhook, event, user_sub, created_at, due_since, next_attempt_at)
+    SELECT $1 || name, name, 'user.erased', $2, " NOW ", " NOW ", " NOW "
+    FROM webhooks WHERE events LIKE '%,user.erased,%'
+    ON CONFLICT (id) DO NOTHING"
+);
+
+const FIND: Sql = sql!(
+    "SELECT event, user_sub,
+        (SELECT sessions.user_sub FROM sessions WHERE sessions.id = deliveries.session_id) AS owner
+    FROM deliveries WHERE id = $1" LOCK
+);
+
+const REPLAY: Sql = sql!(
+    "UPDATE deliveries SET attempts = 0, due_since = " NOW ", next_attempt_at = " NOW ", delivered_at = NULL
+    WHERE id = $1"
+);
+
+impl SqlStore {
+    pub(in crate::records::store) async fn keep_webhooks(
+        &self,
+        webhooks: &[Subscription],
+    ) -> Result<(), StoreError> {
+        for Subscription { name, events } in webhooks {
+            let words: String = events.iter().map(|event| format!("{},", event.name())).collect();
+            self.statement(ANNOUNCE).bind(name).bind(format!(",{words}")).execute(&self.writer).await?;
+        }
+        self.statement(FORGET_UNNAMED).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    pub(in crate::records::store) async fn claim_deliveries(
+        &self,
+        webhook: &str,
+        claim: Duration,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let claimed = self.statement(CLAIM).bind(millis(claim)).bind(webhook).bind(i64::from(limit));
+        let rows = claimed.fetch_all(&self.writer).await?;
+        let mut deliveries: Vec<Delivery> = rows.iter().map(read).collect::<Result<_, _>>()?;
+        // A database returns the rows of an UPDATE in any order.
+        deliveries.sort_by(|a, b| (a.created_at_ms, &a.id).cmp(&(b.created_at_ms, &b.id)));
+        Ok(deliveries)
+    }
+
+    pub(in crate::records::store) async fn finish_delivery(
+        &self,
+        id: &str,
+        attempts: u32,
+        attempted: Attempted,
+        answer: &str,
+    ) -> Result<(), StoreError> {
+        let attempts = i64::from(attempts);
+        let query = match attempted {
+            Attempted::Delivered => self.statement(DELIVERED).bind(answer).bind(id),
+            Attempted::Again(wait) => {
+                self.statement(AGAIN).bind(millis(wait)).bind(answer).bind(id).bind(attempts)
+            }
+            Attempted::GivenUp => self.statement(GIVE_UP).bind(answer).bind(id).bind(attempts),
+        };
+        query.execute(&self.writer).await?;
+        Ok(())
+    }
+
+    pub(in crate::records::store) async fn recording_ready(
+        &self,
+        id: &str,
+        part: &str,
+    ) -> Result<(), StoreError> {
+        let query = self.statement(RECORDING_READY).bind(format!("recording_{id}_{part}_")).bind(id);
+        query.execute(&self.writer).await?;
+        Ok(())
+    }
+
+    pub(in crate::records::store) async fn list_deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<Page<Delivery, Cursor>, StoreError> {
+        let mut select = Select::new("SELECT * FROM deliveries WHERE 1 = 1");
+        select.push_if(" AND webhook = ?", filter.webhook.as_ref());
+        select.push_if(" AND event = ?", filter.event.map(HookEvent::name));
+        let state = match filter.state {
+            Some(DeliveryState::Waiting) => " AND next_attempt_at IS NOT NULL",
+            Some(DeliveryState::Delivered) => " AND next_attempt_at IS NULL AND delivered_at IS NOT NULL",
+            Some(DeliveryState::GivenUp) => " AND next_attempt_at IS NULL AND delivered_at IS NULL",
+            None => "",
+        };
+        select.push(state, []);
+        if let Some(Cursor { at_ms, id }) = after {
+            select.push(" AND (created_at, id) < (?, ?)", [(*at_ms).into(), id.into()]);
+        }
+        select.push(" ORDER BY created_at DESC, id DESC", []);
+        let cursor = |row: &Delivery| Cursor { at_ms: row.created_at_ms, id: row.id.clone() };
+        select.page(&self.readers, limit, read, cursor).await
+    }
+
+    pub(in crate::records::store) async fn replay_delivery(
+        &self,
+        id: &str,
+        by: &str,
+    ) -> Result<Replayed, StoreError> {
+        let (id, by) = (id.to_owned(), by.to_owned());
+        self.transaction(Durability::PowerCut, move |mut tx| {
+            async move {
+                let found = tx.query(FIND).bind(&*id).fetch_optional(&mut *tx.connection).await?;
+                let Some(found) = found else { return Ok(Replayed::Unknown) };
+                let row = Reading::new(&found, &id);
+                if row.text("event")? == HookEvent::UserErased.name() && row.maybe_text("user_sub")?.is_none()
+                {
+                    return Ok(Replayed::Forgotten);
+                }
+                let owner = row.maybe_text("owner")?;
+                tx.query(REPLAY).bind(&*id).execute(&mut *tx.connection).await?;
+                let (what, user_sub) = (DeedKind::ReplayWebhook, owner.as_deref());
+                audit::write(&mut tx, Done { by: &by, what, user_sub, subject: &id, reason: "" }).await?;
+                Ok(Replayed::Yes)
+            }
+            .boxed()
+        })
+        .await
+    }
+}
+
+/// Tells whoever wants to hear of it that a user is erased, in the transaction in which the last of them is.
+pub(super) async fn user_erased(tx: &mut Tx<'_>, sub: &str) -> Result<(), StoreError> {
+    let id = format!("erased_{}_", uuid::Uuid::now_v7());
+    tx.query(USER_ERASED).bind(id).bind(sub).execute(&mut *tx.connection).await?;
+    Ok(())
+}
+
+fn read(row: &AnyRow) -> Result<Delivery, StoreError> {
+    let row = Reading::new(row, "a delivery");
+    Ok(Delivery {
+        id: row.text("id")?,
+        webhook: row.text("webhook")?,
+        event: row.text("event")?,
+        session_id: row.maybe_text("session_id")?,
+        user_sub: row.maybe_text("user_sub")?,
+        created_at_ms: row.signed("created_at")?,
+        due_since_ms: row.signed("due_since")?,
+        attempts: row.small("attempts")?,
+        next_attempt_at_ms: row.maybe_signed("next_attempt_at")?,
+        delivered_at_ms: row.maybe_signed("delivered_at")?,
+        answer: row.maybe_text("answer")?,
+    })
+}

@@ -1,0 +1,200 @@
+//! What webhooks were told, for administrators, and telling it once more.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::caller::Admin;
+use super::extract::{Path, Query, maybe_name};
+use super::responses::{OrNone, Usual};
+use super::{Problem, cursor, time};
+use crate::App;
+use crate::records::store::{self, DeliveryFilter, DeliveryState, HookEvent, Replayed};
+
+/// What happens.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+pub(super) enum Event {
+    /// A call has begun.
+    #[serde(rename = "call.started")]
+    CallStarted,
+    /// A call has ended.
+    #[serde(rename = "call.ended")]
+    CallEnded,
+    /// A part of a recording is in its place.
+    #[serde(rename = "recording.ready")]
+    RecordingReady,
+    /// A user was erased.
+    #[serde(rename = "user.erased")]
+    UserErased,
+}
+
+/// How far a message is.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Progress {
+    /// It is to be sent.
+    Waiting,
+    /// The receiver has it.
+    Delivered,
+    /// It was tried for long enough.
+    GivenUp,
+}
+
+/// Which messages to list, a page at a time.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeliveriesAsked {
+    /// The `next` of the page before.
+    #[param(nullable = false)]
+    cursor: Option<String>,
+    /// How many rows the page may have. 20 by default.
+    #[param(minimum = 1, maximum = 100, nullable = false)]
+    limit: Option<u32>,
+    /// Only messages to the webhook of this name.
+    #[param(min_length = 1, max_length = 255, nullable = false)]
+    name: Option<String>,
+    /// Only messages of this event.
+    #[param(inline, nullable = false)]
+    event: Option<Event>,
+    /// Only messages that are so far.
+    #[param(inline, nullable = false)]
+    state: Option<Progress>,
+}
+
+/// A message to a webhook.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Delivery {
+    /// What it is known by: its `webhook-id`.
+    id: String,
+    /// The name of the webhook in the configuration.
+    name: String,
+    /// What happened: `call.started`, `call.ended`, `recording.ready` or `user.erased`. Newer versions may have more words.
+    event: String,
+    /// The session that it is about. None if a user was erased.
+    session_id: Option<String>,
+    /// How far it is.
+    state: Progress,
+    /// When it happened.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// How often it was sent, since it happened or since it was last repeated.
+    attempts: u32,
+    /// When it is sent next.
+    #[schema(format = DateTime)]
+    next_attempt_at: Option<String>,
+    /// When the receiver took it.
+    #[schema(format = DateTime)]
+    delivered_at: Option<String>,
+    /// What the receiver answered last: a status, or in words why there was no answer.
+    answer: Option<String>,
+}
+
+/// A page of messages, the newest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Deliveries {
+    deliveries: Vec<Delivery>,
+    /// The `cursor` of the next page, if there is one.
+    next: Option<String>,
+}
+
+/// Lists what the webhooks of `[webhooks.NAME]` were told in the last 30 days, or are to be told. What erased sessions were is not in it.
+#[utoipa::path(
+    get, path = "/v1/admin/webhooks", operation_id = "list_deliveries", tag = "admin", params(DeliveriesAsked),
+    responses((status = 200, description = "A page, the newest first", body = Deliveries), Usual),
+)]
+pub(super) async fn list(
+    Shared(app): Shared<Arc<App>>,
+    _: Admin,
+    Query(asked): Query<DeliveriesAsked>,
+) -> Result<Json<Deliveries>, Problem> {
+    let filter = DeliveryFilter {
+        webhook: maybe_name("name", asked.name)?,
+        event: asked.event.map(HookEvent::from),
+        state: asked.state.map(DeliveryState::from),
+    };
+    let after = cursor::read(asked.cursor.as_deref())?;
+    let page =
+        app.records.store.list_deliveries(&filter, after.as_ref(), cursor::limit(asked.limit)?).await?;
+    Ok(Json(Deliveries {
+        next: cursor::write(page.next.as_ref()),
+        deliveries: page.rows.into_iter().map(Delivery::from).collect(),
+    }))
+}
+
+/// Sends a message once more, under the same `webhook-id`, whether or not the receiver has it. It says what is known now. That somebody was
+/// erased is not repeated once the receiver has heard it: nobody knows the name any more.
+#[utoipa::path(
+    post, path = "/v1/admin/webhooks/{id}/replay", operation_id = "replay_delivery", tag = "admin",
+    params(("id" = String, Path, description = "The message")),
+    responses((status = 204, description = "It is sent in a moment"), OrNone),
+)]
+pub(super) async fn replay(
+    Shared(app): Shared<Arc<App>>,
+    Admin(identity): Admin,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let none = |detail: &str| Err(Problem::new(StatusCode::NOT_FOUND, detail));
+    match app.records.store.replay_delivery(&id, &identity.sub).await? {
+        Replayed::Yes => {
+            tracing::info!(delivery = %id, by = %identity.sub, "a message to a webhook is repeated");
+            Ok(StatusCode::NO_CONTENT)
+        }
+        Replayed::Unknown => none("There is no such message to a webhook."),
+        Replayed::Forgotten => {
+            none("The receiver has this message, and the name in it is forgotten since: it cannot be repeated.")
+        }
+    }
+}
+
+impl From<store::Delivery> for Delivery {
+    fn from(row: store::Delivery) -> Delivery {
+        Delivery {
+            state: row.state().into(),
+            id: row.id,
+            name: row.webhook,
+            event: row.event,
+            session_id: row.session_id,
+            created_at: time::text(row.created_at_ms),
+            attempts: row.attempts,
+            next_attempt_at: time::maybe_text(row.next_attempt_at_ms),
+            delivered_at: time::maybe_text(row.delivered_at_ms),
+            answer: row.answer,
+        }
+    }
+}
+
+impl From<Event> for HookEvent {
+    fn from(event: Event) -> HookEvent {
+        match event {
+            Event::CallStarted => HookEvent::CallStarted,
+            Event::CallEnded => HookEvent::CallEnded,
+            Event::RecordingReady => HookEvent::RecordingReady,
+            Event::UserErased => HookEvent::UserErased,
+        }
+    }
+}
+
+impl From<Progress> for DeliveryState {
+    fn from(progress: Progress) -> DeliveryState {
+        match progress {
+            Progress::Waiting => DeliveryState::Waiting,
+            Progress::Delivered => DeliveryState::Delivered,
+            Progress::GivenUp => DeliveryState::GivenUp,
+        }
+    }
+}
+
+impl From<DeliveryState> for Progress {
+    fn from(state: DeliveryState) -> Progress {
+        match state {
+            DeliveryState::Waiting => Progress::Waiting,
+            DeliveryState::Delivered => Progress::Delivered,
+            DeliveryState::GivenUp => Progress::GivenUp,
+        }
+    }
+}

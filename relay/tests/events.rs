@@ -1,0 +1,302 @@
+//! Webhooks that are told what happens, against receivers that check what they get: with one relay and with two, slow ones, lost ones.
+
+#[path = "support/postgres.rs"]
+#[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it")]
+mod postgres;
+#[path = "support/records.rs"]
+#[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it, one as a library")]
+mod records;
+#[path = "support/mod.rs"]
+#[expect(dead_code, reason = "each program of tests uses some of it")]
+mod support;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use protocol::{Mark, Role};
+use records::{WIDE, caps, open, quota, row, session, settle, turn};
+use relay::config::{self, EventHook, Secret};
+use relay::operations::webhook::{Pace, Webhook, sign};
+use relay::records::store::{
+    DeliveryFilter, DeliveryState, HookEvent, Quality, Replayed, SqlStore, Store, Subscription, unix_ms,
+};
+use serde_json::{Value, json};
+use support::Relay;
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
+
+const SECRET: &str = "a secret that both sides have, of 40 bytes";
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What came: ids and messages, one after another.
+type Got = Vec<(String, Value)>;
+
+/// A server of the operator.
+struct Receiver {
+    url: String,
+    /// How long it takes to answer.
+    takes: Duration,
+    /// What it answers, one after another; then 204.
+    answers: Mutex<Vec<StatusCode>>,
+    got: Mutex<Got>,
+}
+
+impl Receiver {
+    async fn start(takes: Duration, answers: &[StatusCode]) -> Arc<Receiver> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/events", listener.local_addr().expect("bound"));
+        let answers = Mutex::new(answers.iter().rev().copied().collect());
+        let receiver = Arc::new(Receiver { url, takes, answers, got: Mutex::default() });
+        let routes = Router::new().route("/events", post(receive)).with_state(Arc::clone(&receiver));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        receiver
+    }
+
+    async fn good() -> Arc<Receiver> {
+        Receiver::start(Duration::ZERO, &[]).await
+    }
+
+    fn config(&self) -> config::Webhook {
+        config::Webhook {
+            url: self.url.parse().expect("a URL"),
+            secrets: vec![Secret::new(SECRET.into())],
+        }
+    }
+
+    fn webhook(&self) -> Webhook {
+        // No wait between two tries.
+        let pace = Pace { first: Duration::ZERO, longest: Duration::ZERO, ..Pace::default() };
+        Webhook::new(&self.config(), pace).expect("a client")
+    }
+
+    fn got(&self) -> Got {
+        self.got.lock().expect("no panic").clone()
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.got().into_iter().map(|(id, _)| id).collect()
+    }
+}
+
+async fn receive(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: String) -> StatusCode {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
+    let seconds = timestamp.parse().expect("seconds");
+    assert_eq!(header("webhook-signature"), sign(&[Secret::new(SECRET.into())], id, seconds, &body));
+    assert!(!id.contains('.'), "what is signed has points between its parts");
+    let message = serde_json::from_str(&body).expect("JSON");
+    receiver.got.lock().expect("no panic").push((id.to_owned(), message));
+    sleep(receiver.takes).await;
+    receiver.answers.lock().expect("no panic").pop().unwrap_or(StatusCode::NO_CONTENT)
+}
+
+async fn sqlite() -> (SqlStore, tempfile::TempDir) {
+    let dir = tempfile::tempdir().expect("a folder");
+    (SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("a store"), dir)
+}
+
+/// Has everything that happens told to `crm`.
+async fn subscribe(store: &dyn Store) {
+    let all = Subscription { name: "crm".into(), events: HookEvent::ALL.into() };
+    store.keep_webhooks(&[all]).await.expect("written");
+}
+
+async fn begin(store: &dyn Store, id: &str) {
+    open(store, &session(id), &quota()).await;
+}
+
+async fn end(store: &dyn Store, id: &str) {
+    store.end_session(id, 0, "normal", Quality::default(), unix_ms()).await.expect("written");
+}
+
+/// Until nothing is due.
+async fn deliver_all(webhook: &Webhook, store: &dyn Store) {
+    while webhook.deliver_events("crm", store).await.expect("the database answers") > 0 {}
+}
+
+/// Sooner than the slow receiver answers.
+async fn until(done: impl Fn() -> bool) {
+    let waited = timeout(PATIENCE / 2, async {
+        while !done() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    waited.await.expect("in time");
+}
+
+#[tokio::test]
+async fn a_call_is_told_from_its_beginning_to_its_end_with_what_was_said_and_what_it_cost() {
+    let (store, _dir) = sqlite().await;
+    let receiver = Receiver::good().await;
+    subscribe(&store).await;
+    begin(&store, "a").await;
+    let said = [turn(0, Role::User, "hello"), turn(1, Role::Agent, "good morning")];
+    store.save_turns("a", 0, &said, Mark::default(), 0).await.expect("written");
+    let used = settle("a", vec![row("1", 10, 70)], caps(WIDE, WIDE, WIDE));
+    store.settle(&used).await.expect("written");
+    end(&store, "a").await;
+    // What has ended once does not end again.
+    assert!(store.end_session("a", 0, "normal", Quality::default(), unix_ms()).await.is_err());
+    deliver_all(&receiver.webhook(), &store).await;
+    let got = receiver.got();
+    assert_eq!(receiver.ids(), ["started_a_crm", "ended_a_crm"]);
+    let (begun, ended) = (&got[0].1, &got[1].1);
+    assert_eq!(
+        (&begun["type"], &begun["data"]["session"]["user_sub"]),
+        (&json!("call.started"), &json!("ada"))
+    );
+    assert_eq!(ended["type"], "call.ended");
+    let data = &ended["data"];
+    let session = &data["session"];
+    assert_eq!((&session["state"], &session["end_reason"]), (&json!("ended"), &json!("normal")));
+    assert_eq!((&session["cost_nano_usd"], &session["recording"]), (&json!(70), &Value::Null));
+    let texts: Vec<_> = data["turns"].as_array().expect("a list").iter().map(|turn| &turn["text"]).collect();
+    assert_eq!(texts, ["hello", "good morning"]);
+    assert_eq!((&data["turns"][1]["role"], &data["more_turns"]), (&json!("agent"), &json!(false)));
+    assert!(data["turns"][1].get("total_ms").is_some(), "how long the answer took, if it is known");
+    deliver_all(&receiver.webhook(), &store).await;
+    assert_eq!(receiver.got(), got, "what was taken is done");
+}
+
+#[tokio::test]
+async fn what_happened_before_a_kill_is_told_after_it() {
+    let (store, dir) = sqlite().await;
+    subscribe(&store).await;
+    begin(&store, "a").await;
+    end(&store, "a").await;
+    // Dropped without a goodbye, as a killed relay leaves it.
+    drop(store);
+    let store = SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("a store");
+    let receiver = Receiver::good().await;
+    deliver_all(&receiver.webhook(), &store).await;
+    assert_eq!(receiver.ids(), ["started_a_crm", "ended_a_crm"]);
+}
+
+#[tokio::test]
+async fn an_event_that_is_refused_comes_again_with_the_same_id_and_gone_ends_it() {
+    let (store, _dir) = sqlite().await;
+    let bad = StatusCode::SERVICE_UNAVAILABLE;
+    let receiver = Receiver::start(Duration::ZERO, &[bad, bad, StatusCode::NO_CONTENT, StatusCode::GONE]).await;
+    subscribe(&store).await;
+    begin(&store, "a").await;
+    deliver_all(&receiver.webhook(), &store).await;
+    end(&store, "a").await;
+    deliver_all(&receiver.webhook(), &store).await;
+    assert_eq!(receiver.ids(), ["started_a_crm", "started_a_crm", "started_a_crm", "ended_a_crm"]);
+    let listed = store.list_deliveries(&DeliveryFilter::default(), None, 10).await.expect("read").rows;
+    let brief: Vec<_> =
+        listed.iter().map(|row| (row.state(), row.attempts, row.answer.as_deref())).collect();
+    let (taken, gone) = ((DeliveryState::Delivered, 3, Some("204")), (DeliveryState::GivenUp, 1, Some("410")));
+    assert!(brief == [gone, taken] || brief == [taken, gone], "{brief:?}");
+}
+
+#[tokio::test]
+async fn a_message_is_sent_once_more_on_demand_and_an_erased_name_only_until_it_was_heard() {
+    let (store, _dir) = sqlite().await;
+    let receiver = Receiver::good().await;
+    subscribe(&store).await;
+    begin(&store, "a").await;
+    deliver_all(&receiver.webhook(), &store).await;
+    assert_eq!(store.replay_delivery("started_a_crm", "root").await.expect("written"), Replayed::Yes);
+    deliver_all(&receiver.webhook(), &store).await;
+    assert_eq!(receiver.ids(), ["started_a_crm", "started_a_crm"]);
+
+    store.delete_user("ada", "root").await.expect("erased");
+    deliver_all(&receiver.webhook(), &store).await;
+    let (id, message) = receiver.got().pop().expect("the last");
+    assert_eq!(
+        (&message["type"], &message["data"]),
+        (&json!("user.erased"), &json!({ "user_sub": "ada" }))
+    );
+    assert_eq!(store.replay_delivery(&id, "root").await.expect("read"), Replayed::Forgotten);
+    let unknown = store.replay_delivery("started_a_crm", "root").await.expect("read");
+    assert_eq!(unknown, Replayed::Unknown, "what is told of an erased session goes with it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_relays_on_one_database_tell_each_event_once() {
+    let url = postgres::shared().database().await;
+    let stores = [
+        Arc::new(SqlStore::postgres(&url).await.expect("opened")),
+        Arc::new(SqlStore::postgres(&url).await.expect("opened")),
+    ];
+    let receiver = Receiver::good().await;
+    subscribe(&*stores[0]).await;
+    for n in 0..20 {
+        let (id, store) = (format!("s{n}"), &stores[n % 2]);
+        begin(&**store, &id).await;
+        end(&**store, &id).await;
+    }
+    let relays: Vec<_> = stores
+        .iter()
+        .map(|store| {
+            let (store, webhook) = (store.clone(), receiver.webhook());
+            tokio::spawn(async move { deliver_all(&webhook, &*store).await })
+        })
+        .collect();
+    for relay in relays {
+        relay.await.expect("no panic");
+    }
+    let mut ids = receiver.ids();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((ids.len(), receiver.ids().len()), (40, 40), "none of them twice, and none left out");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_relay_had_claimed_is_told_by_another() {
+    let url = postgres::shared().database().await;
+    let killed = SqlStore::postgres(&url).await.expect("opened");
+    subscribe(&killed).await;
+    begin(&killed, "a").await;
+    end(&killed, "a").await;
+    let claimed = killed.claim_deliveries("crm", Duration::from_millis(200), 8).await.expect("claimed");
+    assert_eq!(claimed.len(), 2);
+    Store::close(&killed).await;
+    let other = SqlStore::postgres(&url).await.expect("opened");
+    let receiver = Receiver::good().await;
+    let webhook = receiver.webhook();
+    let all = timeout(PATIENCE, async {
+        while receiver.got().len() < 2 {
+            deliver_all(&webhook, &other).await;
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    all.await.expect("the claim ends");
+    assert_eq!(receiver.ids(), ["started_a_crm", "ended_a_crm"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_tells_each_address_what_it_wants_to_hear_and_a_slow_one_holds_up_no_other() {
+    let slow = Receiver::start(PATIENCE, &[]).await;
+    let quick = Receiver::good().await;
+    let relay = Relay::with(|config| {
+        let hook = |receiver: &Receiver, events: &[HookEvent]| EventHook {
+            webhook: receiver.config(),
+            events: events.to_vec(),
+        };
+        config.webhooks.insert("slow".into(), hook(&slow, &HookEvent::ALL));
+        config.webhooks.insert("quick".into(), hook(&quick, &[HookEvent::CallEnded]));
+    })
+    .await;
+    let store = &*relay.app.records.store;
+    // It names its addresses before it takes calls.
+    let answered = relay.whole("GET /livez HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n").await;
+    assert!(answered.0.contains(" 200 "), "{answered:?}");
+    begin(store, "a").await;
+    until(|| !slow.got().is_empty()).await;
+    for n in 0..30 {
+        let id = format!("b{n}");
+        begin(store, &id).await;
+        end(store, &id).await;
+    }
+    // All of it while the slow one still thinks about its first message.
+    until(|| quick.got().len() == 30).await;
+    assert!(quick.got().iter().all(|(id, message)| id.ends_with("_quick") && message["type"] == "call.ended"));
+    assert_eq!(slow.ids(), ["started_a_slow"]);
+}
