@@ -21,6 +21,7 @@ mod rollups;
 mod schema;
 mod sessions;
 mod silence;
+mod tables;
 mod texts;
 mod together;
 mod tool_calls;

@@ -8,11 +8,12 @@ use async_trait::async_trait;
 use protocol::Mark;
 
 use super::{
-    Alert, AlertFilter, AlertRow, Attempted, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter,
-    DeedKind, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Leases, LiveRow, Lost,
-    NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Reserve, SaidRow,
-    SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Swept, TakeOver,
-    TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
+    Alert, AlertFilter, AlertRow, Attempted, BilledCursor, Credit, CreditFilter, Credited, Cursor, Deed,
+    DeedFilter, DeedKind, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Leases,
+    LedgerEntry, LedgerFilter, LiveRow, Lost, NewSession, Notice, Opened, Overview, OverviewFilter, Page,
+    PoolUse, Quality, Quota, Reserve, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend,
+    SpendFilter, SqlStore, StoreError, SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript,
+    TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::Turn;
@@ -265,6 +266,24 @@ operations! {
         after: Option<&UsageCursor>,
         limit: u32,
     ) -> Page<UsageRow, UsageCursor>;
+
+    /// Adds up what was used, by period, by what the filter says, and by item and unit, in that order. Credits stand in it with their own item.
+    /// What deleted sessions have used stands in it without a name, so that the sum of all rows is what is to be paid, whatever they are added up
+    /// for.
+    fn sum_usage(
+        &self,
+        filter: &SumFilter,
+        after: Option<&SumCursor>,
+        limit: u32,
+    ) -> Page<SumRow, SumCursor>;
+
+    /// Lists rows of the ledger, the oldest first.
+    fn list_ledger(
+        &self,
+        filter: &LedgerFilter,
+        after: Option<&BilledCursor>,
+        limit: u32,
+    ) -> Page<LedgerEntry, BilledCursor>;
 
     /// Adds up what ended sessions come to, by time.
     fn overview(&self, filter: &OverviewFilter) -> Overview;

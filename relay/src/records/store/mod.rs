@@ -21,6 +21,7 @@ mod rollup;
     reason = "a transaction's work is polled by the task that the transaction is"
 )]
 mod sql;
+mod tables;
 mod types;
 
 use std::io;
@@ -38,6 +39,7 @@ pub use query::*;
 pub use rollup::*;
 pub(crate) use sql::fault_in_url;
 pub use sql::{MovedRow, MovedTable, SqlStore, check_sqlite_file, migrate};
+pub use tables::{LedgerEntry, LedgerFilter, SumBy, SumCursor, SumFilter, SumPer, SumRow};
 pub use types::*;
 
 pub use crate::session::lease::Lost;

@@ -18,6 +18,7 @@ mod recordings;
 mod responses;
 mod schema;
 mod sessions;
+mod tables;
 mod time;
 mod transcripts;
 mod usage;
@@ -135,6 +136,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(audit::list))
         .routes(routes!(export::ndjson))
         .routes(routes!(export::csv))
+        .routes(routes!(tables::own_usage))
+        .routes(routes!(tables::all_usage))
+        .routes(routes!(tables::ledger))
 }
 
 /// The API's document itself.

@@ -29,6 +29,7 @@ mod rollups;
 mod sessions;
 mod sqlite_file;
 mod statement;
+mod tables;
 mod tool_calls;
 mod transcript;
 mod write_refusals;
