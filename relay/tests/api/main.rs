@@ -3,6 +3,7 @@
 mod access;
 mod agents;
 mod audit;
+mod budgets;
 mod credits;
 mod exports;
 mod feedback;

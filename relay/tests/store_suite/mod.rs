@@ -2,6 +2,7 @@
 
 mod alerts;
 mod audit;
+mod budgets;
 mod crash;
 mod credits;
 mod denials;

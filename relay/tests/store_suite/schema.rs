@@ -163,6 +163,7 @@ async fn supabase_users_read_their_own_rows_and_change_none() {
         ("tool_calls", "call_id"),
         ("credits", "key"),
         ("audit", "id"),
+        ("budget_caps", "subject"),
         ("_sqlx_migrations", "description"),
     ];
     let every = || readable.map(|table| (table, "user_sub")).into_iter().chain(hidden);

@@ -5,6 +5,7 @@
 
 mod advice;
 mod audit;
+mod budgets;
 #[expect(
     clippy::disallowed_methods,
     reason = "whoever asks the store waits for the answer where it is asked"
@@ -29,6 +30,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use audit::{Deed, DeedFilter, DeedKind};
+pub use budgets::{BudgetCursor, BudgetFilter, BudgetRow, BudgetUse, BudgetsOf, NewCap};
 pub(crate) use contract::OPERATIONS;
 pub use contract::Store;
 pub use credit::{CREDIT_ITEM, Credit, CreditFilter, Credited};

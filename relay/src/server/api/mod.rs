@@ -5,6 +5,7 @@
 
 mod admin;
 mod audit;
+mod budgets;
 mod caller;
 mod credits;
 mod cursor;
@@ -133,6 +134,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(denials::allow))
         .routes(routes!(credits::list, credits::give))
         .routes(routes!(admin::alerts))
+        .routes(routes!(budgets::own))
+        .routes(routes!(budgets::list))
+        .routes(routes!(budgets::set, budgets::reset))
         .routes(routes!(audit::list))
         .routes(routes!(export::ndjson))
         .routes(routes!(export::csv))
@@ -181,7 +185,7 @@ async fn for_pages(State(app): State<Arc<App>>, request: Request, next: Next) ->
 
 fn preflight() -> Response {
     let headers = [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE"),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, range, if-range, if-none-match, x-request-id"),
         (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS),
     ];

@@ -40,6 +40,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     18 "turn revisions" "0018_turn_revisions.sql";
     19 "rollups" "0019_rollups.sql";
     20 "audit" "0020_audit.sql";
+    23 "budget caps" "0023_budget_caps.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -63,6 +64,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     18 "turn revisions" "0018_turn_revisions.sql";
     19 "rollups" "0019_rollups.sql";
     20 "audit" "0020_audit.sql";
+    23 "budget caps" "0023_budget_caps.sql";
 };
 
 /// The migration since which a schema says which relays it serves.

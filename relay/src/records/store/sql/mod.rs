@@ -8,6 +8,7 @@
 mod alerts;
 mod audit;
 mod billing;
+mod budgets;
 mod check;
 mod connections;
 mod credits;
