@@ -6,7 +6,7 @@ import { el, money, table, when } from "./dom.js";
 /** @param {HTMLElement} place @param {AbortSignal} signal */
 export async function budgets(place, signal) {
   const [found, alerts] = await Promise.all([
-    read("/v1/admin/budgets", {}, signal).catch((error) => {
+    read("/v1/admin/budgets", { above_percent: 50, limit: 100 }, signal).catch((error) => {
       if (error instanceof Refused && error.status === 404) return undefined;
       throw error;
     }),
@@ -21,7 +21,7 @@ function near(rows) {
   const title = el("h2", {}, "Near their limit");
   const say = (/** @type {string} */ words) => el("section", { class: "card all" }, title, el("p", { class: "soft" }, words));
   if (rows === undefined) return say("This relay does not tell its budgets. Thresholds that were reached are below.");
-  if (rows.length === 0) return say("Nobody has spent anything of a budget.");
+  if (rows.length === 0) return say("Nobody has used more than half of a budget.");
   const cells = rows.map((row) => {
     const limit = row.limit_nano_usd ?? row.cap_nano_usd ?? 0;
     const used = row.spent_nano_usd + (row.reserved_nano_usd ?? 0);

@@ -12,7 +12,7 @@ use protocol::{
 use relay::NanoUsd;
 use relay::agent::{Agent, AgentInput, AgentOutput};
 use relay::call::{self, Call, Start};
-use relay::money::budget::{Caps, Grant, Standing};
+use relay::money::budget::{Caps, Grant, Standing, TokenCaps};
 use relay::money::meter::Meter;
 use relay::money::price::PriceTable;
 use relay::money::tab::{Earlier, Tab};
@@ -281,7 +281,7 @@ impl World {
             agent: None,
             features: Features::RELAY,
         };
-        let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
+        let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
         let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
         let start = Start {
             mark: Mark::default(),
@@ -557,7 +557,7 @@ impl World {
     }
 
     fn answer(&mut self) {
-        let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
+        let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
         let standing = Standing::unused(caps);
         let input = match self.owed.pop_front() {
             Some(Owed::Turns(committed)) => call::Input::Stored { committed },

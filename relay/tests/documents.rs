@@ -1,5 +1,6 @@
 //! The documents: what they point at is there, and each is found from the README.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -68,6 +69,40 @@ fn every_link_between_documents_leads_somewhere() {
             assert!(place.is_empty() || is_there(), "{}: there is no heading {link}", document.display());
         }
     }
+}
+
+/// The chapters of the page of the HTTP API, by method and path.
+fn routes_of_the_page() -> BTreeMap<String, String> {
+    let page = read(&root().join("docs/api.md"));
+    let chapters = page.split("\n### ").skip(1);
+    let chapters = chapters.map(|chapter| chapter.split("\n## ").next().unwrap_or(chapter));
+    let routes = chapters.map(|chapter| chapter.split_once('\n').expect("a heading and a text"));
+    routes.map(|(route, text)| (route.to_owned(), text.to_owned())).collect()
+}
+
+#[test]
+fn the_page_of_the_api_has_every_route_with_its_parameters_and_an_example_and_no_other() {
+    let page = routes_of_the_page();
+    let document = serde_json::to_value(relay::server::openapi()).expect("JSON");
+    let mut routes = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("an item") {
+            let route = format!("{} {path}", method.to_uppercase());
+            let text = page.get(&route).unwrap_or_else(|| panic!("docs/api.md has no {route}"));
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let asked = parameters.iter().filter(|parameter| parameter["in"] != "path");
+            for name in asked.filter_map(|parameter| parameter["name"].as_str()) {
+                assert!(text.contains(&format!("`{name}`")), "{route}: `{name}`");
+            }
+            // The first example is of the same address, with something in the place of its parameters.
+            let mut words = path.split('/').filter(|part| !part.starts_with('{'));
+            let example = text.lines().find(|line| line.starts_with("curl ")).expect("an example");
+            assert!(words.all(|word| example.contains(word)), "{route}: {example}");
+            routes.insert(route);
+        }
+    }
+    let others: Vec<_> = page.keys().filter(|route| !routes.contains(*route)).collect();
+    assert!(others.is_empty(), "the relay has no {others:?}");
 }
 
 /// The unit as it is shipped, but with the relay of this build. Where there is no systemd nothing can be said.

@@ -168,7 +168,13 @@ async fn answers(relay: &Relay, origin: &str) -> [(u16, serde_json::Value, Strin
     let (plain, why) = relay.get("/v1/call", &origin).await;
     [(head, body), (plain, why)].map(|(head, body)| {
         let status = status(&head);
-        (status, if status == 101 { json!(null) } else { serde_json::from_str(&body).expect("JSON") }, head)
+        if status == 101 {
+            return (status, json!(null), head);
+        }
+        let mut problem: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        // Each request has an id of its own.
+        assert!(problem["request_id"].take().is_string(), "{problem}");
+        (status, problem, head)
     })
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::{Codec, Time};
 use relay::NanoUsd;
-use relay::money::budget::Caps;
+use relay::money::budget::{Caps, TokenCaps};
 
 use crate::random::Random;
 
@@ -171,7 +171,7 @@ impl Scenario {
             let kind = if random.percent(70) { Refusing::Mendable } else { Refusing::ForGood };
             (span(random, 4_000), kind)
         });
-        let mut caps = Caps { session: WIDE, user_day: WIDE, account_month: WIDE };
+        let mut caps = Caps { session: WIDE, user_day: WIDE, account_month: WIDE, token: TokenCaps::NONE };
         let short = random.percent(18);
         if short {
             // Listening costs 80,000 nano-dollars a second, and a request of a model about as much.

@@ -8,7 +8,7 @@ use relay::NanoUsd;
 use relay::admission::throttle::Excess;
 use relay::agent::tool::{Called, Runs, ToolNote, ToolOutput};
 use relay::call::{Latency, Turn};
-use relay::money::budget::{Balance, Caps, Range, Scope};
+use relay::money::budget::{Balance, Caps, Range, Scope, TokenCaps};
 use relay::money::ledger::LedgerRow;
 use relay::records::store::{
     Alert, InsteadOf, Leases, Lost, NewSession, Opened, Payer, Quality, Quota, Reserve, SessionRow, Settle,
@@ -97,7 +97,7 @@ struct Bench {
 impl Bench {
     fn caps(&mut self) -> Caps {
         let session = NanoUsd::new([300, 1_000_000][self.dice.below(2) as usize]);
-        Caps { session, user_day: NanoUsd::new(700), account_month: NanoUsd::new(900) }
+        Caps { session, user_day: NanoUsd::new(700), account_month: NanoUsd::new(900), token: TokenCaps::NONE }
     }
 
     fn id(&mut self) -> String {

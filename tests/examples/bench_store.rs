@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use protocol::{ClientMessage, Mark, RelayMessage, Role};
 use relay::NanoUsd;
 use relay::config::Secret;
-use relay::money::budget::{Caps, Range, Reserved};
+use relay::money::budget::{Caps, Range, Reserved, TokenCaps};
 use relay::records::store::{NewSession, Quota, SqlStore, Store};
 use serde_json::json;
 use sqlx::any::AnyPoolOptions;
@@ -34,7 +34,7 @@ const CALLS: usize = 20;
 const CALL: Duration = Duration::from_secs(10);
 /// The goal for what a database adds to the 99th percentile.
 const GOAL_MS: f64 = 1.0;
-const CAPS: Caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
+const CAPS: Caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
 
 /// One line of the table.
 struct Line {

@@ -324,7 +324,8 @@ async fn connections_of_an_address_that_wait_to_be_greeted() {
     }
     // Without a trusted proxy nobody is believed about where they come from.
     for spoof in ["203.0.113.1", "203.0.113.2, 127.0.0.1", "::1", "nonsense"] {
-        let (headers, body) = turned_away(&relay, &[("x-forwarded-for", spoof)]).await.expect("the fourth");
+        let spoofed = [("x-forwarded-for", spoof), ("x-request-id", "the-fourth")];
+        let (headers, body) = turned_away(&relay, &spoofed).await.expect("the fourth");
         let expected = json!({
             "type": "about:blank",
             "title": "Too Many Requests",
@@ -335,6 +336,7 @@ async fn connections_of_an_address_that_wait_to_be_greeted() {
             "asked": 4,
             "retry_after_ms": 5_000,
             "retryable": true,
+            "request_id": "the-fourth",
         });
         assert_eq!(body, expected);
         let type_and_wait = [("content-type", "application/problem+json"), ("retry-after", "5")];

@@ -8,6 +8,7 @@ use serde_json::Number;
 use super::values::Values;
 use super::{ConfigError, millis};
 use crate::money::NanoUsd;
+use crate::money::budget::{Caps, TokenCaps};
 
 /// A sample: no chunk is shorter.
 const CHUNK_BYTES_MIN: u64 = 2;
@@ -38,10 +39,12 @@ pub struct Limits {
     pub sessions_per_minute: u32,
     /// What a session may cost.
     pub session_budget: NanoUsd,
-    /// What a user may cost in a day (UTC).
+    /// What a user may cost in a day (UTC), whatever the token says.
     pub user_day_budget: NanoUsd,
-    /// What an account may cost in a calendar month (UTC).
+    /// What an account may cost in a calendar month (UTC), whatever the token says.
     pub account_month_budget: NanoUsd,
+    /// What the token allows of these two at most.
+    pub token_caps: TokenCaps,
 }
 
 /// The limits that a token carries, named and measured as in `[limits]`. One that is not there does not tighten anything.
@@ -121,6 +124,7 @@ impl Limits {
             session_budget: values.dollars("limits.session_usd")?,
             user_day_budget: values.dollars("limits.user_day_usd")?,
             account_month_budget: values.dollars("limits.account_month_usd")?,
+            token_caps: TokenCaps::NONE,
         })
     }
 
@@ -160,8 +164,24 @@ impl Limits {
             sessions_per_account: at_most(self.sessions_per_account, token.sessions_per_account),
             sessions_per_minute: at_most(self.sessions_per_minute, token.sessions_per_minute),
             session_budget: money(self.session_budget, token.session_usd),
-            user_day_budget: money(self.user_day_budget, token.user_day_usd),
-            account_month_budget: money(self.account_month_budget, token.account_month_usd),
+            // They stay apart, because an administrator may set another budget in the place of ours, and not of the token's.
+            user_day_budget: self.user_day_budget,
+            account_month_budget: self.account_month_budget,
+            token_caps: TokenCaps {
+                user_day: token.user_day_usd.map(|usd| usd.0),
+                account_month: token.account_month_usd.map(|usd| usd.0),
+            },
+        }
+    }
+
+    /// What a session, its user and its account may spend.
+    #[must_use]
+    pub fn caps(&self) -> Caps {
+        Caps {
+            session: self.session_budget,
+            user_day: self.user_day_budget,
+            account_month: self.account_month_budget,
+            token: self.token_caps,
         }
     }
 
@@ -245,6 +265,7 @@ impl TryFrom<NumberOrText> for TokenUsd {
 mod tests {
     use super::*;
     use crate::Config;
+    use crate::money::budget::Overrides;
 
     /// A limit as a number that is smaller when it is tighter.
     fn sizes(limits: &Limits) -> [u64; 12] {
@@ -259,9 +280,11 @@ mod tests {
             sessions_per_account,
             sessions_per_minute,
             session_budget,
-            user_day_budget,
-            account_month_budget,
+            user_day_budget: _,
+            account_month_budget: _,
+            token_caps: _,
         } = limits;
+        let (user_day, account_month) = limits.caps().with(&Overrides::default());
         [
             session.as_secs(),
             idle.as_secs(),
@@ -273,8 +296,8 @@ mod tests {
             (*sessions_per_account).into(),
             (*sessions_per_minute).into(),
             session_budget.get(),
-            user_day_budget.get(),
-            account_month_budget.get(),
+            user_day.get(),
+            account_month.get(),
         ]
     }
 

@@ -10,10 +10,30 @@ pub const THRESHOLDS: [u32; 3] = [50, 80, 100];
 pub struct Caps {
     /// The session, in all.
     pub session: NanoUsd,
-    /// The user, a day (UTC).
+    /// The user, a day (UTC), by the configuration and the plan.
     pub user_day: NanoUsd,
-    /// The account, a calendar month (UTC).
+    /// The account, a calendar month (UTC), by the configuration and the plan.
     pub account_month: NanoUsd,
+    /// What the token allows of the two at most.
+    pub token: TokenCaps,
+}
+
+/// What a token allows at most, of what configuration, plan or an administrator allow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenCaps {
+    /// The user, a day (UTC).
+    pub user_day: Option<NanoUsd>,
+    /// The account, a calendar month (UTC).
+    pub account_month: Option<NanoUsd>,
+}
+
+/// What an administrator has set in the place of what configuration and plan allow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// The user, a day (UTC).
+    pub user_day: Option<NanoUsd>,
+    /// The account, a calendar month (UTC).
+    pub account_month: Option<NanoUsd>,
 }
 
 /// Whose budget it is.
@@ -89,6 +109,26 @@ pub enum Reserved {
     Short(Shortage),
 }
 
+impl TokenCaps {
+    /// Those of a token that says nothing of it.
+    pub const NONE: TokenCaps = TokenCaps { user_day: None, account_month: None };
+}
+
+impl Caps {
+    /// What the user may spend in a day, and the account in a month.
+    #[must_use]
+    pub fn with(&self, overrides: &Overrides) -> (NanoUsd, NanoUsd) {
+        let applies = |plan: NanoUsd, set: Option<NanoUsd>, token: Option<NanoUsd>| {
+            let cap = set.unwrap_or(plan);
+            token.map_or(cap, |token| cap.min(token))
+        };
+        (
+            applies(self.user_day, overrides.user_day, self.token.user_day),
+            applies(self.account_month, overrides.account_month, self.token.account_month),
+        )
+    }
+}
+
 impl Balance {
     /// What is neither spent nor set aside.
     #[must_use]
@@ -115,10 +155,11 @@ impl Standing {
     #[must_use]
     pub fn unused(caps: Caps) -> Standing {
         let balance = |limit| Balance { limit, ..Balance::default() };
+        let (user_day, account_month) = caps.with(&Overrides::default());
         Standing {
             session: balance(caps.session),
-            user: balance(caps.user_day),
-            account: balance(caps.account_month),
+            user: balance(user_day),
+            account: balance(account_month),
         }
     }
 
@@ -154,5 +195,26 @@ impl Scope {
             Scope::User => protocol::BudgetScope::User,
             Scope::Account => protocol::BudgetScope::Account,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_administrator_sets_takes_the_place_of_the_plan_and_a_token_only_tightens_it() {
+        let usd = NanoUsd::new;
+        let caps = |token| Caps { session: usd(1), user_day: usd(5), account_month: usd(50), token };
+        let raised = Overrides { user_day: Some(usd(9)), account_month: None };
+        let lowered = Overrides { user_day: Some(usd(2)), account_month: Some(usd(0)) };
+        let none = caps(TokenCaps::NONE);
+        assert_eq!(none.with(&Overrides::default()), (usd(5), usd(50)));
+        assert_eq!(none.with(&raised), (usd(9), usd(50)));
+        assert_eq!(none.with(&lowered), (usd(2), usd(0)));
+        let tight = caps(TokenCaps { user_day: Some(usd(7)), account_month: Some(usd(80)) });
+        assert_eq!(tight.with(&Overrides::default()), (usd(5), usd(50)));
+        assert_eq!(tight.with(&raised), (usd(7), usd(50)));
+        assert_eq!(tight.with(&lowered), (usd(2), usd(0)));
     }
 }

@@ -183,14 +183,14 @@ impl Purse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::money::budget::Scope;
+    use crate::money::budget::{Scope, TokenCaps};
 
     fn usd(nano: u64) -> NanoUsd {
         NanoUsd::new(nano)
     }
 
     fn purse(authorised: u64) -> Purse {
-        let caps = Caps { session: usd(1_000), user_day: usd(5_000), account_month: usd(9_000) };
+        let caps = Caps { session: usd(1_000), user_day: usd(5_000), account_month: usd(9_000), token: TokenCaps::NONE };
         let standing = Standing {
             session: Balance { limit: caps.session, spent: usd(0), reserved: usd(authorised) },
             user: Balance { limit: caps.user_day, spent: usd(4_500), reserved: usd(authorised) },

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::call::{Latency, Turn};
 use crate::money::NanoUsd;
-use crate::money::budget::Caps;
+use crate::money::budget::{Caps, Overrides, TokenCaps};
 use crate::money::ledger::LedgerRow;
 use crate::operations::alerts;
 use crate::records::store::{Payer, Quality, Settle, Store, StoreError, create_data_dir};
@@ -547,8 +547,10 @@ impl From<&Owed> for Entry {
                 replayable_samples: settle.replayable_samples,
                 exposed: settle.exposed.get(),
                 release: settle.release,
-                caps: [settle.caps.session, settle.caps.user_day, settle.caps.account_month]
-                    .map(NanoUsd::get),
+                caps: {
+                    let (user_day, account_month) = settle.caps.with(&Overrides::default());
+                    [settle.caps.session, user_day, account_month].map(NanoUsd::get)
+                },
                 at_ms: settle.at_ms,
             }),
             Owed::End { reason, quality, at_ms } => Entry::End {
@@ -585,7 +587,7 @@ impl TryFrom<Entry> for Owed {
                     replayable_samples: settle.replayable_samples,
                     exposed: NanoUsd::new(settle.exposed),
                     release: settle.release,
-                    caps: Caps { session, user_day, account_month },
+                    caps: Caps { session, user_day, account_month, token: TokenCaps::NONE },
                     at_ms: settle.at_ms,
                 }))
             }

@@ -11,6 +11,7 @@ mod over_http;
 mod pace;
 mod problem;
 mod ready;
+mod request_id;
 mod socket;
 mod stream;
 mod tls;
@@ -51,6 +52,7 @@ use over_http::Wires;
 pub use over_http::{Brought, Malformed, ROUND_ONE_MESSAGE_BYTES, Record};
 use problem::Problem;
 use ready::Readiness;
+use request_id::RequestId;
 use socket::Socket;
 use stream::{CallPlace, CallStream};
 pub use tls::{Tls, TlsError};
@@ -194,7 +196,8 @@ async fn serve_connection(
         let may_be_last =
             request.method() != Method::POST || !request.uri().path().starts_with(over_http::PATH);
         let live = Arc::clone(&live);
-        async move {
+        let id = RequestId::of(request.headers());
+        id.answer(async move {
             let response = match head::check(&request) {
                 Ok(()) => router.oneshot(request).await?,
                 Err(problem) => {
@@ -216,7 +219,7 @@ async fn serve_connection(
                 Some(body) => Response::from_parts(parts, body),
                 None => close(full().into_response()),
             })
-        }
+        })
     });
     // `must_go` watches the pace of the connection. The library's own time-out is off, because it is the same for the head of a request and
     // for idle connections.

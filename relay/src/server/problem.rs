@@ -6,6 +6,7 @@ use protocol::HttpCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::request_id;
 use crate::admission::throttle::Excess;
 
 /// An error as RFC 9457 wants it: `application/problem+json` with type, title, status and detail.
@@ -50,6 +51,10 @@ pub(super) struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     retry_after_ms: Option<u64>,
+    /// The id of the request, as in the answer's header `x-request-id`: by it the relay's log has more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    request_id: Option<String>,
 }
 
 impl Problem {
@@ -117,6 +122,7 @@ impl IntoResponse for Problem {
             limit: self.excess.as_ref().map(|excess| excess.limit),
             asked: self.excess.as_ref().map(|excess| excess.asked),
             retry_after_ms: self.excess.as_ref().map(Excess::retry_after_ms).or(after_ms),
+            request_id: request_id::current(),
         };
         let body = serde_json::to_string(&body).expect("texts and numbers are JSON");
         let mut response = (self.status, body).into_response();

@@ -12,7 +12,6 @@ use super::books::Books;
 use super::connection::Connection;
 use super::driver::Driver;
 use super::machine::Input;
-use super::opening::caps;
 use super::registry::{Commands, Handle, Registry, Whose};
 use super::requests::Requests;
 use super::seconds_left;
@@ -258,7 +257,7 @@ pub(super) fn prepare(
             .map(Box::new)
             .ok()
     });
-    let caps = caps(limits);
+    let caps = limits.caps();
     let payer = Payer { user_sub: whose.sub.clone(), account: whose.account.clone() };
     let books = Books { session_id: beginning.id.clone(), epoch: beginning.epoch, payer, caps };
     // No two calls have one name, not even of two sessions: a page and a backend know by it what they have done.

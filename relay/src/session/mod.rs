@@ -55,7 +55,7 @@ use crate::{App, NanoUsd};
 use assembly::{First, Parts, Prepared, prepare};
 use beginning::{Beginning, since};
 use connection::{Connection, Event};
-use opening::{caps, may_begin, new_session, open};
+use opening::{may_begin, new_session, open};
 use registry::{Back, Command, Handle, ResumeRequest};
 use resume::{claims_too_much, end_again, ended_with, may_take_over, next_token, resume_hash, was_hung_up};
 
@@ -241,7 +241,7 @@ async fn rebuild(
     let Taken { taken, parts, token, recorded_through, calls } = taken;
     let limits = app.config.limits_for(identity.plan.as_deref(), &identity.limits);
     let (recording, cost) = (record_again(app, &taken.session).await, taken.session.cost);
-    let mut beginning = Beginning::taken_over(taken, &resume, parts.rate(), caps(&limits), unix_ms());
+    let mut beginning = Beginning::taken_over(taken, &resume, parts.rate(), limits.caps(), unix_ms());
     // An agent that does not know what was said answers nothing anew: what the page has read of its answer stays.
     if !parts.wants_history() {
         beginning.broken_off.clear();

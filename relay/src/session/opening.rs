@@ -16,7 +16,7 @@ use crate::App;
 use crate::admission::auth::Identity;
 use crate::admission::throttle::{Asking, Excess};
 use crate::config::Limits;
-use crate::money::budget::{Caps, Grant, Scope, Shortage};
+use crate::money::budget::{Grant, Scope, Shortage};
 use crate::operations::alerts;
 use crate::records::recording;
 use crate::records::store::{Inherited, NewSession, Opened, Quota, SessionFilter, StoreError, unix_ms};
@@ -107,7 +107,7 @@ pub(super) async fn open(
         sessions_per_minute: limits.sessions_per_minute,
         address,
         sessions_per_minute_per_address: app.config.network.sessions_per_minute_per_address,
-        caps: caps(limits),
+        caps: limits.caps(),
         reserve: parts.first_money(),
         relay: app.live.relay_id.clone(),
         lease: lease::duration(app.config.store_grace),
@@ -240,13 +240,4 @@ fn until_next(period: Unit) -> u64 {
     let left = midnight
         .map_or(0, |midnight| midnight.timestamp().as_millisecond() - now.timestamp().as_millisecond());
     u64::try_from(left).unwrap_or_default()
-}
-
-/// What a session with these limits, its user and its account may spend.
-pub(super) fn caps(limits: &Limits) -> Caps {
-    Caps {
-        session: limits.session_budget,
-        user_day: limits.user_day_budget,
-        account_month: limits.account_month_budget,
-    }
 }

@@ -1,7 +1,7 @@
 //! Call detail records as files.
 
 use super::support::Relay;
-use super::{MIDNIGHT, admin, get, session};
+use super::{MIDNIGHT, admin, get, session, token};
 
 #[tokio::test]
 async fn ndjson_has_a_session_a_line() {
@@ -53,4 +53,54 @@ async fn a_long_export_has_every_session_once_and_one_header() {
     assert_eq!(none.lines().count(), 1, "a header alone");
     let lines = get(&relay, &admin(), "/v1/admin/export/sessions.ndjson").await.body;
     assert_eq!(lines.lines().count(), 1_203);
+}
+
+#[tokio::test]
+async fn usage_is_a_table_over_years_without_a_formula() {
+    let relay = Relay::start().await;
+    session(&relay, "a-1", "=ada", MIDNIGHT).await;
+    session(&relay, "a-2", "=ada", MIDNIGHT + 200 * 86_400_000).await;
+    session(&relay, "b-1", "bob", MIDNIGHT + 1).await;
+    let columns = "period,account,user_sub,plan,agent,session_id,item,unit,quantity,estimated_quantity,reported_quantity,\
+        seconds,minutes,cost_nano_usd,estimated_nano_usd,reported_nano_usd\r\n";
+    let years = "from=2020-01-01&to=2026-12-31";
+    let path = format!("/v1/admin/export/usage.csv?{years}&by=user");
+    let answer = get(&relay, &admin(), &path).await;
+    assert_eq!(answer.header("content-type"), Some("text/csv; charset=utf-8"));
+    assert_eq!(answer.header("content-disposition"), Some("attachment; filename=\"usage.csv\""));
+    let rows = "2026-03-01,acme,'=ada,,,,echo/listening,sample,10,0,10,0.000,0.0000,70,0,70\r\n\
+        2026-03-01,acme,bob,,,,echo/listening,sample,10,0,10,0.000,0.0000,70,0,70\r\n\
+        2026-09-17,acme,'=ada,,,,echo/listening,sample,10,0,10,0.000,0.0000,70,0,70\r\n";
+    assert_eq!(answer.body, format!("{columns}{rows}"));
+    let months = get(&relay, &admin(), &format!("/v1/admin/export/usage.csv?{years}&per=month")).await.body;
+    let rows = "2026-03,acme,,,,,echo/listening,sample,20,0,20,0.001,0.0000,140,0,140\r\n\
+        2026-09,acme,,,,,echo/listening,sample,10,0,10,0.000,0.0000,70,0,70\r\n";
+    assert_eq!(months, format!("{columns}{rows}"));
+    let own = get(&relay, &token("bob"), &format!("/v1/export/usage.csv?{years}&by=session")).await.body;
+    let rows = "2026-03-01,acme,bob,,echo,b-1,echo/listening,sample,10,0,10,0.000,0.0000,70,0,70\r\n";
+    assert_eq!(own, format!("{columns}{rows}"));
+    let credit = serde_json::json!({
+        "key": "ticket-1", "account": "acme", "day": "2026-03-01", "amount_nano_usd": 60, "reason": "a slip",
+    });
+    assert_eq!(super::post(&relay, &admin(), "/v1/admin/credits", &credit).await.status, 201);
+    let day = get(&relay, &admin(), "/v1/admin/export/usage.csv?from=2026-03-01&to=2026-03-01").await.body;
+    assert!(day.ends_with("operator/credit,nano_usd,60,0,60,,,-60,0,-60\r\n"), "a number is no formula: {day}");
+}
+
+#[tokio::test]
+async fn the_ledger_is_a_table_with_every_row_once_and_one_header() {
+    let relay = Relay::start().await;
+    for number in 0..1_203 {
+        session(&relay, &format!("s-{number:04}"), "ada", MIDNIGHT + number / 7).await;
+    }
+    let csv = get(&relay, &admin(), "/v1/admin/export/ledger.csv?from=2026-03-01&to=2026-03-01").await.body;
+    let mut lines = csv.lines();
+    let columns = "written_at,session_id,key,account,user_sub,plan,agent,provider,item,unit,quantity,seconds,minutes,\
+        price_nano_usd,per,price_version,cost_nano_usd,estimated,turn,request_id";
+    assert_eq!(lines.next(), Some(columns));
+    let first = "2026-03-01T00:00:00.000Z,s-0000,1,acme,ada,,echo,echo,echo/listening,sample,10,0.000,0.0000,7,1,test,70,false,,";
+    assert_eq!(lines.next(), Some(first));
+    assert_eq!(lines.count(), 1_202);
+    let one = get(&relay, &admin(), "/v1/admin/export/ledger.csv?from=2026-03-01&to=2026-03-01&session_id=s-0007");
+    assert_eq!(one.await.body.lines().count(), 2);
 }

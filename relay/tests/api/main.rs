@@ -3,6 +3,7 @@
 mod access;
 mod agents;
 mod audit;
+mod budgets;
 mod credits;
 mod exports;
 mod feedback;
@@ -10,6 +11,7 @@ mod orders;
 mod overview;
 mod pages;
 mod problems;
+mod request_ids;
 #[path = "../support/records.rs"]
 #[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it, one as a library")]
 mod records;

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod audit;
+mod budgets;
 mod crash;
 mod credits;
 mod deliveries;
@@ -22,6 +23,7 @@ mod rollups;
 mod schema;
 mod sessions;
 mod silence;
+mod tables;
 mod texts;
 mod together;
 mod tool_calls;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use protocol::{Mark, Role};
 use relay::NanoUsd;
 use relay::call::{Latency, Turn};
-use relay::money::budget::{Caps, Range};
+use relay::money::budget::{Caps, Range, TokenCaps};
 use relay::money::ledger::LedgerRow;
 use relay::records::store::{NewSession, Opened, Quota, Reserve, Settle, Store, unix_ms};
 
@@ -42,7 +42,7 @@ pub fn session(id: &str) -> NewSession {
 
 /// Budgets of session, user's day and account's month.
 pub fn caps(session: u64, user_day: u64, account_month: u64) -> Caps {
-    Caps { session: usd(session), user_day: usd(user_day), account_month: usd(account_month) }
+    Caps { session: usd(session), user_day: usd(user_day), account_month: usd(account_month), token: TokenCaps::NONE }
 }
 
 /// More than any test spends.

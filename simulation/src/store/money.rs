@@ -1,7 +1,7 @@
 //! Reserve, spend, settle.
 
 use relay::NanoUsd;
-use relay::money::budget::{Balance, Caps, Grant, Reserved, Scope, Shortage, Standing, THRESHOLDS};
+use relay::money::budget::{Balance, Caps, Grant, Overrides, Reserved, Scope, Shortage, Standing, THRESHOLDS};
 use relay::money::ledger::{ItemSum, LedgerRow};
 use relay::money::meter::SAMPLE;
 use relay::records::store::{Alert, Reserve, Settle, Settled, StoreError};
@@ -254,10 +254,12 @@ impl Model {
         let with =
             |counters: Counters, limit| Balance { limit, spent: counters.spent, reserved: counters.reserved };
         let own = Counters { spent: session.row.cost, reserved: session.reserved() };
+        // Nobody sets a cap here.
+        let (user_day, account_month) = caps.with(&Overrides::default());
         Standing {
             session: with(own, caps.session),
-            user: with(self.counters_of(session, Scope::User), caps.user_day),
-            account: with(self.counters_of(session, Scope::Account), caps.account_month),
+            user: with(self.counters_of(session, Scope::User), user_day),
+            account: with(self.counters_of(session, Scope::Account), account_month),
         }
     }
 

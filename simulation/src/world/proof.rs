@@ -73,7 +73,7 @@ fn check_order(turns: &[TurnRow], epochs: &[Epoch]) -> Result<(), String> {
 impl World<'_> {
     /// No budget is overshot, whatever is spent and set aside.
     pub(super) fn check_budgets(&self) -> Result<(), String> {
-        let Caps { session, user_day, account_month } = self.scenario.caps;
+        let Caps { session, user_day, account_month, .. } = self.scenario.caps;
         // What was spent and not settled when a new day begins is spent, whatever there is on that day.
         let is_midnight = self.scenario.is_midnight;
         for (is_account, owner, counters) in self.store.budgets() {

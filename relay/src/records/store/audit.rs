@@ -15,6 +15,10 @@ pub enum DeedKind {
     Allow,
     /// A credit was given.
     GiveCredit,
+    /// What a user or an account may spend was set.
+    SetBudget,
+    /// What a user or an account may spend is what configuration and plan say again.
+    ResetBudget,
     /// What somebody else said was read.
     ReadTranscript,
     /// What somebody else said was listened to.
@@ -36,7 +40,8 @@ pub struct Deed {
     pub what: String,
     /// The user to whom it was done. `None` if it was done to none, or to one who is erased.
     pub user_sub: Option<String>,
-    /// The session, the login, the key of the credit or the delivery. Empty where the user is all there is to name.
+    /// The session, the login, the key of the credit, the delivery, or the account and the new cap. Empty where the user is all there is to
+    /// name.
     pub subject: String,
     /// Why, as the administrator said. Empty if nobody asked, or once the user is erased.
     pub reason: String,
@@ -68,6 +73,8 @@ impl DeedKind {
             DeedKind::Deny => "deny",
             DeedKind::Allow => "allow",
             DeedKind::GiveCredit => "give_credit",
+            DeedKind::SetBudget => "set_budget",
+            DeedKind::ResetBudget => "reset_budget",
             DeedKind::ReadTranscript => "read_transcript",
             DeedKind::ReadRecording => "read_recording",
             DeedKind::ReplayWebhook => "replay_webhook",

@@ -8,12 +8,7 @@ use async_trait::async_trait;
 use protocol::Mark;
 
 use super::{
-    Alert, AlertFilter, AlertRow, Attempted, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter,
-    DeedKind, Delivery, DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback,
-    Leases, LiveRow, Lost, NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality,
-    Quota, Replayed, Reserve, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter,
-    SqlStore, StoreError, Subscription, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow,
-    UsageCursor, UsageFilter, UsageRow, Whom,
+    Alert, AlertFilter, AlertRow, Attempted, BilledCursor, BudgetCursor, BudgetFilter, BudgetRow, BudgetsOf, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind, Delivery, DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Leases, LedgerEntry, LedgerFilter, LiveRow, Lost, NewCap, NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Replayed, Reserve, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Subscription, SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::Turn;
@@ -198,6 +193,24 @@ operations! {
         limit: u32,
     ) -> Page<Credit, Cursor>;
 
+    /// Reads the budgets of a user and an account, of the day and the month of this time, in milliseconds since 1970.
+    fn budgets_of(&self, user_sub: &str, account: &str, at_ms: i64) -> BudgetsOf;
+
+    /// Lists budgets of which calls have set money aside in the day or the month that is, by scope and name.
+    fn list_budgets(
+        &self,
+        filter: &BudgetFilter,
+        after: Option<&BudgetCursor>,
+        limit: u32,
+    ) -> Page<BudgetRow, BudgetCursor>;
+
+    /// Sets what a user or an account may spend, in the place of configuration and plan, from now on and in every later period. Whatever any
+    /// relay sets aside afterwards is set aside by it; what is set aside or spent stays.
+    fn set_cap(&self, new: &NewCap) -> ();
+
+    /// Takes back what was set, for the administrator `by`. Says whether anything was.
+    fn take_back_cap(&self, scope: Scope, subject: &str, by: &str) -> bool;
+
     /// Takes alerts that are due, and counts one more attempt for each. Nobody else gets them until `claim` is over.
     fn claim_alerts(&self, claim: Duration, limit: u32) -> Vec<Notice>;
 
@@ -293,6 +306,24 @@ operations! {
         limit: u32,
     ) -> Page<UsageRow, UsageCursor>;
 
+    /// Adds up what was used, by period, by what the filter says, and by item and unit, in that order. Credits stand in it with their own item.
+    /// What deleted sessions have used stands in it without a name, so that the sum of all rows is what is to be paid, whatever they are added up
+    /// for.
+    fn sum_usage(
+        &self,
+        filter: &SumFilter,
+        after: Option<&SumCursor>,
+        limit: u32,
+    ) -> Page<SumRow, SumCursor>;
+
+    /// Lists rows of the ledger, the oldest first.
+    fn list_ledger(
+        &self,
+        filter: &LedgerFilter,
+        after: Option<&BilledCursor>,
+        limit: u32,
+    ) -> Page<LedgerEntry, BilledCursor>;
+
     /// Adds up what ended sessions come to, by time.
     fn overview(&self, filter: &OverviewFilter) -> Overview;
 
@@ -351,9 +382,9 @@ operations! {
         limit: u32,
     ) -> Page<Denial, DenialCursor>;
 
-    /// Lists what administrators did, the newest first. What [`Store::give_credit`], [`Store::deny`], [`Store::allow`],
-    /// [`Store::request_end`], [`Store::delete_session`], [`Store::delete_user`] and [`Store::replay_delivery`] do is written there in the
-    /// transaction that does it.
+    /// Lists what administrators did, the newest first. What [`Store::give_credit`], [`Store::set_cap`], [`Store::take_back_cap`],
+    /// [`Store::deny`], [`Store::allow`], [`Store::request_end`], [`Store::delete_session`], [`Store::delete_user`] and
+    /// [`Store::replay_delivery`] do is written there in the transaction that does it.
     fn list_audit(
         &self,
         filter: &DeedFilter,

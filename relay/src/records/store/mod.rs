@@ -5,6 +5,7 @@
 
 mod advice;
 mod audit;
+mod budgets;
 #[expect(
     clippy::disallowed_methods,
     reason = "whoever asks the store waits for the answer where it is asked"
@@ -22,6 +23,7 @@ mod rollup;
     reason = "a transaction's work is polled by the task that the transaction is"
 )]
 mod sql;
+mod tables;
 mod types;
 
 use std::io;
@@ -29,6 +31,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use audit::{Deed, DeedFilter, DeedKind};
+pub use budgets::{BudgetCursor, BudgetFilter, BudgetRow, BudgetUse, BudgetsOf, NewCap};
 pub(crate) use contract::OPERATIONS;
 pub use contract::Store;
 pub use credit::{CREDIT_ITEM, Credit, CreditFilter, Credited};
@@ -40,6 +43,7 @@ pub use query::*;
 pub use rollup::*;
 pub(crate) use sql::fault_in_url;
 pub use sql::{MovedRow, MovedTable, SqlStore, check_sqlite_file, migrate};
+pub use tables::{LedgerEntry, LedgerFilter, SumBy, SumCursor, SumFilter, SumPer, SumRow};
 pub use types::*;
 
 pub use crate::session::lease::Lost;

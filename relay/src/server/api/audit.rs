@@ -30,6 +30,10 @@ pub(super) enum What {
     Allow,
     /// They give a credit.
     GiveCredit,
+    /// They set what a user or an account may spend.
+    SetBudget,
+    /// They take back what they set.
+    ResetBudget,
     /// They read what somebody else said.
     ReadTranscript,
     /// They listen to what somebody else said.
@@ -76,11 +80,11 @@ pub(super) struct DeedEntry {
     at: String,
     /// The administrator. Empty once that user is erased.
     by: String,
-    /// What was done: `end_session`, `delete_session`, `delete_user`, `deny`, `allow`, `give_credit`, `read_transcript`, `read_recording` or `replay_webhook`. Newer versions may have more words.
+    /// What was done: `end_session`, `delete_session`, `delete_user`, `deny`, `allow`, `give_credit`, `set_budget`, `reset_budget`, `read_transcript`, `read_recording` or `replay_webhook`. Newer versions may have more words.
     what: String,
     /// The user to whom it was done, unless that user is erased.
     user_sub: Option<String>,
-    /// The session, the login, the key of the credit or the delivery. Empty where the user is all there is to name.
+    /// The session, the login, the key of the credit, the delivery, or the account and the new cap. Empty where the user is all there is to name.
     subject: String,
     /// Why, as the administrator said. Empty if nobody asked, or once the user is erased.
     reason: String,
@@ -94,7 +98,7 @@ pub(super) struct Audit {
     next: Option<String>,
 }
 
-/// Lists what administrators did: sessions that they ended or erased, users whom they erased, whom they denied or no longer deny, credits, messages to webhooks that they repeated.
+/// Lists what administrators did: sessions that they ended or erased, users whom they erased, whom they denied or no longer deny, credits, budgets, messages to webhooks that they repeated.
 /// Nothing in it is ever changed or deleted, but for the names of erased users.
 #[utoipa::path(
     get, path = "/v1/admin/audit", operation_id = "list_audit", tag = "admin", params(AuditAsked),
@@ -143,6 +147,8 @@ impl From<What> for DeedKind {
             What::Deny => DeedKind::Deny,
             What::Allow => DeedKind::Allow,
             What::GiveCredit => DeedKind::GiveCredit,
+            What::SetBudget => DeedKind::SetBudget,
+            What::ResetBudget => DeedKind::ResetBudget,
             What::ReadTranscript => DeedKind::ReadTranscript,
             What::ReadRecording => DeedKind::ReadRecording,
             What::ReplayWebhook => DeedKind::ReplayWebhook,

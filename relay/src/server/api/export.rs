@@ -76,7 +76,7 @@ pub(super) async fn csv(
     Ok(file("text/csv; charset=utf-8", "sessions.csv", body))
 }
 
-fn file(content_type: &'static str, name: &str, body: Body) -> Response {
+pub(super) fn file(content_type: &'static str, name: &str, body: Body) -> Response {
     let disposition = format!("attachment; filename=\"{name}\"");
     ([(header::CONTENT_TYPE, content_type.to_owned()), (header::CONTENT_DISPOSITION, disposition)], body)
         .into_response()
@@ -107,19 +107,28 @@ fn json_lines(rows: Vec<SessionRow>, _: bool) -> Vec<u8> {
 }
 
 fn table(rows: Vec<SessionRow>, is_first: bool) -> Vec<u8> {
+    let columns = is_first.then_some(AdminSession::COLUMNS);
+    lines(columns, rows.into_iter().map(|row| AdminSession::from(row).cells().map(harmless)))
+}
+
+/// Rows as lines of a table, after a line with the names of the columns where the table begins.
+pub(super) fn lines<const N: usize>(
+    columns: Option<[&str; N]>,
+    rows: impl Iterator<Item = [String; N]>,
+) -> Vec<u8> {
     const HOLDS: &str = "a row of texts into memory is always written";
     let mut table = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    if is_first {
-        table.write_record(AdminSession::COLUMNS).expect(HOLDS);
+    if let Some(columns) = columns {
+        table.write_record(columns).expect(HOLDS);
     }
     for row in rows {
-        table.write_record(AdminSession::from(row).cells().map(harmless)).expect(HOLDS);
+        table.write_record(row).expect(HOLDS);
     }
     table.into_inner().expect(HOLDS)
 }
 
 /// Puts an apostrophe before a cell that a spreadsheet would take for a formula.
-fn harmless(cell: String) -> String {
+pub(super) fn harmless(cell: String) -> String {
     match cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         true => format!("'{cell}"),
         false => cell,

@@ -5,6 +5,7 @@
 
 mod admin;
 mod audit;
+mod budgets;
 mod caller;
 mod credits;
 mod cursor;
@@ -18,6 +19,7 @@ mod recordings;
 mod responses;
 mod schema;
 mod sessions;
+mod tables;
 mod time;
 mod transcripts;
 mod usage;
@@ -133,11 +135,17 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(denials::allow))
         .routes(routes!(credits::list, credits::give))
         .routes(routes!(admin::alerts))
+        .routes(routes!(budgets::own))
+        .routes(routes!(budgets::list))
+        .routes(routes!(budgets::set, budgets::reset))
         .routes(routes!(audit::list))
         .routes(routes!(webhooks::list))
         .routes(routes!(webhooks::replay))
         .routes(routes!(export::ndjson))
         .routes(routes!(export::csv))
+        .routes(routes!(tables::own_usage))
+        .routes(routes!(tables::all_usage))
+        .routes(routes!(tables::ledger))
 }
 
 /// The API's document itself.
@@ -169,7 +177,7 @@ async fn for_pages(State(app): State<Arc<App>>, request: Request, next: Next) ->
     if let Some(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         let exposed =
-            HeaderValue::from_static("retry-after, content-disposition, content-range, accept-ranges, etag");
+            HeaderValue::from_static("retry-after, content-disposition, content-range, accept-ranges, etag, x-request-id");
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
     headers.append(header::VARY, HeaderValue::from_static("origin"));
@@ -180,8 +188,8 @@ async fn for_pages(State(app): State<Arc<App>>, request: Request, next: Next) ->
 
 fn preflight() -> Response {
     let headers = [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, range, if-range, if-none-match"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, range, if-range, if-none-match, x-request-id"),
         (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS),
     ];
     (StatusCode::NO_CONTENT, headers).into_response()

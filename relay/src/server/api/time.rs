@@ -10,6 +10,8 @@ use super::extract::bad_request;
 
 /// How many days a request for usage may span.
 const DAYS_MAX: i32 = 100;
+/// How many days a table of usage or of the ledger may span: ten years.
+const DAYS_LONG_MAX: i32 = 3_700;
 /// How many days a request for usage spans by default.
 const DAYS: i32 = 30;
 const DAY_MS: i64 = 86_400_000;
@@ -57,6 +59,15 @@ pub(super) struct Days {
 impl Days {
     /// Reads a range of days. By default it is the last 30 days.
     pub(super) fn read(from: Option<&str>, to: Option<&str>, now_ms: i64) -> Result<Days, Problem> {
+        Days::within(DAYS_MAX, from, to, now_ms)
+    }
+
+    /// Reads a range of days of a table, which is written while it is read and so may be long. By default it is the last 30 days.
+    pub(super) fn long(from: Option<&str>, to: Option<&str>, now_ms: i64) -> Result<Days, Problem> {
+        Days::within(DAYS_LONG_MAX, from, to, now_ms)
+    }
+
+    fn within(most: i32, from: Option<&str>, to: Option<&str>, now_ms: i64) -> Result<Days, Problem> {
         let today = today(now_ms);
         let to = to.map_or(Ok(today), |to| day("to", to))?;
         let usual = to.checked_sub(jiff::Span::new().days(DAYS - 1)).unwrap_or(to);
@@ -64,8 +75,8 @@ impl Days {
         let days = Days { from, to };
         match days.end_ms() - days.begin_ms() {
             span if span <= 0 => Err(wrong("`from` has to be a day before `to`, or the same.")),
-            span if span > i64::from(DAYS_MAX) * DAY_MS => {
-                Err(wrong(format!("`from` and `to` may be {DAYS_MAX} days apart at most.")))
+            span if span > i64::from(most) * DAY_MS => {
+                Err(wrong(format!("`from` and `to` may be {most} days apart at most.")))
             }
             _ => Ok(days),
         }
@@ -120,6 +131,8 @@ mod tests {
         assert_eq!(one.end_ms() - one.begin_ms(), DAY_MS);
         assert!(days(Some("2026-09-23"), None).is_ok() && days(Some("2026-09-22"), None).is_err());
         assert!(days(Some("2027-01-01"), None).is_err());
+        let long = |from| Days::long(Some(from), None, 1_798_761_599_999);
+        assert!(long("2016-11-14").is_ok() && long("2016-11-13").is_err());
         for wrong in
             ["", "2026-13-01", "20260101", "2026-1-1", "-9999-01-01", "9999-12-31", "2026-01-01T00:00:00Z"]
         {

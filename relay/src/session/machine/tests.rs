@@ -12,7 +12,7 @@ use super::*;
 use crate::admission::auth::Identity;
 use crate::agent::Echo;
 use crate::call::Start;
-use crate::money::budget::{Balance, Caps, Grant, Scope, Shortage};
+use crate::money::budget::{Balance, Caps, Grant, Scope, Shortage, TokenCaps};
 use crate::money::meter::Meter;
 use crate::money::price::PriceTable;
 use crate::money::tab::{Earlier, Tab};
@@ -61,7 +61,7 @@ impl Bench {
     /// A session with a budget of so much.
     fn with(budget: NanoUsd) -> Bench {
         let now = Time::from_millis(1);
-        let caps = Caps { session: budget, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
+        let caps = Caps { session: budget, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
         let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
         let start = Start {
             mark: Mark::default(),
@@ -184,7 +184,7 @@ impl Bench {
                         self.cost += row.cost;
                     }
                     let caps =
-                        Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX };
+                        Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
                     Ok(Receipt::Settled { cost: self.cost, standing: Standing::unused(caps) })
                 }
                 (None, _) => Ok(Receipt::Done),

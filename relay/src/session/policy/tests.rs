@@ -2,7 +2,7 @@ mod drain;
 
 use super::*;
 use crate::money::NanoUsd;
-use crate::money::budget::{Caps, Grant, Range, Standing};
+use crate::money::budget::{Caps, Grant, Range, Standing, TokenCaps};
 use protocol::{Hello, Mark};
 
 const TOKEN: Duration = Duration::from_secs(600);
@@ -112,7 +112,7 @@ fn reservation() -> Reservation {
 }
 
 fn standing() -> Standing {
-    Standing::unused(Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX })
+    Standing::unused(Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE })
 }
 
 /// A session that goes elsewhere writes what is owed, and is found detached by whoever takes it over.

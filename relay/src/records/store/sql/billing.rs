@@ -37,11 +37,6 @@ impl SqlStore {
             select.push(" AND (created_at, session_id, key) > (?, ?, ?)", after);
         }
         select.push(" ORDER BY created_at, session_id, key", []);
-        let cursor = |billed: &Billed| BilledCursor {
-            at_ms: billed.at_ms,
-            session_id: billed.session_id.clone(),
-            key: billed.row.key.clone(),
-        };
         select.page(&self.readers, limit, billed, cursor).await
     }
 
@@ -65,7 +60,11 @@ impl SqlStore {
     }
 }
 
-fn billed(row: &AnyRow) -> Result<Billed, StoreError> {
+pub(super) fn cursor(billed: &Billed) -> BilledCursor {
+    BilledCursor { at_ms: billed.at_ms, session_id: billed.session_id.clone(), key: billed.row.key.clone() }
+}
+
+pub(super) fn billed(row: &AnyRow) -> Result<Billed, StoreError> {
     Ok(Billed {
         day: row.try_get("day")?,
         at_ms: row.try_get("created_at")?,

@@ -6,7 +6,7 @@ use sqlx::Row;
 use super::super::audit::DeedKind;
 use super::audit::{self, Done};
 use super::money::{self, Locked};
-use super::{Durability, Sql, SqlStore, StoreError, Tx, deliveries, erased, rollups, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, budgets, deliveries, erased, rollups, sql};
 
 /// How many sessions one transaction erases. Other relays then do not wait for long, and a long history does not run into a time limit.
 const BATCH: i64 = 100;
@@ -65,6 +65,7 @@ impl SqlStore {
     ) -> Result<bool, StoreError> {
         let (store, id, by) = (self.clone(), id.to_owned(), by.map(str::to_owned));
         self.finish(async move {
+            let owner = store.session(&id).await?.map(|session| session.user_sub);
             let erased = store
                 .transaction(Durability::PowerCut, move |mut tx| {
                     async move {
@@ -76,6 +77,14 @@ impl SqlStore {
                     .boxed()
                 })
                 .await?;
+            if let Some(owner) = owner {
+                // By itself, because it locks budgets in no order: nobody else waits for what this transaction has.
+                store
+                    .transaction(Durability::PowerCut, move |mut tx| {
+                        async move { budgets::forget_name(&mut tx, &owner).await }.boxed()
+                    })
+                    .await?;
+            }
             store.empty_log().await?;
             Ok(erased)
         })
@@ -113,6 +122,12 @@ impl SqlStore {
                     break;
                 }
             }
+            // By itself, because it locks budgets in no order: nobody else waits for what this transaction has.
+            store
+                .transaction(Durability::PowerCut, move |mut tx| {
+                    async move { budgets::forget(&mut tx, &sub).await }.boxed()
+                })
+                .await?;
             store.empty_log().await?;
             Ok(erased)
         })

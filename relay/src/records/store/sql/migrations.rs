@@ -40,7 +40,8 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     18 "turn revisions" "0018_turn_revisions.sql";
     19 "rollups" "0019_rollups.sql";
     20 "audit" "0020_audit.sql";
-    22 "webhooks" "0022_webhooks.sql";
+    21 "webhooks" "0021_webhooks.sql";
+    22 "budget caps" "0022_budget_caps.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -64,7 +65,8 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     18 "turn revisions" "0018_turn_revisions.sql";
     19 "rollups" "0019_rollups.sql";
     20 "audit" "0020_audit.sql";
-    22 "webhooks" "0022_webhooks.sql";
+    21 "webhooks" "0021_webhooks.sql";
+    22 "budget caps" "0022_budget_caps.sql";
 };
 
 /// The migration since which a schema says which relays it serves.

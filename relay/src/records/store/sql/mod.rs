@@ -8,6 +8,7 @@
 mod alerts;
 mod audit;
 mod billing;
+mod budgets;
 mod check;
 mod connections;
 mod credits;
@@ -30,6 +31,7 @@ mod rollups;
 mod sessions;
 mod sqlite_file;
 mod statement;
+mod tables;
 mod tool_calls;
 mod transcript;
 mod write_refusals;

@@ -12,9 +12,9 @@ use sqlx::any::AnyRow;
 use super::super::types::{Reserve, Settle, Settled};
 use super::super::unix_ms;
 use super::read::{self, Reading};
-use super::{Dialect, Durability, Sql, SqlStore, StoreError, Tx, alerts, erased, rollups, signed, sql};
+use super::{Dialect, Durability, Sql, SqlStore, StoreError, Tx, alerts, budgets, erased, rollups, signed, sql};
 use crate::money::NanoUsd;
-use crate::money::budget::{Balance, Caps, Grant, Reserved, Scope, Shortage, Standing};
+use crate::money::budget::{Balance, Caps, Grant, Overrides, Reserved, Scope, Shortage, Standing};
 use crate::money::ledger::{ItemSum, LedgerRow, used_unit};
 use crate::money::meter::SAMPLE;
 use crate::money::price::Unit;
@@ -28,7 +28,9 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 const LOCK_SESSION: Sql = sql!(
     "SELECT id, user_sub, account, state, epoch, cost_nano_usd, authorised_nano_usd, exposed_nano_usd, user_period,
-        account_period, settlements, CASE WHEN " LEASE " <= " NOW " THEN 1 ELSE 0 END AS is_lost
+        account_period, settlements, CASE WHEN " LEASE " <= " NOW " THEN 1 ELSE 0 END AS is_lost,
+        (SELECT cap_nano_usd FROM budget_caps WHERE scope = 'user' AND subject = sessions.user_sub) AS user_cap,
+        (SELECT cap_nano_usd FROM budget_caps WHERE scope = 'account' AND subject = sessions.account) AS account_cap
     FROM sessions WHERE id = $1" LOCK
 );
 
@@ -39,7 +41,15 @@ pub(super) const LOCK_BUDGET: Sql = sql!(
     RETURNING spent_nano_usd, reserved_nano_usd"
 );
 
-const READ_BUDGET: Sql = sql!(
+/// The same, and says whose it is, and what they may spend by configuration and plan and by their token.
+const LOCK_AND_NAME_BUDGET: Sql = sql!(
+    "INSERT INTO budgets (scope, owner, period, name, plan_nano_usd, token_nano_usd) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (scope, owner, period) DO UPDATE SET name = excluded.name, plan_nano_usd = excluded.plan_nano_usd,
+        token_nano_usd = excluded.token_nano_usd
+    RETURNING spent_nano_usd, reserved_nano_usd"
+);
+
+pub(super) const READ_BUDGET: Sql = sql!(
     "SELECT spent_nano_usd, reserved_nano_usd FROM budgets WHERE scope = $1 AND owner = $2 AND period = $3"
 );
 
@@ -95,11 +105,13 @@ const SUM_BY_ITEM: Sql = sql!(
 
 const FENCE: Sql = sql!("UPDATE sessions SET epoch = epoch + 1 WHERE id = $1");
 
-/// The owners of a session's budgets, each as a hash, so that budgets do not name anybody.
+/// The owners of a session's budgets. A budget is known by the hash of its owner's name, so that it is found again when the name is erased.
 #[derive(Clone, Debug)]
 pub(super) struct Owners {
     user: String,
     account: String,
+    pub(super) user_name: String,
+    pub(super) account_name: String,
 }
 
 /// The periods of a session's budgets: a day for the user's and a month for the account's (UTC).
@@ -124,13 +136,15 @@ pub(super) struct Locked {
     exposed: NanoUsd,
     /// The number of the newest settlement that was written.
     settlements: u32,
+    /// What an administrator has set, as it was when the session was read.
+    overrides: Overrides,
 }
 
 /// What a budget's row says.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counters {
-    spent: NanoUsd,
-    reserved: NanoUsd,
+    pub(super) spent: NanoUsd,
+    pub(super) reserved: NanoUsd,
 }
 
 /// The sums of the ledger rows that were appended.
@@ -144,7 +158,12 @@ pub(super) struct Sums {
 
 impl Owners {
     pub(super) fn new(user_sub: &str, account: &str) -> Owners {
-        Owners { user: hashed("user", user_sub), account: hashed("account", account) }
+        Owners {
+            user: hashed("user", user_sub),
+            account: hashed("account", account),
+            user_name: user_sub.to_owned(),
+            account_name: account.to_owned(),
+        }
     }
 }
 
@@ -161,7 +180,8 @@ impl Locked {
         let zero = NanoUsd::ZERO;
         let (cost, authorised, exposed) = (zero, zero, zero);
         let (is_live, is_lost, settlements) = (true, false, 0);
-        Locked { id, epoch, is_live, is_lost, owners, periods, cost, authorised, exposed, settlements }
+        let overrides = Overrides::default();
+        Locked { id, epoch, is_live, is_lost, owners, periods, cost, authorised, exposed, settlements, overrides }
     }
 
     /// Locks and reads the row of a session.
@@ -181,6 +201,7 @@ impl Locked {
             authorised: row.money("authorised_nano_usd")?,
             exposed: row.money("exposed_nano_usd")?,
             settlements: row.small("settlements")?,
+            overrides: budgets::overrides(&row)?,
         }))
     }
 
@@ -196,10 +217,11 @@ impl Locked {
 
     fn standing(&self, caps: Caps, account: Counters, user: Counters) -> Standing {
         let session = Counters { spent: self.cost, reserved: self.reserved() };
+        let (user_day, account_month) = caps.with(&self.overrides);
         Standing {
             session: session.with(caps.session),
-            user: user.with(caps.user_day),
-            account: account.with(caps.account_month),
+            user: user.with(user_day),
+            account: account.with(account_month),
         }
     }
 }
@@ -220,7 +242,7 @@ impl Sums {
 }
 
 impl Counters {
-    fn read(row: &AnyRow) -> Result<Counters, StoreError> {
+    pub(super) fn read(row: &AnyRow) -> Result<Counters, StoreError> {
         let row = Reading::new(row, "a budget");
         Ok(Counters { spent: row.money("spent_nano_usd")?, reserved: row.money("reserved_nano_usd")? })
     }
@@ -250,7 +272,8 @@ impl SqlStore {
                     release(&mut tx, locked.clone()).await?;
                     locked = Locked { authorised: locked.cost, periods, ..locked };
                 }
-                let (account, user) = lock_budgets(&mut tx, &locked.owners, &locked.periods).await?;
+                let (account, user) =
+                    lock_and_name_budgets(&mut tx, &locked.owners, &locked.periods, &caps).await?;
                 let ask = Reserve { session_id: &id, epoch, through, spent, exposed, caps, at_ms };
                 grant(&mut tx, locked, &ask, account, user).await
             }
@@ -353,6 +376,28 @@ pub(super) async fn lock_budgets(
     Ok((account, user))
 }
 
+/// Locks and reads the rows of the budgets in the same order, and says whose they are and what they may spend.
+pub(super) async fn lock_and_name_budgets(
+    tx: &mut Tx<'_>,
+    owners: &Owners,
+    periods: &Periods,
+    caps: &Caps,
+) -> Result<(Counters, Counters), StoreError> {
+    let mut locked = [Counters::default(); 2];
+    for (scope, counters) in [Scope::Account, Scope::User].into_iter().zip(&mut locked) {
+        let (owner, period) = key(scope, owners, periods);
+        let (name, plan, token) = match scope {
+            Scope::Account => (&owners.account_name, caps.account_month, caps.token.account_month),
+            Scope::User | Scope::Session => (&owners.user_name, caps.user_day, caps.token.user_day),
+        };
+        let query = tx.query(LOCK_AND_NAME_BUDGET).bind(scope.name()).bind(owner).bind(period).bind(name);
+        let query = query.bind(signed(plan.get())).bind(token.map(|token| signed(token.get())));
+        *counters = Counters::read(&query.fetch_one(&mut *tx.connection).await?)?;
+    }
+    let [account, user] = locked;
+    Ok((account, user))
+}
+
 async fn budget(
     tx: &mut Tx<'_>,
     sql: Sql,
@@ -391,6 +436,8 @@ pub(super) async fn grant(
     user: Counters,
 ) -> Result<Reserved, StoreError> {
     let caps = ask.caps;
+    // Read anew, now that the budgets are locked: whoever sets a cap locks the budget as well, so nothing is granted by an older one.
+    locked.overrides = budgets::read_overrides(tx, &locked.owners).await?;
     let standing = locked.standing(caps, account, user);
     let (scope, tightest) = standing
         .each()

@@ -54,6 +54,11 @@ impl<'r> Reading<'r> {
         number.map(|number| u32::try_from(number).map_err(|_| self.corrupt(column))).transpose()
     }
 
+    pub(super) fn maybe_unsigned(&self, column: &'static str) -> Result<Option<u64>, StoreError> {
+        let number = self.maybe_signed(column)?;
+        number.map(|number| u64::try_from(number).map_err(|_| self.corrupt(column))).transpose()
+    }
+
     pub(super) fn money(&self, column: &'static str) -> Result<NanoUsd, StoreError> {
         self.unsigned(column).map(NanoUsd::new)
     }

@@ -265,7 +265,7 @@ async fn open(
     let owners = Owners::new(&session.user_sub, &session.account);
     let periods = Periods::at(session.started_at_ms);
     // The locks on the budgets keep everybody else from opening a session of this account until this transaction ends.
-    let (account, user) = money::lock_budgets(tx, &owners, &periods).await?;
+    let (account, user) = money::lock_and_name_budgets(tx, &owners, &periods, &quota.caps).await?;
     let live = tx
         .query(LIVE)
         .bind(&*session.user_sub)

@@ -1,0 +1,195 @@
+//! Budgets as they are listed, and caps that administrators set in the place of configuration and plan.
+
+use futures_util::FutureExt;
+use sqlx::any::AnyRow;
+
+use super::super::audit::DeedKind;
+use super::super::budgets::{BudgetCursor, BudgetFilter, BudgetRow, BudgetUse, BudgetsOf, NewCap};
+use super::super::query::Page;
+use super::super::unix_ms;
+use super::audit::{self, Done};
+use super::money::{self, Counters, Owners, Periods};
+use super::page::Select;
+use super::read::Reading;
+use super::{Durability, Sql, SqlStore, StoreError, Tx, signed, sql};
+use crate::money::budget::{Overrides, Scope};
+
+const OVERRIDES: Sql = sql!(
+    "SELECT (SELECT cap_nano_usd FROM budget_caps WHERE scope = 'user' AND subject = $1) AS user_cap,
+        (SELECT cap_nano_usd FROM budget_caps WHERE scope = 'account' AND subject = $2) AS account_cap"
+);
+
+const SET: Sql = sql!(
+    "INSERT INTO budget_caps (scope, subject, cap_nano_usd) VALUES ($1, $2, $3)
+    ON CONFLICT (scope, subject) DO UPDATE SET cap_nano_usd = excluded.cap_nano_usd"
+);
+
+const TAKE_BACK: Sql = sql!("DELETE FROM budget_caps WHERE scope = $1 AND subject = $2");
+
+const FORGET_NAME: Sql = sql!("UPDATE budgets SET name = NULL WHERE scope = 'user' AND name = $1");
+
+const FORGET_CAP: Sql = sql!("DELETE FROM budget_caps WHERE scope = 'user' AND subject = $1");
+
+/// Budgets with what may be spent of them: what was set, or else what configuration and plan say, and at most what the token says.
+const NAMED: &str = "SELECT * FROM (
+    SELECT budgets.scope AS scope, budgets.name AS name, budgets.period AS period, budgets.spent_nano_usd AS spent_nano_usd,
+        budgets.reserved_nano_usd AS reserved_nano_usd, budget_caps.cap_nano_usd AS set_nano_usd,
+        CASE WHEN budgets.token_nano_usd < COALESCE(budget_caps.cap_nano_usd, budgets.plan_nano_usd)
+            THEN budgets.token_nano_usd ELSE COALESCE(budget_caps.cap_nano_usd, budgets.plan_nano_usd) END AS cap_nano_usd
+    FROM budgets LEFT JOIN budget_caps ON budget_caps.scope = budgets.scope AND budget_caps.subject = budgets.name
+    WHERE budgets.name IS NOT NULL";
+
+impl SqlStore {
+    pub(in crate::records::store) async fn budgets_of(
+        &self,
+        user_sub: &str,
+        account: &str,
+        at_ms: i64,
+    ) -> Result<BudgetsOf, StoreError> {
+        let (owners, periods) = (Owners::new(user_sub, account), Periods::at(at_ms));
+        let user = self.used(Scope::User, &owners, &periods).await?;
+        let account = self.used(Scope::Account, &owners, &periods).await?;
+        let query = self.statement(OVERRIDES).bind(&owners.user_name).bind(&owners.account_name);
+        let row = query.fetch_one(&self.readers).await?;
+        let overrides = overrides(&Reading::new(&row, "what administrators have set"))?;
+        Ok(BudgetsOf { user, account, overrides })
+    }
+
+    async fn used(&self, scope: Scope, owners: &Owners, periods: &Periods) -> Result<BudgetUse, StoreError> {
+        let (owner, period) = money::key(scope, owners, periods);
+        let query = self.statement(money::READ_BUDGET).bind(scope.name()).bind(owner).bind(period);
+        let row = query.fetch_optional(&self.readers).await?;
+        let counters = row.map_or(Ok(Counters::default()), |row| Counters::read(&row))?;
+        Ok(BudgetUse { period: period.to_owned(), spent: counters.spent, reserved: counters.reserved })
+    }
+
+    pub(in crate::records::store) async fn list_budgets(
+        &self,
+        filter: &BudgetFilter,
+        after: Option<&BudgetCursor>,
+        limit: u32,
+    ) -> Result<Page<BudgetRow, BudgetCursor>, StoreError> {
+        let Periods { user, account } = Periods::at(filter.at_ms);
+        let mut select = Select::new(NAMED);
+        let periods = [user.into(), account.into()];
+        select.push(
+            " AND ((budgets.scope = 'user' AND budgets.period = ?) OR (budgets.scope = 'account' AND budgets.period = ?))",
+            periods,
+        );
+        select.push_if(" AND budgets.scope = ?", filter.scope.map(Scope::name));
+        select.push(") AS named WHERE 1 = 1", []);
+        // In fractions, because a cap may be as large as a number can be.
+        select.push_if(
+            " AND 100.0 * (spent_nano_usd + reserved_nano_usd) > 1.0 * cap_nano_usd * ?",
+            filter.above_percent.map(i64::from),
+        );
+        if let Some(BudgetCursor { scope, name }) = after {
+            select.push(" AND (scope, name) > (?, ?)", [scope.into(), name.into()]);
+        }
+        select.push(" ORDER BY scope, name", []);
+        let cursor =
+            |row: &BudgetRow| BudgetCursor { scope: row.scope.name().to_owned(), name: row.name.clone() };
+        select.page(&self.readers, limit, read, cursor).await
+    }
+
+    pub(in crate::records::store) async fn set_cap(&self, new: &NewCap) -> Result<(), StoreError> {
+        let NewCap { scope, subject, cap, reason, by } = new.clone();
+        self.transaction(Durability::PowerCut, move |mut tx| {
+            async move {
+                lock(&mut tx, scope, &subject).await?;
+                let query = tx.query(SET).bind(scope.name()).bind(&subject).bind(signed(cap.get()));
+                query.execute(&mut *tx.connection).await?;
+                let told = match scope {
+                    Scope::Account => format!("{subject}: {} nano-dollars", cap.get()),
+                    Scope::User | Scope::Session => format!("{} nano-dollars", cap.get()),
+                };
+                let user_sub = (scope == Scope::User).then_some(&*subject);
+                let what = DeedKind::SetBudget;
+                audit::write(&mut tx, Done { by: &by, what, user_sub, subject: &told, reason: &reason }).await
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    pub(in crate::records::store) async fn take_back_cap(
+        &self,
+        scope: Scope,
+        subject: &str,
+        by: &str,
+    ) -> Result<bool, StoreError> {
+        let (subject, by) = (subject.to_owned(), by.to_owned());
+        self.transaction(Durability::PowerCut, move |mut tx| {
+            async move {
+                lock(&mut tx, scope, &subject).await?;
+                let query = tx.query(TAKE_BACK).bind(scope.name()).bind(&subject);
+                let was_set = query.execute(&mut *tx.connection).await?.rows_affected() > 0;
+                if was_set {
+                    let (user_sub, told) = match scope {
+                        Scope::Account => (None, &*subject),
+                        Scope::User | Scope::Session => (Some(&*subject), ""),
+                    };
+                    let what = DeedKind::ResetBudget;
+                    audit::write(&mut tx, Done { by: &by, what, user_sub, subject: told, reason: "" }).await?;
+                }
+                Ok(was_set)
+            }
+            .boxed()
+        })
+        .await
+    }
+}
+
+/// Takes a user's name out of their budgets. The next call that sets money aside puts it back.
+pub(super) async fn forget_name(tx: &mut Tx<'_>, sub: &str) -> Result<(), StoreError> {
+    tx.query(FORGET_NAME).bind(sub).execute(&mut *tx.connection).await?;
+    Ok(())
+}
+
+/// Takes an erased user's name out of their budgets, and takes back what was set for them.
+pub(super) async fn forget(tx: &mut Tx<'_>, sub: &str) -> Result<(), StoreError> {
+    forget_name(tx, sub).await?;
+    tx.query(FORGET_CAP).bind(sub).execute(&mut *tx.connection).await?;
+    Ok(())
+}
+
+/// What administrators have set for the owners of budgets that are locked.
+pub(super) async fn read_overrides(tx: &mut Tx<'_>, owners: &Owners) -> Result<Overrides, StoreError> {
+    let query = tx.query(OVERRIDES).bind(&owners.user_name).bind(&owners.account_name);
+    let row = query.fetch_one(&mut *tx.connection).await?;
+    overrides(&Reading::new(&row, "what administrators have set"))
+}
+
+pub(super) fn overrides(row: &Reading<'_>) -> Result<Overrides, StoreError> {
+    let cap = |column| Ok::<_, StoreError>(row.maybe_unsigned(column)?.map(crate::NanoUsd::new));
+    Ok(Overrides { user_day: cap("user_cap")?, account_month: cap("account_cap")? })
+}
+
+/// Locks the budget of the period that is, so that whatever is set aside after this transaction is set aside by the cap that it leaves.
+async fn lock(tx: &mut Tx<'_>, scope: Scope, subject: &str) -> Result<(), StoreError> {
+    let (owners, periods) = (Owners::new(subject, subject), Periods::at(unix_ms()));
+    let (owner, period) = money::key(scope, &owners, &periods);
+    let query = tx.query(money::LOCK_BUDGET).bind(scope.name()).bind(owner).bind(period);
+    query.fetch_one(&mut *tx.connection).await?;
+    Ok(())
+}
+
+fn read(row: &AnyRow) -> Result<BudgetRow, StoreError> {
+    let row = Reading::new(row, "a budget");
+    let scope = match row.text("scope")?.as_str() {
+        "user" => Scope::User,
+        "account" => Scope::Account,
+        _ => return Err(row.corrupt("scope")),
+    };
+    Ok(BudgetRow {
+        scope,
+        name: row.text("name")?,
+        used: BudgetUse {
+            period: row.text("period")?,
+            spent: row.money("spent_nano_usd")?,
+            reserved: row.money("reserved_nano_usd")?,
+        },
+        cap: row.money("cap_nano_usd")?,
+        set: row.maybe_unsigned("set_nano_usd")?.map(crate::NanoUsd::new),
+    })
+}
