@@ -19,7 +19,12 @@ use relay::records::store::{Quota, Reserve, SqlStore, Store};
 
 /// The round in which it dies at the step it is told to.
 const LAST_ROUND: u64 = 3;
-const CAPS: Caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
+const CAPS: Caps = Caps {
+    session: NanoUsd::MAX,
+    user_day: NanoUsd::MAX,
+    account_month: NanoUsd::MAX,
+    token: TokenCaps::NONE,
+};
 
 struct Spender {
     store: SqlStore,

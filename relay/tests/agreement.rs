@@ -281,7 +281,12 @@ impl World {
             agent: None,
             features: Features::RELAY,
         };
-        let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
+        let caps = Caps {
+            session: NanoUsd::MAX,
+            user_day: NanoUsd::MAX,
+            account_month: NanoUsd::MAX,
+            token: TokenCaps::NONE,
+        };
         let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
         let start = Start {
             mark: Mark::default(),
@@ -557,7 +562,12 @@ impl World {
     }
 
     fn answer(&mut self) {
-        let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
+        let caps = Caps {
+            session: NanoUsd::MAX,
+            user_day: NanoUsd::MAX,
+            account_month: NanoUsd::MAX,
+            token: TokenCaps::NONE,
+        };
         let standing = Standing::unused(caps);
         let input = match self.owed.pop_front() {
             Some(Owed::Turns(committed)) => call::Input::Stored { committed },

@@ -62,10 +62,7 @@ impl Receiver {
     }
 
     fn config(&self) -> config::Webhook {
-        config::Webhook {
-            url: self.url.parse().expect("a URL"),
-            secrets: vec![Secret::new(SECRET.into())],
-        }
+        config::Webhook { url: self.url.parse().expect("a URL"), secrets: vec![Secret::new(SECRET.into())] }
     }
 
     fn webhook(&self) -> Webhook {
@@ -181,7 +178,8 @@ async fn what_happened_before_a_kill_is_told_after_it() {
 async fn an_event_that_is_refused_comes_again_with_the_same_id_and_gone_ends_it() {
     let (store, _dir) = sqlite().await;
     let bad = StatusCode::SERVICE_UNAVAILABLE;
-    let receiver = Receiver::start(Duration::ZERO, &[bad, bad, StatusCode::NO_CONTENT, StatusCode::GONE]).await;
+    let receiver =
+        Receiver::start(Duration::ZERO, &[bad, bad, StatusCode::NO_CONTENT, StatusCode::GONE]).await;
     subscribe(&store).await;
     begin(&store, "a").await;
     deliver_all(&receiver.webhook(), &store).await;
@@ -189,9 +187,9 @@ async fn an_event_that_is_refused_comes_again_with_the_same_id_and_gone_ends_it(
     deliver_all(&receiver.webhook(), &store).await;
     assert_eq!(receiver.ids(), ["started_a_crm", "started_a_crm", "started_a_crm", "ended_a_crm"]);
     let listed = store.list_deliveries(&DeliveryFilter::default(), None, 10).await.expect("read").rows;
-    let brief: Vec<_> =
-        listed.iter().map(|row| (row.state(), row.attempts, row.answer.as_deref())).collect();
-    let (taken, gone) = ((DeliveryState::Delivered, 3, Some("204")), (DeliveryState::GivenUp, 1, Some("410")));
+    let brief: Vec<_> = listed.iter().map(|row| (row.state(), row.attempts, row.answer.as_deref())).collect();
+    let (taken, gone) =
+        ((DeliveryState::Delivered, 3, Some("204")), (DeliveryState::GivenUp, 1, Some("410")));
     assert!(brief == [gone, taken] || brief == [taken, gone], "{brief:?}");
 }
 
@@ -209,10 +207,7 @@ async fn a_message_is_sent_once_more_on_demand_and_an_erased_name_only_until_it_
     store.delete_user("ada", "root").await.expect("erased");
     deliver_all(&receiver.webhook(), &store).await;
     let (id, message) = receiver.got().pop().expect("the last");
-    assert_eq!(
-        (&message["type"], &message["data"]),
-        (&json!("user.erased"), &json!({ "user_sub": "ada" }))
-    );
+    assert_eq!((&message["type"], &message["data"]), (&json!("user.erased"), &json!({ "user_sub": "ada" })));
     assert_eq!(store.replay_delivery(&id, "root").await.expect("read"), Replayed::Forgotten);
     let unknown = store.replay_delivery("started_a_crm", "root").await.expect("read");
     assert_eq!(unknown, Replayed::Unknown, "what is told of an erased session goes with it");
@@ -297,6 +292,8 @@ async fn a_relay_tells_each_address_what_it_wants_to_hear_and_a_slow_one_holds_u
     }
     // All of it while the slow one still thinks about its first message.
     until(|| quick.got().len() == 30).await;
-    assert!(quick.got().iter().all(|(id, message)| id.ends_with("_quick") && message["type"] == "call.ended"));
+    assert!(
+        quick.got().iter().all(|(id, message)| id.ends_with("_quick") && message["type"] == "call.ended")
+    );
     assert_eq!(slow.ids(), ["started_a_slow"]);
 }

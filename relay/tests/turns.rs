@@ -113,7 +113,12 @@ impl Bench {
 
     /// A relay before this one has metered audio up to this position, and so many samples before it may be played again.
     fn after(authorised: u64, replayable: u32, metered_through: u32) -> Bench {
-        let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
+        let caps = Caps {
+            session: NanoUsd::MAX,
+            user_day: NanoUsd::MAX,
+            account_month: NanoUsd::MAX,
+            token: TokenCaps::NONE,
+        };
         let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
         let start = Start {
             mark: Mark::default(),
@@ -289,8 +294,12 @@ fn whatever_waits_for_money_gives_the_same_turns_as_if_it_had_been_there() {
     let (mut poor, mut did) = (Bench::new(8_000, 0), Did::default());
     play(&mut poor, &mut did);
     assert_eq!(turns(&did), [], "there is no money for it yet");
-    let standing =
-        Standing::unused(Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE });
+    let standing = Standing::unused(Caps {
+        session: NanoUsd::MAX,
+        user_day: NanoUsd::MAX,
+        account_month: NanoUsd::MAX,
+        token: TokenCaps::NONE,
+    });
     let grant = Grant { authorised: NanoUsd::new(ENOUGH), standing };
     poor.call.handle_input(poor.now, Input::Reserved(&Reserved::Granted(grant)));
     poor.drain(&mut did);

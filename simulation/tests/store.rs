@@ -97,7 +97,12 @@ struct Bench {
 impl Bench {
     fn caps(&mut self) -> Caps {
         let session = NanoUsd::new([300, 1_000_000][self.dice.below(2) as usize]);
-        Caps { session, user_day: NanoUsd::new(700), account_month: NanoUsd::new(900), token: TokenCaps::NONE }
+        Caps {
+            session,
+            user_day: NanoUsd::new(700),
+            account_month: NanoUsd::new(900),
+            token: TokenCaps::NONE,
+        }
     }
 
     fn id(&mut self) -> String {

@@ -34,7 +34,12 @@ const CALLS: usize = 20;
 const CALL: Duration = Duration::from_secs(10);
 /// The goal for what a database adds to the 99th percentile.
 const GOAL_MS: f64 = 1.0;
-const CAPS: Caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
+const CAPS: Caps = Caps {
+    session: NanoUsd::MAX,
+    user_day: NanoUsd::MAX,
+    account_month: NanoUsd::MAX,
+    token: TokenCaps::NONE,
+};
 
 /// One line of the table.
 struct Line {

@@ -646,7 +646,8 @@ fn what_agents_and_providers_lack_is_said_by_name() {
 
 #[test]
 fn webhooks_are_told_what_they_name_or_all_of_it() {
-    const CRM: &str = "[webhooks.crm]\nurl = \"https://x.test\"\nsecret = \"00000000000000000000000000000000\"\n";
+    const CRM: &str =
+        "[webhooks.crm]\nurl = \"https://x.test\"\nsecret = \"00000000000000000000000000000000\"\n";
     let all = from_toml(CRM).expect("it needs no more");
     assert_eq!(all.webhooks["crm"].events, HookEvent::ALL);
     assert_eq!(all.webhook, None, "alerts go elsewhere");

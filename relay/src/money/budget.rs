@@ -156,11 +156,7 @@ impl Standing {
     pub fn unused(caps: Caps) -> Standing {
         let balance = |limit| Balance { limit, ..Balance::default() };
         let (user_day, account_month) = caps.with(&Overrides::default());
-        Standing {
-            session: balance(caps.session),
-            user: balance(user_day),
-            account: balance(account_month),
-        }
+        Standing { session: balance(caps.session), user: balance(user_day), account: balance(account_month) }
     }
 
     /// What is left of the tightest budget.

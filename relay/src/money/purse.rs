@@ -190,7 +190,12 @@ mod tests {
     }
 
     fn purse(authorised: u64) -> Purse {
-        let caps = Caps { session: usd(1_000), user_day: usd(5_000), account_month: usd(9_000), token: TokenCaps::NONE };
+        let caps = Caps {
+            session: usd(1_000),
+            user_day: usd(5_000),
+            account_month: usd(9_000),
+            token: TokenCaps::NONE,
+        };
         let standing = Standing {
             session: Balance { limit: caps.session, spent: usd(0), reserved: usd(authorised) },
             user: Balance { limit: caps.user_day, spent: usd(4_500), reserved: usd(authorised) },

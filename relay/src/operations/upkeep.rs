@@ -159,9 +159,8 @@ async fn deliver_alerts(apps: watch::Receiver<Arc<App>>) {
 /// Names the webhooks of this relay, so that what happens from now on is told to them.
 pub(crate) async fn announce_webhooks(app: &App) -> Result<(), StoreError> {
     let named = app.config.webhooks.iter();
-    let named: Vec<Subscription> = named
-        .map(|(name, hook)| Subscription { name: name.clone(), events: hook.events.clone() })
-        .collect();
+    let named: Vec<Subscription> =
+        named.map(|(name, hook)| Subscription { name: name.clone(), events: hook.events.clone() }).collect();
     app.records.store.keep_webhooks(&named).await
 }
 

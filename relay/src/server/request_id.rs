@@ -79,8 +79,7 @@ mod tests {
             assert_eq!(given(&[id]), RequestId(id.to_owned()));
         }
         let too_long = "a".repeat(MAX_CHARS + 1);
-        let bad: [&[&str]; 8] =
-            [&[], &[""], &["a b"], &["a;b"], &["é"], &["a/b"], &[&too_long], &["a", "a"]];
+        let bad: [&[&str]; 8] = [&[], &[""], &["a b"], &["a;b"], &["é"], &["a/b"], &[&too_long], &["a", "a"]];
         for ids in bad {
             let RequestId(id) = given(ids);
             assert!(is_good(&id) && !ids.contains(&id.as_str()), "{ids:?}: {id}");

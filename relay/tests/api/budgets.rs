@@ -18,7 +18,10 @@ async fn users_see_what_they_and_their_account_may_spend_and_have_spent() {
     session(&relay, "a-1", "ada", unix_ms()).await;
     let budgets = get(&relay, &token("ada"), "/v1/budgets").await.json();
     let (user, account) = (&budgets["budgets"][0], &budgets["budgets"][1]);
-    assert_eq!((&user["scope"], &user["user_sub"], &user["account"]), (&json!("user"), &json!("ada"), &json!(null)));
+    assert_eq!(
+        (&user["scope"], &user["user_sub"], &user["account"]),
+        (&json!("user"), &json!("ada"), &json!(null))
+    );
     assert_eq!((&account["scope"], &account["account"]), (&json!("account"), &json!("acme")));
     let figures = |of: &Value| {
         ["cap_nano_usd", "set_nano_usd", "spent_nano_usd", "reserved_nano_usd", "left_nano_usd"]
@@ -78,7 +81,8 @@ async fn budgets_are_for_administrators_and_what_cannot_be_read_is_said() {
     let good = json!({ "cap_nano_usd": 1, "reason": "why" });
     let path = "/v1/admin/budgets/user/bob";
     assert_eq!(put(&relay, &token("bob"), path, &good).await.json()["code"], "admin_only");
-    for query in ["kind=planet", "above_percent=-1", "above_percent=10001", "cursor=x", "limit=0", "who=ada"] {
+    for query in ["kind=planet", "above_percent=-1", "above_percent=10001", "cursor=x", "limit=0", "who=ada"]
+    {
         let answer = get(&relay, &admin(), &format!("/v1/admin/budgets?{query}")).await;
         assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("bad_query")), "{query}");
     }

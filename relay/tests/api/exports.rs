@@ -84,7 +84,10 @@ async fn usage_is_a_table_over_years_without_a_formula() {
     });
     assert_eq!(super::post(&relay, &admin(), "/v1/admin/credits", &credit).await.status, 201);
     let day = get(&relay, &admin(), "/v1/admin/export/usage.csv?from=2026-03-01&to=2026-03-01").await.body;
-    assert!(day.ends_with("operator/credit,nano_usd,60,0,60,,,-60,0,-60\r\n"), "a number is no formula: {day}");
+    assert!(
+        day.ends_with("operator/credit,nano_usd,60,0,60,,,-60,0,-60\r\n"),
+        "a number is no formula: {day}"
+    );
 }
 
 #[tokio::test]
@@ -101,6 +104,7 @@ async fn the_ledger_is_a_table_with_every_row_once_and_one_header() {
     let first = "2026-03-01T00:00:00.000Z,s-0000,1,acme,ada,,echo,echo,echo/listening,sample,10,0.000,0.0000,7,1,test,70,false,,";
     assert_eq!(lines.next(), Some(first));
     assert_eq!(lines.count(), 1_202);
-    let one = get(&relay, &admin(), "/v1/admin/export/ledger.csv?from=2026-03-01&to=2026-03-01&session_id=s-0007");
-    assert_eq!(one.await.body.lines().count(), 2);
+    let path = "/v1/admin/export/ledger.csv?from=2026-03-01&to=2026-03-01&session_id=s-0007";
+    let one = get(&relay, &admin(), path).await;
+    assert_eq!(one.body.lines().count(), 2);
 }

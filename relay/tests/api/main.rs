@@ -11,10 +11,10 @@ mod orders;
 mod overview;
 mod pages;
 mod problems;
-mod request_ids;
 #[path = "../support/records.rs"]
 #[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it, one as a library")]
 mod records;
+mod request_ids;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each program of tests uses some of it")]
 mod support;

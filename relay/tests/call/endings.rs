@@ -10,7 +10,12 @@ const CHUNK: u64 = 8_000;
 /// A call whose money goes to its end, with an agent that has last words or none.
 fn bench(has_last_words: bool) -> Bench {
     let cap = 4 * KEPT + CHUNK;
-    let caps = Caps { session: NanoUsd::new(cap), user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
+    let caps = Caps {
+        session: NanoUsd::new(cap),
+        user_day: NanoUsd::MAX,
+        account_month: NanoUsd::MAX,
+        token: TokenCaps::NONE,
+    };
     if !has_last_words {
         return Bench::of_tab(caps, NanoUsd::new(cap), 0, thinking_tab());
     }

@@ -9,7 +9,12 @@ const CHUNK: u64 = 8_000;
 
 /// A call with so much for the session in all, whose agent has ten characters to say at last.
 fn bench(cap: u64, ends: Option<Time>) -> Bench {
-    let caps = Caps { session: NanoUsd::new(cap), user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
+    let caps = Caps {
+        session: NanoUsd::new(cap),
+        user_day: NanoUsd::MAX,
+        account_month: NanoUsd::MAX,
+        token: TokenCaps::NONE,
+    };
     let farewell = vec![(1, AtMost::Characters(10))];
     Bench::parting(caps, NanoUsd::new(cap), thinking_tab(), farewell, ends)
 }

@@ -24,9 +24,7 @@ use relay::agent::{Agent, AgentInput, AgentOutput};
 use relay::call::Turn;
 use relay::call::{Call, Input, Output, Start};
 use relay::money::bill::{AtMost, ItemPrice, Quantity, TokenUsage};
-use relay::money::budget::{
-    Balance, Caps, Grant, Range, Reserved, Scope, Shortage, Standing, TokenCaps,
-};
+use relay::money::budget::{Balance, Caps, Grant, Range, Reserved, Scope, Shortage, Standing, TokenCaps};
 use relay::money::ledger::LedgerRow;
 use relay::money::meter::Meter;
 use relay::money::price::PriceTable;
@@ -134,7 +132,11 @@ impl Bench {
 
     fn with(authorised: NanoUsd, replayable: u32) -> Bench {
         let (session, user_day) = (authorised, NanoUsd::new(2 * authorised.get()));
-        Bench::of(Caps { session, user_day, account_month: NanoUsd::MAX, token: TokenCaps::NONE }, authorised, replayable)
+        Bench::of(
+            Caps { session, user_day, account_month: NanoUsd::MAX, token: TokenCaps::NONE },
+            authorised,
+            replayable,
+        )
     }
 
     fn of(caps: Caps, authorised: NanoUsd, replayable: u32) -> Bench {
@@ -145,7 +147,12 @@ impl Bench {
 
     /// One that another relay had.
     fn taken_over() -> Bench {
-        let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::new(100), account_month: NanoUsd::MAX, token: TokenCaps::NONE };
+        let caps = Caps {
+            session: NanoUsd::MAX,
+            user_day: NanoUsd::new(100),
+            account_month: NanoUsd::MAX,
+            token: TokenCaps::NONE,
+        };
         let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
         let tab = Tab::new(Meter::new(price, 16_000), Vec::new(), 1, Earlier::default());
         Bench::start(caps, NanoUsd::ZERO, 0, tab, true, None, None)

@@ -112,7 +112,12 @@ fn a_budget_that_is_used_up_in_one_jump_is_told_at_each_threshold_in_order() {
 
 #[test]
 fn audio_waits_for_money_in_its_order_and_then_goes_on() {
-    let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
+    let caps = Caps {
+        session: NanoUsd::MAX,
+        user_day: NanoUsd::MAX,
+        account_month: NanoUsd::MAX,
+        token: TokenCaps::NONE,
+    };
     let mut bench = Bench::of(caps, NanoUsd::new(8_000), 0);
     assert!(matches!(bench.chunk([]).as_slice(), [Did::Reserve(..)]), "more is asked for ahead of time");
     assert_eq!(bench.chunk([]), [], "not paid for, so it waits");
@@ -136,7 +141,12 @@ fn audio_waits_for_money_in_its_order_and_then_goes_on() {
 
 #[test]
 fn what_others_have_set_aside_is_asked_for_again_until_it_is_there() {
-    let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::new(100_000), account_month: NanoUsd::MAX, token: TokenCaps::NONE };
+    let caps = Caps {
+        session: NanoUsd::MAX,
+        user_day: NanoUsd::new(100_000),
+        account_month: NanoUsd::MAX,
+        token: TokenCaps::NONE,
+    };
     let mut bench = Bench::of(caps, NanoUsd::new(8_000), 0);
     bench.chunk([]);
     let balance = Balance { limit: caps.user_day, spent: NanoUsd::ZERO, reserved: NanoUsd::new(95_000) };
@@ -208,7 +218,12 @@ fn audio_that_a_recogniser_hears_again_after_a_crash_is_a_line_that_costs_the_us
     let table = PriceTable::parse(toml).expect("a table");
     let ear = ItemPrice::stream(&table, "acme/ear", 0).expect("priced");
     let meter = Meter::new(table.price("acme/ear").expect("priced").clone(), 16_000);
-    let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
+    let caps = Caps {
+        session: NanoUsd::MAX,
+        user_day: NanoUsd::MAX,
+        account_month: NanoUsd::MAX,
+        token: TokenCaps::NONE,
+    };
     let tab = Tab::new(meter, vec![ear], 1, Earlier::default());
     let mut bench = Bench::of_tab(caps, NanoUsd::new(5_000_000_000), 2_400, tab);
     bench.chunk([]);
@@ -291,7 +306,12 @@ pub(super) const MIND: RequestId = RequestId(0);
 
 /// A call whose agent may ask a language model, at 1 dollar for a million tokens of the prompt and 5 for those of the answer.
 fn thinking(authorised: u64) -> Bench {
-    let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
+    let caps = Caps {
+        session: NanoUsd::MAX,
+        user_day: NanoUsd::MAX,
+        account_month: NanoUsd::MAX,
+        token: TokenCaps::NONE,
+    };
     Bench::of_tab(caps, NanoUsd::new(authorised), 0, thinking_tab())
 }
 
@@ -589,7 +609,12 @@ fn what_another_relay_has_told_of_a_budget_is_not_told_again() {
 
 #[test]
 fn texts_that_wait_for_money_are_bounded_like_audio() {
-    let caps = Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
+    let caps = Caps {
+        session: NanoUsd::MAX,
+        user_day: NanoUsd::MAX,
+        account_month: NanoUsd::MAX,
+        token: TokenCaps::NONE,
+    };
     let mut bench = Bench::of(caps, NanoUsd::ZERO, 0);
     bench.chunk([]);
     let text = "x".repeat(16_000);

@@ -34,7 +34,12 @@ fn bench() -> Bench {
 
 /// A call that has so much.
 fn of(authorised: NanoUsd) -> Bench {
-    let caps = Caps { session: authorised, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
+    let caps = Caps {
+        session: authorised,
+        user_day: NanoUsd::MAX,
+        account_month: NanoUsd::MAX,
+        token: TokenCaps::NONE,
+    };
     Bench::of_tab(caps, authorised, 0, tab())
 }
 
@@ -193,7 +198,12 @@ fn a_row_of_an_utterance_names_the_turn_that_was_understood_from_it() {
 /// The rows of requests, by unit, with what they cost, when a call ends like this while an utterance is heard and an answer is found.
 fn given_up(input: Input<'_>, is_played_again: bool) -> Vec<(String, u64)> {
     let authorised = NanoUsd::new(5_000_000_000);
-    let caps = Caps { session: authorised, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
+    let caps = Caps {
+        session: authorised,
+        user_day: NanoUsd::MAX,
+        account_month: NanoUsd::MAX,
+        token: TokenCaps::NONE,
+    };
     let mut bench = Bench::of_tab(caps, authorised, if is_played_again { 1_600 } else { 0 }, tab());
     let mut did = bench.acts([transcribe(0), chat(1)]);
     bench.script.lock().expect("one thread").extend([spent(0, Quantity::Samples(16_000)), thought(1)]);

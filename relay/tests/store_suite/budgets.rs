@@ -116,7 +116,8 @@ fn all() -> BudgetFilter {
 }
 
 async fn filled(store: &dyn Store) {
-    for (id, user, account, spent) in [("a", "ada", "acme", 60), ("b", "bob", "acme", 10), ("c", "ada", "beta", 0)]
+    for (id, user, account, spent) in
+        [("a", "ada", "acme", 60), ("b", "bob", "acme", 10), ("c", "ada", "beta", 0)]
     {
         let new = NewSession { user_sub: user.into(), account: account.into(), ..session(id) };
         let narrow = Quota { caps: caps(WIDE, 100, 1_000), ..quota() };
@@ -131,7 +132,8 @@ async fn budgets_are_listed_by_name_and_by_what_is_used_of_them(bench: Bench) {
     filled(store).await;
     store.set_cap(&cap(Scope::User, "bob", 20)).await.expect("written");
     store.set_cap(&cap(Scope::User, "nobody", 20)).await.expect("written");
-    let listed = ["account acme 1000 - 70 0", "account beta 1000 - 0 0", "user ada 100 - 60 0", "user bob 20 20 10 0"];
+    let listed =
+        ["account acme 1000 - 70 0", "account beta 1000 - 0 0", "user ada 100 - 60 0", "user bob 20 20 10 0"];
     assert_eq!(told(store, &all()).await, listed);
     assert_eq!(told(store, &BudgetFilter { scope: Some(Scope::User), ..all() }).await, listed[2..]);
     let above = |percent| BudgetFilter { above_percent: Some(percent), ..all() };
@@ -180,7 +182,9 @@ async fn setting_a_cap_and_taking_it_back_are_in_the_audit(bench: Bench) {
     let deeds = store.list_audit(&DeedFilter::default(), None, 100).await.expect("read").rows;
     let told: Vec<String> = deeds
         .into_iter()
-        .map(|deed| format!("{} {} {:?} {:?} {:?}", deed.by, deed.what, deed.user_sub, deed.subject, deed.reason))
+        .map(|deed| {
+            format!("{} {} {:?} {:?} {:?}", deed.by, deed.what, deed.user_sub, deed.subject, deed.reason)
+        })
         .collect();
     let expected = [
         r#"another reset_budget None "acme" """#,

@@ -26,10 +26,8 @@ const LONG: Duration = Duration::from_secs(60);
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
 async fn subscribe(store: &dyn Store, names: &[(&str, &[HookEvent])]) {
-    let named = names.iter().map(|(name, events)| Subscription {
-        name: (*name).to_owned(),
-        events: events.to_vec(),
-    });
+    let named =
+        names.iter().map(|(name, events)| Subscription { name: (*name).to_owned(), events: events.to_vec() });
     store.keep_webhooks(&named.collect::<Vec<_>>()).await.expect("written");
 }
 
@@ -60,7 +58,10 @@ async fn each_address_gets_what_it_wants_to_hear_of_what_happens_from_then_on(be
     end(store, "c").await;
     let all = ids(store).await;
     assert!(expected.iter().all(|id| all.iter().any(|known| known == id)), "{all:?}");
-    assert!(all.contains(&"started_c_ends".to_owned()) && !all.contains(&"ended_c_ends".to_owned()), "{all:?}");
+    assert!(
+        all.contains(&"started_c_ends".to_owned()) && !all.contains(&"ended_c_ends".to_owned()),
+        "{all:?}"
+    );
 }
 
 async fn every_end_is_told_once_whoever_ends_a_session(bench: Bench) {
@@ -84,7 +85,8 @@ async fn a_delivery_is_claimed_by_one_at_a_time_and_is_done_when_it_is_taken(ben
     let (store, other) = (&*bench.store, bench.another().await);
     subscribe(store, &[("crm", &[HookEvent::CallStarted]), ("ops", &[HookEvent::CallStarted])]).await;
     open(store, &session("a"), &quota()).await;
-    let claim = async |store: &dyn Store, claim| store.claim_deliveries("crm", claim, 8).await.expect("claimed");
+    let claim =
+        async |store: &dyn Store, claim| store.claim_deliveries("crm", claim, 8).await.expect("claimed");
     let first = claim(store, Duration::ZERO).await;
     assert_eq!((first.len(), &*first[0].id, first[0].attempts), (1, "started_a_crm", 1));
     assert_eq!(first[0].session_id.as_deref(), Some("a"));
@@ -100,7 +102,10 @@ async fn a_delivery_is_claimed_by_one_at_a_time_and_is_done_when_it_is_taken(ben
     let third = claim(store, LONG).await;
     assert_eq!((third[0].attempts, third[0].answer.as_deref()), (3, Some("503")));
     store.finish_delivery("started_a_crm", 3, Attempted::Delivered, "204").await.expect("written");
-    store.finish_delivery("started_a_crm", 3, Attempted::Again(Duration::ZERO), "503").await.expect("written");
+    store
+        .finish_delivery("started_a_crm", 3, Attempted::Again(Duration::ZERO), "503")
+        .await
+        .expect("written");
     assert_eq!(claim(store, LONG).await, []);
     let of = async |state| {
         let filter = DeliveryFilter { state: Some(state), ..DeliveryFilter::default() };

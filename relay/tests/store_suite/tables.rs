@@ -20,9 +20,11 @@ const DAY: i64 = 86_400_000;
 /// Two sessions of ada's with a plan each, one of bob's in another month that is erased, and a credit of ada's.
 async fn filled(store: &dyn Store) {
     let wide = caps(WIDE, WIDE, WIDE);
-    for (id, user, plan, agent) in
-        [("a-1", "ada", Some("free"), "echo"), ("a-2", "ada", Some("pro"), "nora"), ("b-1", "bob", None, "echo")]
-    {
+    for (id, user, plan, agent) in [
+        ("a-1", "ada", Some("free"), "echo"),
+        ("a-2", "ada", Some("pro"), "nora"),
+        ("b-1", "bob", None, "echo"),
+    ] {
         let new = NewSession {
             user_sub: user.into(),
             plan: plan.map(str::to_owned),

@@ -42,7 +42,12 @@ pub fn session(id: &str) -> NewSession {
 
 /// Budgets of session, user's day and account's month.
 pub fn caps(session: u64, user_day: u64, account_month: u64) -> Caps {
-    Caps { session: usd(session), user_day: usd(user_day), account_month: usd(account_month), token: TokenCaps::NONE }
+    Caps {
+        session: usd(session),
+        user_day: usd(user_day),
+        account_month: usd(account_month),
+        token: TokenCaps::NONE,
+    }
 }
 
 /// More than any test spends.

@@ -1,7 +1,9 @@
 //! Reserve, spend, settle.
 
 use relay::NanoUsd;
-use relay::money::budget::{Balance, Caps, Grant, Overrides, Reserved, Scope, Shortage, Standing, THRESHOLDS};
+use relay::money::budget::{
+    Balance, Caps, Grant, Overrides, Reserved, Scope, Shortage, Standing, THRESHOLDS,
+};
 use relay::money::ledger::{ItemSum, LedgerRow};
 use relay::money::meter::SAMPLE;
 use relay::records::store::{Alert, Reserve, Settle, Settled, StoreError};

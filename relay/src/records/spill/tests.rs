@@ -26,7 +26,12 @@ fn settle() -> Settle {
         replayable_samples: 800,
         exposed: NanoUsd::new(9),
         release: true,
-        caps: Caps { session: NanoUsd::new(1), user_day: NanoUsd::new(2), account_month: NanoUsd::MAX, token: TokenCaps::NONE },
+        caps: Caps {
+            session: NanoUsd::new(1),
+            user_day: NanoUsd::new(2),
+            account_month: NanoUsd::MAX,
+            token: TokenCaps::NONE,
+        },
         at_ms: 1_700_000_000_000,
     }
 }

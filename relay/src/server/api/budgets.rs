@@ -177,7 +177,9 @@ pub(super) async fn set(
 ) -> Result<StatusCode, Problem> {
     let in_body = |problem: Problem| problem.code(HttpCode::BadBody);
     if new.cap_nano_usd > CAP_MAX {
-        return Err(in_body(bad_request(format!("`cap_nano_usd` has to be a whole number, 0 to {CAP_MAX}."))));
+        return Err(in_body(bad_request(format!(
+            "`cap_nano_usd` has to be a whole number, 0 to {CAP_MAX}."
+        ))));
     }
     if new.reason.trim().is_empty() {
         return Err(in_body(bad_request("`reason` has to say why.")));

@@ -176,8 +176,9 @@ async fn for_pages(State(app): State<Arc<App>>, request: Request, next: Next) ->
     let headers = response.headers_mut();
     if let Some(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        let exposed =
-            HeaderValue::from_static("retry-after, content-disposition, content-range, accept-ranges, etag, x-request-id");
+        let exposed = HeaderValue::from_static(
+            "retry-after, content-disposition, content-range, accept-ranges, etag, x-request-id",
+        );
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
     headers.append(header::VARY, HeaderValue::from_static("origin"));
@@ -189,7 +190,10 @@ async fn for_pages(State(app): State<Arc<App>>, request: Request, next: Next) ->
 fn preflight() -> Response {
     let headers = [
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE"),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, range, if-range, if-none-match, x-request-id"),
+        (
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "authorization, content-type, range, if-range, if-none-match, x-request-id",
+        ),
         (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS),
     ];
     (StatusCode::NO_CONTENT, headers).into_response()

@@ -305,10 +305,7 @@ fn length(unit: &str, quantity: u64) -> [String; 2] {
         return [String::new(), String::new()];
     }
     let (ms, parts) = (quantity / SAMPLES_PER_MS, quantity / SAMPLES_PER_TEN_THOUSANDTH);
-    [
-        format!("{}.{:03}", ms / 1_000, ms % 1_000),
-        format!("{}.{:04}", parts / 10_000, parts % 10_000),
-    ]
+    [format!("{}.{:03}", ms / 1_000, ms % 1_000), format!("{}.{:04}", parts / 10_000, parts % 10_000)]
 }
 
 /// A table of the ledger.

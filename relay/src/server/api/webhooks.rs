@@ -145,9 +145,9 @@ pub(super) async fn replay(
             Ok(StatusCode::NO_CONTENT)
         }
         Replayed::Unknown => none("There is no such message to a webhook."),
-        Replayed::Forgotten => {
-            none("The receiver has this message, and the name in it is forgotten since: it cannot be repeated.")
-        }
+        Replayed::Forgotten => none(
+            "The receiver has this message, and the name in it is forgotten since: it cannot be repeated.",
+        ),
     }
 }
 

@@ -75,8 +75,12 @@ fn entries_are_written_one_at_a_time_in_their_order() {
     assert_eq!(bench.entry(settlement()), []);
     assert_eq!(bench.entry(end(CloseCode::Normal)), []);
     assert_eq!(bench.done(), [written(turns(1)), write(settlement())]);
-    let standing =
-        Standing::unused(Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE });
+    let standing = Standing::unused(Caps {
+        session: NanoUsd::MAX,
+        user_day: NanoUsd::MAX,
+        account_month: NanoUsd::MAX,
+        token: TokenCaps::NONE,
+    });
     let receipt = Receipt::Settled { cost: NanoUsd::new(7), standing };
     assert_eq!(
         bench.input(Input::Written(Ok(receipt.clone()))),

@@ -61,7 +61,12 @@ impl Bench {
     /// A session with a budget of so much.
     fn with(budget: NanoUsd) -> Bench {
         let now = Time::from_millis(1);
-        let caps = Caps { session: budget, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
+        let caps = Caps {
+            session: budget,
+            user_day: NanoUsd::MAX,
+            account_month: NanoUsd::MAX,
+            token: TokenCaps::NONE,
+        };
         let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
         let start = Start {
             mark: Mark::default(),
@@ -183,8 +188,12 @@ impl Bench {
                     for row in settlement.rows {
                         self.cost += row.cost;
                     }
-                    let caps =
-                        Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE };
+                    let caps = Caps {
+                        session: NanoUsd::MAX,
+                        user_day: NanoUsd::MAX,
+                        account_month: NanoUsd::MAX,
+                        token: TokenCaps::NONE,
+                    };
                     Ok(Receipt::Settled { cost: self.cost, standing: Standing::unused(caps) })
                 }
                 (None, _) => Ok(Receipt::Done),

@@ -112,7 +112,12 @@ fn reservation() -> Reservation {
 }
 
 fn standing() -> Standing {
-    Standing::unused(Caps { session: NanoUsd::MAX, user_day: NanoUsd::MAX, account_month: NanoUsd::MAX, token: TokenCaps::NONE })
+    Standing::unused(Caps {
+        session: NanoUsd::MAX,
+        user_day: NanoUsd::MAX,
+        account_month: NanoUsd::MAX,
+        token: TokenCaps::NONE,
+    })
 }
 
 /// A session that goes elsewhere writes what is owed, and is found detached by whoever takes it over.

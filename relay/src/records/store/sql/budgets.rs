@@ -130,7 +130,8 @@ impl SqlStore {
                         Scope::User | Scope::Session => (Some(&*subject), ""),
                     };
                     let what = DeedKind::ResetBudget;
-                    audit::write(&mut tx, Done { by: &by, what, user_sub, subject: told, reason: "" }).await?;
+                    audit::write(&mut tx, Done { by: &by, what, user_sub, subject: told, reason: "" })
+                        .await?;
                 }
                 Ok(was_set)
             }

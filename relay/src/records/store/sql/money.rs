@@ -12,7 +12,9 @@ use sqlx::any::AnyRow;
 use super::super::types::{Reserve, Settle, Settled};
 use super::super::unix_ms;
 use super::read::{self, Reading};
-use super::{Dialect, Durability, Sql, SqlStore, StoreError, Tx, alerts, budgets, erased, rollups, signed, sql};
+use super::{
+    Dialect, Durability, Sql, SqlStore, StoreError, Tx, alerts, budgets, erased, rollups, signed, sql,
+};
 use crate::money::NanoUsd;
 use crate::money::budget::{Balance, Caps, Grant, Overrides, Reserved, Scope, Shortage, Standing};
 use crate::money::ledger::{ItemSum, LedgerRow, used_unit};
@@ -181,7 +183,19 @@ impl Locked {
         let (cost, authorised, exposed) = (zero, zero, zero);
         let (is_live, is_lost, settlements) = (true, false, 0);
         let overrides = Overrides::default();
-        Locked { id, epoch, is_live, is_lost, owners, periods, cost, authorised, exposed, settlements, overrides }
+        Locked {
+            id,
+            epoch,
+            is_live,
+            is_lost,
+            owners,
+            periods,
+            cost,
+            authorised,
+            exposed,
+            settlements,
+            overrides,
+        }
     }
 
     /// Locks and reads the row of a session.
