@@ -17,6 +17,7 @@ use crate::config::{Config, Secret};
 use crate::drain::drain;
 use crate::operations::log;
 use crate::operations::telemetry::{self, Telemetry};
+use crate::operations::traces::Traces;
 use crate::provider::{Upstream, Upstreams};
 use crate::records::recording::{RecordingError, Recordings};
 use crate::records::spill::{SPILL_FILE, Spill};
@@ -114,6 +115,10 @@ async fn run(config: Config, source: Option<Source>) -> ExitCode {
         Ok(tls) => tls.map(Arc::new),
         Err(error) => return failed(2, &error),
     };
+    let traces = match config.traces.as_ref().map(Traces::start).transpose() {
+        Ok(traces) => traces.map(Arc::new),
+        Err(error) => return failed(2, &no_client("collector of traces", &error)),
+    };
     // Before anything is touched that a relay which runs already may have: the folder is this one's, and its ports are free.
     let mut lock = match FolderLock::take(&config.data_dir) {
         Ok(lock) => lock,
@@ -159,7 +164,7 @@ async fn run(config: Config, source: Option<Source>) -> ExitCode {
     let records = Records { store, spill, recordings: recordings.map(Arc::new) };
     let app =
         App::new(config, verifier, records, prices).with_upstreams(upstreams).with_tool_client(tool_client);
-    let app = Arc::new(app.with_tls(tls));
+    let app = Arc::new(app.with_tls(tls).with_traces(traces));
     lock.note_relay(&app.live.relay_id);
     app.config.providers.keys().for_each(|name| telemetry::provider(name));
     if let Some((listener, telemetry)) = metrics {

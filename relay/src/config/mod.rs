@@ -20,6 +20,7 @@ mod renewed;
 #[cfg(test)]
 mod tests;
 mod tools;
+mod traces;
 mod values;
 
 use std::collections::BTreeMap;
@@ -44,6 +45,7 @@ pub(crate) use public_key::RSA_BITS;
 pub use public_key::{PublicKey, PublicKeyError};
 pub use reference::reference;
 pub use tools::ToolConfig;
+pub use traces::Traces;
 use values::Values;
 
 /// The checked configuration.
@@ -89,6 +91,8 @@ pub struct Config {
     pub recording_min_free: u64,
     /// Where metrics are served, if anywhere.
     pub metrics_listen: Option<SocketAddr>,
+    /// Where traces go, if anywhere.
+    pub traces: Option<Traces>,
     /// A price table instead of the shipped one.
     pub prices_file: Option<PathBuf>,
     /// Requests of one user to the HTTP API in a minute.

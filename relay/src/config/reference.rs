@@ -74,6 +74,7 @@ pub(super) fn explain(values: &Values, config: &Config) -> String {
             "alerts are in the log and in a metric, and are sent nowhere",
         ),
         ("metrics.listen", config.metrics_listen.is_none(), "no metrics are served"),
+        ("traces.endpoint", config.traces.is_none(), "no turn is traced"),
         ("prices.file", config.prices_file.is_none(), "the prices in the binary"),
     ];
     for (key, _, meaning) in nothing.into_iter().filter(|(_, is_default, _)| *is_default) {

@@ -32,6 +32,7 @@ impl Config {
             recording,
             recording_min_free,
             metrics_listen,
+            traces,
             prices_file,
             api_requests_per_minute,
             preflights_per_minute,
@@ -57,6 +58,7 @@ impl Config {
             ("retention", retention == self.retention),
             ("recording", recording == self.recording && recording_min_free == self.recording_min_free),
             ("metrics.listen", metrics_listen == self.metrics_listen),
+            ("traces", traces == self.traces),
             ("echo.rate", echo.codec == self.echo.codec),
             ("log", log.format == self.log.format && log.level == self.log.level),
         ];
