@@ -192,8 +192,8 @@ impl Gathering {
 
     /// A row goes to the request that it names in its key, `item@epoch.request/unit`; what counts audio is what hearing has cost.
     fn spent(&mut self, row: LedgerRow) {
-        let request = row.key.rsplit_once('/').and_then(|(key, _)| key.rsplit_once('.'));
-        let request = request.and_then(|(_, request)| request.parse().ok()).map(RequestId);
+        let place = row.key.rsplit_once('@').and_then(|(_, place)| place.split_once('/'));
+        let request = place.and_then(|(request, _)| request.split_once('.')?.1.parse().ok()).map(RequestId);
         let asked = self.turn.asked.iter_mut().find(|asked| Some(asked.request) == request);
         match asked {
             Some(asked) => asked.rows.push(row),
