@@ -18,6 +18,7 @@ use crate::drain::drain;
 use crate::operations::log;
 use crate::operations::telemetry::{self, Telemetry};
 use crate::operations::traces::Traces;
+use crate::operations::tracker;
 use crate::provider::{Upstream, Upstreams};
 use crate::records::recording::{RecordingError, Recordings};
 use crate::records::spill::{SPILL_FILE, Spill};
@@ -91,6 +92,9 @@ fn raise_open_files() {
 /// Runs until it is told to stop. The configuration is read again from `source`.
 async fn run(config: Config, source: Option<Source>) -> ExitCode {
     log::start(&config.log);
+    if let Some(Err(error)) = config.sentry.as_ref().map(tracker::start) {
+        return failed(2, &no_client("tracker of errors", &error));
+    }
     raise_open_files();
     let verifier = match Verifier::from_config(&config.auth) {
         Ok(verifier) => verifier,
@@ -192,6 +196,7 @@ async fn run(config: Config, source: Option<Source>) -> ExitCode {
         reloading.abort();
     }
     drop(lock);
+    tracker::finish();
     tracing::info!("voxrelay has stopped");
     ExitCode::SUCCESS
 }

@@ -21,6 +21,7 @@ mod renewed;
 mod tests;
 mod tools;
 mod traces;
+mod tracker;
 mod values;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,7 @@ pub use public_key::{PublicKey, PublicKeyError};
 pub use reference::reference;
 pub use tools::ToolConfig;
 pub use traces::Traces;
+pub use tracker::Sentry;
 use values::Values;
 
 /// The checked configuration.
@@ -93,6 +95,8 @@ pub struct Config {
     pub metrics_listen: Option<SocketAddr>,
     /// Where traces go, if anywhere.
     pub traces: Option<Traces>,
+    /// Where faults are told, beside the log.
+    pub sentry: Option<Sentry>,
     /// A price table instead of the shipped one.
     pub prices_file: Option<PathBuf>,
     /// Requests of one user to the HTTP API in a minute.

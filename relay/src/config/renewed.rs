@@ -33,6 +33,7 @@ impl Config {
             recording_min_free,
             metrics_listen,
             traces,
+            sentry,
             prices_file,
             api_requests_per_minute,
             preflights_per_minute,
@@ -59,6 +60,7 @@ impl Config {
             ("recording", recording == self.recording && recording_min_free == self.recording_min_free),
             ("metrics.listen", metrics_listen == self.metrics_listen),
             ("traces", traces == self.traces),
+            ("sentry", sentry == self.sentry),
             ("echo.rate", echo.codec == self.echo.codec),
             ("log", log.format == self.log.format && log.level == self.log.level),
         ];

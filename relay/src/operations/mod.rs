@@ -5,5 +5,6 @@ pub(crate) mod log;
 pub(crate) mod outbound;
 pub mod telemetry;
 pub mod traces;
+pub(crate) mod tracker;
 pub(crate) mod upkeep;
 pub mod webhook;
