@@ -1,6 +1,6 @@
 //! Traces: one of each turn, told to a collector in the OpenTelemetry protocol (OTLP over HTTP, in protobuf).
 //!
-//! A session's [`Tracer`] is told what is recorded of a turn anyway, and makes its spans when the turn is over: nothing is measured for it, and no frame
+//! A session's `Tracer` is told what is recorded of a turn anyway, and makes its spans when the turn is over: nothing is measured for it, and no frame
 //! of audio meets it. The spans wait in a queue of [`Traces`] for the one task that posts them. When the queue is full, or the collector takes nothing,
 //! they are dropped and counted: no call waits for a collector. `docs/observability.md` says what is in them.
 

@@ -77,7 +77,7 @@ fn tool() -> [Traced; 2] {
 }
 
 /// A turn with a tool: two requests of the model, one of the voice.
-fn answered() -> (Gathering, Turn) {
+fn answered() -> Turn {
     let mut gathering = Gathering::default();
     let [called, came] = tool();
     gathering.asked(at(0), RequestId(0), 0, Service::SpeechToText);
@@ -104,8 +104,7 @@ fn answered() -> (Gathering, Turn) {
     assert_eq!(gathering.recorded(at(7_001), Traced::Rows(rows)), None);
     assert_eq!(gathering.recorded(at(8_000), agent(1, "It rains.", Some(24_000))), None);
     // The next settlement ends it.
-    let turn = gathering.recorded(at(9_000), Traced::Rows(Vec::new())).expect("it is over");
-    (gathering, turn)
+    gathering.recorded(at(9_000), Traced::Rows(Vec::new())).expect("it is over")
 }
 
 fn numbers() -> impl FnMut() -> u64 {
@@ -132,7 +131,7 @@ fn outline(spans: &[Span]) -> Vec<(&str, u64, u64)> {
 
 #[test]
 fn a_turn_is_a_trace_with_a_span_for_hearing_and_for_each_request_and_each_tool() {
-    let (_, turn) = answered();
+    let turn = answered();
     let spans = spans(&about(false), &turn, numbers());
     assert_eq!(
         outline(&spans),
@@ -156,7 +155,7 @@ fn a_turn_is_a_trace_with_a_span_for_hearing_and_for_each_request_and_each_tool(
 
 #[test]
 fn spans_say_it_in_the_words_of_both_conventions_with_cost_and_stages() {
-    let (_, turn) = answered();
+    let turn = answered();
     let spans = spans(&about(false), &turn, numbers());
     let text = |text: &str| Some(Value::Text(text.into()));
     for (span, key, value) in [
@@ -192,7 +191,7 @@ fn spans_say_it_in_the_words_of_both_conventions_with_cost_and_stages() {
 
 #[test]
 fn words_are_in_spans_only_where_they_are_asked_for() {
-    let (_, turn) = answered();
+    let turn = answered();
     let told = |has_content| String::from_utf8_lossy(&encode(spans(&about(has_content), &turn, numbers()))).into_owned();
     let (without, with) = (told(false), told(true));
     for words in ["hunter2", "It rains", "Bern", "rain"] {
@@ -203,7 +202,7 @@ fn words_are_in_spans_only_where_they_are_asked_for() {
 
 #[test]
 fn what_is_encoded_is_decoded_again() {
-    let (_, turn) = answered();
+    let turn = answered();
     let spans = spans(&about(true), &turn, numbers());
     let export: Export = prost::Message::decode(&*encode(spans.clone())).expect("ours");
     assert_eq!(export.resource_spans[0].scope_spans[0].spans, spans);
