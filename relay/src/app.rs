@@ -9,6 +9,7 @@ use crate::admission::denials::Denials;
 use crate::admission::throttle::{Rates, Throttle};
 use crate::config::Config;
 use crate::money::price::PriceTable;
+use crate::operations::traces::Traces;
 use crate::provider::Upstreams;
 use crate::server::Tls;
 use crate::session::lease::Lease;
@@ -31,6 +32,8 @@ pub struct App {
     pub tool_client: Option<reqwest::Client>,
     /// What the relay speaks TLS with, if it does.
     pub tls: Option<Arc<Tls>>,
+    /// Where the turns of calls are traced, if anywhere.
+    pub traces: Option<Arc<Traces>>,
     /// Who may come in.
     pub admission: Arc<Admission>,
     /// What is written.
@@ -79,6 +82,7 @@ impl App {
             upstreams: Upstreams::new(),
             tool_client: None,
             tls: None,
+            traces: None,
             admission: Arc::new(admission),
             records: Arc::new(records),
         }
@@ -102,6 +106,12 @@ impl App {
         App { tls, ..self }
     }
 
+    /// Traces the turns of calls there.
+    #[must_use]
+    pub fn with_traces(self, traces: Option<Arc<Traces>>) -> App {
+        App { traces, ..self }
+    }
+
     /// The same relay with another configuration, and with what was made of that.
     #[must_use]
     pub fn renewed(
@@ -117,6 +127,7 @@ impl App {
             upstreams,
             tool_client,
             tls: self.tls.clone(),
+            traces: self.traces.clone(),
             admission: Arc::clone(&self.admission),
             records: Arc::clone(&self.records),
             live: Arc::clone(&self.live),

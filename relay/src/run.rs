@@ -36,6 +36,9 @@ pub async fn run_newest(listener: TcpListener, apps: watch::Receiver<Arc<App>>) 
     if timeout(app.config.shutdown_grace, app.live.tasks.wait()).await.is_err() {
         tracing::warn!(tasks = app.live.tasks.len(), "some connections did not end in time");
     }
+    if let Some(traces) = &app.traces {
+        traces.close().await;
+    }
     upkeep.shutdown().await;
     if let Err(error) = app.records.store.end_leases(Leases::Of(&app.live.relay_id)).await {
         tracing::warn!(%error, "the sessions that were left could not be set free at once");

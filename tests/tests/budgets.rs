@@ -1,5 +1,6 @@
 //! Caps that hold, seen from outside: real relays, real sockets, both databases.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use protocol::{BudgetScope, ClientMessage, RelayMessage, Role};
@@ -8,6 +9,7 @@ use serde_json::json;
 use sqlx::{AnyConnection, Connection};
 use tests::postgres::shared;
 use tests::{Heard, Raw, Relay, chunk, hello, token_but};
+use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -114,6 +116,40 @@ async fn a_call_that_reaches_its_cap_is_told_so_in_words_and_ends_without_a_cent
     let mut raw = Raw::connect(&relay, None).await.expect("connects");
     raw.say(&ClientMessage::from(hello(&token, None)).to_json()).await;
     assert_eq!(raw.end().await, (vec!["budget".into()], 4402), "not even a second is paid for");
+}
+
+/// What stands in for Sentry, and what it was posted.
+async fn sentry() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let dsn = format!("http://public@{}/7", listener.local_addr().expect("bound"));
+    let envelopes = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&envelopes);
+    let take = move |body: String| {
+        told.lock().expect("nobody panics").push(body);
+        std::future::ready("{}")
+    };
+    let routes = axum::Router::new().route("/api/7/envelope/", axum::routing::post(take));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    (dsn, envelopes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sentry_hears_of_each_threshold_and_not_whose_budget_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (dsn, envelopes) = sentry().await;
+    let config = format!("[limits]\nsession_usd = \"0.001004\"\n[sentry]\ndsn = {dsn:?}\n");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config).await;
+    let went = call(&relay, "lovelace", 200).await;
+    assert_eq!(went.code, 4402, "{went:?}");
+    relay.terminate().await;
+    let told = envelopes.lock().expect("nobody panics").join("\n");
+    for percent in [50, 80, 100] {
+        assert!(told.contains(&format!("{percent} % of a budget of a session")), "{told}");
+    }
+    let session = went.session_id.expect("it began");
+    for secret in ["lovelace", "acme", "server_name", &*session] {
+        assert!(!told.contains(secret), "{secret}: {told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,13 @@
 //! A spoken conversation through the relay with each kind of provider, against stand-ins that were built from the providers' documents and
 //! are held to their official clients: what is said is heard, answered, spoken, stored, and billed as the providers would bill it.
 
+#[path = "pipeline/collector.rs"]
+mod collector;
+
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use collector::{Collected, attributes};
 use protocol::{AudioHeader, Bye, ClientAck, ClientMessage, Codec, Mute, Playback, RelayMessage, Role};
 use relay::records::store::{DATABASE_FILE, SqlStore, Store};
 use serde_json::{Value, json};
@@ -372,4 +376,59 @@ async fn who_is_muted_for_longer_than_flux_waits_is_not_told_that_nobody_hears_t
     assert_eq!((told.closed, told.errors.as_slice(), told.user.len()), (1000, &[][..], 2), "{told:?}");
     relay.terminate().await;
     check_bill(folder.path(), port, &told, [&stt, &llm, &tts]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_is_a_trace_at_the_collector_with_the_figures_of_the_ledger_and_without_words() {
+    let stt = Provider("deepgram", "nova-3", "deepgram/nova-3", "language = \"en\"");
+    let llm = Provider("anthropic", "claude-haiku-5-5", "anthropic/claude-haiku-5-5", "");
+    let tts = Provider("openai-speech", "tts-1", "openai/tts-1", "");
+    let (port, (endpoint, collected)) = (fakes().await, Collected::start().await);
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
+    let traces = format!("[traces]\nendpoint = {endpoint:?}\nheaders = \"authorization=Bearer hunter2\"\n");
+    let config = config(port, &stt, &llm, &tts) + &traces;
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config).await;
+    let told = talk(&relay).await;
+    relay.terminate().await;
+
+    let spans = collected.spans();
+    let roots: Vec<_> = spans.iter().filter(|span| span.parent_span_id.is_empty()).collect();
+    let [root] = roots[..] else { panic!("one turn: {spans:?}") };
+    assert!(spans.iter().all(|span| span.trace_id == root.trace_id), "{spans:?}");
+    let below = spans.iter().filter(|span| !span.parent_span_id.is_empty());
+    assert!(below.clone().all(|span| span.parent_span_id == root.span_id), "{spans:?}");
+    assert!(below.clone().all(|span| root.start_time_unix_nano <= span.start_time_unix_nano), "{spans:?}");
+    assert!(below.clone().all(|span| span.end_time_unix_nano <= root.end_time_unix_nano), "{spans:?}");
+
+    let of_root = attributes(root);
+    assert_eq!(of_root["session.id"], told.session);
+    assert_eq!(of_root["voxrelay.interrupted"], "false");
+    assert!(of_root.contains_key("voxrelay.latency.total_ms"), "{of_root:?}");
+    let named = |operation: &str| -> Vec<_> {
+        let all = below.clone().map(attributes);
+        all.filter(|attributes| attributes["gen_ai.operation.name"] == operation).collect()
+    };
+    let (heard, chats, spoken) = (named("speech_to_text"), named("chat"), named("text_to_speech"));
+    assert_eq!((heard.len(), chats.len()), (1, 1), "{spans:?}");
+    assert_eq!(chats[0]["gen_ai.request.model"], "claude-haiku-5-5");
+    assert_eq!(chats[0]["openinference.span.kind"], "LLM");
+
+    let store = SqlStore::sqlite(&folder.path().join("data").join(DATABASE_FILE)).await.expect("it is there");
+    let ledger = store.ledger(&told.session).await.expect("readable");
+    let sum = |unit: &str| -> u64 {
+        ledger.iter().filter(|row| row.unit == unit).map(|row| row.quantity).sum()
+    };
+    let input = sum("input_token") + sum("cached_token") + sum("written_token");
+    assert_eq!(chats[0]["gen_ai.usage.input_tokens"], input.to_string(), "{ledger:?}");
+    assert_eq!(chats[0]["gen_ai.usage.output_tokens"], sum("output_token").to_string(), "{ledger:?}");
+    let characters = spoken.iter().map(|span| span["voxrelay.usage.character"].parse::<u64>().expect("a number"));
+    assert_eq!(characters.sum::<u64>(), sum("character"), "{ledger:?}");
+
+    assert!(collected.header("authorization").iter().all(|said| said == "Bearer hunter2"));
+    assert!(collected.header("content-type").iter().all(|said| said == "application/x-protobuf"));
+    let text = collected.text();
+    let words = told.user.iter().chain(&told.agent);
+    assert!(words.clone().all(|words| !words.is_empty() && !text.contains(&**words)), "{told:?}");
+    assert!(!text.contains("hunter2") && !text.contains("You said") && !text.contains("\u{3}ada"));
 }

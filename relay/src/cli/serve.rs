@@ -17,6 +17,8 @@ use crate::config::{Config, Secret};
 use crate::drain::drain;
 use crate::operations::log;
 use crate::operations::telemetry::{self, Telemetry};
+use crate::operations::traces::Traces;
+use crate::operations::tracker;
 use crate::provider::{Upstream, Upstreams};
 use crate::records::recording::{RecordingError, Recordings};
 use crate::records::spill::{SPILL_FILE, Spill};
@@ -90,6 +92,9 @@ fn raise_open_files() {
 /// Runs until it is told to stop. The configuration is read again from `source`.
 async fn run(config: Config, source: Option<Source>) -> ExitCode {
     log::start(&config.log);
+    if let Some(Err(error)) = config.sentry.as_ref().map(tracker::start) {
+        return failed(2, &no_client("tracker of errors", &error));
+    }
     raise_open_files();
     let verifier = match Verifier::from_config(&config.auth) {
         Ok(verifier) => verifier,
@@ -113,6 +118,10 @@ async fn run(config: Config, source: Option<Source>) -> ExitCode {
     let tls = match config.network.tls.as_ref().map(Tls::read).transpose() {
         Ok(tls) => tls.map(Arc::new),
         Err(error) => return failed(2, &error),
+    };
+    let traces = match config.traces.as_ref().map(Traces::start).transpose() {
+        Ok(traces) => traces.map(Arc::new),
+        Err(error) => return failed(2, &no_client("collector of traces", &error)),
     };
     // Before anything is touched that a relay which runs already may have: the folder is this one's, and its ports are free.
     let mut lock = match FolderLock::take(&config.data_dir) {
@@ -159,7 +168,7 @@ async fn run(config: Config, source: Option<Source>) -> ExitCode {
     let records = Records { store, spill, recordings: recordings.map(Arc::new) };
     let app =
         App::new(config, verifier, records, prices).with_upstreams(upstreams).with_tool_client(tool_client);
-    let app = Arc::new(app.with_tls(tls));
+    let app = Arc::new(app.with_tls(tls).with_traces(traces));
     lock.note_relay(&app.live.relay_id);
     app.config.providers.keys().for_each(|name| telemetry::provider(name));
     if let Some((listener, telemetry)) = metrics {
@@ -187,6 +196,7 @@ async fn run(config: Config, source: Option<Source>) -> ExitCode {
         reloading.abort();
     }
     drop(lock);
+    tracker::finish();
     tracing::info!("voxrelay has stopped");
     ExitCode::SUCCESS
 }

@@ -10,7 +10,7 @@ use reqwest::Url;
 use super::values::{Values, quote};
 use super::{
     AuthConfig, Config, ConfigError, Drain, EchoConfig, Limits, LogConfig, LogFormat, Network, Origins,
-    Place, RecordingPlace, Retention, Secret, Webhook,
+    Place, RecordingPlace, Retention, Secret, Sentry, Traces, Webhook,
 };
 use super::{agents, keys, reconcile, tools, webhooks};
 use crate::operations::outbound::is_safe_url;
@@ -67,6 +67,8 @@ impl Config {
             recording: recording(values)?,
             recording_min_free: u64::from(values.whole("recording.min_free_mb")?) << 20,
             metrics_listen: metrics_listen(values)?,
+            traces: Traces::check(values)?,
+            sentry: Sentry::check(values)?,
             prices_file: values.text("prices.file")?.map(PathBuf::from),
             api_requests_per_minute: values.whole("api.requests_per_minute")?,
             preflights_per_minute: values.whole("api.preflights_per_minute")?,

@@ -119,6 +119,14 @@ keys! {
 
     "metrics.listen" = "", Text, "address and port of `GET /metrics` for Prometheus, such as `127.0.0.1:9464`; for the operator's eyes only";
 
+    "traces.endpoint" = "", Text, "where a trace of each turn is posted in the OpenTelemetry protocol (OTLP over HTTP, protobuf), the whole address, such as `http://127.0.0.1:6006/v1/traces`; https only, but for localhost. See [observability](observability.md)";
+    "traces.headers" = "", Secret, "what is sent with it, such as `authorization=Basic …`: names and values with `=` between them, and commas between several";
+    "traces.content" = "false", Flag, "whether words of users and agents, and what tools are given and give, are in traces";
+    "traces.sample_percent" = "100", Whole(1, 100), "of how many sessions in a hundred the turns are traced";
+
+    "sentry.dsn" = "", Secret, "a project of Sentry, `https://KEY@HOST/PROJECT`: panics, alerts of budgets, and providers that are not asked any more are told there as well. See [observability](observability.md#sentry)";
+    "sentry.environment" = "production", Text, "what it calls the relays that are run for the same";
+
     "prices.file" = "", Text, "a price table in TOML that goes over the one in the binary";
     "api.requests_per_minute" = "120", Whole(1, 1_000_000), "requests of one user to the HTTP API in a minute";
     "api.preflights_per_minute" = "10", Whole(1, 100_000), "preflights of one user in a minute; all users of an address may make ten times as many";

@@ -20,6 +20,8 @@ mod renewed;
 #[cfg(test)]
 mod tests;
 mod tools;
+mod traces;
+mod tracker;
 mod values;
 mod webhooks;
 
@@ -45,6 +47,8 @@ pub(crate) use public_key::RSA_BITS;
 pub use public_key::{PublicKey, PublicKeyError};
 pub use reference::reference;
 pub use tools::ToolConfig;
+pub use traces::Traces;
+pub use tracker::Sentry;
 use values::Values;
 pub use webhooks::EventHook;
 
@@ -93,6 +97,10 @@ pub struct Config {
     pub recording_min_free: u64,
     /// Where metrics are served, if anywhere.
     pub metrics_listen: Option<SocketAddr>,
+    /// Where traces go, if anywhere.
+    pub traces: Option<Traces>,
+    /// Where faults are told, beside the log.
+    pub sentry: Option<Sentry>,
     /// A price table instead of the shipped one.
     pub prices_file: Option<PathBuf>,
     /// Requests of one user to the HTTP API in a minute.

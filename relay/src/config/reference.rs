@@ -75,6 +75,8 @@ pub(super) fn explain(values: &Values, config: &Config) -> String {
         ),
         ("webhooks", config.webhooks.is_empty(), "nobody is told what happens"),
         ("metrics.listen", config.metrics_listen.is_none(), "no metrics are served"),
+        ("traces.endpoint", config.traces.is_none(), "no turn is traced"),
+        ("sentry.dsn", config.sentry.is_none(), "faults are in the log alone"),
         ("prices.file", config.prices_file.is_none(), "the prices in the binary"),
     ];
     for (key, _, meaning) in nothing.into_iter().filter(|(_, is_default, _)| *is_default) {

@@ -33,6 +33,8 @@ impl Config {
             recording,
             recording_min_free,
             metrics_listen,
+            traces,
+            sentry,
             prices_file,
             api_requests_per_minute,
             preflights_per_minute,
@@ -58,6 +60,8 @@ impl Config {
             ("retention", retention == self.retention),
             ("recording", recording == self.recording && recording_min_free == self.recording_min_free),
             ("metrics.listen", metrics_listen == self.metrics_listen),
+            ("traces", traces == self.traces),
+            ("sentry", sentry == self.sentry),
             ("echo.rate", echo.codec == self.echo.codec),
             ("log", log.format == self.log.format && log.level == self.log.level),
         ];

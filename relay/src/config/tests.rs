@@ -176,6 +176,15 @@ fn every_error_names_the_key_what_was_given_and_what_is_accepted() {
             &["network.trusted_proxies", "10.0.0.0/33", "10.0.0.0/8"],
         ),
         ("[metrics]\nlisten = \"9464\"", &["metrics.listen", "9464", "127.0.0.1:9464"]),
+        ("[traces]\nendpoint = \"http://x.test/v1/traces\"", &["traces.endpoint", "http://x.test", "https"]),
+        ("[sentry]\ndsn = \"hunter2\"", &["sentry.dsn", "[secret]", "https://KEY@HOST/PROJECT"]),
+        ("[sentry]\ndsn = \"http://hunter2@x.test/7\"", &["sentry.dsn", "[secret]", "localhost"]),
+        ("[traces]\nheaders = \"a=b\"", &["traces.endpoint", "missing"]),
+        (
+            "[traces]\nendpoint = \"https://x.test\"\nheaders = \"a=b,hunter2\"",
+            &["traces.headers", "[secret]", "NAME=VALUE"],
+        ),
+        ("[traces]\nendpoint = \"https://x.test\"\nsample_percent = 0", &["traces.sample_percent", "0", "1 to"]),
         (
             "[webhook]\nurl = \"https://x.test\"\nsecret = \"whsec_no base64 but long enough, 32 bytes\"",
             &["webhook.secret", "[41 bytes]", "base64"],

@@ -3,7 +3,7 @@
 
 use crate::money::NanoUsd;
 use crate::money::ledger::LedgerRow;
-use crate::operations::telemetry;
+use crate::operations::{telemetry, tracker};
 use crate::records::store::Alert;
 
 /// Says it in the log and counts it. The webhook is sent from the database, so that none is lost.
@@ -20,6 +20,7 @@ pub(crate) fn raised(alert: &Alert) {
         period = %alert.period,
         "budget reached"
     );
+    tracker::budget_reached(alert);
     telemetry::budget_alert(alert.scope.name(), alert.percent);
 }
 

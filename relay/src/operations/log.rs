@@ -24,6 +24,7 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use self::lines::Lines;
 
 use crate::config::{LogConfig, LogFormat};
+use crate::operations::tracker;
 
 /// The variable of `log.format`.
 const FORMAT_VARIABLE: &str = "VOXRELAY_LOG__FORMAT";
@@ -85,6 +86,7 @@ pub(crate) fn start(config: &LogConfig) {
     };
     std::panic::set_hook(Box::new(|panic| {
         let trace = Backtrace::capture();
+        tracker::panicked(panic, &trace);
         let trace = match trace.status() {
             BacktraceStatus::Captured => format!("\n{trace}"),
             _ => String::new(),

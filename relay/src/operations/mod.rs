@@ -4,5 +4,7 @@ pub(crate) mod alerts;
 pub(crate) mod log;
 pub(crate) mod outbound;
 pub mod telemetry;
+pub mod traces;
+pub(crate) mod tracker;
 pub(crate) mod upkeep;
 pub mod webhook;

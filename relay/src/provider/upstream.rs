@@ -11,7 +11,7 @@ use super::ahead::Ahead;
 use super::breaker::{Breaker, Standing, Ticket};
 use super::places::{Place, Places};
 use super::{Ask, Connections, Event, Failure, FailureKind, Opening, Provider, Service, Way};
-use crate::operations::telemetry;
+use crate::operations::{telemetry, tracker};
 
 /// The providers of a relay, by the names that the configuration gives them.
 pub type Upstreams = BTreeMap<String, Arc<Upstream>>;
@@ -116,6 +116,7 @@ impl Upstream {
         match (before, after) {
             (Standing::Closed, Standing::Open) => {
                 telemetry::provider_opened(name);
+                tracker::provider_away(name);
                 tracing::warn!(provider = %name, "a provider fails, so it is not asked any more; one request in a while tries");
             }
             (_, Standing::Closed) => tracing::info!(provider = %name, "a provider answers again"),

@@ -26,6 +26,7 @@ use crate::money::bill::ItemPrice;
 use crate::money::budget::Range;
 use crate::money::price::{Price, PriceError};
 use crate::operations::telemetry;
+use crate::operations::traces::Tracer;
 use crate::provider::{Service, Upstream};
 use crate::records::recording::Recorder;
 use crate::records::store::Payer;
@@ -271,6 +272,9 @@ pub(super) fn prepare(
         account: whose.account.clone(),
     };
     let now = app.live.now();
+    let about = [&*beginning.id, &*beginning.conversation_id, &*parts.agent];
+    let providers = parts.providers.iter().map(|upstream| upstream.provider());
+    let tracer = Tracer::new(app.traces.as_ref(), now, about, providers).map(Box::new);
     let terms = Terms {
         features: parts.features(),
         prices: Prices { version: app.prices.version().to_owned(), items: parts.messages(app) },
@@ -293,6 +297,9 @@ pub(super) fn prepare(
     };
     let mut machine = beginning.machine(now, terms, agent);
     let First { connection, hello, attachment, token } = first;
+    if tracer.is_some() {
+        machine.trace();
+    }
     machine.handle_input(now, Input::Begin { hello: Box::new(hello), attachment, token });
     telemetry::session_opened();
     Box::new(Driver {
@@ -309,6 +316,7 @@ pub(super) fn prepare(
         ),
         tools: Tools::new(app.live.tasks.clone(), app.tool_client.clone(), caller, parts.tools),
         recording,
+        tracer,
         connection: Some(connection),
         visitors: Vec::new(),
         next_visitor: 0,

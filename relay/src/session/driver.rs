@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::CloseCode;
+use protocol::{CloseCode, Time};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::WaitForCancellationFuture;
 
@@ -21,6 +21,7 @@ use super::work::Work;
 use super::{Incoming, Outgoing, resume_token, seconds_left};
 use crate::Live;
 use crate::operations::telemetry;
+use crate::operations::traces::Tracer;
 use crate::records::recording::{self, Recorder};
 use crate::records::store::{Leases, Store};
 
@@ -47,6 +48,8 @@ pub(super) struct Driver {
     /// The calls of tools that the operator's backend has under way.
     pub(super) tools: Tools,
     pub(super) recording: Option<Box<Recorder>>,
+    /// What is told the turns, if they are traced.
+    pub(super) tracer: Option<Box<Tracer>>,
     pub(super) connection: Option<Connection>,
     /// Connections that want to go on with the session, by their numbers.
     pub(super) visitors: Vec<(u64, ResumeRequest)>,
@@ -82,6 +85,9 @@ impl Driver {
             let (now, lease) = (live.now(), live.lease.valid_until());
             if told_lease.replace(lease) != Some(lease) {
                 self.machine.handle_input(now, Input::Lease(lease));
+            }
+            if let (Some(tracer), Input::Provider(request, event)) = (&mut self.tracer, &input) {
+                tracer.said(now, *request, event);
             }
             self.machine.handle_input(now, input);
         }
@@ -200,10 +206,17 @@ impl Driver {
                     self.turn_away(visitor.map(|visitor| (number, visitor)).into_iter().collect(), code);
                 }
                 Output::Record(recorded) => self.record(recorded),
-                Output::Open { request, provider, ask } => self.requests.open(request, provider, &ask),
+                Output::Trace(traced) => self.trace(|tracer, now| tracer.recorded(now, traced)),
+                Output::Open { request, provider, ask } => {
+                    self.trace(|tracer, now| tracer.asked(now, request, provider));
+                    self.requests.open(request, provider, &ask);
+                }
                 Output::Feed { request, feed } => self.requests.feed(request, feed),
                 Output::HoldBack { request, held_back } => self.requests.hold_back(request, held_back),
-                Output::Cancel(request) => self.requests.cancel(request),
+                Output::Cancel(request) => {
+                    self.trace(|tracer, now| tracer.cancelled(now, request));
+                    self.requests.cancel(request);
+                }
                 Output::RunTool(called) => self.tools.run(*called),
                 Output::CancelTool(call_id) => self.tools.cancel(&call_id),
                 Output::Write { entry, wait } => self.work.write(entry, wait),
@@ -217,8 +230,18 @@ impl Driver {
                     self.registration.update(&self.whose);
                 }
                 Output::Over(departure) => return Some(departure),
-                Output::Log(log) => logged::log(&self.whose.id, log),
+                Output::Log(log) => {
+                    self.trace(|tracer, _| tracer.logged(&log));
+                    logged::log(&self.whose.id, log);
+                }
             }
+        }
+    }
+
+    /// Tells the traces something, if the session's turns are traced.
+    fn trace(&mut self, tell: impl FnOnce(&mut Tracer, Time)) {
+        if let Some(tracer) = &mut self.tracer {
+            tell(tracer, self.live.now());
         }
     }
 
@@ -243,6 +266,7 @@ impl Driver {
     /// now on.
     async fn depart(mut self: Box<Self>, departure: Departure) {
         self.recording = None;
+        self.trace(|tracer, _| tracer.finish());
         self.registration.remove();
         let code = logged::log_departure(&self.whose.id, departure, &self.machine);
         telemetry::session_ended(code.name());

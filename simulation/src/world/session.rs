@@ -366,6 +366,8 @@ impl World<'_> {
                     }
                 }
                 Output::Record(recorded) => self.truth.record(live, &recorded),
+                // Nobody looks at traces here.
+                Output::Trace(_) => {}
                 Output::Open { request, provider: _, ask } => {
                     self.check_open(live, request)?;
                     self.tally.requests += 1;

@@ -34,7 +34,7 @@ pub(crate) use sessions::{
 };
 
 use crate::App;
-use names::{ANSWER_SECONDS, BUILD_INFO, LOG_LINES_DROPPED};
+use names::{ANSWER_SECONDS, BUILD_INFO, LOG_LINES_DROPPED, SPANS_DROPPED};
 
 /// Seconds: from a local read to the longest that a transaction may take.
 const SECONDS: [f64; 14] =
@@ -93,11 +93,17 @@ fn recorder() -> PrometheusRecorder {
         .build_recorder()
 }
 
+/// So many spans were dropped.
+pub(crate) fn spans_dropped(count: usize) {
+    counter!(SPANS_DROPPED).increment(count as u64);
+}
+
 /// Lets every counter stand at 0 with every value of its labels that is known: the increase from nothing to 1 is none to Prometheus.
 /// They stay for as long as the relay runs: there are no more series than these tables have words.
 fn begin() {
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     counter!(LOG_LINES_DROPPED).increment(0);
+    counter!(SPANS_DROPPED).increment(0);
     sessions::begin();
     line::begin();
     money::begin();

@@ -76,6 +76,7 @@ metrics! {
     ANSWER_SECONDS = "voxrelay_answer_seconds", Histogram, ["stage"], "how long answers took: `stt` from the end of the user's last word until what was said was understood, `llm` from then until the first words, `tts` from then until the first sound came, `send` from then until it was sent to the page, `total` until then from the end of the user's last word, and `heard` from then until the page had played some of it";
     INTERRUPTIONS = "voxrelay_interruptions_total", Counter, [], "answers that were cut off before they were heard to their end: the user interrupted, or the agent thought better of it";
     FALSE_INTERRUPTIONS = "voxrelay_false_interruptions_total", Counter, [], "answers that were held and went on, since nobody wanted to interrupt them";
+    SPANS_DROPPED = "voxrelay_spans_dropped_total", Counter, [], "spans of traces that were dropped, since the collector did not take them or more waited for it than may";
     LOG_LINES_DROPPED = "voxrelay_log_lines_dropped_total", Counter, [], "lines of the log that could not be written, or that nobody read in time";
     BUILD_INFO = "voxrelay_build_info", Gauge, ["version"], "1, with the version of the relay";
     PROCESS_CPU = "process_cpu_seconds_total", Counter, [], "time of processors that the relay has used";

@@ -6,8 +6,10 @@ use bytes::Bytes;
 use protocol::relay::Attachment;
 use protocol::{CloseCode, Gap, Hello, Latency, Mark, Time};
 
-use crate::agent::tool::{Called, ToolOutput};
+use crate::agent::tool::{Called, ToolNote, ToolOutput};
+use crate::call::Turn;
 use crate::money::budget::Reserved;
+use crate::money::ledger::LedgerRow;
 use crate::money::tab::RequestId;
 use crate::provider;
 use crate::session::journal::{Entry, Failure, Receipt};
@@ -85,6 +87,8 @@ pub enum Output {
     TurnAway(u64, CloseCode),
     /// Tell the recording something.
     Record(Recorded),
+    /// Tell the traces what is recorded.
+    Trace(Traced),
     /// Make a request of a provider.
     Open {
         /// The request.
@@ -172,6 +176,17 @@ pub enum Recorded {
     Held(bool),
     /// Nothing more comes.
     End,
+}
+
+/// What is recorded of a session, as the traces take it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Traced {
+    /// Turns, as they are stored.
+    Turns(Vec<Turn>),
+    /// Rows of the ledger.
+    Rows(Vec<LedgerRow>),
+    /// A call of a tool, or what has come of one.
+    Tool(ToolNote),
 }
 
 /// Something for the log.

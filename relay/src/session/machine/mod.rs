@@ -108,6 +108,7 @@ pub struct Machine {
     /// How many settlements the session has made, here and at relays before.
     settlements: u32,
     is_recorded: bool,
+    is_traced: bool,
     quality: LineQuality,
     /// The steps that are to be done, in this order.
     steps: VecDeque<Step>,
@@ -133,11 +134,17 @@ impl Machine {
             journal,
             settlements,
             is_recorded,
+            is_traced: false,
             quality: LineQuality::default(),
             steps: VecDeque::new(),
             follow_ups: Vec::new(),
             now,
         }
+    }
+
+    /// Has the machine say what it records to the traces as well.
+    pub fn trace(&mut self) {
+        self.is_traced = true;
     }
 
     /// Takes one thing that happened. Drain [`Machine::poll_output`] afterwards, then arm one timer for [`Machine::poll_timeout`].

@@ -2,7 +2,7 @@
 
 use protocol::relay::{self as link, Attachment, Saying};
 
-use super::{Log, Machine, Output, Recorded, Step};
+use super::{Log, Machine, Output, Recorded, Step, Traced};
 use crate::agent::tool::ToolNote;
 use crate::call;
 use crate::session::journal::{self, Entry, Receipt, Settlement};
@@ -58,13 +58,24 @@ impl Machine {
                 C::HoldBack { request, held_back } => Step::Out(Output::HoldBack { request, held_back }),
                 C::Cancel(request) => Step::Out(Output::Cancel(request)),
                 C::Store { turns, committed, replayable } => {
+                    if self.is_traced {
+                        self.follow_ups.push(Step::Out(Output::Trace(Traced::Turns(turns.clone()))));
+                    }
                     write(Entry::Turns { turns, committed, replayable })
                 }
-                C::NoteTool(note) => write(Entry::Tool(Box::new(note))),
+                C::NoteTool(note) => {
+                    if self.is_traced {
+                        self.follow_ups.push(Step::Out(Output::Trace(Traced::Tool(note.clone()))));
+                    }
+                    write(Entry::Tool(Box::new(note)))
+                }
                 C::RunTool(called) => Step::Out(Output::RunTool(Box::new(called))),
                 C::CancelTool(call_id) => Step::Out(Output::CancelTool(call_id)),
                 C::Settle { rows, through, committed, replayable, exposed, release } => {
                     let at = self.now;
+                    if self.is_traced && !rows.is_empty() {
+                        self.follow_ups.push(Step::Out(Output::Trace(Traced::Rows(rows.clone()))));
+                    }
                     self.settlements += 1;
                     write(Entry::Settlement(Box::new(Settlement {
                         number: self.settlements,

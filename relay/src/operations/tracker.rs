@@ -1,0 +1,165 @@
+//! Sentry: panics, budgets that have reached a threshold, and providers that are not asked any more go there, too.
+//!
+//! Each event is made here of a few words that are the relay's own. What a panic says may quote a user, so of a panic there is its place and its
+//! trace; and nobody's name, address, token or session is in any of them. The crate's own integrations, which gather more, are not used.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::PanicHookInfo;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use sentry::protocol::{Event, Exception};
+use sentry::transports::ReqwestHttpTransportOptions;
+use sentry::{Client, ClientOptions, Level, Transport, TransportFactory, TransportOptions};
+
+use crate::config;
+use crate::operations::outbound;
+use crate::records::store::Alert;
+
+/// For a whole request.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a relay that stops waits until its last events are taken.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
+
+/// Who is told, if anybody: a panic has no other way to them.
+static CLIENT: OnceLock<Client> = OnceLock::new();
+
+/// Posts events with the relay's own kind of client. A thread of the crate's does it, behind a queue of its own that drops what is too much.
+struct Outbound(reqwest::Client);
+
+impl TransportFactory for Outbound {
+    fn create_transport_with_options(&self, options: TransportOptions) -> Arc<dyn Transport> {
+        Arc::new(ReqwestHttpTransportOptions::from(options).with_client(self.0.clone()).build())
+    }
+}
+
+/// Tells what happens from now on. A second call changes nothing.
+///
+/// # Errors
+/// When the system has no TLS to offer.
+pub(crate) fn start(config: &config::Sentry) -> Result<(), reqwest::Error> {
+    let client = outbound::http_client().timeout(TIMEOUT).redirect(Policy::none()).build()?;
+    CLIENT.get_or_init(|| {
+        let options = ClientOptions::new()
+            .dsn(config.dsn.expose())
+            .release(concat!("voxrelay@", env!("CARGO_PKG_VERSION")))
+            .environment(config.environment.clone())
+            .default_integrations(false)
+            .send_default_pii(false)
+            .transport(Outbound(client));
+        Client::from_config(options)
+    });
+    Ok(())
+}
+
+/// Waits a moment until the last events are taken: the process is to end.
+pub(crate) fn finish() {
+    if let Some(client) = CLIENT.get() {
+        client.flush(Some(LAST_EVENTS));
+    }
+}
+
+/// Something has panicked.
+pub(crate) fn panicked(panic: &PanicHookInfo<'_>, trace: &Backtrace) {
+    let place = panic.location().map_or_else(|| "somewhere".to_owned(), ToString::to_string);
+    let exception = Exception { ty: "panic".to_owned(), value: Some(place), ..Exception::default() };
+    let mut event = Event { level: Level::Fatal, ..Event::new() };
+    event.exception = vec![exception].into();
+    if trace.status() == BacktraceStatus::Captured {
+        event.extra.insert("trace".to_owned(), trace.to_string().into());
+    }
+    tell(event);
+}
+
+/// A budget has reached one of its thresholds. Whose it is, the log says, by the id of the alert.
+pub(crate) fn budget_reached(alert: &Alert) {
+    let (scope, percent) = (alert.scope.name(), alert.percent.to_string());
+    let said = format!("{percent} % of a budget of a {scope} are spent");
+    let tags = [("scope", scope.to_owned()), ("percent", percent), ("alert", alert.id.clone())];
+    tell(event(Level::Warning, said, tags));
+}
+
+/// A provider fails, and is not asked any more.
+pub(crate) fn provider_away(name: &str) {
+    let said = format!("the provider {name} fails, so it is not asked any more");
+    tell(event(Level::Error, said, [("provider", name.to_owned())]));
+}
+
+fn event<const N: usize>(level: Level, message: String, tags: [(&str, String); N]) -> Event<'static> {
+    let tags = tags.into_iter().map(|(tag, value)| (tag.to_owned(), value)).collect();
+    Event { level, message: Some(message), tags, ..Event::new() }
+}
+
+fn tell(event: Event<'static>) {
+    if let Some(client) = CLIENT.get() {
+        client.capture_event(event, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use axum::Router;
+    use axum::body::Bytes;
+    use axum::extract::State;
+    use axum::http::HeaderMap;
+    use axum::routing::post;
+
+    use super::*;
+    use crate::NanoUsd;
+    use crate::config::{LogConfig, LogFormat, Secret};
+    use crate::money::budget::Scope;
+    use crate::operations::{alerts, log};
+
+    type Envelopes = Arc<Mutex<Vec<String>>>;
+
+    async fn take(State(envelopes): State<Envelopes>, head: HeaderMap, body: Bytes) -> &'static str {
+        let body = String::from_utf8_lossy(&body).into_owned();
+        envelopes.lock().expect("nobody panics").push(format!("{head:?}\n{body}"));
+        "{}"
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn panics_budgets_and_providers_that_are_away_are_told_and_nobodys_words_or_names() {
+        let envelopes = Envelopes::default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let routes = Router::new().route("/api/7/envelope/", post(take)).with_state(Arc::clone(&envelopes));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let dsn = Secret::new(format!("http://public@127.0.0.1:{port}/7"));
+        start(&config::Sentry { dsn, environment: "proving".into() }).expect("there is TLS");
+        log::start(&LogConfig { format: LogFormat::Text, level: "off".into() });
+
+        // As a session's task does, which nobody waits for.
+        let words = String::from("what lovelace said");
+        let session = tokio::spawn(async move { assert!(words.is_empty(), "hunter2: {words}") });
+        assert!(session.await.is_err_and(|error| error.is_panic()));
+        provider_away("ears");
+        alerts::raised(&Alert {
+            id: "alert-1".into(),
+            scope: Scope::User,
+            period: "2026-11-28".into(),
+            percent: 80,
+            session_id: "session-of-lovelace".into(),
+            user_sub: "lovelace".into(),
+            account: "acme-corp".into(),
+            limit: NanoUsd::new(10),
+            spent: NanoUsd::new(8),
+            created_at_ms: 0,
+            attempts: 0,
+        });
+        tokio::task::spawn_blocking(finish).await.expect("it waits");
+
+        let told = envelopes.lock().expect("nobody panics").join("\n");
+        let wanted =
+            ["\"panic\"", "tracker.rs:", "the provider ears fails", "80 % of a budget of a user", "alert-1", "proving"];
+        for wanted in wanted {
+            assert!(told.contains(wanted), "{wanted}: {told}");
+        }
+        for secret in ["hunter2", "lovelace", "acme-corp", "server_name", "\"user\":"] {
+            assert!(!told.contains(secret), "{secret}: {told}");
+        }
+    }
+}
