@@ -416,13 +416,13 @@ async fn a_turn_is_a_trace_at_the_collector_with_the_figures_of_the_ledger_and_w
 
     let store = SqlStore::sqlite(&folder.path().join("data").join(DATABASE_FILE)).await.expect("it is there");
     let ledger = store.ledger(&told.session).await.expect("readable");
-    let sum = |unit: &str| -> u64 {
-        ledger.iter().filter(|row| row.unit == unit).map(|row| row.quantity).sum()
-    };
+    let sum =
+        |unit: &str| -> u64 { ledger.iter().filter(|row| row.unit == unit).map(|row| row.quantity).sum() };
     let input = sum("input_token") + sum("cached_token") + sum("written_token");
     assert_eq!(chats[0]["gen_ai.usage.input_tokens"], input.to_string(), "{ledger:?}");
     assert_eq!(chats[0]["gen_ai.usage.output_tokens"], sum("output_token").to_string(), "{ledger:?}");
-    let characters = spoken.iter().map(|span| span["voxrelay.usage.character"].parse::<u64>().expect("a number"));
+    let characters =
+        spoken.iter().map(|span| span["voxrelay.usage.character"].parse::<u64>().expect("a number"));
     assert_eq!(characters.sum::<u64>(), sum("character"), "{ledger:?}");
 
     assert!(collected.header("authorization").iter().all(|said| said == "Bearer hunter2"));

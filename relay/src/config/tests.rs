@@ -184,7 +184,10 @@ fn every_error_names_the_key_what_was_given_and_what_is_accepted() {
             "[traces]\nendpoint = \"https://x.test\"\nheaders = \"a=b,hunter2\"",
             &["traces.headers", "[secret]", "NAME=VALUE"],
         ),
-        ("[traces]\nendpoint = \"https://x.test\"\nsample_percent = 0", &["traces.sample_percent", "0", "1 to"]),
+        (
+            "[traces]\nendpoint = \"https://x.test\"\nsample_percent = 0",
+            &["traces.sample_percent", "0", "1 to"],
+        ),
         (
             "[webhook]\nurl = \"https://x.test\"\nsecret = \"whsec_no base64 but long enough, 32 bytes\"",
             &["webhook.secret", "[41 bytes]", "base64"],

@@ -28,9 +28,10 @@ impl Traces {
         let Some(given) = values.text(ENDPOINT)? else {
             return match headers {
                 None => Ok(None),
-                Some(_) => {
-                    Err(ConfigError::Missing { key: ENDPOINT, why: "nobody is sent what traces.headers says" })
-                }
+                Some(_) => Err(ConfigError::Missing {
+                    key: ENDPOINT,
+                    why: "nobody is sent what traces.headers says",
+                }),
             };
         };
         let endpoint = Url::parse(&given).ok().filter(is_safe_url).ok_or_else(|| {

@@ -153,8 +153,14 @@ mod tests {
         tokio::task::spawn_blocking(finish).await.expect("it waits");
 
         let told = envelopes.lock().expect("nobody panics").join("\n");
-        let wanted =
-            ["\"panic\"", "tracker.rs:", "the provider ears fails", "80 % of a budget of a user", "alert-1", "proving"];
+        let wanted = [
+            "\"panic\"",
+            "tracker.rs:",
+            "the provider ears fails",
+            "80 % of a budget of a user",
+            "alert-1",
+            "proving",
+        ];
         for wanted in wanted {
             assert!(told.contains(wanted), "{wanted}: {told}");
         }

@@ -39,10 +39,15 @@ impl Collected {
     /// All spans.
     pub(crate) fn spans(&self) -> Vec<Span> {
         let posted = self.0.lock().expect("nobody panics");
-        let exports = posted.bodies.iter().map(|body| {
-            ExportTraceServiceRequest::decode(body.clone()).expect("an export of traces")
-        });
-        exports.flat_map(|export| export.resource_spans).flat_map(|of| of.scope_spans).flat_map(|of| of.spans).collect()
+        let exports = posted
+            .bodies
+            .iter()
+            .map(|body| ExportTraceServiceRequest::decode(body.clone()).expect("an export of traces"));
+        exports
+            .flat_map(|export| export.resource_spans)
+            .flat_map(|of| of.scope_spans)
+            .flat_map(|of| of.spans)
+            .collect()
     }
 
     /// What a header said in each request.

@@ -136,7 +136,8 @@ impl Tracer {
     ) -> Option<Tracer> {
         let traces = traces.filter(|traces| traces.takes(session_id))?;
         let since_1970 = u64::try_from(unix_ms()).unwrap_or_default().saturating_mul(1_000_000);
-        let (provided, services) = providers.map(|provider| (provided(provider), provider.kind.service)).unzip();
+        let (provided, services) =
+            providers.map(|provider| (provided(provider), provider.kind.service)).unzip();
         let about = About {
             session_id: session_id.to_owned(),
             conversation_id: conversation_id.to_owned(),

@@ -221,7 +221,8 @@ fn used(span: &mut Span, rows: &[&LedgerRow]) {
             None => units.push((row.unit.as_str(), row.quantity)),
         }
     }
-    let usage = units.into_iter().map(|(unit, quantity)| attribute(format!("voxrelay.usage.{unit}"), quantity));
+    let usage =
+        units.into_iter().map(|(unit, quantity)| attribute(format!("voxrelay.usage.{unit}"), quantity));
     span.attributes.extend(usage);
     if rows.is_empty() {
         return;

@@ -89,7 +89,13 @@ fn answered() -> Turn {
     gathering.asked(at(5_601), RequestId(2), 1, Service::LanguageModel);
     gathering.asked(at(5_900), RequestId(3), 2, Service::TextToSpeech);
     gathering.ended(at(6_000), RequestId(2), Ended::Whole);
-    let latency = Latency { turn: 1, stt_ms: Some(300), llm_ms: Some(900), total_ms: Some(1_500), ..Latency::default() };
+    let latency = Latency {
+        turn: 1,
+        stt_ms: Some(300),
+        llm_ms: Some(900),
+        total_ms: Some(1_500),
+        ..Latency::default()
+    };
     gathering.answered(latency);
     gathering.ended(at(7_000), RequestId(3), Ended::Whole);
     let rows = vec![
@@ -123,9 +129,8 @@ fn of(span: &Span, key: &str) -> Option<Value> {
 /// Each span by its name and its times, in milliseconds after the zero.
 fn outline(spans: &[Span]) -> Vec<(&str, u64, u64)> {
     let ms = |nanos: u64| nanos / 1_000_000 - ZERO_MS;
-    let outline = spans.iter().map(|span| {
-        (&*span.name, ms(span.start_time_unix_nano), ms(span.end_time_unix_nano))
-    });
+    let outline =
+        spans.iter().map(|span| (&*span.name, ms(span.start_time_unix_nano), ms(span.end_time_unix_nano)));
     outline.collect()
 }
 
@@ -192,7 +197,9 @@ fn spans_say_it_in_the_words_of_both_conventions_with_cost_and_stages() {
 #[test]
 fn words_are_in_spans_only_where_they_are_asked_for() {
     let turn = answered();
-    let told = |has_content| String::from_utf8_lossy(&encode(spans(&about(has_content), &turn, numbers()))).into_owned();
+    let told = |has_content| {
+        String::from_utf8_lossy(&encode(spans(&about(has_content), &turn, numbers()))).into_owned()
+    };
     let (without, with) = (told(false), told(true));
     for words in ["hunter2", "It rains", "Bern", "rain"] {
         assert!(!without.contains(words), "{words}");
@@ -254,10 +261,10 @@ fn what_the_agent_says_by_itself_is_a_trace_of_its_own_and_silence_is_none() {
     gathering.ended(at(400), RequestId(0), Ended::Whole);
     gathering.recorded(at(500), agent(0, "Welcome.", None));
     let greeting = gathering.recorded(at(5_000), user(1, "hello")).expect("it is over");
-    assert_eq!(outline(&spans(&about(false), &greeting, numbers())), [
-        ("invoke_agent host", 10, 400),
-        ("text_to_speech flash", 10, 400),
-    ]);
+    assert_eq!(
+        outline(&spans(&about(false), &greeting, numbers())),
+        [("invoke_agent host", 10, 400), ("text_to_speech flash", 10, 400),]
+    );
     assert!(gathering.finish().is_some_and(|turn| turn.user.is_some()));
     assert_eq!(gathering.finish(), None);
 }
