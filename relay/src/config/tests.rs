@@ -300,7 +300,7 @@ fn every_key_of_the_table_is_read() {
             | "agents.*.interruptible_greeting"
             | "agents.*.uninterruptible_seconds" => format!("{toml}\nkind = \"echo\""),
             "agents.*.variables" | "agents.*.page_variables" => format!("{toml}\nkind = \"echo\""),
-            "providers.*.model" => toml.replace(wrong, "7"),
+            "providers.*.model" | "sentry.environment" => toml.replace(wrong, "7"),
             "providers.*.key" | "providers.*.price" | "providers.*.voice" | "providers.*.key_terms" => {
                 format!("{}\nmodel = \"m\"", toml.replace(wrong, "7"))
             }

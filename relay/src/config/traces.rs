@@ -25,6 +25,8 @@ impl Traces {
         const ENDPOINT: &str = "traces.endpoint";
         const HEADERS: &str = "traces.headers";
         let headers = values.hidden(HEADERS)?;
+        let has_content = values.flag("traces.content")?;
+        let sample_percent = values.whole("traces.sample_percent")?;
         let Some(given) = values.text(ENDPOINT)? else {
             return match headers {
                 None => Ok(None),
@@ -42,8 +44,6 @@ impl Traces {
             let accepted = "give NAME=VALUE, with commas between several";
             values.wrong(HEADERS, "[secret]", accepted)
         })?;
-        let has_content = values.flag("traces.content")?;
-        let sample_percent = values.whole("traces.sample_percent")?;
         Ok(Some(Traces { endpoint, headers, has_content, sample_percent }))
     }
 }

@@ -31,7 +31,7 @@ const FORGET_NAME: Sql = sql!("UPDATE budgets SET name = NULL WHERE scope = 'use
 const FORGET_CAP: Sql = sql!("DELETE FROM budget_caps WHERE scope = 'user' AND subject = $1");
 
 /// Budgets with what may be spent of them: what was set, or else what configuration and plan say, and at most what the token says.
-const NAMED: &str = "SELECT * FROM (
+const NAMED: &str = "SELECT scope, name, period, spent_nano_usd, reserved_nano_usd, set_nano_usd, cap_nano_usd FROM (
     SELECT budgets.scope AS scope, budgets.name AS name, budgets.period AS period, budgets.spent_nano_usd AS spent_nano_usd,
         budgets.reserved_nano_usd AS reserved_nano_usd, budget_caps.cap_nano_usd AS set_nano_usd,
         CASE WHEN budgets.token_nano_usd < COALESCE(budget_caps.cap_nano_usd, budgets.plan_nano_usd)

@@ -32,8 +32,9 @@ const CLAIM: Sql = sql!(
         WHERE webhook = $2 AND next_attempt_at IS NOT NULL AND next_attempt_at <= " NOW "
             AND event IN ('call.started', 'call.ended', 'recording.ready', 'user.erased')
         ORDER BY next_attempt_at, id LIMIT $3" LOCK_FREE_ONES ")
-    RETURNING *"
+    RETURNING " DELIVERY
 );
+const DELIVERIES: Sql = sql!("SELECT " DELIVERY " FROM deliveries WHERE 1 = 1");
 
 /// Notes that the receiver has it. Whom an event named that is erased is forgotten then.
 const DELIVERED: Sql = sql!(
@@ -141,7 +142,7 @@ impl SqlStore {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page<Delivery, Cursor>, StoreError> {
-        let mut select = Select::new("SELECT * FROM deliveries WHERE 1 = 1");
+        let mut select = Select::new(self.dialect.pick(DELIVERIES));
         select.push_if(" AND webhook = ?", filter.webhook.as_ref());
         select.push_if(" AND event = ?", filter.event.map(HookEvent::name));
         let state = match filter.state {

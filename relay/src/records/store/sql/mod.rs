@@ -119,7 +119,7 @@ struct Sql {
 /// - `SEEN`: when the relay of a row of `sessions` last said that it is there; 0 if it never did.
 /// - `MARKED`: the `rolled_up` of ended sessions that this transaction puts into the rollups or takes out.
 /// - `BUCKET`: the bucket of a stage that took `ms`, counted from 0.
-/// - `SESSION`, `TURN`, `LEDGER`, `ALERT`: the columns that are read of a row of such a table. They are named, and not `*`: a statement that
+/// - `SESSION`, `TURN`, `LEDGER`, `DELIVERY`, `ALERT`: the columns that are read of a row of such a table. They are named, and not `*`: a statement that
 ///   stays prepared would be refused by PostgreSQL ("cached plan must not change result type") as soon as a migration adds a column.
 /// - `HELD`: the `lease_until` of a session whose own lease was not ended: a time so late (in the year 9999) that the relay's lease ends first.
 macro_rules! sql {
@@ -155,8 +155,15 @@ macro_rules! part {
             turns.revision AS revision"
     };
     ($dialect:ident LEDGER) => {
-        "session_id, key, account, user_sub, provider, item, unit, quantity, price_nano_usd, per, price_version, cost_nano_usd,
-            estimated, turn, request_id, created_at"
+        "ledger.session_id AS session_id, ledger.key AS key, ledger.account AS account,
+            ledger.user_sub AS user_sub, ledger.provider AS provider, ledger.item AS item, ledger.unit AS unit,
+            ledger.quantity AS quantity, ledger.price_nano_usd AS price_nano_usd, ledger.per AS per,
+            ledger.price_version AS price_version, ledger.cost_nano_usd AS cost_nano_usd,
+            ledger.estimated AS estimated, ledger.turn AS turn, ledger.request_id AS request_id,
+            ledger.created_at AS created_at"
+    };
+    ($dialect:ident DELIVERY) => {
+        "id, webhook, event, session_id, user_sub, created_at, due_since, attempts, next_attempt_at, delivered_at, answer"
     };
     ($dialect:ident ALERT) => {
         "id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd, created_at,

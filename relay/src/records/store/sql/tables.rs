@@ -32,7 +32,7 @@ const CREDITED: &str = " UNION ALL
 const COLUMNS: &str = "period, account, user_sub, plan, agent, session_id, item, unit";
 
 const ENTRIES: Sql = sql!(
-    "SELECT ledger.*, sessions.plan AS plan, sessions.agent AS agent, " DAY " AS day
+    "SELECT " LEDGER ", sessions.plan AS plan, sessions.agent AS agent, " DAY " AS day
     FROM ledger JOIN sessions ON sessions.id = ledger.session_id"
 );
 
