@@ -16,6 +16,7 @@ mod uplink;
 mod why;
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,8 +106,8 @@ pub struct Client {
     received_end: u32,
     /// Where that of it ends which was not dropped: so much is heard, whatever becomes of the connection.
     plays_through: u32,
-    /// What is still to be heard of an earlier epoch: how far it was, and where it ends.
-    earlier: Option<(u32, u32)>,
+    /// What is still to be heard of an earlier epoch.
+    earlier: Range<u32>,
 
     ping_id: u32,
     round_trip: Option<Duration>,
@@ -151,7 +152,7 @@ impl Client {
             played: 0,
             received_end: 0,
             plays_through: 0,
-            earlier: None,
+            earlier: 0..0,
             ping_id: 0,
             round_trip: None,
             slow_pings: 0,
@@ -270,13 +271,11 @@ impl Client {
 
     /// The agent was heard up to here, which is a place of an earlier epoch until all was heard that came in that.
     fn handle_played(&mut self, position: u32) {
-        if let Some((played, end)) = self.earlier.take()
-            && position > played
-            && position <= end
-        {
-            self.earlier = (position < end).then_some((position, end));
+        if self.earlier.start < position && position <= self.earlier.end {
+            self.earlier.start = position;
             return;
         }
+        self.earlier = 0..0;
         if position <= self.received_end {
             self.played = self.played.max(position);
             self.schedule_ack();

@@ -83,7 +83,7 @@ impl Client {
             RelayMessage::Flush(flush) => {
                 if self.take_number(flush.seq) {
                     self.barge_in = None;
-                    (self.plays_through, self.earlier) = (self.played, None);
+                    (self.plays_through, self.earlier) = (self.played, 0..0);
                     self.pending.push_back(Pending::FlushPlayout);
                 }
             }
@@ -205,8 +205,9 @@ impl Client {
         self.expected = 0;
         self.barge_in = None;
         // What it has is heard to its end.
-        let left = (self.played < self.plays_through).then_some((self.played, self.plays_through));
-        self.earlier = left.or(self.earlier);
+        if self.played < self.plays_through {
+            self.earlier = self.played..self.plays_through;
+        }
         self.played = 0;
         self.received_end = 0;
         self.plays_through = 0;

@@ -105,7 +105,7 @@ async fn a_statement_without_an_answer_ends_as_away_and_takes_its_connection_alo
     let (_, _, read, begun, appended, committed) = tokio::join!(
         ends("SET lease_until", async |store| store.renew_lease(RELAY, LEASE).await),
         ends("SET detached_at", async |store| store.set_attached("a", 0, false).await),
-        ends("SELECT * FROM ledger", async |store| store.ledger("a").await),
+        ends("FROM ledger WHERE session_id", async |store| store.ledger("a").await),
         ends("BEGIN", paid),
         ends("INSERT INTO ledger", paid),
         ends("COMMIT", paid),
