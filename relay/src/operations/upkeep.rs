@@ -28,6 +28,8 @@ const BREATH: Duration = Duration::from_millis(50);
 const ALERTS_EVERY: Duration = Duration::from_secs(2);
 /// Between two times that this relay names the addresses of its webhooks: those that none has named for ten minutes are forgotten.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(60);
+/// How soon that is tried again. What happens before it succeeds is not told to addresses that are new.
+const ANNOUNCE_AGAIN: Duration = Duration::from_secs(2);
 /// Between two looks for recordings that stayed.
 const RECORDINGS_EVERY: Duration = Duration::from_secs(300);
 /// Between two looks for recordings of erased sessions that could not be deleted at once.
@@ -209,8 +211,9 @@ async fn keep_webhooks(app: Arc<App>) {
     let mut tick = every(ANNOUNCE_EVERY);
     loop {
         tick.tick().await;
-        if let Err(error) = announce_webhooks(&app).await {
+        while let Err(error) = announce_webhooks(&app).await {
             tracing::warn!(%error, "the addresses of webhooks were not named");
+            tokio::time::sleep(ANNOUNCE_AGAIN).await;
         }
     }
 }

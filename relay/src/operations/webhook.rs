@@ -43,6 +43,8 @@ pub struct Pace {
     pub attempts: u32,
     /// Nothing is tried when the message has been due for as long as this.
     pub give_up_after: Duration,
+    /// What has waited for longer than that before it was tried at all, since no relay ran or too much was before it, is tried so often.
+    pub at_least: u32,
 }
 
 /// Sends messages to one address.
@@ -74,6 +76,7 @@ impl Default for Pace {
             longest: Duration::from_secs(6 * 3_600),
             attempts: 12,
             give_up_after: Duration::from_secs(24 * 3_600),
+            at_least: 4,
         }
     }
 }
@@ -83,7 +86,7 @@ impl Pace {
     /// come back together. `random` picks it. `None` gives up.
     #[must_use]
     pub fn wait(&self, attempts: u32, age: Duration, random: u64) -> Option<Duration> {
-        if attempts >= self.attempts || age >= self.give_up_after {
+        if attempts >= self.attempts || age >= self.give_up_after && attempts >= self.at_least {
             return None;
         }
         let longest = 3_u32
@@ -332,6 +335,7 @@ mod tests {
         for attempts in [12, 13, u32::MAX] {
             assert_eq!(pace.wait(attempts, Duration::ZERO, 1), None);
         }
-        assert_eq!(pace.wait(3, Duration::from_secs(24 * 3_600), 1), None);
+        let day = Duration::from_secs(24 * 3_600);
+        assert_eq!((pace.wait(3, day, 1), pace.wait(4, day, 1)), (Some(Duration::from_millis(1)), None));
     }
 }

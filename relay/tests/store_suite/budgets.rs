@@ -12,6 +12,7 @@ on_both_databases! {
     a_cap_that_is_set_holds_for_every_relay_and_for_calls_that_begin_until_it_is_taken_back
     a_token_that_allows_less_holds_whatever_is_set
     thresholds_are_shares_of_what_is_set
+    thresholds_that_a_lower_cap_puts_below_what_is_spent_are_told_with_the_next_spending_and_once
     budgets_are_listed_by_name_and_by_what_is_used_of_them
     an_erased_user_is_no_longer_among_the_budgets
     setting_a_cap_and_taking_it_back_are_in_the_audit
@@ -98,6 +99,24 @@ async fn thresholds_are_shares_of_what_is_set(bench: Bench) {
     let settled = store.settle(&settle("a", vec![row("1", 1, 80)], wide())).await.expect("written");
     let told: Vec<_> = settled.alerts.iter().map(|alert| (alert.scope, alert.percent, alert.limit)).collect();
     assert!(told.contains(&(Scope::User, 80, usd(100))), "{told:?}");
+}
+
+async fn thresholds_that_a_lower_cap_puts_below_what_is_spent_are_told_with_the_next_spending_and_once(
+    bench: Bench,
+) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    store.set_cap(&cap(Scope::User, "ada", 1_000)).await.expect("written");
+    let told = async |key: &'static str| {
+        let settled = store.settle(&settle("a", vec![row(key, 1, 40)], wide())).await.expect("written");
+        let of_user = settled.alerts.into_iter().filter(|alert| alert.scope == Scope::User);
+        of_user.map(|alert| (alert.percent, alert.limit)).collect::<Vec<_>>()
+    };
+    assert_eq!((told("1").await, told("2").await), (vec![], vec![]));
+    store.set_cap(&cap(Scope::User, "ada", 150)).await.expect("written");
+    assert_eq!(told("3").await, [(50, usd(150)), (80, usd(150))]);
+    assert_eq!(told("4").await, [(100, usd(150))]);
+    assert_eq!(told("5").await, []);
 }
 
 /// Each budget that is listed: whose, what it is, what is spent and set aside.

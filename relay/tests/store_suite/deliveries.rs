@@ -145,6 +145,10 @@ async fn an_erased_user_is_named_until_the_receiver_has_heard_of_it(bench: Bench
     let known = store.list_deliveries(&DeliveryFilter::default(), None, 10).await.expect("read").rows;
     assert_eq!((known.len(), &known[0].user_sub), (1, &None));
     assert_eq!(store.replay_delivery(&erased.id, "root").await.expect("read"), Replayed::Forgotten);
+    // Whoever asks again, since the first was not answered, has it told again.
+    assert_eq!(store.delete_user("ada", "root").await.expect("erased"), 0);
+    let claimed = store.claim_deliveries("crm", LONG, 8).await.expect("claimed");
+    assert_eq!(claimed.iter().map(|delivery| &*delivery.event).collect::<Vec<_>>(), ["user.erased"]);
 }
 
 /// Room for more sessions than any test of limits opens.
@@ -176,7 +180,7 @@ async fn an_address_that_no_relay_names_any_more_is_told_nothing(bench: Bench) {
     open(store, &session("a"), &quota()).await;
     assert_eq!(ids(store).await, ["started_a_new", "started_a_old"], "another relay may still have it");
     let mut connection = bench.connect().await;
-    let aged = "UPDATE webhooks SET seen_at = seen_at - 600001 WHERE name = 'old'";
+    let aged = "UPDATE webhooks SET seen_at = seen_at - 7200001 WHERE name = 'old'";
     sqlx::raw_sql(aged).execute(&mut connection).await.expect("aged");
     subscribe(store, &[("new", &[HookEvent::CallStarted])]).await;
     open(store, &session("b"), &quota()).await;

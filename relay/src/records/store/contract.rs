@@ -227,7 +227,7 @@ operations! {
     fn dismiss_alerts(&self) -> ();
 
     /// Names the addresses of webhooks that this relay has, and what each is told. Of what happens from then on there is a delivery for each
-    /// of them, whichever relay it happens at, until no relay has named it for ten minutes.
+    /// of them, whichever relay it happens at, until no relay has named it for two hours.
     fn keep_webhooks(&self, webhooks: &[Subscription]) -> ();
 
     /// Takes deliveries to an address that are due, the oldest first, and counts one more attempt for each. Nobody else gets them until

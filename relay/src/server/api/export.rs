@@ -127,12 +127,23 @@ pub(super) fn lines<const N: usize>(
     table.into_inner().expect(HOLDS)
 }
 
-/// Puts an apostrophe before a cell that a spreadsheet would take for a formula.
+/// Puts an apostrophe before what a spreadsheet would take for a formula: at the beginning of a cell, and where a spreadsheet that parts
+/// cells by something else than commas would see another one begin.
 pub(super) fn harmless(cell: String) -> String {
-    match cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        true => format!("'{cell}"),
-        false => cell,
+    const PARTS: [char; 4] = [';', '\t', '\r', '\n'];
+    let mut safe = String::with_capacity(cell.len() + 1);
+    let mut before = None;
+    for char in cell.chars() {
+        let begins = before.is_none_or(|before| PARTS.contains(&before));
+        let is_formula = ['=', '+', '-', '@'].contains(&char);
+        let is_blank = before.is_none() && PARTS[1..].contains(&char);
+        if begins && is_formula || is_blank {
+            safe.push('\'');
+        }
+        safe.push(char);
+        before = Some(char);
     }
+    safe
 }
 
 #[cfg(test)]
@@ -141,8 +152,13 @@ mod tests {
 
     #[test]
     fn a_cell_that_a_spreadsheet_would_run_begins_with_an_apostrophe() {
-        for cell in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"] {
+        for cell in ["=1+1", "+1", "-1", "@SUM(A1)", "\t1", "\r1", "\n1"] {
             assert_eq!(harmless(cell.to_owned()), format!("'{cell}"));
+        }
+        for (cell, safe) in
+            [("x;=1", "x;'=1"), ("x\n@a", "x\n'@a"), ("\t=1", "'\t'=1"), ("x;-1;+2", "x;'-1;'+2")]
+        {
+            assert_eq!(harmless(cell.to_owned()), safe);
         }
         for cell in ["", "ada", "1", " =1", "a=1", "'=1"] {
             assert_eq!(harmless(cell.to_owned()), cell);

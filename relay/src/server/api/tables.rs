@@ -205,7 +205,11 @@ fn filter(
     SumFilter { user_sub, account, from_ms: days.begin_ms(), to_ms: days.end_ms(), per, by }
 }
 
-/// A table of usage. Each of its periods is read by itself, so that no page makes the database add up more than one of them.
+/// How many rows of usage are read at a time. The database adds up a whole period for each page, so these are large.
+const SUMS: u32 = 5_000;
+
+/// A table of usage. Each of its periods is read by itself, so that no page makes the database add up more than one of them. What one user has
+/// used is little, and is read at once.
 struct Sums {
     app: Arc<App>,
     filter: SumFilter,
@@ -224,6 +228,7 @@ impl Sums {
     /// The days of the period that this day is in, as far as they are asked for and from this day on.
     fn period(&self, from: Date) -> Days {
         let to = match self.filter.per {
+            _ if self.filter.user_sub.is_some() => self.days.to,
             SumPer::Day => from,
             SumPer::Month => from.last_of_month(),
         };
@@ -241,7 +246,7 @@ impl Pages for Sums {
             let period = self.period(at.from);
             let filter =
                 SumFilter { from_ms: period.begin_ms(), to_ms: period.end_ms(), ..self.filter.clone() };
-            let page = self.app.records.store.sum_usage(&filter, at.after.as_ref(), PAGE).await?;
+            let page = self.app.records.store.sum_usage(&filter, at.after.as_ref(), SUMS).await?;
             let next = match page.next {
                 Some(after) => Some(At { from: at.from, after: Some(after) }),
                 None => {

@@ -135,7 +135,14 @@ pub(super) async fn reached(
     let mut alerts = Vec::new();
     for (scope, balance) in standing.each() {
         let before = Balance { spent: balance.spent.saturating_sub(cost), ..balance };
-        let crossed = |percent: &u32| balance.has_reached(*percent) && !before.has_reached(*percent);
+        // A cap that was set meanwhile may have put thresholds below what was spent before.
+        let is_set = match scope {
+            Scope::Session => false,
+            Scope::User => locked.overrides.user_day.is_some(),
+            Scope::Account => locked.overrides.account_month.is_some(),
+        };
+        let crossed =
+            |percent: &u32| balance.has_reached(*percent) && (is_set || !before.has_reached(*percent));
         if let Some(highest) = THRESHOLDS.into_iter().rfind(crossed) {
             alerts.extend(through(tx, locked, scope, balance, highest, at_ms).await?);
         }

@@ -30,6 +30,8 @@ impl SqlStore {
         limit: u32,
     ) -> Result<Page<Billed, BilledCursor>, StoreError> {
         let mut select = Select::new(self.dialect.pick(BILLED));
+        // From the last row on: SQLite looks up the first condition, and would read what comes before it again for each page.
+        let from_ms = after.map_or(from_ms, |after| from_ms.max(after.at_ms));
         let values = [provider.into(), from_ms.into(), to_ms.into()];
         select.push(" WHERE provider = ? AND created_at >= ? AND created_at < ?", values);
         if let Some(BilledCursor { at_ms, session_id, key }) = after {

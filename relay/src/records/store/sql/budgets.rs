@@ -1,6 +1,7 @@
 //! Budgets as they are listed, and caps that administrators set in the place of configuration and plan.
 
 use futures_util::FutureExt;
+use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::super::audit::DeedKind;
@@ -26,7 +27,10 @@ const SET: Sql = sql!(
 
 const TAKE_BACK: Sql = sql!("DELETE FROM budget_caps WHERE scope = $1 AND subject = $2");
 
-const FORGET_NAME: Sql = sql!("UPDATE budgets SET name = NULL WHERE scope = 'user' AND name = $1");
+const NAMED_SO: Sql = sql!("SELECT owner, period FROM budgets WHERE scope = 'user' AND name = $1");
+
+const FORGET_NAME: Sql =
+    sql!("UPDATE budgets SET name = NULL WHERE scope = 'user' AND owner = $1 AND period = $2");
 
 const FORGET_CAP: Sql = sql!("DELETE FROM budget_caps WHERE scope = 'user' AND subject = $1");
 
@@ -40,6 +44,16 @@ const NAMED: &str = "SELECT scope, name, period, spent_nano_usd, reserved_nano_u
     WHERE budgets.name IS NOT NULL";
 
 impl SqlStore {
+    /// Takes a user's name out of their budgets. The next call that sets money aside puts it back. Each budget is changed by itself, so that
+    /// a call which waits for one of them while it has another is waited for by nobody here.
+    pub(super) async fn forget_name(&self, sub: &str) -> Result<(), StoreError> {
+        for row in self.statement(NAMED_SO).bind(sub).fetch_all(&self.writer).await? {
+            let (owner, period): (String, String) = (row.try_get("owner")?, row.try_get("period")?);
+            self.statement(FORGET_NAME).bind(owner).bind(period).execute(&self.writer).await?;
+        }
+        Ok(())
+    }
+
     pub(in crate::records::store) async fn budgets_of(
         &self,
         user_sub: &str,
@@ -141,15 +155,8 @@ impl SqlStore {
     }
 }
 
-/// Takes a user's name out of their budgets. The next call that sets money aside puts it back.
-pub(super) async fn forget_name(tx: &mut Tx<'_>, sub: &str) -> Result<(), StoreError> {
-    tx.query(FORGET_NAME).bind(sub).execute(&mut *tx.connection).await?;
-    Ok(())
-}
-
-/// Takes an erased user's name out of their budgets, and takes back what was set for them.
-pub(super) async fn forget(tx: &mut Tx<'_>, sub: &str) -> Result<(), StoreError> {
-    forget_name(tx, sub).await?;
+/// Takes back what was set for an erased user.
+pub(super) async fn forget_cap(tx: &mut Tx<'_>, sub: &str) -> Result<(), StoreError> {
     tx.query(FORGET_CAP).bind(sub).execute(&mut *tx.connection).await?;
     Ok(())
 }

@@ -20,8 +20,8 @@ const ANNOUNCE: Sql = sql!(
     ON CONFLICT (name) DO UPDATE SET events = excluded.events, seen_at = excluded.seen_at"
 );
 
-/// Forgets the addresses that no relay has named for ten minutes.
-const FORGET_UNNAMED: Sql = sql!("DELETE FROM webhooks WHERE seen_at < " NOW " - 600000");
+/// Forgets the addresses that no relay has named for two hours, since the clock of a database may jump by one.
+const FORGET_UNNAMED: Sql = sql!("DELETE FROM webhooks WHERE seen_at < " NOW " - 7200000");
 
 /// Claims deliveries as alerts are claimed: by moving the time of their next attempt into the future before anything is sent. Events of newer
 /// versions are left to the relays that know them.

@@ -78,12 +78,7 @@ impl SqlStore {
                 })
                 .await?;
             if let Some(owner) = owner {
-                // By itself, because it locks budgets in no order: nobody else waits for what this transaction has.
-                store
-                    .transaction(Durability::PowerCut, move |mut tx| {
-                        async move { budgets::forget_name(&mut tx, &owner).await }.boxed()
-                    })
-                    .await?;
+                store.forget_name(&owner).await?;
             }
             store.empty_log().await?;
             Ok(erased)
@@ -122,10 +117,15 @@ impl SqlStore {
                     break;
                 }
             }
-            // By itself, because it locks budgets in no order: nobody else waits for what this transaction has.
+            store.forget_name(&sub).await?;
+            // Nobody is told before the name is nowhere: an erasure that was broken off is asked for again, and is told then.
             store
                 .transaction(Durability::PowerCut, move |mut tx| {
-                    async move { budgets::forget(&mut tx, &sub).await }.boxed()
+                    async move {
+                        budgets::forget_cap(&mut tx, &sub).await?;
+                        deliveries::user_erased(&mut tx, &sub).await
+                    }
+                    .boxed()
                 })
                 .await?;
             store.empty_log().await?;
@@ -184,7 +184,7 @@ async fn note_session(tx: &mut Tx<'_>, id: &str, by: &str) -> Result<(), StoreEr
     audit::write(tx, Done { by, what, user_sub: Some(&owner), subject: id, reason: "" }).await
 }
 
-/// Erases some of a user's sessions, and says how many. If they are the last ones, webhooks are told in the same transaction.
+/// Erases some of a user's sessions, and says how many.
 async fn erase_batch(tx: &mut Tx<'_>, sub: &str) -> Result<u64, StoreError> {
     // This locks all sessions before the first budget is locked, as the order of locks wants it.
     let rows = tx.query(OF_USER).bind(sub).bind(BATCH).fetch_all(&mut *tx.connection).await?;
@@ -195,11 +195,7 @@ async fn erase_batch(tx: &mut Tx<'_>, sub: &str) -> Result<u64, StoreError> {
     {
         tx.query(sql).bind(sub).execute(&mut *tx.connection).await?;
     }
-    let erased = rows.len() as u64;
-    if erased < BATCH.unsigned_abs() {
-        deliveries::user_erased(tx, sub).await?;
-    }
-    Ok(erased)
+    Ok(rows.len() as u64)
 }
 
 /// Erases sessions, and says how many of them there were. Their budgets are all changed before the rollups are, as the order of locks wants it.

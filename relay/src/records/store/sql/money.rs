@@ -139,7 +139,7 @@ pub(super) struct Locked {
     /// The number of the newest settlement that was written.
     settlements: u32,
     /// What an administrator has set, as it was when the session was read.
-    overrides: Overrides,
+    pub(super) overrides: Overrides,
 }
 
 /// What a budget's row says.

@@ -86,7 +86,9 @@ impl SqlStore {
         limit: u32,
     ) -> Result<Page<LedgerEntry, BilledCursor>, StoreError> {
         let mut select = Select::new(self.dialect.pick(ENTRIES));
-        let range = [filter.from_ms.into(), filter.to_ms.into()];
+        // From the last row on: SQLite looks up the first condition, and would read what comes before it again for each page.
+        let from_ms = after.map_or(filter.from_ms, |after| filter.from_ms.max(after.at_ms));
+        let range = [from_ms.into(), filter.to_ms.into()];
         select.push(" WHERE ledger.created_at >= ? AND ledger.created_at < ?", range);
         select.push_if(" AND ledger.user_sub = ?", filter.user_sub.as_ref());
         select.push_if(" AND ledger.account = ?", filter.account.as_ref());
