@@ -250,6 +250,22 @@ fn what_the_client_has_goes_on_playing_and_counts_as_heard_when_its_relay_is_los
 }
 
 #[test]
+fn what_is_dropped_when_the_user_hangs_up_does_not_count_as_heard() {
+    let mut frame = Vec::new();
+    AudioHeader::write(Codec::PcmS16le24000, 0, 0, &mut frame);
+    frame.resize(frame.len() + 48_000, 0);
+    let mut bench = Bench::up();
+    bench.input(Input::Binary(&frame));
+    bench.input(Input::Played(1_000));
+    bench.input(Input::Chunk(&[0; 1_600]));
+    bench.input(Input::Closed { code: 1006 });
+    bench.input(Input::Close { finish: true });
+    let did = bench.reconnect();
+    let [Did::Said(ClientMessage::Hello(hello))] = did.as_slice() else { panic!("{did:?}") };
+    assert_eq!(hello.resume.as_ref().and_then(|resume| resume.played), Some(1_000));
+}
+
+#[test]
 fn an_expiring_token_is_replaced_inside_the_call() {
     let mut bench = Bench::up();
     assert_eq!(bench.relay(TokenExpiring { in_ms: 60_000 }), [Did::RequestToken]);

@@ -63,8 +63,9 @@ impl Backoff {
 
     /// A random part of a span.
     pub(super) fn part_of(&mut self, span: Duration) -> Duration {
-        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX - 1);
-        Duration::from_micros(self.next_random() % (micros + 1))
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        // Or-ed with 1, it divides, whatever the span is.
+        Duration::from_micros(self.next_random() % (micros | 1))
     }
 
     /// The network is back: the next attempt is due at once, unless the relay said otherwise or the one before has only just begun.

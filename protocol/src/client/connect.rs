@@ -96,8 +96,12 @@ impl Client {
             resume_token: session.resume_token.clone(),
             epoch: session.info.epoch,
             received: self.expected,
-            // What it has is heard by the time that the relay decides about it, or soon after.
-            played: Some(self.played.max(self.plays_through)),
+            // What it has is heard by the time that the relay decides about it, or soon after, unless the user has hung up.
+            played: Some(if self.closing.is_some() {
+                self.played
+            } else {
+                self.played.max(self.plays_through)
+            }),
         });
         self.send(Hello {
             token,

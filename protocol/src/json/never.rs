@@ -16,12 +16,12 @@ impl std::error::Error for Never {}
 
 impl serde::ser::Error for Never {
     fn custom<T: Display>(_: T) -> Self {
-        unreachable!("no message refuses to be written")
+        unreachable!("no message refuses")
     }
 }
 
 impl serde::de::Error for Never {
     fn custom<T: Display>(_: T) -> Self {
-        unreachable!("no message refuses what it is given")
+        unreachable!("no message refuses")
     }
 }

@@ -246,6 +246,7 @@ async fn rebuild(
     if !parts.wants_history() {
         beginning.broken_off.clear();
     }
+    take_back(app, &beginning).await;
     let turns = history(app, &parts, &beginning, &identity.sub).await;
     let epoch = beginning.epoch;
     let prepared = Prepared { beginning, turns, calls, cost, recording, recorded_through };
@@ -273,6 +274,18 @@ async fn ask_for(app: &App, resume: &Resume, start: Mark, identity: &Identity) -
         sleep(HAND_OFF_LOOK).await;
     }
     Ok(())
+}
+
+/// Takes back what nobody heard before the client hears of its new epoch: whoever takes the session over from this relay is not told any more what
+/// was heard before that. What is not written now the call writes as soon as it can.
+async fn take_back(app: &App, beginning: &Beginning) {
+    let Beginning { id, epoch, broken_off, mark, replayable, .. } = beginning;
+    if broken_off.is_empty() {
+        return;
+    }
+    if let Err(error) = app.records.store.save_turns(id, *epoch, broken_off, *mark, *replayable).await {
+        tracing::warn!(session = %id, %error, "what nobody heard is taken back later");
+    }
 }
 
 /// Begins the recording that goes on where another relay's ended, and returns its key.

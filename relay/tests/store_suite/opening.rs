@@ -134,7 +134,13 @@ async fn a_server_that_took_no_writes_for_a_while_takes_them_again_over_every_co
     // It counts for connections that are opened from now on.
     set("SET default_transaction_read_only = on").await;
     lease().await.expect("nobody was refused so far");
-    let refused = many().await;
+    // On a busy machine the connections that are open may do for all of them.
+    let mut refused = many().await;
+    for _ in 0..50 {
+        if refused.is_empty() {
+            refused = many().await;
+        }
+    }
     assert!(!refused.is_empty() && refused.iter().all(StoreError::is_away), "{refused:?}");
     assert!(matches!(store.ping().await, Err(StoreError::ReadOnly { .. })));
     assert!(lease().await.expect_err("the same over all of them").is_away());

@@ -140,7 +140,7 @@ impl Capture {
 
     /// How much of the sound since the last call was cut off, being too loud.
     pub(crate) fn clipped_ms(&mut self) -> u32 {
-        self.tap.as_mut().map_or(0, |tap| std::mem::take(&mut tap.clipped) * 1_000 / tap.rate)
+        self.tap.as_mut().map_or(0, |tap| std::mem::take(&mut tap.clipped) * 1_000 / tap.rate.max(1))
     }
 
     /// The level since the last call.

@@ -225,7 +225,7 @@ impl Playback {
     pub(crate) fn quality(&mut self) -> (Option<Unevenness>, u32, u32) {
         let stats = self.agent.as_ref().map(|agent| (agent.buffer.stats(), agent.rate));
         let (underruns, dropped_ms) = stats.map_or((0, 0), |(stats, rate)| {
-            (stats.underruns as u32, (stats.dropped * 1_000 / u64::from(rate)) as u32)
+            (stats.underruns as u32, (stats.dropped * 1_000 / u64::from(rate.max(1))) as u32)
         });
         (self.lateness.take(), underruns, dropped_ms)
     }

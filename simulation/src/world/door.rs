@@ -174,6 +174,13 @@ impl World<'_> {
                     let of_session = self.truth.broken_off.entry(beginning.id.clone()).or_default();
                     of_session.push(turn.clone());
                 }
+                if !beginning.broken_off.is_empty() && !self.is_away() {
+                    let (now, epoch) = (self.unix_ms(), beginning.epoch);
+                    let (mark, again) = (beginning.mark, beginning.replayable);
+                    // Refused, it is written by the call.
+                    let _ =
+                        self.store.save_turns(now, &beginning.id, epoch, &beginning.broken_off, mark, again);
+                }
                 self.begin(connection, relay, hello, Attachment::Resume, beginning, token)
             }
             Phase::Opening { attachment, .. } => self.open(connection, relay, hello, attachment),

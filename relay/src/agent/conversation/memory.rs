@@ -31,9 +31,13 @@ pub(super) struct Memory {
     lines: VecDeque<Line>,
     /// How often the user has said something in this call.
     sayings: u32,
-    /// The newest answer, and how many bytes of it were whose, in the order in which they are heard. Its lines may stand in another order.
-    telling: (u32, Vec<(Author, usize)>),
+    /// The newest answers ([`TOLD`]), and how many bytes of each were whose, in the order in which they are heard. Its lines may stand in another
+    /// order.
+    tellings: VecDeque<(u32, Vec<(Author, usize)>)>,
 }
+
+/// Of how many answers it is known in which order they were spoken: those that a call waits to hear of, and the newest.
+const TOLD: usize = 9;
 
 #[derive(Debug)]
 struct Line {
@@ -91,7 +95,7 @@ impl Memory {
     /// What was said before. Not more than about so many tokens of the conversation are remembered, except for the newest exchange.
     pub(super) fn of(turns: &[Turn], tokens: u32) -> Memory {
         let most = tokens as usize * BYTES_PER_TOKEN;
-        let mut memory = Memory { most, lines: VecDeque::new(), sayings: 0, telling: (0, Vec::new()) };
+        let mut memory = Memory { most, lines: VecDeque::new(), sayings: 0, tellings: VecDeque::new() };
         for Turn { turn, role, text, .. } in turns {
             let by = match role {
                 protocol::Role::User => By::User(None),
@@ -163,12 +167,17 @@ impl Memory {
 
     /// The agent says more in this answer.
     pub(super) fn agent_says(&mut self, answer: u32, author: Author, text: &str) {
-        if self.telling.0 != answer {
-            self.telling = (answer, Vec::new());
+        if self.tellings.back().is_none_or(|(newest, _)| *newest != answer) {
+            if self.tellings.len() == TOLD {
+                self.tellings.pop_front();
+            }
+            self.tellings.push_back((answer, Vec::new()));
         }
-        match self.telling.1.last_mut() {
-            Some((last, bytes)) if *last == author => *bytes += text.len(),
-            _ => self.telling.1.push((author, text.len())),
+        if let Some((_, order)) = self.tellings.back_mut() {
+            match order.last_mut() {
+                Some((last, bytes)) if *last == author => *bytes += text.len(),
+                _ => order.push((author, text.len())),
+            }
         }
         let by = By::Agent(Some((answer, author)));
         let said = self.lines.iter_mut().rev().find_map(|line| match &mut line.what {
@@ -222,15 +231,15 @@ impl Memory {
 
     /// Of this answer the user has heard so many bytes, and no more.
     pub(super) fn heard(&mut self, answer: u32, bytes: usize) {
-        // Of one before the newest answer the lines are in their order.
+        // Of one before those the lines are in their order.
         let lines = self.lines.iter().filter_map(|line| match &line.what {
             What::Said { by: By::Agent(Some((of, author))), text } if *of == answer => {
                 Some((*author, text.len()))
             }
             _ => None,
         });
-        let order: Vec<(Author, usize)> =
-            if self.telling.0 == answer { self.telling.1.clone() } else { lines.collect() };
+        let told = self.tellings.iter().find(|(of, _)| *of == answer);
+        let order = told.map_or_else(|| lines.collect(), |(_, order)| order.clone());
         let mut left = bytes;
         let mut heard: Vec<(Author, usize)> = Vec::new();
         for (author, said) in order {

@@ -204,7 +204,7 @@ fn a_page_hears_of_a_variable_that_it_may_not_set_and_the_others_are_set() {
 #[test]
 fn what_was_heard_of_an_answer_goes_by_the_order_of_speaking_and_not_by_that_of_its_lines() {
     use crate::agent::tool::{Called, Runs};
-    let told = |heard: usize| {
+    let told = |heard: usize, is_earlier: bool| {
         let mut memory = Memory::of(&[], 1_000);
         memory.user_said("What is on?");
         let called = Called {
@@ -219,15 +219,25 @@ fn what_was_heard_of_an_answer_goes_by_the_order_of_speaking_and_not_by_that_of_
         memory.agent_says(0, Author::Aside, "One moment. ");
         memory.agent_says(0, Author::Model(1), "I look ");
         memory.agent_says(0, Author::Model(1), "it up.");
+        if is_earlier {
+            memory.user_said("And?");
+            memory.agent_says(1, Author::Model(2), "Nothing.");
+        }
         memory.heard(0, heard);
         memory.messages("").into_iter().find_map(|message| match message {
             Message::Assistant { text, .. } => Some(text),
             _ => None,
         })
     };
-    assert_eq!(told("One".len()).as_deref(), Some(""), "nothing of the model's words was heard");
-    assert_eq!(told("One moment. I look".len()).as_deref(), Some("I look"));
-    assert_eq!(told(usize::MAX).as_deref(), Some("I look it up."));
+    for is_earlier in [false, true] {
+        assert_eq!(
+            told("One".len(), is_earlier).as_deref(),
+            Some(""),
+            "nothing of the model's words was heard"
+        );
+        assert_eq!(told("One moment. I look".len(), is_earlier).as_deref(), Some("I look"));
+        assert_eq!(told(usize::MAX, is_earlier).as_deref(), Some("I look it up."));
+    }
 }
 
 #[test]
