@@ -50,6 +50,16 @@ describe("a relay that is killed in mid-sentence", () => {
     await call.turn();
     await call.hangUp();
 
+    const noted = await call.page.noted();
+    const order = noted.map(({ name, event }) => (name === "state" ? event.state : name));
+    const back = order.slice(order.lastIndexOf("reconnecting"));
+    const told = back.indexOf("session");
+    assert.ok(told > 0 && told < back.indexOf("connected"), `the other epoch is told before the call is up: ${back.slice(0, 40)}`);
+    const between = back.slice(told, back.indexOf("connected")).filter((step) => ["transcript", "agent", "usage"].includes(step));
+    assert.deepEqual(between, [], "what the agent does and says is told after that");
+    const epochs = noted.filter(({ name }) => name === "session").map(({ event }) => event.epoch);
+    assert.deepEqual([epochs.length, epochs[0], epochs[1] > 0], [2, 0, true], `epochs ${epochs}`);
+
     const said = call.transcript();
     assert.deepEqual(said, relay.turns(call.sessionId), "it is stored as the page showed it");
     assert.deepEqual(said.map(({ role }) => role), ["user", "agent"], JSON.stringify(said));

@@ -9,6 +9,7 @@ import { launch } from "./support/chromium.mjs";
 import { plugIn } from "./support/microphones.mjs";
 import { Relay, until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
+import { TestCall } from "./support/test-call.mjs";
 import { TestPage } from "./support/test-page.mjs";
 
 describe("microphones that come and go", () => {
@@ -232,6 +233,38 @@ describe("microphones that come and go", () => {
       assert.match(late[1], /The call is over/, "a call that is hung up opens nothing");
       assert.deepEqual(await microphones.live(), own ? ["desk"] : []);
       await stage.clear();
+    }
+  });
+
+  test("echo cancellation, noise suppression, gain control and voice isolation reach the browser as given, and its track has what of them it can do", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const origin = `http://127.0.0.1:${relay.port}`;
+    // Without the test page's own wish for an unchanged signal, which would speak over the options.
+    const context = await (await launch(stage)).newContext();
+    await context.grantPermissions(["local-network-access", "screen-wake-lock"], { origin });
+    const page = await context.newPage();
+    await page.route(`${origin}/test/**`, (route) => TestPage.serve(route));
+    await page.goto(`${origin}/test/`);
+    await page.evaluate(() => {
+      const { mediaDevices } = navigator;
+      const open = mediaDevices.getUserMedia.bind(mediaDevices);
+      mediaDevices.getUserMedia = async (constraints) => {
+        const stream = await open(constraints);
+        Object.assign(globalThis, { opened: [constraints?.audio, stream.getAudioTracks()[0].getSettings()] });
+        return stream;
+      };
+    });
+    const call = new TestCall(page);
+    for (const isOn of [true, false]) {
+      const processed = { echoCancellation: isOn, noiseSuppression: isOn, autoGainControl: isOn };
+      const wanted = { ...processed, voiceIsolation: isOn };
+      await call.start({ microphone: wanted });
+      const [asked, settings] = await page.evaluate(() => /** @type {any} */ (globalThis).opened);
+      assert.deepEqual(asked, wanted);
+      // No fake microphone isolates a voice.
+      for (const name of Object.keys(processed)) assert.equal(Boolean(settings[name]), isOn, `${name}: ${settings[name]}`);
+      await call.close();
     }
   });
 });

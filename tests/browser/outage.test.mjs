@@ -106,6 +106,14 @@ for (const { name, happen } of OUTAGES) {
       assert.equal(session.epoch, 0);
     });
 
+    test("the session is told before the call is up, once, and after the outage it is the same", () => {
+      const order = noted.map(({ name, event }) => (name === "state" ? event.state : name));
+      const steps = ["starting", "microphone", "connecting", "session", "connected"];
+      assert.deepEqual(order.slice(0, order.indexOf("connected") + 1).filter((step) => steps.includes(step)), steps);
+      assert.equal(order.filter((step) => step === "session").length, 1, "it is told anew only where it is another one");
+      assert.deepEqual(order.slice(-2), ["closed", "ended"]);
+    });
+
     test("every chunk arrived, and once", async (t) => {
       assert.deepEqual(noted.filter(({ name }) => name === "gap"), []);
       const { samples, rate } = readWav(await relay.recording(session.id));

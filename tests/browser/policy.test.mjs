@@ -46,6 +46,42 @@ describe("a page that allows little", () => {
     assert.deepEqual(relay.sessions(), []);
   });
 
+  test("a browser without WebAssembly is told as an engine that does not start, also by a preload, and nobody is billed", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const page = await TestPage.open(await launch(stage), `http://127.0.0.1:${relay.port}`);
+    await page.page.addInitScript(() => void Reflect.deleteProperty(globalThis, "WebAssembly"));
+    await page.page.reload();
+    assert.equal(await page.page.evaluate(() => typeof WebAssembly), "undefined");
+    await assert.rejects(page.start(), /engine_unavailable: .*WebAssembly is not defined/);
+    const preloaded = await page.page.evaluate(() => /** @type {any} */ (globalThis).Voxrelay.VoiceClient.preload().catch((/** @type {any} */ { code, retryable }) => [code, retryable]));
+    assert.deepEqual(preloaded, ["engine_unavailable", false]);
+    assert.deepEqual(relay.sessions(), []);
+  });
+
+  test("a Worker without WebAssembly is done without: the engine runs on the page, which is said", async () => {
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const page = await TestPage.open(await launch(stage), `http://127.0.0.1:${relay.port}`);
+    await page.page.evaluate(() => {
+      globalThis.Worker = class extends Worker {
+        /** @param {string | URL} url @param {WorkerOptions} [options] */
+        constructor(url, options) {
+          const blob = (/** @type {string} */ source) => URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+          // One after the other, and both before a message is taken.
+          const files = [blob('Reflect.deleteProperty(globalThis, "WebAssembly")'), new URL(url, location.href).href];
+          super(blob(files.map((file) => `import ${JSON.stringify(file)};`).join("")), options);
+        }
+      };
+    });
+    assert.equal((await page.start()).engine, "page");
+    await page.hears(({ name, event }) => name === "usage" && event.audioMs > 0);
+    await page.close();
+    const [error, ...others] = (await page.noted()).filter(({ name }) => name === "error").map(({ event }) => event);
+    assert.deepEqual([error?.code, others], ["worker_unavailable", []]);
+    assert.match(error.message, /WebAssembly is not defined/);
+  });
+
   test("under trusted types a call has its engine on the page and says so, and in a Worker where the page consents by a policy of its own", async () => {
     const relay = await Relay.start();
     stage.after(() => relay.stop());

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -14,6 +15,7 @@ import { CACHE, ROOT, npm } from "../browser/support/installed.mjs";
 import { Relay, until } from "../browser/support/relay.mjs";
 import { speak } from "../browser/support/speech.mjs";
 import { Stage } from "../browser/support/stage.mjs";
+import { Fakes } from "../providers/support/fakes.mjs";
 import { assertRareCall, freePort, packedPackage, serve } from "./workshop.mjs";
 
 /** Where `cargo xtask demo` listens unless it is told otherwise. */
@@ -148,6 +150,61 @@ describe("the examples", () => {
     assert.equal((await fetch(`${origin}/voice-token`)).status, 401);
     await assertAnswers(stage, origin, "#said", { before: (page) => page.locator("#sign-in").click() });
     assert.deepEqual(relay.sessions().map(({ user_sub, account }) => [user_sub, account]), [["ada", "example"]]);
+  });
+
+  test("the page with tools says which tables are free and its backend books one, by the commands of the backend's first lines", async () => {
+    const text = readFileSync(join(ROOT, "examples", "tools", "backend.mjs"), "utf8");
+    const first = text.slice(0, text.indexOf("\n\n")).replaceAll(/\s*\n\/\/ /g, " ");
+    const [, program = ""] = /`node (\S+)`/.exec(first) ?? [];
+    const [, command = "", settings = ""] = /`voxrelay ([a-z]+) --config ([^`]+)`/.exec(first) ?? [];
+    assert.deepEqual([program, command, settings], ["examples/tools/backend.mjs", "dev", "examples/tools/voxrelay.toml"]);
+    const fakes = await Fakes.start();
+    stage.after(() => fakes.stop());
+    const tool = (/** @type {string} */ name, /** @type {object} */ args) => ({ think: { tools: [{ name, arguments: args }] } });
+    const says = (/** @type {string} */ answer) => ({ think: { text: answer } });
+    await fakes.script({
+      "anthropic.messages": [
+        tool("free_tables", { at: "20:00" }),
+        says("Tables one to four are free."),
+        tool("book_table", { table: 4, at: "20:00" }),
+        says("Table four is yours."),
+      ],
+    });
+    // Only what stands for the world around the example is other than it says: the model's address and key, and the port, which was free.
+    const port = await freePort();
+    const origin = `http://127.0.0.1:${port}`;
+    const relay = await Relay.run([command, "--config", join(ROOT, settings)], {
+      VOXRELAY_ORIGINS: origin,
+      VOXRELAY_TOOLS__BOOK_TABLE__URL: `${origin}/tools/book`,
+      VOXRELAY_PROVIDERS__CLAUDE__URL: `${fakes.url}/v1`,
+      VOXRELAY_PROVIDERS__CLAUDE__KEY: fakes.key,
+    });
+    stage.after(() => relay.stop());
+    const env = { ...process.env, PORT: String(port), RELAY: `http://127.0.0.1:${relay.port}` };
+    const backend = spawn(process.execPath, [join(ROOT, program)], { env, stdio: ["ignore", "pipe", "inherit"] });
+    stage.after(() => backend.kill());
+    await once(backend.stdout, "data");
+
+    const page = await (await launch(stage)).newPage();
+    await page.goto(origin);
+    const said = async () => (await page.locator("#said").textContent()) ?? "";
+    const answers = (/** @type {string} */ answer) =>
+      until(`the agent says ${answer}`, async () => (await said()).includes(`agent: ${answer}`), 30_000).catch(async (error) => {
+        throw new Error(`${error.message}; the page says: ${await said()}; the relay says:\n${relay.log}`);
+      });
+    await page.locator("[name=text]").fill("Is there a table at eight?");
+    await page.keyboard.press("Enter");
+    await answers("Tables one to four are free.");
+    await until("what was sent is gone from its field", async () => (await page.locator("[name=text]").inputValue()) === "");
+    await page.locator("[name=text]").fill("Book table four, please.");
+    await page.keyboard.press("Enter");
+    await answers("Table four is yours.");
+    assert.deepEqual(Object.keys(/** @type {object} */ (await (await fetch(`${origin}/booked`)).json())), ["4 at 20:00"]);
+    const told = JSON.stringify((await fakes.requests()).map(({ body }) => body?.messages?.at(-1)));
+    for (const result of [{ tables: [1, 2, 3, 4] }, { booked: true, table: 4, at: "20:00" }]) {
+      // As a string within what is a string by now.
+      assert.ok(told.includes(JSON.stringify(JSON.stringify(result)).slice(1, -1)), told);
+    }
   });
 });
 

@@ -109,6 +109,7 @@ pub(super) fn more_bundlers() -> Result<Outcome> {
 fn built_by(files: &[&str]) -> Result<Outcome> {
     let mut node = workspace::node();
     node.env("E2E_RELAY", workspace::program("voxrelay"))
+        .env("E2E_FAKES", workspace::program("fakes"))
         .env("E2E_CHROMIUM", tools::chromium()?)
         .env("E2E_INSTALLED", workspace::target().join("installed"))
         .args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
