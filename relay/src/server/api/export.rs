@@ -131,11 +131,15 @@ pub(super) fn lines<const N: usize>(
 /// cells by something else than commas would see another one begin.
 pub(super) fn harmless(cell: String) -> String {
     const PARTS: [char; 4] = [';', '\t', '\r', '\n'];
+    const SIGNS: [char; 4] = ['=', '+', '-', '@'];
+    if !cell.contains(SIGNS) && !cell.starts_with(PARTS) {
+        return cell;
+    }
     let mut safe = String::with_capacity(cell.len() + 1);
     let mut before = None;
     for char in cell.chars() {
         let begins = before.is_none_or(|before| PARTS.contains(&before));
-        let is_formula = ['=', '+', '-', '@'].contains(&char);
+        let is_formula = SIGNS.contains(&char);
         let is_blank = before.is_none() && PARTS[1..].contains(&char);
         if begins && is_formula || is_blank {
             safe.push('\'');
