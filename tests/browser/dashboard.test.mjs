@@ -179,7 +179,7 @@ describe("the dashboard", () => {
     await shows(page, "Overview");
     await page.getByRole("link", { name: "Webhooks" }).click();
     await shows(page, "Webhooks");
-    await page.getByRole("cell", { name: "call.ended" }).waitFor();
+    await page.getByRole("cell", { name: "call.ended", exact: true }).waitFor();
     await page.getByLabel("Event").selectOption("call.started");
     await page.getByRole("button", { name: "Show", exact: true }).click();
     await page.getByText("There is no such message.").waitFor();
