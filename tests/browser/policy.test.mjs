@@ -70,7 +70,8 @@ describe("a page that allows little", () => {
           const blob = (/** @type {string} */ source) => URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
           // One after the other, and both before a message is taken.
           const files = [blob('Reflect.deleteProperty(globalThis, "WebAssembly")'), new URL(url, location.href).href];
-          super(blob(files.map((file) => `import ${JSON.stringify(file)};`).join("")), options);
+          const quoted = files.map((file) => JSON.stringify(file));
+          super(blob(options?.type === "module" ? quoted.map((file) => `import ${file};`).join("") : `importScripts(${quoted})`), options);
         }
       };
     });
