@@ -1,5 +1,7 @@
 //! Call detail records as files.
 
+use serde_json::Value;
+
 use super::support::Relay;
 use super::{MIDNIGHT, admin, get, session, token};
 
@@ -18,6 +20,27 @@ async fn ndjson_has_a_session_a_line() {
         "\n",
     );
     assert_eq!(answer.body, expected);
+}
+
+#[tokio::test]
+async fn a_user_exports_their_own_sessions_with_what_was_said_and_nobody_elses() {
+    let relay = Relay::start().await;
+    for (id, sub, at) in [("a-1", "ada", 0), ("b-1", "bob", 1), ("a-2", "ada", 2)] {
+        session(&relay, id, sub, MIDNIGHT + at).await;
+    }
+    let answer = get(&relay, &token("ada"), "/v1/export/sessions.ndjson").await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/x-ndjson")));
+    assert!(!answer.body.contains("bob"), "{}", answer.body);
+    let lines: Vec<Value> =
+        answer.body.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let ids: Vec<_> = lines.iter().map(|line| line["session"]["id"].as_str()).collect();
+    assert_eq!(ids, [Some("a-2"), Some("a-1")]);
+    for (line, id) in lines.iter().zip(["a-2", "a-1"]) {
+        let page =
+            get(&relay, &token("ada"), &format!("/v1/sessions/{id}/transcript?limit=100")).await.json();
+        assert_eq!(line["turns"], page["turns"]);
+        assert!(line["turns"].as_array().is_some_and(|turns| !turns.is_empty()));
+    }
 }
 
 #[tokio::test]

@@ -7,15 +7,16 @@ use axum::extract::State as Shared;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use serde::Serialize;
 
 use super::Problem;
 use super::admin::Filter;
-use super::caller::Admin;
+use super::caller::{Admin, User};
 use super::extract::Query;
 use super::responses::Usual;
-use super::schema::AdminSession;
+use super::schema::{AdminSession, Session, Turn};
 use crate::App;
-use crate::records::store::{Cursor, SessionFilter, SessionRow};
+use crate::records::store::{Cursor, SessionFilter, SessionRow, Transcript};
 
 /// How many rows are in memory at the same time.
 pub(super) const PAGE: u32 = 500;
@@ -76,6 +77,22 @@ pub(super) async fn csv(
     Ok(file("text/csv; charset=utf-8", "sessions.csv", body))
 }
 
+/// Exports what is kept of the user's own sessions as NDJSON: a session a line with what was said in it, the newest first. Recordings are at
+/// addresses of their own.
+#[utoipa::path(
+    get, path = "/v1/export/sessions.ndjson", operation_id = "export_own_sessions", tag = "own",
+    responses(
+        (status = 200, description = "A session a line, with its turns in order", content_type = "application/x-ndjson",
+            body = String),
+        Usual,
+    ),
+)]
+pub(super) async fn own(Shared(app): Shared<Arc<App>>, User(identity): User) -> Result<Response, Problem> {
+    let filter = SessionFilter { user_sub: Some(identity.sub), ..SessionFilter::default() };
+    let body = stream(Own { app, filter }, None).await?;
+    Ok(file("application/x-ndjson", "sessions.ndjson", body))
+}
+
 pub(super) fn file(content_type: &'static str, name: &str, body: Body) -> Response {
     let disposition = format!("attachment; filename=\"{name}\"");
     ([(header::CONTENT_TYPE, content_type.to_owned()), (header::CONTENT_DISPOSITION, disposition)], body)
@@ -94,6 +111,44 @@ impl Pages for Export {
     async fn page(&mut self, after: Option<Cursor>) -> Result<(Vec<u8>, Option<Cursor>), Problem> {
         let page = self.app.records.store.list_sessions(&self.filter, after.as_ref(), PAGE).await?;
         Ok(((self.write)(page.rows, after.is_none()), page.next))
+    }
+}
+
+/// A user's own sessions. One is in memory at a time.
+struct Own {
+    app: Arc<App>,
+    filter: SessionFilter,
+}
+
+/// A session with what was said in it.
+#[derive(Serialize)]
+struct Kept {
+    session: Session,
+    turns: Vec<Turn>,
+}
+
+impl Pages for Own {
+    type Cursor = Cursor;
+
+    async fn page(&mut self, after: Option<Cursor>) -> Result<(Vec<u8>, Option<Cursor>), Problem> {
+        let store = &self.app.records.store;
+        let page = store.list_sessions(&self.filter, after.as_ref(), 1).await?;
+        let mut lines = Vec::new();
+        for row in page.rows {
+            let (mut turns, mut after) = (Vec::new(), None);
+            loop {
+                let said = store.transcript(Transcript::Session(&row.id), after.as_ref(), PAGE).await?;
+                turns.extend(said.rows.into_iter().map(Turn::from));
+                after = said.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            let kept = Kept { session: Session::from(row), turns };
+            serde_json::to_writer(&mut lines, &kept).expect("texts and numbers are JSON");
+            lines.push(b'\n');
+        }
+        Ok((lines, page.next))
     }
 }
 

@@ -141,6 +141,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(audit::list))
         .routes(routes!(webhooks::list))
         .routes(routes!(webhooks::replay))
+        .routes(routes!(export::own))
         .routes(routes!(export::ndjson))
         .routes(routes!(export::csv))
         .routes(routes!(tables::own_usage))
