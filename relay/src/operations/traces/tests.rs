@@ -216,6 +216,41 @@ fn what_is_encoded_is_decoded_again() {
 }
 
 #[test]
+fn what_is_heard_bit_by_bit_is_understood_with_its_last_words_and_not_with_a_correction() {
+    let until = |text: &str, end: u32| {
+        Traced::Turns(vec![call::Turn::new(0, Role::User, text.into(), 0, end)])
+    };
+    let mut gathering = Gathering::default();
+    gathering.asked(at(0), RequestId(0), 0, Service::SpeechToText);
+    gathering.recorded(at(2_000), until("Is there", 16_000));
+    gathering.recorded(at(3_000), until("Is there a", 32_000));
+    // An answer is prepared in a pause, and not wanted when the user goes on.
+    gathering.asked(at(3_100), RequestId(1), 1, Service::LanguageModel);
+    gathering.ended(at(3_500), RequestId(1), Ended::GivenUp);
+    gathering.recorded(at(9_000), until("Is there a table", 128_000));
+    gathering.asked(at(9_001), RequestId(2), 1, Service::LanguageModel);
+    gathering.answered(Latency { turn: 1, stt_ms: Some(500), ..Latency::default() });
+    gathering.ended(at(9_500), RequestId(2), Ended::Whole);
+    // In place of what was understood, before the answer is stored and after it.
+    gathering.recorded(at(9_600), until("Is there a stable", 128_000));
+    gathering.recorded(at(9_700), agent(1, "Yes.", None));
+    gathering.recorded(at(30_000), until("Is there a cable", 128_000));
+    let turn = gathering.finish().expect("something was said");
+    assert_eq!(
+        outline(&spans(&about(false), &turn, numbers()))[..2],
+        [("invoke_agent host", 500, 9_500), ("speech_to_text nova-3", 500, 9_000)]
+    );
+
+    // What was prepared is wanted: the turn is whole later, and corrected later still.
+    let mut gathering = Gathering::default();
+    gathering.recorded(at(1_000), until("Is there", 16_000));
+    gathering.asked(at(1_900), RequestId(0), 1, Service::LanguageModel);
+    gathering.recorded(at(2_000), until("Is there one", 24_000));
+    gathering.recorded(at(2_500), until("Is there none", 24_000));
+    assert_eq!(gathering.finish().and_then(|turn| turn.understood), Some(at(2_000)));
+}
+
+#[test]
 fn what_fails_or_is_given_up_says_so_and_not_in_words() {
     let mut gathering = Gathering::default();
     gathering.recorded(at(1_000), user(0, "hello"));

@@ -51,7 +51,7 @@ pub(super) struct Ran {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Turn {
     pub(super) user: Option<call::Turn>,
-    /// When the user's words were understood.
+    /// When the user's words were understood: the newest of them, since a recogniser that streams understands them bit by bit.
     pub(super) understood: Option<Time>,
     /// The agent's answers, each as it was stored last.
     pub(super) answers: Vec<call::Turn>,
@@ -153,8 +153,10 @@ impl Gathering {
                 let is_next = !is_same || (self.turn.user.is_none() && is_begun);
                 let before = is_next.then(|| self.part(Some(turn.turn)));
                 if self.turn.user.is_none() {
-                    self.turn.understood = Some(now);
                     self.turn.hears = self.hears;
+                }
+                if self.turn.is_understood_by(&turn) {
+                    self.turn.understood = Some(now);
                 }
                 self.turn.user = Some(turn);
                 before.filter(Turn::is_something)
@@ -234,6 +236,18 @@ impl Gathering {
 }
 
 impl Turn {
+    /// Whether the user's turn is understood only with this version of it. A correction says what is known by then in other words: it ends where
+    /// the version before ended, and a model was asked or an answer stored behind that.
+    fn is_understood_by(&self, version: &call::Turn) -> bool {
+        let (Some(user), Some(understood)) = (&self.user, self.understood) else { return true };
+        // What was prepared while the user may go on was asked before their last words.
+        let is_answer = |asked: &Asked| {
+            let is_wanted = asked.opened >= understood || !matches!(asked.ended, Some((_, Ended::GivenUp)));
+            asked.service == Service::LanguageModel && is_wanted
+        };
+        self.answers.is_empty() && (version.end > user.end || !self.asked.iter().any(is_answer))
+    }
+
     fn is_something(&self) -> bool {
         self.user.is_some() || !self.answers.is_empty() || !self.ran.is_empty()
     }
