@@ -36,15 +36,21 @@ pub async fn run_newest(listener: TcpListener, apps: watch::Receiver<Arc<App>>) 
     if timeout(app.config.shutdown_grace, app.live.tasks.wait()).await.is_err() {
         tracing::warn!(tasks = app.live.tasks.len(), "some connections did not end in time");
     }
-    if let Some(traces) = &app.traces {
-        traces.close().await;
-    }
-    upkeep.shutdown().await;
-    if let Err(error) = app.records.store.end_leases(Leases::Of(&app.live.relay_id)).await {
-        tracing::warn!(%error, "the sessions that were left could not be set free at once");
-    }
-    app.records.store.close().await;
-    app.records.spill.close().await;
+    let records = async {
+        upkeep.shutdown().await;
+        if let Err(error) = app.records.store.end_leases(Leases::Of(&app.live.relay_id)).await {
+            tracing::warn!(%error, "the sessions that were left could not be set free at once");
+        }
+        app.records.store.close().await;
+        app.records.spill.close().await;
+    };
+    let traces = async {
+        if let Some(traces) = &app.traces {
+            traces.close().await;
+        }
+    };
+    // Other relays wait for the leases, and nobody has to wait for a collector that hangs.
+    tokio::join!(records, traces);
 }
 
 /// Forgets who called a while ago, so that what is remembered of strangers stays small.

@@ -15,10 +15,12 @@ use relay::App;
 use relay::admission::auth;
 use relay::admission::throttle::Asking;
 use relay::money::price::PriceTable;
+use relay::operations::traces::Traces;
 use relay::records::store::{SessionState, unix_ms};
 use relay::session::{self, Gone, Incoming, Outgoing, Wire};
 use serde_json::{Value, json};
 use support::PATIENCE;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -232,4 +234,38 @@ async fn whoever_breaks_the_rules_of_its_transport_is_told_how_and_its_session_e
         }
     };
     assert_eq!(timeout(PATIENCE, ended).await.expect("in time").as_deref(), Some(CloseCode::TooBig.name()));
+}
+
+#[tokio::test]
+async fn a_collector_of_traces_that_hangs_holds_up_no_lease_and_no_database() {
+    // It takes connections and says nothing.
+    let collector = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let endpoint = format!("http://{}/v1/traces", collector.local_addr().expect("bound"));
+    let traces = Traces::start(&relay::config::Traces {
+        endpoint: endpoint.parse().expect("a URL"),
+        headers: Vec::new(),
+        has_content: false,
+        sample_percent: 100,
+    });
+    let traces = Arc::new(traces.expect("there is TLS"));
+    let (app, _data) = support::app(|_| {}).await;
+    let app = Arc::try_unwrap(app).expect("nobody else has it");
+    let app = Arc::new(app.with_traces(Some(traces)));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let serving = tokio::spawn(relay::run(listener, Arc::clone(&app)));
+
+    let mut caller = Caller::greet(&app, None);
+    let id = caller.hear("welcome").await["session_id"].as_str().expect("an id").to_owned();
+    caller.text(&json!({ "type": "text", "seq": 0, "position": 0, "text": "Hello" }));
+    assert_eq!(caller.hear("transcript").await["role"], "user");
+    app.live.shutdown.cancel();
+    let closed = async {
+        while app.records.store.session(&id).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, closed).await.expect("the database is closed");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!serving.is_finished(), "the collector has its last moment all the same");
+    timeout(PATIENCE, serving).await.expect("the moment is over").expect("it has stopped");
 }

@@ -8,10 +8,12 @@ use std::panic::PanicHookInfo;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use reqwest::header::RETRY_AFTER;
 use reqwest::redirect::Policy;
+use reqwest::{Response, StatusCode};
 use sentry::protocol::{Event, Exception};
-use sentry::transports::ReqwestHttpTransportOptions;
-use sentry::{Client, ClientOptions, Level, Transport, TransportFactory, TransportOptions};
+use sentry::transports::{RateLimiter, TokioTransportThread, TokioTransportThreadOptions};
+use sentry::{Client, ClientOptions, Envelope, Level, Transport, TransportFactory, TransportOptions};
 
 use crate::config;
 use crate::operations::outbound;
@@ -25,12 +27,54 @@ const LAST_EVENTS: Duration = Duration::from_secs(2);
 /// Who is told, if anybody: a panic has no other way to them.
 static CLIENT: OnceLock<Client> = OnceLock::new();
 
-/// Posts events with the relay's own kind of client. A thread of the crate's does it, behind a queue of its own that drops what is too much.
+/// Posts events with the relay's own kind of client.
 struct Outbound(reqwest::Client);
+
+/// A thread of the crate's that posts events, behind a queue that drops what is too much. What it is answered is not read.
+struct Posting(TokioTransportThread);
 
 impl TransportFactory for Outbound {
     fn create_transport_with_options(&self, options: TransportOptions) -> Arc<dyn Transport> {
-        Arc::new(ReqwestHttpTransportOptions::from(options).with_client(self.0.clone()).build())
+        let url = options.dsn.envelope_api_url().to_string();
+        let auth = options.dsn.to_auth(Some(&options.user_agent)).to_string();
+        let client = self.0.clone();
+        let post = move |envelope: Envelope, mut limits: RateLimiter| {
+            let mut body = Vec::new();
+            let written = envelope.to_writer(&mut body);
+            let request = client.post(&url).header("x-sentry-auth", &auth).body(body);
+            async move {
+                // The crate's own transport reads an answer to its end, of which there may be none.
+                if written.is_ok()
+                    && let Ok(response) = request.send().await
+                {
+                    obey(&mut limits, &response);
+                }
+                limits
+            }
+        };
+        Arc::new(Posting(TokioTransportThreadOptions::new(post).spawn_thread()))
+    }
+}
+
+impl Transport for Posting {
+    fn send_envelope(&self, envelope: Envelope) {
+        self.0.send(envelope);
+    }
+
+    fn flush(&self, timeout: Duration) -> bool {
+        self.0.flush(timeout)
+    }
+}
+
+/// Notes for how long no events are wanted, if the answer says that.
+fn obey(limits: &mut RateLimiter, response: &Response) {
+    let said = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    if let Some(said) = said("x-sentry-rate-limits") {
+        limits.update_from_sentry_header(said);
+    } else if let Some(said) = said(RETRY_AFTER.as_str()) {
+        limits.update_from_retry_after(said);
+    } else if response.status() == StatusCode::TOO_MANY_REQUESTS {
+        limits.update_from_429();
     }
 }
 
@@ -39,18 +83,21 @@ impl TransportFactory for Outbound {
 /// # Errors
 /// When the system has no TLS to offer.
 pub(crate) fn start(config: &config::Sentry) -> Result<(), reqwest::Error> {
-    let client = outbound::http_client().timeout(TIMEOUT).redirect(Policy::none()).build()?;
-    CLIENT.get_or_init(|| {
-        let options = ClientOptions::new()
-            .dsn(config.dsn.expose())
-            .release(concat!("voxrelay@", env!("CARGO_PKG_VERSION")))
-            .environment(config.environment.clone())
-            .default_integrations(false)
-            .send_default_pii(false)
-            .transport(Outbound(client));
-        Client::from_config(options)
-    });
+    let client = client(config)?;
+    CLIENT.get_or_init(|| client);
     Ok(())
+}
+
+fn client(config: &config::Sentry) -> Result<Client, reqwest::Error> {
+    let client = outbound::http_client().timeout(TIMEOUT).redirect(Policy::none()).build()?;
+    let options = ClientOptions::new()
+        .dsn(config.dsn.expose())
+        .release(concat!("voxrelay@", env!("CARGO_PKG_VERSION")))
+        .environment(config.environment.clone())
+        .default_integrations(false)
+        .send_default_pii(false)
+        .transport(Outbound(client));
+    Ok(Client::from_config(options))
 }
 
 /// Waits a moment until the last events are taken: the process is to end.
@@ -99,13 +146,15 @@ fn tell(event: Event<'static>) {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
     use std::sync::Mutex;
 
     use axum::Router;
-    use axum::body::Bytes;
+    use axum::body::{Body, Bytes};
     use axum::extract::State;
     use axum::http::HeaderMap;
     use axum::routing::post;
+    use futures_util::{StreamExt, stream};
 
     use super::*;
     use crate::NanoUsd;
@@ -167,5 +216,31 @@ mod tests {
         for secret in ["hunter2", "lovelace", "acme-corp", "server_name", "\"user\":"] {
             assert!(!told.contains(secret), "{secret}: {told}");
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_answer_without_an_end_holds_up_no_event() {
+        type Count = Arc<Mutex<usize>>;
+        async fn take(State(count): State<Count>) -> Body {
+            *count.lock().expect("nobody panics") += 1;
+            let piece = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"{"))]);
+            Body::from_stream(piece.chain(stream::pending()))
+        }
+        let count = Count::default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let routes = Router::new().route("/api/7/envelope/", post(take)).with_state(Arc::clone(&count));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let dsn = Secret::new(format!("http://public@127.0.0.1:{port}/7"));
+        let config = config::Sentry { dsn, environment: "proving".into() };
+        let client = client(&config).expect("there is TLS");
+        let told = tokio::task::spawn_blocking(move || {
+            for text in ["one", "two"] {
+                client.capture_event(event(Level::Error, text.to_owned(), []), None);
+            }
+            client.flush(Some(TIMEOUT / 2))
+        });
+        assert!(told.await.expect("it waits"), "both are posted long before the first answer is too late");
+        assert_eq!(*count.lock().expect("nobody panics"), 2);
     }
 }

@@ -4,6 +4,7 @@
 //! of audio meets it. The spans wait in a queue of [`Traces`] for the one task that posts them. When the queue is full, or the collector takes nothing,
 //! they are dropped and counted: no call waits for a collector. `docs/observability.md` says what is in them.
 
+mod carrier;
 mod otlp;
 mod spans;
 #[cfg(test)]
@@ -13,21 +14,20 @@ mod turn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use prost::Message;
 use protocol::Time;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::carrier::{Carrier, Collector, Waiting};
 use self::otlp::Span;
 use self::spans::{About, Provided, spans};
 use self::turn::{Ended, Gathering, Turn};
 use crate::config;
 use crate::money::tab::RequestId;
-use crate::operations::webhook::why;
 use crate::operations::{outbound, telemetry};
 use crate::provider::{Event, Provider, Service};
 use crate::records::store::unix_ms;
@@ -35,21 +35,17 @@ use crate::session::machine::{Log, Traced};
 
 /// Turns whose spans wait to be posted. Those of a thousand calls end in a minute.
 const QUEUE: usize = 2_048;
-/// So many spans are posted at once, and those of one turn more.
-const BATCH: usize = 512;
-/// How long spans wait for others that are posted with them.
-const GATHER: Duration = Duration::from_secs(1);
+/// How many bytes the spans that wait may be when they are posted.
+const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 /// For a whole request.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The waits before spans are posted again that a collector did not take for now. Then they are dropped.
-const AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(16)];
-/// How long a relay that stops waits until what is in the queue is posted.
-const LAST_SPANS: Duration = Duration::from_secs(3);
 
 /// Where the spans of all sessions go.
 #[derive(Debug)]
 pub struct Traces {
-    queue: mpsc::Sender<Vec<Span>>,
+    queue: mpsc::Sender<Waiting>,
+    /// The bytes that there is room for among those that wait.
+    room: Arc<Semaphore>,
     has_content: bool,
     sample_percent: u32,
     /// Cancelled when no session is left.
@@ -72,18 +68,25 @@ impl Traces {
         let collector = Collector { client, url: config.endpoint.clone() };
         let (queue, waiting) = mpsc::channel(QUEUE);
         let closing = CancellationToken::new();
-        let carrier = Mutex::new(Some(tokio::spawn(carry(waiting, collector, closing.clone()))));
-        let (has_content, sample_percent) = (config.has_content, config.sample_percent);
-        Ok(Traces { queue, has_content, sample_percent, closing, carrier })
+        let carrier = Carrier::new(waiting, collector, closing.clone());
+        Ok(Traces {
+            queue,
+            room: Arc::new(Semaphore::new(QUEUE_BYTES)),
+            has_content: config.has_content,
+            sample_percent: config.sample_percent,
+            closing,
+            carrier: Mutex::new(Some(tokio::spawn(carrier.run()))),
+        })
     }
 
-    /// Posts what is left in the queue, within a moment.
+    /// Posts what is left in the queue, within a moment. What is left then is dropped and counted.
     pub(crate) async fn close(&self) {
         self.closing.cancel();
         let carrier = self.carrier.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(carrier) = carrier else { return };
-        if timeout(LAST_SPANS, carrier).await.is_err() {
-            tracing::warn!("the last traces were not taken in time");
+        if let Some(carrier) = carrier
+            && let Err(error) = carrier.await
+        {
+            tracing::error!(%error, "the last traces were not posted");
         }
     }
 
@@ -93,12 +96,19 @@ impl Traces {
         sum % 100 < self.sample_percent
     }
 
-    /// Puts spans into the queue.
+    /// Puts the spans of a turn into the queue.
     fn push(&self, spans: Vec<Span>) {
         let count = spans.len();
-        if count > 0 && self.queue.try_send(spans).is_err() {
+        if count > 0 && !self.has_room_for(spans) {
             telemetry::spans_dropped(count);
         }
+    }
+
+    fn has_room_for(&self, spans: Vec<Span>) -> bool {
+        let bytes: usize = spans.iter().map(Message::encoded_len).sum();
+        let Ok(permits) = u32::try_from(bytes) else { return false };
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits) else { return false };
+        self.queue.try_send(Waiting { spans, bytes, _room: room }).is_ok()
     }
 }
 
@@ -146,7 +156,8 @@ impl Tracer {
             has_content: traces.has_content,
             zero: since_1970.saturating_sub(now.as_micros().saturating_mul(1_000)),
         };
-        Some(Tracer { traces: Arc::clone(traces), about, services, gathering: Gathering::default() })
+        let gathering = Gathering::new(traces.has_content);
+        Some(Tracer { traces: Arc::clone(traces), about, services, gathering })
     }
 
     /// A provider is asked.
@@ -202,62 +213,4 @@ impl Tracer {
 fn provided(provider: &Provider) -> Provided {
     let vendor = provider.price.split('/').next().unwrap_or_default();
     Provided { vendor: vendor.to_owned(), model: provider.model.clone(), voice: provider.voice.clone() }
-}
-
-/// Who takes the spans.
-struct Collector {
-    client: Client,
-    url: Url,
-}
-
-impl Collector {
-    /// Posts spans until they are taken, or drops them.
-    async fn deliver(&self, spans: Vec<Span>, closing: &CancellationToken) {
-        let count = spans.len();
-        let body = bytes::Bytes::from(otlp::encode(spans));
-        let mut waits = AGAIN.into_iter();
-        let failure = loop {
-            let failure = match self.client.post(self.url.clone()).body(body.clone()).send().await {
-                Ok(response) if response.status().is_success() => return,
-                Ok(response) => {
-                    let status = response.status();
-                    let is_for_now = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
-                    let failure = format!("status {}", status.as_u16());
-                    if !is_for_now {
-                        break failure;
-                    }
-                    failure
-                }
-                Err(error) => why(error),
-            };
-            let Some(wait) = waits.next() else { break failure };
-            tokio::select! {
-                () = sleep(wait) => {}
-                () = closing.cancelled() => break failure,
-            }
-        };
-        telemetry::spans_dropped(count);
-        tracing::warn!(spans = count, %failure, "traces were not taken and are dropped");
-    }
-}
-
-/// Posts what comes through the queue, one batch after another, until it is closed and empty.
-async fn carry(mut queue: mpsc::Receiver<Vec<Span>>, collector: Collector, closing: CancellationToken) {
-    loop {
-        let first = tokio::select! {
-            first = queue.recv() => first,
-            () = closing.cancelled() => queue.try_recv().ok(),
-        };
-        let Some(mut batch) = first else { return };
-        tokio::select! {
-            () = sleep(GATHER) => {}
-            () = closing.cancelled() => {}
-        }
-        while batch.len() < BATCH
-            && let Ok(more) = queue.try_recv()
-        {
-            batch.extend(more);
-        }
-        collector.deliver(batch, &closing).await;
-    }
 }

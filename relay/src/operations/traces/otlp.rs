@@ -1,4 +1,4 @@
-//! The messages of the OpenTelemetry protocol that carry spans, with the fields that the relay fills. Names and numbers are those of
+//! The messages of the OpenTelemetry protocol that carry spans, with the fields that the relay fills or reads. Names and numbers are those of
 //! `opentelemetry/proto/trace/v1/trace.proto` and what it imports, in version 1 of the protocol.
 
 use prost::Message;
@@ -8,6 +8,20 @@ use prost::Message;
 pub(super) struct Export {
     #[prost(message, repeated, tag = "1")]
     pub(super) resource_spans: Vec<ResourceSpans>,
+}
+
+/// What a collector answers: an `ExportTraceServiceResponse`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Answer {
+    #[prost(message, optional, tag = "1")]
+    pub(super) partial_success: Option<PartialSuccess>,
+}
+
+/// What a collector did not take of that: an `ExportTracePartialSuccess`. Why, it says in words that may quote the spans: they are not read.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PartialSuccess {
+    #[prost(int64, tag = "1")]
+    pub(super) rejected_spans: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]

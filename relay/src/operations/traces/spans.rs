@@ -4,7 +4,7 @@
 use protocol::{Latency, Time};
 
 use super::otlp::{CLIENT, ERROR, INTERNAL, Span, Status, attribute};
-use super::turn::{Asked, Ended, Ran, Turn};
+use super::turn::{Asked, Ended, Ran, Turn, cut};
 use crate::money::NanoUsd;
 use crate::money::ledger::LedgerRow;
 use crate::provider::Service;
@@ -150,10 +150,10 @@ fn describe_turn(span: &mut Span, about: &About, turn: &Turn) {
     attributes.push(attribute("voxrelay.cost_nano_usd", cost.get()));
     if about.has_content {
         if let Some(user) = &turn.user {
-            attributes.push(attribute("input.value", &*user.text));
+            attributes.push(attribute("input.value", &*cut(user.text.clone())));
         }
         let answers: Vec<&str> = turn.answers.iter().map(|answer| &*answer.text).collect();
-        attributes.push(attribute("output.value", &*answers.join("\n")));
+        attributes.push(attribute("output.value", &*cut(answers.join("\n"))));
     }
 }
 
@@ -204,6 +204,8 @@ fn name_provider(span: &mut Span, provided: Option<&Provided>, is_model: bool) {
     span.attributes.push(attribute("gen_ai.system", &**vendor));
     span.attributes.push(attribute("gen_ai.request.model", &**model));
     if is_model {
+        // Whose model it is and who runs it: the price table names them as one.
+        span.attributes.push(attribute("llm.system", &**vendor));
         span.attributes.push(attribute("llm.provider", &**vendor));
         span.attributes.push(attribute("llm.model_name", &**model));
     }
@@ -244,6 +246,7 @@ fn count_tokens(span: &mut Span, rows: &[&LedgerRow]) {
     let output = sum(|unit| unit.ends_with("output_token"));
     let input = sum(|unit| unit.ends_with("_token") && !unit.ends_with("output_token"));
     let cached = sum(|unit| unit.ends_with("cached_token"));
+    let written = sum(|unit| unit.ends_with("written_token") || unit.ends_with("written_1h_token"));
     if input + output == 0 {
         return;
     }
@@ -252,10 +255,12 @@ fn count_tokens(span: &mut Span, rows: &[&LedgerRow]) {
         attribute("gen_ai.usage.input_tokens", input),
         attribute("gen_ai.usage.output_tokens", output),
         attribute("gen_ai.usage.cache_read.input_tokens", cached),
+        attribute("gen_ai.usage.cache_creation.input_tokens", written),
         attribute("llm.token_count.prompt", input),
         attribute("llm.token_count.completion", output),
         attribute("llm.token_count.total", input + output),
         attribute("llm.token_count.prompt_details.cache_read", cached),
+        attribute("llm.token_count.prompt_details.cache_write", written),
         attribute("llm.cost.total", cost.get() as f64 / 1e9),
     ]);
 }

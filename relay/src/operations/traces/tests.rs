@@ -1,7 +1,12 @@
 //! What is recorded of a turn, and the spans that are made of it.
 
-use protocol::{Latency, Role, Time};
+use std::sync::{Arc, Mutex};
 
+use protocol::{Latency, Role, Time};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::Traces;
 use super::otlp::{Export, Span, Value, encode};
 use super::spans::{About, Provided, spans};
 use super::turn::{Ended, Gathering, Turn};
@@ -78,7 +83,10 @@ fn tool() -> [Traced; 2] {
 
 /// A turn with a tool: two requests of the model, one of the voice.
 fn answered() -> Turn {
-    let mut gathering = Gathering::default();
+    answered_with(&mut Gathering::new(true))
+}
+
+fn answered_with(gathering: &mut Gathering) -> Turn {
     let [called, came] = tool();
     gathering.asked(at(0), RequestId(0), 0, Service::SpeechToText);
     assert_eq!(gathering.recorded(at(5_000), user(0, "hunter2 in Bern?")), None);
@@ -102,6 +110,8 @@ fn answered() -> Turn {
         row("deepgram/nova-3@16000", "sample", 32_000, None),
         row("anthropic/claude@1.1", "input_token", 100, Some(0)),
         row("anthropic/claude@1.1", "cached_token", 40, Some(0)),
+        row("anthropic/claude@1.1", "written_token", 30, Some(0)),
+        row("anthropic/claude@1.1", "written_1h_token", 3, Some(0)),
         row("anthropic/claude@1.1", "output_token", 7, Some(0)),
         row("anthropic/claude@1.2", "input_token", 150, Some(0)),
         row("anthropic/claude@1.2", "output_token", 9, Some(0)),
@@ -171,18 +181,29 @@ fn spans_say_it_in_the_words_of_both_conventions_with_cost_and_stages() {
         (0, "voxrelay.interrupted", Some(Value::Flag(false))),
         (0, "voxrelay.latency.stt_ms", Some(Value::Whole(300))),
         (0, "voxrelay.latency.tts_ms", None),
-        (0, "voxrelay.cost_nano_usd", Some(Value::Whole((32_000 + 147 + 159 + 20) * 10))),
+        (0, "voxrelay.cost_nano_usd", Some(Value::Whole((32_000 + 180 + 159 + 20) * 10))),
         (1, "voxrelay.usage.sample", Some(Value::Whole(32_000))),
         (2, "gen_ai.operation.name", text("chat")),
         (2, "gen_ai.provider.name", text("anthropic")),
         (2, "gen_ai.request.model", text("claude")),
         (2, "gen_ai.response.id", text("req_1")),
-        (2, "gen_ai.usage.input_tokens", Some(Value::Whole(140))),
+        (2, "gen_ai.usage.input_tokens", Some(Value::Whole(173))),
         (2, "gen_ai.usage.output_tokens", Some(Value::Whole(7))),
         (2, "openinference.span.kind", text("LLM")),
+        (2, "gen_ai.usage.cache_read.input_tokens", Some(Value::Whole(40))),
+        (2, "gen_ai.usage.cache_creation.input_tokens", Some(Value::Whole(33))),
+        (2, "llm.system", text("anthropic")),
+        (2, "llm.provider", text("anthropic")),
         (2, "llm.model_name", text("claude")),
-        (2, "llm.token_count.prompt", Some(Value::Whole(140))),
-        (2, "llm.token_count.total", Some(Value::Whole(147))),
+        (2, "llm.token_count.prompt", Some(Value::Whole(173))),
+        (2, "llm.token_count.prompt_details.cache_read", Some(Value::Whole(40))),
+        (2, "llm.token_count.prompt_details.cache_write", Some(Value::Whole(33))),
+        (2, "llm.token_count.total", Some(Value::Whole(180))),
+        (2, "llm.cost.total", Some(Value::Number(1_800.0 / 1e9))),
+        (0, "llm.cost.total", None),
+        (0, "gen_ai.usage.cost", None),
+        (1, "llm.cost.total", None),
+        (1, "gen_ai.usage.cost", Some(Value::Number(320_000.0 / 1e9))),
         (3, "gen_ai.usage.input_tokens", Some(Value::Whole(150))),
         (4, "voxrelay.usage.character", Some(Value::Whole(20))),
         (4, "voxrelay.voice", text("Rachel")),
@@ -208,11 +229,101 @@ fn words_are_in_spans_only_where_they_are_asked_for() {
 }
 
 #[test]
+fn words_that_are_told_to_nobody_are_not_kept_either_and_long_ones_are_cut_off_where_a_character_ends() {
+    let ran = |has_content| answered_with(&mut Gathering::new(has_content)).ran.remove(0);
+    assert_eq!((&*ran(false).arguments, &*ran(false).output), ("", ""));
+    assert_eq!((&*ran(true).arguments, &*ran(true).output), ("{\"city\":\"Bern\"}", "rain"));
+
+    let long = "ü".repeat(10_000);
+    let mut gathering = Gathering::new(true);
+    gathering.recorded(at(1_000), user(0, &long));
+    let [Traced::Tool(ToolNote::Called { called, turn }), _] = tool() else { panic!("it is called first") };
+    let called = Called { arguments: long.clone(), ..called };
+    gathering.recorded(at(1_100), Traced::Tool(ToolNote::Called { called, turn }));
+    let output = ToolOutput { output: long.clone(), is_error: false };
+    gathering.recorded(at(1_200), Traced::Tool(ToolNote::Output { call_id: "call_1".into(), output }));
+    gathering.recorded(at(1_300), agent(1, &long, None));
+    let turn = gathering.finish().expect("something was said");
+    let spans = spans(&about(true), &turn, numbers());
+    for (span, key) in [
+        (0, "input.value"),
+        (0, "output.value"),
+        (2, "input.value"),
+        (2, "output.value"),
+        (2, "gen_ai.tool.call.arguments"),
+        (2, "gen_ai.tool.call.result"),
+    ] {
+        let Some(Value::Text(words)) = of(&spans[span], key) else { panic!("{key} of {spans:?}") };
+        assert_eq!(words.len(), 8 * 1_024 - 1, "characters of two bytes, and a mark of three");
+        assert!(words.ends_with("ü…"), "{key}");
+    }
+}
+
+#[test]
+fn spans_wait_as_far_as_there_is_room_for_their_bytes() {
+    let turn = || spans(&about(false), &answered(), numbers());
+    let bytes: usize = turn().iter().map(prost::Message::encoded_len).sum();
+    let (queue, mut waiting) = mpsc::channel(8);
+    let traces = Traces {
+        queue,
+        room: Arc::new(Semaphore::new(bytes * 5 / 2)),
+        has_content: false,
+        sample_percent: 100,
+        closing: CancellationToken::new(),
+        carrier: Mutex::new(None),
+    };
+    (0..3).for_each(|_| traces.push(turn()));
+    assert_eq!(waiting.len(), 2, "the third one is dropped");
+    let first = waiting.try_recv().expect("it waits");
+    assert_eq!((first.spans.len(), first.bytes), (turn().len(), bytes));
+    traces.push(turn());
+    assert_eq!(waiting.len(), 1, "what is being posted has its room, too");
+    drop(first);
+    traces.push(turn());
+    assert_eq!(waiting.len(), 2);
+}
+
+#[test]
 fn what_is_encoded_is_decoded_again() {
     let turn = answered();
     let spans = spans(&about(true), &turn, numbers());
     let export: Export = prost::Message::decode(&*encode(spans.clone())).expect("ours");
     assert_eq!(export.resource_spans[0].scope_spans[0].spans, spans);
+}
+
+#[test]
+fn what_is_heard_bit_by_bit_is_understood_with_its_last_words_and_not_with_a_correction() {
+    let until = |text: &str, end: u32| {
+        Traced::Turns(vec![call::Turn::new(0, Role::User, text.into(), 0, end)])
+    };
+    let mut gathering = Gathering::default();
+    gathering.asked(at(0), RequestId(0), 0, Service::SpeechToText);
+    gathering.recorded(at(2_000), until("Is there", 16_000));
+    gathering.recorded(at(3_000), until("Is there a", 32_000));
+    // An answer is prepared in a pause, and not wanted when the user goes on.
+    gathering.asked(at(3_100), RequestId(1), 1, Service::LanguageModel);
+    gathering.ended(at(3_500), RequestId(1), Ended::GivenUp);
+    gathering.recorded(at(9_000), until("Is there a table", 128_000));
+    gathering.asked(at(9_001), RequestId(2), 1, Service::LanguageModel);
+    gathering.answered(Latency { turn: 1, stt_ms: Some(500), ..Latency::default() });
+    gathering.ended(at(9_500), RequestId(2), Ended::Whole);
+    // In place of what was understood, before the answer is stored and after it.
+    gathering.recorded(at(9_600), until("Is there a stable", 128_000));
+    gathering.recorded(at(9_700), agent(1, "Yes.", None));
+    gathering.recorded(at(30_000), until("Is there a cable", 128_000));
+    let turn = gathering.finish().expect("something was said");
+    assert_eq!(
+        outline(&spans(&about(false), &turn, numbers()))[..2],
+        [("invoke_agent host", 500, 9_500), ("speech_to_text nova-3", 500, 9_000)]
+    );
+
+    // What was prepared is wanted: the turn is whole later, and corrected later still.
+    let mut gathering = Gathering::default();
+    gathering.recorded(at(1_000), until("Is there", 16_000));
+    gathering.asked(at(1_900), RequestId(0), 1, Service::LanguageModel);
+    gathering.recorded(at(2_000), until("Is there one", 24_000));
+    gathering.recorded(at(2_500), until("Is there none", 24_000));
+    assert_eq!(gathering.finish().and_then(|turn| turn.understood), Some(at(2_000)));
 }
 
 #[test]

@@ -14,6 +14,9 @@ use crate::session::machine::Traced;
 
 /// The most requests, calls of tools and answers that are kept of a turn. What is beyond is in the ledger and in the record.
 const MOST: usize = 64;
+/// The most bytes of words in an attribute, with the mark behind what is cut off.
+const WORDS: usize = 8 * 1024;
+const CUT_OFF: &str = "…";
 
 /// How a request or a call of a tool ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +44,11 @@ pub(super) struct Asked {
 pub(super) struct Ran {
     pub(super) call_id: String,
     pub(super) name: String,
+    /// What it was given, and nothing where no words are to be told.
     pub(super) arguments: String,
     pub(super) began: Time,
     pub(super) ended: Option<(Time, Ended)>,
+    /// What it gave, and nothing where no words are to be told.
     pub(super) output: String,
 }
 
@@ -51,7 +56,7 @@ pub(super) struct Ran {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Turn {
     pub(super) user: Option<call::Turn>,
-    /// When the user's words were understood.
+    /// When the user's words were understood: the newest of them, since a recogniser that streams understands them bit by bit.
     pub(super) understood: Option<Time>,
     /// The agent's answers, each as it was stored last.
     pub(super) answers: Vec<call::Turn>,
@@ -71,12 +76,29 @@ pub(super) struct Turn {
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
     turn: Turn,
+    /// Whether words are to be told.
+    has_content: bool,
     hears: Option<usize>,
     /// The newest turn of the user, and the newest of the agent, that is in a turn that has ended: what is stored of those once more comes late.
     through: [Option<u32>; 2],
 }
 
+/// As many of these words as an attribute has, with a mark where the rest is cut off.
+pub(super) fn cut(mut words: String) -> String {
+    if words.len() > WORDS {
+        words.truncate(words.floor_char_boundary(WORDS - CUT_OFF.len()));
+        words.push_str(CUT_OFF);
+        words.shrink_to_fit();
+    }
+    words
+}
+
 impl Gathering {
+    /// Nothing has happened yet.
+    pub(super) fn new(has_content: bool) -> Gathering {
+        Gathering { has_content, ..Gathering::default() }
+    }
+
     /// A provider is asked.
     pub(super) fn asked(&mut self, now: Time, request: RequestId, provider: usize, service: Service) {
         if service == Service::SpeechToText {
@@ -153,8 +175,10 @@ impl Gathering {
                 let is_next = !is_same || (self.turn.user.is_none() && is_begun);
                 let before = is_next.then(|| self.part(Some(turn.turn)));
                 if self.turn.user.is_none() {
-                    self.turn.understood = Some(now);
                     self.turn.hears = self.hears;
+                }
+                if self.turn.is_understood_by(&turn) {
+                    self.turn.understood = Some(now);
                 }
                 self.turn.user = Some(turn);
                 before.filter(Turn::is_something)
@@ -175,19 +199,25 @@ impl Gathering {
     fn called(&mut self, now: Time, called: Called) {
         if self.turn.ran.len() < MOST {
             let Called { call_id, name, arguments, .. } = called;
-            let output = String::new();
+            let (arguments, output) = (self.content(arguments), String::new());
             self.turn.ran.push(Ran { call_id, name, arguments, began: now, ended: None, output });
         }
     }
 
     /// Something has come of a call of a tool.
     fn came(&mut self, now: Time, call_id: &str, output: ToolOutput) {
+        let given = self.content(output.output);
         let mut ran = self.turn.ran.iter_mut().filter(|ran| ran.ended.is_none());
         if let Some(ran) = ran.find(|ran| ran.call_id == call_id) {
             ran.ended = Some((now, if output.is_error { Ended::Failed("tool_error") } else { Ended::Whole }));
-            ran.output = output.output;
+            ran.output = given;
         }
         self.look_whether_it_is_over(now);
+    }
+
+    /// What is kept of words.
+    fn content(&self, words: String) -> String {
+        if self.has_content { cut(words) } else { String::new() }
     }
 
     /// A row goes to the request that it names in its key, `item@epoch.request/unit`; what counts audio is what hearing has cost.
@@ -234,6 +264,18 @@ impl Gathering {
 }
 
 impl Turn {
+    /// Whether the user's turn is understood only with this version of it. A correction says what is known by then in other words: it ends where
+    /// the version before ended, and a model was asked or an answer stored behind that.
+    fn is_understood_by(&self, version: &call::Turn) -> bool {
+        let (Some(user), Some(understood)) = (&self.user, self.understood) else { return true };
+        // What was prepared while the user may go on was asked before their last words.
+        let is_answer = |asked: &Asked| {
+            let is_wanted = asked.opened >= understood || !matches!(asked.ended, Some((_, Ended::GivenUp)));
+            asked.service == Service::LanguageModel && is_wanted
+        };
+        self.answers.is_empty() && (version.end > user.end || !self.asked.iter().any(is_answer))
+    }
+
     fn is_something(&self) -> bool {
         self.user.is_some() || !self.answers.is_empty() || !self.ran.is_empty()
     }
