@@ -11,8 +11,9 @@ use crate::provider::Event;
 impl Call {
     /// Appends words to the answer. The first words begin it.
     pub(super) fn add_words(&mut self, text: &str, start: u32, end: u32, last: bool) {
-        // Nobody is there any more who could be answered.
-        if self.ending.is_some() || self.hung_up.is_some() {
+        // Nobody is there any more who could be answered. To an answer that began before that its words belong, as its sound does.
+        let is_new = self.answer.as_ref().is_none_or(Answer::is_whole);
+        if self.ending.is_some() || self.hung_up.is_some() && is_new {
             return;
         }
         if self.answer.as_ref().is_some_and(Answer::is_whole) {

@@ -125,3 +125,28 @@ fn the_agent_is_told_what_is_taken_back_of_an_answer_that_it_took_for_heard_befo
         .collect();
     assert_eq!(stored, ["hello", ""], "and the record says the same");
 }
+
+#[test]
+fn words_that_come_when_the_user_has_hung_up_stay_with_the_sound_of_their_answer_and_begin_no_other() {
+    let mut bench = Bench::new();
+    let words = |text: &str, start, end, last| AgentOutput::Words { text: text.into(), start, end, last };
+    bench.chunk([
+        said(0, 1_600),
+        words("One moment.", 0, 2_400, false),
+        AgentOutput::Sound(vec![0; 2_400].into()),
+    ]);
+    // Something is still to be understood, so that the call does not end at once.
+    bench.chunk([AgentOutput::SpeechStarted { at: 1_600 }]);
+    bench.input(Input::Bye);
+    let told = |did: &[Did]| {
+        did.iter().rev().find_map(|did| match did {
+            Did::Say(Saying::Transcript(told)) if told.role == Role::Agent => Some(told.text.clone()),
+            _ => None,
+        })
+    };
+    let rest = [words(" It is late.", 2_400, 4_800, true), AgentOutput::Sound(vec![0; 2_400].into())];
+    let mut did = bench.chunk(rest.into_iter().chain([AgentOutput::AnswerEnd]));
+    did.extend(bench.wait(Duration::from_millis(100)));
+    assert_eq!(told(&did).as_deref(), Some("One moment. It is late."), "{did:?}");
+    assert_eq!(told(&bench.chunk([words("Another.", 0, 2_400, true)])), None);
+}

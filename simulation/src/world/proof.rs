@@ -455,7 +455,9 @@ impl World<'_> {
             // An answer of whose sound nothing was sent was read.
             let is_read = epoch.sent <= turn.start;
             if is_known && !is_read && !given.is_empty() && !is_heard {
-                return Err(format!("these words were not heard, or more of them: {turn:?}"));
+                return Err(format!(
+                    "these words were not heard, or more of them: {turn:?}, given {given:?}"
+                ));
             }
         }
         Ok(())

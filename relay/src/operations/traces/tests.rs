@@ -293,9 +293,8 @@ fn what_is_encoded_is_decoded_again() {
 
 #[test]
 fn what_is_heard_bit_by_bit_is_understood_with_its_last_words_and_not_with_a_correction() {
-    let until = |text: &str, end: u32| {
-        Traced::Turns(vec![call::Turn::new(0, Role::User, text.into(), 0, end)])
-    };
+    let until =
+        |text: &str, end: u32| Traced::Turns(vec![call::Turn::new(0, Role::User, text.into(), 0, end)]);
     let mut gathering = Gathering::default();
     gathering.asked(at(0), RequestId(0), 0, Service::SpeechToText);
     gathering.recorded(at(2_000), until("Is there", 16_000));
