@@ -130,11 +130,7 @@ fn the_agent_is_told_what_is_taken_back_of_an_answer_that_it_took_for_heard_befo
 fn words_that_come_when_the_user_has_hung_up_stay_with_the_sound_of_their_answer_and_begin_no_other() {
     let mut bench = Bench::new();
     let words = |text: &str, start, end, last| AgentOutput::Words { text: text.into(), start, end, last };
-    bench.chunk([
-        said(0, 1_600),
-        words("One moment.", 0, 2_400, false),
-        AgentOutput::Sound(vec![0; 2_400].into()),
-    ]);
+    bench.chunk([said(0, 1_600), words("One moment.", 0, 2_400, false), AgentOutput::Sound(vec![0; 2_400])]);
     // Something is still to be understood, so that the call does not end at once.
     bench.chunk([AgentOutput::SpeechStarted { at: 1_600 }]);
     bench.input(Input::Bye);
@@ -144,7 +140,7 @@ fn words_that_come_when_the_user_has_hung_up_stay_with_the_sound_of_their_answer
             _ => None,
         })
     };
-    let rest = [words(" It is late.", 2_400, 4_800, true), AgentOutput::Sound(vec![0; 2_400].into())];
+    let rest = [words(" It is late.", 2_400, 4_800, true), AgentOutput::Sound(vec![0; 2_400])];
     let mut did = bench.chunk(rest.into_iter().chain([AgentOutput::AnswerEnd]));
     did.extend(bench.wait(Duration::from_millis(100)));
     assert_eq!(told(&did).as_deref(), Some("One moment. It is late."), "{did:?}");
