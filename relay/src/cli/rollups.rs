@@ -5,19 +5,24 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{answered, failed};
+use super::{answered, failed, tell};
 use crate::config::Config;
-use crate::records::store::{DATABASE_FILE, FolderLock, SqlStore, Store, StoreError};
+use crate::records::store::{DATABASE_FILE, FolderLock, RolledUp, SqlStore, Store, StoreError};
 
 /// How many sessions one transaction adds. Relays that run write in between.
 const BATCH: u32 = 200;
+/// After how many sums or sessions it is said how far it is.
+const TOLD_EVERY: u64 = 10_000;
 
 /// Options of `voxrelay rollups`.
 #[derive(Debug, Args)]
 pub(super) struct RollupsArgs {
     /// Empty the sums of ended sessions, and make them anew from the sessions, ledger rows and turns that are there.
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "resume")]
     rebuild: bool,
+    /// Go on with a rebuild that was broken off. A relay that runs does so by itself.
+    #[arg(long, conflicts_with = "rebuild")]
+    resume: bool,
     /// The configuration, TOML. Variables that start with VOXRELAY_ go over it, and DATABASE_URL names the database.
     #[arg(long, value_name = "FILE", env = "VOXRELAY_CONFIG")]
     config: Option<PathBuf>,
@@ -25,19 +30,19 @@ pub(super) struct RollupsArgs {
 
 /// Makes the sums anew. With PostgreSQL relays may run meanwhile; a SQLite file has one program at a time.
 pub(super) async fn run(args: RollupsArgs) -> ExitCode {
-    debug_assert!(args.rebuild, "the command line does not go without it");
+    debug_assert!(args.rebuild != args.resume, "the command line has one of them");
     let config = match Config::load(args.config.as_deref(), std::env::vars()) {
         Ok(config) => config,
         Err(error) => return failed(2, &error),
     };
-    match rebuild(&config).await {
+    match rebuild(&config, args.rebuild).await {
         Ok(1) => answered(&"added up 1 session"),
         Ok(added) => answered(&format!("added up {added} sessions")),
         Err(error) => failed(1, &error),
     }
 }
 
-async fn rebuild(config: &Config) -> Result<u64, StoreError> {
+async fn rebuild(config: &Config, anew: bool) -> Result<u64, StoreError> {
     let mut lock = None;
     let store = match &config.database_url {
         Some(url) => SqlStore::postgres(url).await?,
@@ -48,20 +53,32 @@ async fn rebuild(config: &Config) -> Result<u64, StoreError> {
         }
     };
     let store: &dyn Store = &store;
-    let added = add_all(store).await;
+    let added = add_all(store, anew).await;
     store.close().await;
     drop(lock);
     added
 }
 
-async fn add_all(store: &dyn Store) -> Result<u64, StoreError> {
-    store.roll_up_anew().await?;
-    let mut all = 0;
+/// Makes the sums anew, or goes on with that, in steps that are short however much there is. Says how many sessions were added.
+async fn add_all(store: &dyn Store, anew: bool) -> Result<u64, StoreError> {
+    if anew {
+        store.roll_up_anew().await?;
+    }
+    let (mut emptied, mut added) = (0, 0);
     loop {
-        let added = store.roll_up(BATCH).await?;
-        all += added;
-        if added == 0 {
-            return Ok(all);
+        match store.roll_up(BATCH).await? {
+            RolledUp::Emptied(more) => count(&mut emptied, more, "sums deleted"),
+            RolledUp::Added(0) => return Ok(added),
+            RolledUp::Added(more) => count(&mut added, more, "sessions added up"),
         }
+    }
+}
+
+/// Counts what was done, and now and then says how much that is.
+fn count(all: &mut u64, more: u64, what: &str) {
+    let told = *all / TOLD_EVERY;
+    *all += more;
+    if *all / TOLD_EVERY > told {
+        tell(&format!("{all} {what} so far"));
     }
 }

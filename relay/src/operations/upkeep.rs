@@ -14,7 +14,7 @@ use crate::config;
 use crate::operations::webhook::{Pace, Webhook};
 use crate::records::retention::{self, Purged};
 use crate::records::spill::Round;
-use crate::records::store::{Expiring, StoreError, Subscription, Swept, unix_ms};
+use crate::records::store::{Expiring, RolledUp, StoreError, Subscription, Swept, unix_ms};
 use crate::server::Tls;
 use crate::{App, session};
 
@@ -277,14 +277,14 @@ async fn forget_rates(app: Arc<App>) {
     }
 }
 
-/// Adds up sessions that a relay of an earlier version has ended, and all of them after `voxrelay rollups --rebuild` has emptied the sums.
+/// Adds up sessions that a relay of an earlier version has ended. Where `voxrelay rollups --rebuild` was broken off, this goes on with it.
 async fn roll_up(app: Arc<App>) {
     let mut tick = every(ROLL_UP_EVERY);
     loop {
         tick.tick().await;
         loop {
             match app.records.store.roll_up(ROLL_UP).await {
-                Ok(added) if added < u64::from(ROLL_UP) => break,
+                Ok(RolledUp::Added(added)) if added < u64::from(ROLL_UP) => break,
                 Ok(_) => sleep(BREATH).await,
                 Err(error) => {
                     tracing::warn!(%error, "ended sessions were not added up");

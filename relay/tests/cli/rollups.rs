@@ -24,8 +24,19 @@ async fn the_sums_of_ended_sessions_are_made_anew() {
         let (code, said, errors) = rebuild(&["--rebuild"]);
         assert_eq!((code, said.as_str()), (Some(0), "added up 2 sessions\n"), "{errors}");
     }
-    let (code, _, errors) = rebuild(&[]);
-    assert!(code == Some(2) && errors.contains("--rebuild"), "{errors}");
+    let wrong_ones: [&[&str]; 2] = [&[], &["--rebuild", "--resume"]];
+    for wrong in wrong_ones {
+        let (code, _, errors) = rebuild(wrong);
+        assert!(code == Some(2) && errors.contains("--rebuild"), "{errors}");
+    }
+    let store = SqlStore::sqlite(&file).await.expect("opened");
+    // One that was broken off before anything was deleted.
+    Store::roll_up_anew(&store).await.expect("asked for");
+    Store::close(&store).await;
+    for (added, left) in [("2 sessions", "those that were there"), ("0 sessions", "nothing")] {
+        let (code, said, errors) = rebuild(&["--resume"]);
+        assert_eq!((code, said), (Some(0), format!("added up {added}\n")), "{left}: {errors}");
+    }
     let store = SqlStore::sqlite(&file).await.expect("opened");
     let step_ms = 86_400_000;
     let all = OverviewFilter { from_ms: 0, to_ms: i64::MAX, step_ms, account: None, agent: None };

@@ -7,8 +7,8 @@ use protocol::{Mark, Role};
 use relay::call::{Latency, Turn};
 use relay::money::ledger::LedgerRow;
 use relay::records::store::{
-    DAY_MS, HOUR_MS, NewSession, OverviewFilter, Quality, STAGE_BUCKETS_MS, Settle, SpendBy, SpendFilter,
-    Store,
+    DAY_MS, HOUR_MS, NewSession, OverviewFilter, Quality, RolledUp, STAGE_BUCKETS_MS, Settle, SpendBy,
+    SpendFilter, Store,
 };
 
 use super::{
@@ -20,6 +20,8 @@ on_both_databases! {
     what_an_earlier_version_has_ended_is_added_up_once
     an_erased_user_is_in_no_sum_and_in_no_row_of_them
     sums_are_read_by_the_hour_and_the_day_and_by_whom
+    a_session_that_ends_is_added_up_by_its_id_and_no_other_is_looked_for
+    sums_are_emptied_in_steps_that_anybody_goes_on_with
 }
 
 /// 2026-03-01, midnight.
@@ -135,8 +137,9 @@ async fn add_all(store: &dyn Store) -> u64 {
     let mut all = 0;
     loop {
         match store.roll_up(7).await.expect("added") {
-            0 => return all,
-            added => all += added,
+            RolledUp::Emptied(_) => {}
+            RolledUp::Added(0) => return all,
+            RolledUp::Added(added) => all += added,
         }
     }
 }
@@ -207,9 +210,10 @@ async fn the_sums_agree_with_the_rows_whatever_becomes_of_sessions_and_are_made_
     assert!(expected.len() > 100, "there is something to compare");
     let sums = stored(&bench).await;
     assert_eq!(sums, expected, "as they ended");
-    assert_eq!(store.roll_up(7).await.expect("looked"), 0, "none is left out");
+    assert_eq!(store.roll_up(7).await.expect("looked"), RolledUp::Added(0), "none is left out");
 
-    store.roll_up_anew().await.expect("emptied");
+    store.roll_up_anew().await.expect("asked for");
+    while store.roll_up(7).await.expect("emptied") != RolledUp::Emptied(0) {}
     assert_eq!(stored(&bench).await, SumsByName::new());
     // What happens while they are made anew counts once as well.
     let (first, rest) = ids.split_at(ids.len() / 2);
@@ -248,19 +252,27 @@ async fn what_an_earlier_version_has_ended_is_added_up_once(bench: Bench) {
 async fn an_erased_user_is_in_no_sum_and_in_no_row_of_them(bench: Bench) {
     let store = &*bench.store;
     let wide = caps(WIDE, WIDE, WIDE);
-    for id in ["a", "b"] {
-        open(store, &session(id), &quota()).await;
-        store.settle(&settle(id, vec![row("1", 1, 8)], wide)).await.expect("written");
-        store.save_turns(id, 0, &[turn(0, Role::Agent, "hello")], Mark::default(), 0).await.expect("written");
-        store.end_session(id, 0, "normal", Quality::default(), 1).await.expect("ended");
+    for (ids, is_emptied) in [(["a", "b"], false), (["c", "d"], true)] {
+        for id in ids {
+            open(store, &session(id), &quota()).await;
+            store.settle(&settle(id, vec![row("1", 1, 8)], wide)).await.expect("written");
+            let said = [turn(0, Role::Agent, "hello")];
+            store.save_turns(id, 0, &said, Mark::default(), 0).await.expect("written");
+            store.end_session(id, 0, "normal", Quality::default(), 1).await.expect("ended");
+        }
+        assert!(!stored(&bench).await.is_empty());
+        if is_emptied {
+            store.roll_up_anew().await.expect("asked for");
+        }
+        store.delete_user("ada", "root").await.expect("erased");
+        let mut connection = bench.connect().await;
+        let named: Vec<(String,)> =
+            sqlx::query_as("SELECT user_sub FROM rollup_users").fetch_all(&mut connection).await.expect("read");
+        assert_eq!(named, [], "nor is the name");
+        drop(connection);
+        assert_eq!(add_all(store).await, 0);
+        assert_eq!(stored(&bench).await, SumsByName::new());
     }
-    assert!(!stored(&bench).await.is_empty());
-    store.delete_user("ada", "root").await.expect("erased");
-    assert_eq!(stored(&bench).await, SumsByName::new());
-    let mut connection = bench.connect().await;
-    let named: Vec<(String,)> =
-        sqlx::query_as("SELECT user_sub FROM rollup_users").fetch_all(&mut connection).await.expect("read");
-    assert_eq!(named, [], "nor is the name");
 }
 
 async fn sums_are_read_by_the_hour_and_the_day_and_by_whom(bench: Bench) {
@@ -320,4 +332,69 @@ async fn sums_are_read_by_the_hour_and_the_day_and_by_whom(bench: Bench) {
         (1, usd(35), usd(40)),
         "the sum knows what the rows leave out"
     );
+}
+
+/// How many calls there are in all sums.
+async fn calls(bench: &Bench) -> i64 {
+    let mut connection = bench.connect().await;
+    let sum: (i64,) = sqlx::query_as("SELECT CAST(COALESCE(SUM(calls), 0) AS BIGINT) FROM rollup_calls")
+        .fetch_one(&mut connection)
+        .await
+        .expect("read");
+    sum.0
+}
+
+async fn end(store: &dyn Store, id: &str) {
+    open(store, &session(id), &quota()).await;
+    store.end_session(id, 0, "normal", Quality::default(), MIDNIGHT).await.expect("ended");
+}
+
+async fn a_session_that_ends_is_added_up_by_its_id_and_no_other_is_looked_for(bench: Bench) {
+    let store = &*bench.store;
+    end(store, "a").await;
+    // As an earlier version marks it while it adds it up. Whoever looks for the mark finds another transaction's session.
+    let mut connection = bench.connect().await;
+    let mark = "UPDATE sessions SET rolled_up = -1 WHERE id = 'a'";
+    sqlx::query(mark).execute(&mut connection).await.expect("changed");
+    drop(connection);
+    end(store, "b").await;
+    assert_eq!(calls(&bench).await, 2, "each once");
+    open(store, &session("c"), &quota()).await;
+    assert!(store.end_elsewhere("c", "ended_by_operator").await.expect("ended"));
+    assert_eq!(calls(&bench).await, 3);
+    assert!(store.delete_session("b", None).await.expect("erased"));
+    assert_eq!(calls(&bench).await, 2);
+}
+
+async fn sums_are_emptied_in_steps_that_anybody_goes_on_with(bench: Bench) {
+    let (store, other) = (&*bench.store, bench.another().await);
+    end(store, "a").await;
+    let mut connection = bench.connect().await;
+    let many = "INSERT INTO rollup_calls (hour, account, agent, reason, calls, milliseconds, reconnects)
+        WITH RECURSIVE n (i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < 25000)
+        SELECT i * 3600000, 'acme', 'echo', 'normal', 1, 1, 0 FROM n";
+    sqlx::query(many).execute(&mut connection).await.expect("written");
+    drop(connection);
+    store.roll_up_anew().await.expect("asked for");
+    assert_eq!(store.roll_up(7).await.expect("emptied"), RolledUp::Emptied(10_001), "some at a time");
+    // Neither one that ends now nor one that is erased now is in the sums that are being emptied.
+    end(store, "b").await;
+    end(store, "c").await;
+    assert!(store.delete_session("c", None).await.expect("erased"));
+    assert_eq!(calls(&bench).await, 25_001 - 10_001);
+    store.roll_up_anew().await.expect("asked for again: it goes on");
+    let mut emptied = 0;
+    loop {
+        match other.roll_up(7).await.expect("emptied") {
+            RolledUp::Emptied(0) => break,
+            RolledUp::Emptied(more) => emptied += more,
+            RolledUp::Added(added) => panic!("{added} were added too early"),
+        }
+    }
+    // What is left of the calls, and the row of the user.
+    assert_eq!((emptied, calls(&bench).await), (25_001 - 10_001 + 1, 0));
+    assert_eq!(other.roll_up(7).await.expect("added"), RolledUp::Added(2));
+    assert_eq!(calls(&bench).await, 2, "a and b");
+    end(store, "d").await;
+    assert_eq!(calls(&bench).await, 3, "and whoever ends from then on");
 }

@@ -12,7 +12,7 @@ use super::{
     Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind, Delivery, DeliveryFilter, Denial,
     DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Leases, LedgerEntry, LedgerFilter, LiveRow,
     Lost, NewCap, NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota,
-    Replayed, Reserve, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore,
+    Replayed, Reserve, RolledUp, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore,
     StoreError, Subscription, SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript,
     TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
 };
@@ -337,10 +337,11 @@ operations! {
     fn spend(&self, filter: &SpendFilter) -> Spend;
 
     /// Adds ended sessions to what [`Store::overview`] and [`Store::spend`] read, at most `limit` of those that are not in there: a relay of a
-    /// version before there was any of that has ended them, or [`Store::roll_up_anew`] was called. Says how many there were.
-    fn roll_up(&self, limit: u32) -> u64;
+    /// version before there was any of that has ended them, or [`Store::roll_up_anew`] was called. Then what was there is deleted first, in as
+    /// many steps as it takes. Anybody may go on where another has stopped.
+    fn roll_up(&self, limit: u32) -> RolledUp;
 
-    /// Empties what [`Store::overview`] and [`Store::spend`] read, so that [`Store::roll_up`] makes it anew. What was said and has been deleted
+    /// Has [`Store::roll_up`] empty what [`Store::overview`] and [`Store::spend`] read, and make it anew. What was said and has been deleted
     /// since, because it was too old, is not in there any more then.
     fn roll_up_anew(&self) -> ();
 

@@ -12,6 +12,15 @@ pub const HOUR_MS: i64 = 3_600_000;
 /// A day, in milliseconds.
 pub const DAY_MS: i64 = 24 * HOUR_MS;
 
+/// What a step of [`Store::roll_up`](super::Store::roll_up) has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RolledUp {
+    /// It has deleted so many sums, which are made anew. There is more to do.
+    Emptied(u64),
+    /// It has added so many sessions. If there were fewer than were asked for, those were all.
+    Added(u64),
+}
+
 /// Which ended sessions to add up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverviewFilter {

@@ -53,8 +53,8 @@ const FORGET_BY_WHOM: Sql = sql!("UPDATE audit SET done_by = '' WHERE done_by = 
 
 const END_ELSEWHERE: Sql = sql!(
     "UPDATE sessions SET state = 'ended', ended_at = " NOW ", end_reason = $1, resume_hash_previous = NULL,
-        epoch = epoch + 1, rolled_up = " MARKED "
-    WHERE id = $2 AND state = 'live'"
+        epoch = epoch + 1, rolled_up = $2
+    WHERE id = $3 AND state = 'live'"
 );
 
 impl SqlStore {
@@ -145,8 +145,10 @@ impl SqlStore {
                 let locked = Locked::read(&mut tx, &id).await?.filter(|locked| locked.is_live);
                 let Some(locked) = locked else { return Ok(false) };
                 money::write_off(&mut tx, locked).await?;
-                tx.query(END_ELSEWHERE).bind(reason).bind(id).execute(&mut *tx.connection).await?;
-                rollups::put_in(&mut tx).await?;
+                let number = rollups::number(&mut tx).await?;
+                let end = tx.query(END_ELSEWHERE).bind(reason).bind(number).bind(&*id);
+                end.execute(&mut *tx.connection).await?;
+                rollups::put_in(&mut tx, number, &id).await?;
                 Ok(true)
             }
             .boxed()

@@ -117,7 +117,7 @@ struct Sql {
 /// - `DAY`: the day (UTC) of `created_at`.
 /// - `LEASE`: until when a row of `sessions` is its relay's own, by the relay's lease or its own, whichever ends first.
 /// - `SEEN`: when the relay of a row of `sessions` last said that it is there; 0 if it never did.
-/// - `MARKED`: the `rolled_up` of ended sessions that this transaction puts into the rollups or takes out.
+/// - `THESE`: is one of the texts in the parameter `$2`, a list in JSON. Indexes find them, however many there are.
 /// - `BUCKET`: the bucket of a stage that took `ms`, counted from 0.
 /// - `SESSION`, `TURN`, `LEDGER`, `DELIVERY`, `ALERT`: the columns that are read of a row of such a table. They are named, and not `*`: a statement that
 ///   stays prepared would be refused by PostgreSQL ("cached plan must not change result type") as soon as a migration adds a column.
@@ -132,8 +132,11 @@ macro_rules! sql {
 }
 
 macro_rules! part {
-    ($dialect:ident MARKED) => {
-        "-1"
+    (sqlite THESE) => {
+        " IN (SELECT value FROM json_each($2))"
+    };
+    (postgres THESE) => {
+        " = ANY(ARRAY(SELECT json_array_elements_text(CAST($2 AS JSON))))"
     };
     ($dialect:ident BUCKET) => {
         "CASE WHEN ms <= 25 THEN 0 WHEN ms <= 50 THEN 1 WHEN ms <= 100 THEN 2 WHEN ms <= 200 THEN 3

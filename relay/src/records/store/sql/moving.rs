@@ -190,14 +190,12 @@ impl MovedTable {
     }
 }
 
-/// A number that no session has.
-const NEXT_ROLLUPS: Sql = sql!(
-    "UPDATE revisions SET number = number + 1 + (SELECT COALESCE(MAX(rolled_up), 0) FROM sessions) WHERE name = 'rollups'"
+/// Has the sums made anew: a session that has moved says by a number of the database before that it is in them. The next number is one that no
+/// session has; while it is negative, what is there is deleted.
+const ROLLUPS_ANEW: Sql = sql!(
+    "UPDATE revisions SET number = -1 - ABS(number) - (SELECT COALESCE(MAX(rolled_up), 0) FROM sessions)
+    WHERE name = 'rollups'"
 );
-const NO_CALLS: Sql = sql!("DELETE FROM rollup_calls");
-const NO_MONEY: Sql = sql!("DELETE FROM rollup_money");
-const NO_TURNS: Sql = sql!("DELETE FROM rollup_turns");
-const NO_USERS: Sql = sql!("DELETE FROM rollup_users");
 
 impl SqlStore {
     /// The number of the newest migration of the schema.
@@ -302,10 +300,7 @@ impl SqlStore {
     pub async fn end_import(&self) -> Result<(), StoreError> {
         self.transaction(Durability::PowerCut, move |tx| {
             async move {
-                // A session that moved says by a number of the database before that it is in the sums: they are made anew.
-                for sql in [NEXT_ROLLUPS, NO_CALLS, NO_MONEY, NO_TURNS, NO_USERS] {
-                    tx.query(sql).execute(&mut *tx.connection).await?;
-                }
+                tx.query(ROLLUPS_ANEW).execute(&mut *tx.connection).await?;
                 tx.query(TAKE_MARK).bind(MARK).execute(&mut *tx.connection).await?;
                 Ok(())
             }

@@ -2,8 +2,12 @@
 //!
 //! They are a function of the rows of ended sessions, their ledger and their turns. Whoever changes such rows takes the session out before,
 //! and puts it in again afterwards, all in one transaction. A session that is in has the number of the revision `rollups` in its `rolled_up`,
-//! so that a new number takes all of them out at once. While a transaction changes what is in, the sessions it is about have -1 there (`MARKED`):
-//! one statement for each table then does all of them, in the order of the table's key, so that no two transactions wait for each other.
+//! so that a new number takes all of them out at once. A transaction names the sessions that it is about: one statement for each table then does
+//! all of them, in the order of the table's key, so that no two transactions wait for each other, and none looks for its sessions by
+//! `rolled_up`, whose index keeps every number that a session ever had for as long as somebody reads an older state of the database.
+//!
+//! While the number is negative, the rollups are being emptied, step by step: no session is in then, and none is put in. When they are empty,
+//! the number is positive again, and [`SqlStore::roll_up`] puts all sessions in.
 //!
 //! Turns that retention deletes stay in: they say no names.
 
@@ -12,7 +16,8 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::super::rollup::{
-    CallsSum, MoneySum, Overview, OverviewFilter, Spend, SpendBy, SpendFilter, SpendSum, TurnsSum,
+    CallsSum, DAY_MS, MoneySum, Overview, OverviewFilter, RolledUp, Spend, SpendBy, SpendFilter, SpendSum,
+    TurnsSum,
 };
 use super::money::Periods;
 use super::page::Select;
@@ -21,38 +26,62 @@ use super::statement::Value;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, sql};
 use crate::money::NanoUsd;
 
-const GENERATION: Sql = sql!("SELECT number FROM revisions WHERE name = 'rollups'" SHARE);
+/// How many rows of a table are deleted at a time at least, if there are as many. The last hour among them, or the last day, is deleted whole.
+const EMPTY_AT_ONCE: i64 = 10_000;
 
-const NEXT_GENERATION: Sql = sql!("UPDATE revisions SET number = number + 1 WHERE name = 'rollups'");
+const NUMBER: Sql = sql!("SELECT number FROM revisions WHERE name = 'rollups'");
+const KEEP_NUMBER: Sql = sql!("SELECT number FROM revisions WHERE name = 'rollups'" SHARE);
+const LOCK_NUMBER: Sql = sql!("SELECT number FROM revisions WHERE name = 'rollups'" LOCK);
 
-const CLEAR: [Sql; 4] = [
-    sql!("DELETE FROM rollup_calls"),
-    sql!("DELETE FROM rollup_money"),
-    sql!("DELETE FROM rollup_turns"),
-    sql!("DELETE FROM rollup_users"),
+/// Takes all sessions out. What is being emptied already goes on being emptied.
+const BEGIN_TO_EMPTY: Sql = sql!(
+    "UPDATE revisions SET number = CASE WHEN number < 0 THEN number ELSE -1 - number END WHERE name = 'rollups'"
+);
+
+const END_TO_EMPTY: Sql = sql!("UPDATE revisions SET number = -number WHERE name = 'rollups' AND number < 0");
+
+/// Deletes the oldest rows.
+const EMPTY: [Sql; 4] = [
+    sql!(
+        "DELETE FROM rollup_calls WHERE hour <= COALESCE(
+            (SELECT hour FROM rollup_calls ORDER BY hour LIMIT 1 OFFSET $1), (SELECT MAX(hour) FROM rollup_calls))"
+    ),
+    sql!(
+        "DELETE FROM rollup_money WHERE hour <= COALESCE(
+            (SELECT hour FROM rollup_money ORDER BY hour LIMIT 1 OFFSET $1), (SELECT MAX(hour) FROM rollup_money))"
+    ),
+    sql!(
+        "DELETE FROM rollup_turns WHERE hour <= COALESCE(
+            (SELECT hour FROM rollup_turns ORDER BY hour LIMIT 1 OFFSET $1), (SELECT MAX(hour) FROM rollup_turns))"
+    ),
+    sql!(
+        "DELETE FROM rollup_users WHERE day <= COALESCE(
+            (SELECT day FROM rollup_users ORDER BY day LIMIT 1 OFFSET $1), (SELECT MAX(day) FROM rollup_users))"
+    ),
 ];
 
-/// Marks a session that is in.
-const MARK_TO_TAKE_OUT: Sql = sql!(
-    "UPDATE sessions SET rolled_up = " MARKED " WHERE id = $1 AND state = 'ended' AND rolled_up = $2"
+/// Deletes the rows of users whose sessions are changed or deleted while the rollups are being emptied, so that no name stays in them.
+const FORGET: Sql = sql!(
+    "DELETE FROM rollup_users WHERE (day, account, user_sub) IN (
+        SELECT started_at - started_at % $1, account, user_sub FROM sessions WHERE id" THESE "
+        UNION
+        SELECT created_at - created_at % $1, account, user_sub FROM ledger WHERE session_id" THESE ")"
 );
 
-/// Marks a session that was taken out.
-const MARK_AGAIN: Sql =
-    sql!("UPDATE sessions SET rolled_up = " MARKED " WHERE id = $1 AND state = 'ended' AND rolled_up = 0");
+/// Takes out a session that is in.
+const TAKE_OUT: Sql =
+    sql!("UPDATE sessions SET rolled_up = 0 WHERE id = $1 AND state = 'ended' AND rolled_up = $2");
 
-/// Marks ended sessions that are not in, without those that others have locked.
-const MARK_SOME: Sql = sql!(
-    "WITH waiting AS (
-        SELECT id FROM sessions WHERE state = 'ended' AND rolled_up < $1 ORDER BY rolled_up LIMIT $2" LOCK_FREE_ONES ")
-    UPDATE sessions SET rolled_up = " MARKED " WHERE id IN (SELECT id FROM waiting)"
+/// Finds ended sessions that are not in, without those that others have locked.
+const SOME: Sql = sql!(
+    "SELECT id FROM sessions WHERE state = 'ended' AND rolled_up < $1 ORDER BY rolled_up LIMIT $2" LOCK_FREE_ONES
 );
 
-const UNMARK: Sql = sql!("UPDATE sessions SET rolled_up = $1 WHERE state = 'ended' AND rolled_up = " MARKED);
+const PUT_IN: Sql = sql!("UPDATE sessions SET rolled_up = $1 WHERE id" THESE);
 
 const DELETE_EMPTY: Sql = sql!("DELETE FROM rollup_users WHERE calls = 0 AND cost_nano_usd = 0");
 
-/// Adds what the marked sessions come to, so many times: once, or once less than nothing. Of names that an operator gives the beginning counts: an
+/// Adds what these sessions come to, so many times: once, or once less than nothing. Of names that an operator gives the beginning counts: an
 /// entry of PostgreSQL's indexes has 2,704 bytes at most.
 const ADD: [Sql; 4] = [
     sql!(
@@ -61,7 +90,7 @@ const ADD: [Sql; 4] = [
             CAST(SUM(CAST($1 AS BIGINT)) AS BIGINT),
             CAST(SUM($1 * CASE WHEN ended_at > started_at THEN ended_at - started_at ELSE 0 END) AS BIGINT),
             CAST(SUM($1 * reconnects) AS BIGINT)
-        FROM sessions WHERE state = 'ended' AND rolled_up = " MARKED "
+        FROM sessions WHERE id" THESE "
         GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
         ON CONFLICT (hour, account, agent, reason) DO UPDATE SET calls = rollup_calls.calls + excluded.calls,
             milliseconds = rollup_calls.milliseconds + excluded.milliseconds,
@@ -73,7 +102,7 @@ const ADD: [Sql; 4] = [
             substr(ledger.provider, 1, 64), substr(ledger.item, 1, 128), substr(ledger.unit, 1, 64), CAST(SUM($1 * ledger.quantity) AS BIGINT),
             CAST(SUM($1 * ledger.cost_nano_usd) AS BIGINT)
         FROM sessions CROSS JOIN ledger
-        WHERE sessions.state = 'ended' AND sessions.rolled_up = " MARKED " AND ledger.session_id = sessions.id
+        WHERE sessions.id" THESE " AND ledger.session_id = sessions.id
         GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
         ON CONFLICT (hour, account, agent, provider, item, unit) DO UPDATE SET
             quantity = rollup_money.quantity + excluded.quantity,
@@ -96,7 +125,7 @@ const ADD: [Sql; 4] = [
                 SELECT 'answer' AS stage UNION ALL SELECT 'heard' UNION ALL SELECT 'interrupted' UNION ALL SELECT 'llm'
                 UNION ALL SELECT 'send' UNION ALL SELECT 'stt' UNION ALL SELECT 'total' UNION ALL SELECT 'tts'
             ) AS stages
-            WHERE sessions.state = 'ended' AND sessions.rolled_up = " MARKED " AND turns.session_id = sessions.id
+            WHERE sessions.id" THESE " AND turns.session_id = sessions.id
         ) AS took
         WHERE ms IS NOT NULL
         GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
@@ -110,12 +139,12 @@ const ADD: [Sql; 4] = [
             SELECT started_at - started_at % 86400000 AS day, account, user_sub, 1 AS calls,
                 CASE WHEN ended_at > started_at THEN ended_at - started_at ELSE 0 END AS milliseconds,
                 0 AS cost_nano_usd
-            FROM sessions WHERE state = 'ended' AND rolled_up = " MARKED "
+            FROM sessions WHERE id" THESE "
             UNION ALL
             SELECT ledger.created_at - ledger.created_at % 86400000, ledger.account, ledger.user_sub, 0, 0,
                 ledger.cost_nano_usd
             FROM sessions CROSS JOIN ledger
-            WHERE sessions.state = 'ended' AND sessions.rolled_up = " MARKED " AND ledger.session_id = sessions.id
+            WHERE sessions.id" THESE " AND ledger.session_id = sessions.id
         ) AS used
         WHERE 1 = 1
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
@@ -136,16 +165,26 @@ const TURNS: &str =
     "SELECT hour - hour % ? AS at_ms, stage, bucket, CAST(SUM(turns) AS BIGINT) AS turns FROM rollup_turns";
 
 impl SqlStore {
-    pub(in crate::records::store) async fn roll_up(&self, limit: u32) -> Result<u64, StoreError> {
+    pub(in crate::records::store) async fn roll_up(&self, limit: u32) -> Result<RolledUp, StoreError> {
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
-                let generation = generation(&mut tx).await?;
-                let mark = tx.query(MARK_SOME).bind(generation).bind(i64::from(limit));
-                let marked = mark.execute(&mut *tx.connection).await?.rows_affected();
-                if marked > 0 {
-                    put_in(&mut tx).await?;
+                let row = tx.query(NUMBER).fetch_one(&mut *tx.connection).await?;
+                if row.try_get::<i64, _>("number")? < 0 {
+                    return Ok(RolledUp::Emptied(empty(&mut tx).await?));
                 }
-                Ok(marked)
+                let number = number(&mut tx).await?;
+                if number == 0 {
+                    // Somebody has begun to empty them in between.
+                    return Ok(RolledUp::Emptied(0));
+                }
+                let some = tx.query(SOME).bind(number).bind(i64::from(limit));
+                let rows = some.fetch_all(&mut *tx.connection).await?;
+                let ids: Vec<String> = rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
+                if !ids.is_empty() {
+                    add(&mut tx, 1, &ids).await?;
+                    tx.query(PUT_IN).bind(number).bind(listed(&ids)).execute(&mut *tx.connection).await?;
+                }
+                Ok(RolledUp::Added(ids.len() as u64))
             }
             .boxed()
         })
@@ -153,17 +192,9 @@ impl SqlStore {
     }
 
     pub(in crate::records::store) async fn roll_up_anew(&self) -> Result<(), StoreError> {
-        self.transaction(Durability::PowerCut, move |tx| {
-            async move {
-                // Whoever is about to change the rollups has ended by then, and nobody else begins.
-                for sql in [NEXT_GENERATION].into_iter().chain(CLEAR) {
-                    tx.query(sql).execute(&mut *tx.connection).await?;
-                }
-                Ok(())
-            }
-            .boxed()
-        })
-        .await
+        // Whoever is about to change the rollups has ended by then, and nobody else begins.
+        self.statement(BEGIN_TO_EMPTY).execute(&self.writer).await?;
+        Ok(())
     }
 
     pub(in crate::records::store) async fn overview(
@@ -240,47 +271,78 @@ const ERASED: &str = "SELECT CAST(COALESCE(SUM(cost_nano_usd), 0) AS BIGINT) AS 
 const CREDITED: &str = "SELECT CAST(COALESCE(SUM(amount_nano_usd), 0) AS BIGINT) AS nano_usd FROM credits
     WHERE day >= ? AND day < ?";
 
-/// Puts the marked sessions in. They have ended in this transaction, or were taken out in it, or were never in.
-pub(super) async fn put_in(tx: &mut Tx<'_>) -> Result<(), StoreError> {
-    let generation = generation(tx).await?;
-    add(tx, 1).await?;
-    tx.query(UNMARK).bind(generation).execute(&mut *tx.connection).await?;
-    Ok(())
+/// The `rolled_up` of the sessions that are in; 0 while the rollups are being emptied, when none is. It stays the same until this transaction
+/// ends.
+pub(super) async fn number(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    let number: i64 = tx.query(KEEP_NUMBER).fetch_one(&mut *tx.connection).await?.try_get("number")?;
+    Ok(number.max(0))
+}
+
+/// Adds up a session that this transaction has ended, with this [`number`] in its `rolled_up`.
+pub(super) async fn put_in(tx: &mut Tx<'_>, number: i64, id: &str) -> Result<(), StoreError> {
+    if number == 0 {
+        return Ok(());
+    }
+    add(tx, 1, &[id.to_owned()]).await
 }
 
 /// Takes out those of the sessions that are in, before something of theirs is changed or deleted. Says whether there were any.
 pub(super) async fn take_out(tx: &mut Tx<'_>, ids: &[String]) -> Result<bool, StoreError> {
-    let generation = generation(tx).await?;
-    let mut marked = 0;
-    for id in ids {
-        let mark = tx.query(MARK_TO_TAKE_OUT).bind(id).bind(generation);
-        marked += mark.execute(&mut *tx.connection).await?.rows_affected();
-    }
-    if marked == 0 {
+    let number = number(tx).await?;
+    if number == 0 {
+        tx.query(FORGET).bind(DAY_MS).bind(listed(ids)).execute(&mut *tx.connection).await?;
         return Ok(false);
     }
-    add(tx, -1).await?;
-    tx.query(UNMARK).bind(0_i64).execute(&mut *tx.connection).await?;
+    let mut taken = Vec::new();
+    for id in ids {
+        let take = tx.query(TAKE_OUT).bind(id).bind(number);
+        if take.execute(&mut *tx.connection).await?.rows_affected() > 0 {
+            taken.push(id.clone());
+        }
+    }
+    if taken.is_empty() {
+        return Ok(false);
+    }
+    add(tx, -1, &taken).await?;
     tx.query(DELETE_EMPTY).execute(&mut *tx.connection).await?;
     Ok(true)
 }
 
 /// Puts a session in that was taken out in this transaction.
 pub(super) async fn put_back(tx: &mut Tx<'_>, id: &str) -> Result<(), StoreError> {
-    tx.query(MARK_AGAIN).bind(id).execute(&mut *tx.connection).await?;
-    put_in(tx).await
+    let (number, ids) = (number(tx).await?, [id.to_owned()]);
+    add(tx, 1, &ids).await?;
+    tx.query(PUT_IN).bind(number).bind(listed(&ids)).execute(&mut *tx.connection).await?;
+    Ok(())
 }
 
-/// Which `rolled_up` sessions have that are in. It stays the same until this transaction ends.
-async fn generation(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
-    Ok(tx.query(GENERATION).fetch_one(&mut *tx.connection).await?.try_get("number")?)
+/// Deletes some rows of rollups that are being emptied, and says how many. When there are none, sessions are put in again.
+async fn empty(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
+    // One at a time: two that delete the same rows could wait for each other.
+    let row = tx.query(LOCK_NUMBER).fetch_one(&mut *tx.connection).await?;
+    if row.try_get::<i64, _>("number")? >= 0 {
+        return Ok(0);
+    }
+    for sql in EMPTY {
+        let emptied = tx.query(sql).bind(EMPTY_AT_ONCE).execute(&mut *tx.connection).await?.rows_affected();
+        if emptied > 0 {
+            return Ok(emptied);
+        }
+    }
+    tx.query(END_TO_EMPTY).execute(&mut *tx.connection).await?;
+    Ok(0)
 }
 
-async fn add(tx: &mut Tx<'_>, times: i64) -> Result<(), StoreError> {
+async fn add(tx: &mut Tx<'_>, times: i64, ids: &[String]) -> Result<(), StoreError> {
     for sql in ADD {
-        tx.query(sql).bind(times).execute(&mut *tx.connection).await?;
+        tx.query(sql).bind(times).bind(listed(ids)).execute(&mut *tx.connection).await?;
     }
     Ok(())
+}
+
+/// The ids as `THESE` reads them.
+fn listed(ids: &[String]) -> String {
+    serde_json::Value::from(ids).to_string()
 }
 
 fn calls(row: &AnyRow) -> Result<CallsSum, StoreError> {

@@ -80,15 +80,15 @@ const STRIKES: Sql = sql!("UPDATE sessions SET strikes = $1 WHERE id = $2 AND ep
 
 const END: Sql = sql!(
     "UPDATE sessions SET state = 'ended', ended_at = $1, end_reason = $2, resume_hash_previous = NULL,
-        rtt_avg_us = $3, rtt_max_us = $4, lost_samples = $5, rolled_up = " MARKED "
-    WHERE id = $6 AND state = 'live'"
+        rtt_avg_us = $3, rtt_max_us = $4, lost_samples = $5, rolled_up = $6
+    WHERE id = $7 AND state = 'live'"
 );
 
 const END_LOST: Sql = sql!(
     "UPDATE sessions SET state = 'ended', ended_at = CASE WHEN " LEASE " <= 0 THEN started_at
             WHEN " LEASE " > " NOW " THEN " NOW " ELSE " LEASE " END,
-        end_reason = $1, resume_hash_previous = NULL, rolled_up = " MARKED "
-    WHERE id = $2 AND state = 'live'"
+        end_reason = $1, resume_hash_previous = NULL, rolled_up = $2
+    WHERE id = $3 AND state = 'live'"
 );
 
 impl SqlStore {
@@ -219,16 +219,18 @@ impl SqlStore {
                     return Err(StoreError::Fenced { id });
                 }
                 money::release(&mut tx, locked).await?;
+                let number = rollups::number(&mut tx).await?;
                 tx.query(END)
                     .bind(at_ms)
                     .bind(reason)
                     .bind(i64::from(quality.rtt_avg_us))
                     .bind(i64::from(quality.rtt_max_us))
                     .bind(super::signed(quality.lost_samples))
+                    .bind(number)
                     .bind(&*id)
                     .execute(&mut *tx.connection)
                     .await?;
-                rollups::put_in(&mut tx).await
+                rollups::put_in(&mut tx, number, &id).await
             }
             .boxed()
         })
@@ -379,8 +381,12 @@ pub(super) async fn end_lost(
     if let Some(locked) = Locked::read(tx, id).await? {
         money::write_off(tx, locked).await?;
     }
-    tx.query(END_LOST).bind(reason.name()).bind(id).execute(&mut *tx.connection).await?;
-    rollups::put_in(tx).await
+    let number = rollups::number(tx).await?;
+    let end = tx.query(END_LOST).bind(reason.name()).bind(number).bind(id);
+    if end.execute(&mut *tx.connection).await?.rows_affected() > 0 {
+        rollups::put_in(tx, number, id).await?;
+    }
+    Ok(())
 }
 
 /// Why a write found no live session of this epoch.
