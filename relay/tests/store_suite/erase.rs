@@ -1,12 +1,14 @@
 //! Erasing.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use protocol::{Mark, Role};
 use relay::agent::tool::{Called, Runs, ToolNote};
+use relay::money::budget::Range;
 use relay::records::store::{
-    Denial, DenialKind, Expiring, NewSession, Payer, Quality, Reserve, SessionFilter, Settle, SqlStore,
-    Store, StoreError, TakeOver, Transcript, UsageBy, UsageFilter, unix_ms,
+    Denial, DenialKind, Expiring, NewSession, Payer, Quality, Quota, Reserve, SessionFilter, Settle,
+    SqlStore, Store, StoreError, TakeOver, Transcript, UsageBy, UsageFilter, unix_ms,
 };
 use sqlx::{AnyConnection, Connection, Row};
 
@@ -207,6 +209,46 @@ async fn what_was_spent_before_a_session_was_deleted_is_on_the_bill_of_its_accou
     let left: i64 =
         sqlx::query_scalar("SELECT COUNT(*) FROM erased_rows").fetch_one(&mut operator).await.expect("read");
     assert_eq!(left, 0);
+}
+
+/// Waits until so many connections wait for a lock.
+async fn wait_for_waiting(watcher: &mut AnyConnection, waiting: i64) {
+    let sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut *watcher).await.expect("read") < waiting {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_erased_session_still_owes_and_the_erasing_of_another_one_do_not_wait_for_each_other() {
+    let bench = Bench::postgres().await;
+    let store = &*bench.store;
+    let wide = caps(WIDE, WIDE, WIDE);
+    for id in ["gone", "live"] {
+        let quota = Quota { reserve: Range { at_least: usd(10), at_most: usd(10) }, ..quota() };
+        open(store, &session(id), &quota).await;
+        store.settle(&settle(id, vec![row("echo/listening@0", 1_600, 8)], wide)).await.expect("written");
+    }
+    assert!(store.delete_session("gone", None).await.expect("erased"));
+    // Both need the account's budget, and both write the same row of what erased sessions have used.
+    let (mut holder, mut watcher) = (bench.connect().await, bench.connect().await);
+    let hold = "BEGIN; SELECT spent_nano_usd FROM budgets WHERE scope = 'account' FOR UPDATE";
+    sqlx::raw_sql(hold).execute(&mut holder).await.expect("locked");
+    let eraser = bench.store.clone();
+    let erasing = tokio::spawn(async move { eraser.delete_session("live", None).await });
+    wait_for_waiting(&mut watcher, 1).await;
+    let payer = Some(Payer { user_sub: "ada".into(), account: "acme".into() });
+    let owed = Settle { payer, ..settle("gone", vec![row("echo/listening@1600", 800, 4)], wide) };
+    let settler = bench.store.clone();
+    let settling = tokio::spawn(async move { settler.settle(&owed).await });
+    wait_for_waiting(&mut watcher, 2).await;
+    sqlx::raw_sql("COMMIT").execute(&mut holder).await.expect("let go");
+    assert!(erasing.await.expect("no panic").expect("no deadlock"));
+    let settled = settling.await.expect("no panic");
+    assert!(matches!(settled, Err(StoreError::Erased { .. })), "{settled:?}");
+    let used = store.usage(&today(UsageBy::Account), None, 100).await.expect("read").rows;
+    let used: Vec<_> = used.iter().map(|row| (row.quantity, row.cost_nano_usd)).collect();
+    assert_eq!(used, [(2 * 1_600 + 800, 2 * 8 + 4)]);
 }
 
 /// How often the text is in the database's files.

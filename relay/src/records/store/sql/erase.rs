@@ -16,7 +16,7 @@ const CHECKPOINTS: usize = 3;
 const KEEP_USAGE: Sql = sql!(
     "INSERT INTO erased_usage (account, day, item, unit, quantity, cost_nano_usd)
     SELECT account, day, item, unit, CAST(SUM(quantity) AS BIGINT), CAST(SUM(cost_nano_usd) AS BIGINT)
-    FROM (SELECT account, " DAY " AS day, item, unit, quantity, cost_nano_usd FROM ledger WHERE session_id = $1) AS used
+    FROM (SELECT account, " DAY " AS day, item, unit, quantity, cost_nano_usd FROM ledger WHERE session_id" THESE ") AS used
     WHERE 1 = 1
     GROUP BY account, day, item, unit
     ORDER BY account, day, item, unit
@@ -200,20 +200,27 @@ async fn erase_batch(tx: &mut Tx<'_>, sub: &str) -> Result<u64, StoreError> {
     Ok(rows.len() as u64)
 }
 
-/// Erases sessions, and says how many of them there were. Their budgets are all changed before the rollups are, as the order of locks wants it.
+/// Erases sessions, and says how many of them there were. Each step is done for all of them before the next one, as the order of locks wants it.
 async fn erase(tx: &mut Tx<'_>, ids: &[String]) -> Result<usize, StoreError> {
-    let mut there = Vec::new();
+    let (mut there, mut live) = (Vec::new(), Vec::new());
     for id in ids {
         let Some(locked) = Locked::read(tx, id).await? else { continue };
         if locked.is_live {
-            money::write_off(tx, locked).await?;
+            live.push(locked);
         }
         there.push(id.clone());
+    }
+    money::lock_budgets_of(tx, &live).await?;
+    for locked in live {
+        money::write_off(tx, locked).await?;
     }
     rollups::take_out(tx, &there).await?;
     for id in &there {
         erased::remember(tx, id).await?;
-        for sql in [KEEP_USAGE, KEEP_RECORDING, DELETE] {
+    }
+    tx.query(KEEP_USAGE).bind(rollups::listed(&there)).execute(&mut *tx.connection).await?;
+    for id in &there {
+        for sql in [KEEP_RECORDING, DELETE] {
             tx.query(sql).bind(id).execute(&mut *tx.connection).await?;
         }
     }

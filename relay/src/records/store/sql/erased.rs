@@ -75,8 +75,13 @@ pub(super) async fn settle(tx: &mut Tx<'_>, settle: &Settle) -> Result<(), Store
         return Err(StoreError::Fenced { id: id.to_owned() });
     }
     let (owners, periods) = (Owners::new(&payer.user_sub, &payer.account), Periods::at(settle.at_ms));
+    let locked = Locked::new(id.to_owned(), settle.epoch, owners, periods);
+    // The order of locks: budgets come before the usage of erased sessions, and that in the order of its key.
+    money::lock_budgets(tx, &locked.owners, &locked.periods).await?;
+    let mut rows: Vec<_> = settle.rows.iter().collect();
+    rows.sort_by(|one, other| (&one.item, &one.unit).cmp(&(&other.item, &other.unit)));
     let mut sums = Sums::default();
-    for row in &settle.rows {
+    for row in rows {
         let write = tx.query(WRITE_ROW).bind(id).bind(&*row.key).bind(&*row.item).bind(signed(row.quantity));
         let new = write.execute(&mut *tx.connection).await?;
         if new.rows_affected() == 0 {
@@ -84,7 +89,7 @@ pub(super) async fn settle(tx: &mut Tx<'_>, settle: &Settle) -> Result<(), Store
         }
         tx.query(ADD_USAGE)
             .bind(&*payer.account)
-            .bind(&*periods.user)
+            .bind(&*locked.periods.user)
             .bind(&*row.item)
             .bind(&*row.unit)
             .bind(signed(row.quantity))
@@ -94,6 +99,5 @@ pub(super) async fn settle(tx: &mut Tx<'_>, settle: &Settle) -> Result<(), Store
         sums.add(row);
     }
     tx.query(ADD_SAMPLES).bind(signed(sums.samples)).bind(id).execute(&mut *tx.connection).await?;
-    let locked = Locked::new(id.to_owned(), settle.epoch, owners, periods);
     money::change_budgets(tx, &locked, signed(sums.cost.get()), 0).await.map(drop)
 }

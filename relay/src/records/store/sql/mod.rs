@@ -1,9 +1,14 @@
 //! The store in SQL: the same statements for SQLite and PostgreSQL.
 //!
 //! SQLite has one connection that writes and a few that read. It lets one connection write at a time anyway, and waiting in a queue is better
-//! than failing as busy. What calls write while a transaction runs shares the next one. Every transaction runs in a task to its end. Row
-//! locks are taken in the same order everywhere, so that no two transactions wait for each other: session, account, user, the number of
-//! the rollups, the rollups (table by table, in the order of their keys), the rates of user and address.
+//! than failing as busy. What calls write while a transaction runs shares the next one. Every transaction runs in a task to its end.
+//!
+//! Row locks are taken in the same order everywhere, so that no two transactions wait for each other:
+//! 1. sessions, in the order of their ids, or what is noted of a session that was erased;
+//! 2. the budgets of accounts, in the order of their keys, then those of users, in the order of their keys;
+//! 3. the number of the rollups, then the rollups, table by table, in the order of their keys;
+//! 4. the usage of erased sessions, in the order of its key;
+//! 5. the rates of user and address.
 
 mod alerts;
 mod audit;
@@ -117,7 +122,7 @@ struct Sql {
 /// - `DAY`: the day (UTC) of `created_at`.
 /// - `LEASE`: until when a row of `sessions` is its relay's own, by the relay's lease or its own, whichever ends first.
 /// - `SEEN`: when the relay of a row of `sessions` last said that it is there; 0 if it never did.
-/// - `THESE`: is one of the texts in the parameter `$2`, a list in JSON. Indexes find them, however many there are.
+/// - `THESE`: is one of the texts in the parameter `$1`, a list in JSON. Indexes find them, however many there are.
 /// - `BUCKET`: the bucket of a stage that took `ms`, counted from 0.
 /// - `SESSION`, `TURN`, `LEDGER`, `DELIVERY`, `ALERT`: the columns that are read of a row of such a table. They are named, and not `*`: a statement that
 ///   stays prepared would be refused by PostgreSQL ("cached plan must not change result type") as soon as a migration adds a column.
@@ -133,10 +138,10 @@ macro_rules! sql {
 
 macro_rules! part {
     (sqlite THESE) => {
-        " IN (SELECT value FROM json_each($2))"
+        " IN (SELECT value FROM json_each($1))"
     };
     (postgres THESE) => {
-        " = ANY(ARRAY(SELECT json_array_elements_text(CAST($2 AS JSON))))"
+        " = ANY(ARRAY(SELECT json_array_elements_text(CAST($1 AS JSON))))"
     };
     ($dialect:ident BUCKET) => {
         "CASE WHEN ms <= 25 THEN 0 WHEN ms <= 50 THEN 1 WHEN ms <= 100 THEN 2 WHEN ms <= 200 THEN 3

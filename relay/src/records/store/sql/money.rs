@@ -3,6 +3,8 @@
 //! A session is *authorised* up to a total that only grows while it spends. What is above its cost is reserved in the budgets of its user's
 //! day and its account's month. Cost and authorised amount are running totals, so that a repeated request finds its work done.
 
+use std::collections::BTreeSet;
+
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -388,6 +390,19 @@ pub(super) async fn lock_budgets(
     let account = budget(tx, LOCK_BUDGET, Scope::Account, owners, periods).await?;
     let user = budget(tx, LOCK_BUDGET, Scope::User, owners, periods).await?;
     Ok((account, user))
+}
+
+/// Locks the budgets of several sessions: first those of all accounts, then those of all users.
+pub(super) async fn lock_budgets_of(tx: &mut Tx<'_>, sessions: &[Locked]) -> Result<(), StoreError> {
+    for scope in [Scope::Account, Scope::User] {
+        let keys = sessions.iter().map(|locked| key(scope, &locked.owners, &locked.periods));
+        let keys: BTreeSet<(&str, &str)> = keys.collect();
+        for (owner, period) in keys {
+            let lock = tx.query(LOCK_BUDGET).bind(scope.name()).bind(owner).bind(period);
+            lock.fetch_one(&mut *tx.connection).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Locks and reads the rows of the budgets in the same order, and says whose they are and what they may spend.

@@ -16,8 +16,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::super::rollup::{
-    CallsSum, DAY_MS, MoneySum, Overview, OverviewFilter, RolledUp, Spend, SpendBy, SpendFilter, SpendSum,
-    TurnsSum,
+    CallsSum, MoneySum, Overview, OverviewFilter, RolledUp, Spend, SpendBy, SpendFilter, SpendSum, TurnsSum,
 };
 use super::money::Periods;
 use super::page::Select;
@@ -63,9 +62,9 @@ const EMPTY: [Sql; 4] = [
 /// Deletes the rows of users whose sessions are changed or deleted while the rollups are being emptied, so that no name stays in them.
 const FORGET: Sql = sql!(
     "DELETE FROM rollup_users WHERE (day, account, user_sub) IN (
-        SELECT started_at - started_at % $1, account, user_sub FROM sessions WHERE id" THESE "
+        SELECT started_at - started_at % 86400000, account, user_sub FROM sessions WHERE id" THESE "
         UNION
-        SELECT created_at - created_at % $1, account, user_sub FROM ledger WHERE session_id" THESE ")"
+        SELECT created_at - created_at % 86400000, account, user_sub FROM ledger WHERE session_id" THESE ")"
 );
 
 /// Takes out a session that is in.
@@ -77,7 +76,7 @@ const SOME: Sql = sql!(
     "SELECT id FROM sessions WHERE state = 'ended' AND rolled_up < $1 ORDER BY rolled_up LIMIT $2" LOCK_FREE_ONES
 );
 
-const PUT_IN: Sql = sql!("UPDATE sessions SET rolled_up = $1 WHERE id" THESE);
+const PUT_IN: Sql = sql!("UPDATE sessions SET rolled_up = $2 WHERE id" THESE);
 
 const DELETE_EMPTY: Sql = sql!("DELETE FROM rollup_users WHERE calls = 0 AND cost_nano_usd = 0");
 
@@ -87,9 +86,9 @@ const ADD: [Sql; 4] = [
     sql!(
         "INSERT INTO rollup_calls (hour, account, agent, reason, calls, milliseconds, reconnects)
         SELECT started_at - started_at % 3600000, account, substr(agent, 1, 64), substr(COALESCE(end_reason, ''), 1, 64),
-            CAST(SUM(CAST($1 AS BIGINT)) AS BIGINT),
-            CAST(SUM($1 * CASE WHEN ended_at > started_at THEN ended_at - started_at ELSE 0 END) AS BIGINT),
-            CAST(SUM($1 * reconnects) AS BIGINT)
+            CAST(SUM(CAST($2 AS BIGINT)) AS BIGINT),
+            CAST(SUM($2 * CASE WHEN ended_at > started_at THEN ended_at - started_at ELSE 0 END) AS BIGINT),
+            CAST(SUM($2 * reconnects) AS BIGINT)
         FROM sessions WHERE id" THESE "
         GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
         ON CONFLICT (hour, account, agent, reason) DO UPDATE SET calls = rollup_calls.calls + excluded.calls,
@@ -99,8 +98,8 @@ const ADD: [Sql; 4] = [
     sql!(
         "INSERT INTO rollup_money (hour, account, agent, provider, item, unit, quantity, cost_nano_usd)
         SELECT ledger.created_at - ledger.created_at % 3600000, ledger.account, substr(sessions.agent, 1, 64),
-            substr(ledger.provider, 1, 64), substr(ledger.item, 1, 128), substr(ledger.unit, 1, 64), CAST(SUM($1 * ledger.quantity) AS BIGINT),
-            CAST(SUM($1 * ledger.cost_nano_usd) AS BIGINT)
+            substr(ledger.provider, 1, 64), substr(ledger.item, 1, 128), substr(ledger.unit, 1, 64), CAST(SUM($2 * ledger.quantity) AS BIGINT),
+            CAST(SUM($2 * ledger.cost_nano_usd) AS BIGINT)
         FROM sessions CROSS JOIN ledger
         WHERE sessions.id" THESE " AND ledger.session_id = sessions.id
         GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
@@ -110,7 +109,7 @@ const ADD: [Sql; 4] = [
     ),
     sql!(
         "INSERT INTO rollup_turns (hour, account, agent, stage, bucket, turns)
-        SELECT hour, account, agent, stage, " BUCKET ", CAST(SUM(CAST($1 AS BIGINT)) AS BIGINT)
+        SELECT hour, account, agent, stage, " BUCKET ", CAST(SUM(CAST($2 AS BIGINT)) AS BIGINT)
         FROM (
             SELECT turns.created_at - turns.created_at % 3600000 AS hour, sessions.account AS account,
                 substr(sessions.agent, 1, 64) AS agent, stages.stage AS stage,
@@ -133,8 +132,8 @@ const ADD: [Sql; 4] = [
     ),
     sql!(
         "INSERT INTO rollup_users (day, account, user_sub, calls, milliseconds, cost_nano_usd)
-        SELECT day, account, user_sub, CAST(SUM($1 * calls) AS BIGINT), CAST(SUM($1 * milliseconds) AS BIGINT),
-            CAST(SUM($1 * cost_nano_usd) AS BIGINT)
+        SELECT day, account, user_sub, CAST(SUM($2 * calls) AS BIGINT), CAST(SUM($2 * milliseconds) AS BIGINT),
+            CAST(SUM($2 * cost_nano_usd) AS BIGINT)
         FROM (
             SELECT started_at - started_at % 86400000 AS day, account, user_sub, 1 AS calls,
                 CASE WHEN ended_at > started_at THEN ended_at - started_at ELSE 0 END AS milliseconds,
@@ -182,7 +181,7 @@ impl SqlStore {
                 let ids: Vec<String> = rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
                 if !ids.is_empty() {
                     add(&mut tx, 1, &ids).await?;
-                    tx.query(PUT_IN).bind(number).bind(listed(&ids)).execute(&mut *tx.connection).await?;
+                    tx.query(PUT_IN).bind(listed(&ids)).bind(number).execute(&mut *tx.connection).await?;
                 }
                 Ok(RolledUp::Added(ids.len() as u64))
             }
@@ -290,7 +289,7 @@ pub(super) async fn put_in(tx: &mut Tx<'_>, number: i64, id: &str) -> Result<(),
 pub(super) async fn take_out(tx: &mut Tx<'_>, ids: &[String]) -> Result<bool, StoreError> {
     let number = number(tx).await?;
     if number == 0 {
-        tx.query(FORGET).bind(DAY_MS).bind(listed(ids)).execute(&mut *tx.connection).await?;
+        tx.query(FORGET).bind(listed(ids)).execute(&mut *tx.connection).await?;
         return Ok(false);
     }
     let mut taken = Vec::new();
@@ -312,7 +311,7 @@ pub(super) async fn take_out(tx: &mut Tx<'_>, ids: &[String]) -> Result<bool, St
 pub(super) async fn put_back(tx: &mut Tx<'_>, id: &str) -> Result<(), StoreError> {
     let (number, ids) = (number(tx).await?, [id.to_owned()]);
     add(tx, 1, &ids).await?;
-    tx.query(PUT_IN).bind(number).bind(listed(&ids)).execute(&mut *tx.connection).await?;
+    tx.query(PUT_IN).bind(listed(&ids)).bind(number).execute(&mut *tx.connection).await?;
     Ok(())
 }
 
@@ -335,13 +334,13 @@ async fn empty(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
 
 async fn add(tx: &mut Tx<'_>, times: i64, ids: &[String]) -> Result<(), StoreError> {
     for sql in ADD {
-        tx.query(sql).bind(times).bind(listed(ids)).execute(&mut *tx.connection).await?;
+        tx.query(sql).bind(listed(ids)).bind(times).execute(&mut *tx.connection).await?;
     }
     Ok(())
 }
 
 /// The ids as `THESE` reads them.
-fn listed(ids: &[String]) -> String {
+pub(super) fn listed(ids: &[String]) -> String {
     serde_json::Value::from(ids).to_string()
 }
 
