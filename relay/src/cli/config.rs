@@ -131,8 +131,9 @@ async fn database(config: &Config) -> Result<(), String> {
     let Some(url) = &config.database_url else { return Ok(()) };
     in_time(async {
         let store = SqlStore::postgres(url).await.map_err(|error| error.to_string())?;
+        let whole = store.check_whole().await.map_err(|error| error.to_string());
         store.close().await;
-        Ok(())
+        whole
     })
     .await
 }

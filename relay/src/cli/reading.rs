@@ -8,10 +8,12 @@ use crate::records::store::{DATABASE_FILE, SqlStore, StoreError};
 
 /// Opens the configured database, also while relays use it.
 pub(super) async fn store(config: &Config) -> Result<SqlStore, StoreError> {
-    match &config.database_url {
-        Some(url) => SqlStore::postgres(url).await,
-        None => SqlStore::sqlite_to_read(&config.data_dir.join(DATABASE_FILE)).await,
-    }
+    let store = match &config.database_url {
+        Some(url) => SqlStore::postgres(url).await?,
+        None => SqlStore::sqlite_to_read(&config.data_dir.join(DATABASE_FILE)).await?,
+    };
+    store.check_whole().await?;
+    Ok(store)
 }
 
 /// When a day begins (UTC), in milliseconds since 1970.

@@ -52,6 +52,7 @@ async fn rebuild(config: &Config, anew: bool) -> Result<u64, StoreError> {
             SqlStore::sqlite(&config.data_dir.join(DATABASE_FILE)).await?
         }
     };
+    store.check_whole().await?;
     let store: &dyn Store = &store;
     let added = add_all(store, anew).await;
     store.close().await;

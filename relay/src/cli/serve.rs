@@ -220,10 +220,13 @@ fn for_shell(path: &Path) -> String {
 
 async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     if let Some(url) = &config.database_url {
-        return Ok(Arc::new(wait_for(url).await?));
+        let store = wait_for(url).await?;
+        store.check_whole().await?;
+        return Ok(Arc::new(store));
     }
     let file = config.data_dir.join(DATABASE_FILE);
     let store = SqlStore::sqlite(&file).await?;
+    store.check_whole().await.map_err(|error| error.of(&file))?;
     // The data folder is held by this relay: whatever was left there was left by one that is gone.
     store.end_leases(Leases::OfAllBut("")).await.map_err(|error| error.of(&file))?;
     Ok(Arc::new(store))

@@ -213,6 +213,23 @@ async fn an_import_that_broke_off_goes_on_and_takes_no_other_file() {
     let said = fails(new.path(), None, &["export", "half"]);
     assert!(said.contains("only partly imported"), "{said}");
     assert!(!new.path().join("half").exists(), "nothing is left of what failed");
+    // Nor does anything else use it that would take it for whole.
+    let url = postgres::shared().database().await;
+    fails(new.path(), Some(&url), &["import", "cut"]);
+    for database in [None, Some(&url)] {
+        let secret = |arguments: &[&str]| {
+            let mut command = command(new.path(), database, arguments);
+            command.env("VOXRELAY_AUTH__HS256_SECRET", SECRET);
+            command
+        };
+        for arguments in [&["check", "--connect"][..], &["rollups", "--rebuild"]] {
+            let (output, errors) = run(&mut secret(arguments));
+            assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
+            assert!(errors.contains("run `voxrelay import` with the same file again"), "{arguments:?}: {errors}");
+        }
+        let said = refused(&mut secret(&["serve", "--listen", "127.0.0.1:0"]));
+        assert!(said.contains("run `voxrelay import` with the same file again"), "{said}");
+    }
     let other = std::fs::read(folder.path().join("other")).expect("written");
     let (output, errors) = import("other", &other);
     assert!(output.status.code() == Some(1) && errors.contains("another file"), "{errors}");

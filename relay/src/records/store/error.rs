@@ -106,6 +106,12 @@ pub enum StoreError {
         /// What SQLite says.
         found: String,
     },
+    /// An import into the database was begun and not finished.
+    #[error(
+        "this database is only partly imported: run `voxrelay import` with the same file again, which goes on, until it says that all is \
+        compared; or use another database"
+    )]
+    HalfImported,
     /// There is a pooler in transaction mode in between. It may give each transaction another connection, so that settings of a connection
     /// are lost.
     #[error(
@@ -179,6 +185,7 @@ impl StoreError {
             | StoreError::ReadOnly { .. }
             | StoreError::Lacking { .. }
             | StoreError::Damaged { .. }
+            | StoreError::HalfImported
             | StoreError::Pooled { .. }
             | StoreError::NoSession { .. }
             | StoreError::Erased { .. }

@@ -284,6 +284,17 @@ impl SqlStore {
         row.map(|row| Ok(row.try_get("number")?)).transpose()
     }
 
+    /// Checks that the database is not being filled, nor was left when it was filled in part.
+    ///
+    /// # Errors
+    /// When it is, or the database fails.
+    pub async fn check_whole(&self) -> Result<(), StoreError> {
+        match self.import_under_way().await? {
+            None => Ok(()),
+            Some(_) => Err(StoreError::HalfImported),
+        }
+    }
+
     /// Notes that the database is being filled.
     ///
     /// # Errors

@@ -16,11 +16,13 @@ const PAGES_TIMEOUT: Duration = Duration::from_secs(4);
 
 const HAS_MIGRATIONS: &str = "SELECT COUNT(*) AS found FROM sqlite_master WHERE name = '_sqlx_migrations'";
 const MIGRATIONS: &str = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
+const HAS_REVISIONS: &str = "SELECT COUNT(*) AS found FROM sqlite_master WHERE name = 'revisions'";
+const IS_IMPORTED: &str = "SELECT COUNT(*) AS found FROM revisions WHERE name = 'import'";
 
 /// Checks that a relay can use a SQLite file, if there is one.
 ///
 /// # Errors
-/// When it cannot be read or written, is no database, is damaged, or was used by a newer relay.
+/// When it cannot be read or written, is no database, is damaged, is filled only in part, or was used by a newer relay.
 pub async fn check_sqlite_file(path: &Path) -> Result<(), StoreError> {
     let database = path.display().to_string();
     let open = |source| StoreError::Open { database: database.clone(), source };
@@ -48,6 +50,10 @@ pub async fn check_sqlite_file(path: &Path) -> Result<(), StoreError> {
         if let SchemaVersion::Newer { version } = migrations::compare(Dialect::Sqlite, &applied) {
             return Err(migrations::newer(Dialect::Sqlite, &database, version));
         }
+    }
+    let has_revisions = in_time(number(&mut connection, HAS_REVISIONS, "found")).await?.map_err(open)? > 0;
+    if has_revisions && in_time(number(&mut connection, IS_IMPORTED, "found")).await?.map_err(open)? > 0 {
+        return Err(StoreError::HalfImported);
     }
     let pages = timeout(PAGES_TIMEOUT, sqlx::raw_sql("PRAGMA quick_check(1)").fetch_one(&mut connection));
     if let Ok(found) = pages.await {
