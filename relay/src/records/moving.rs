@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::store::{MovedRow, MovedTable, SqlStore, StoreError};
+use super::store::{MovedRow, MovedTable, Snapshot, SqlStore, StoreError};
 
 /// The form of the file.
 const FORMAT: u32 = 1;
@@ -73,6 +73,12 @@ pub enum MoveError {
         "the import of another file into this database was not finished: finish that one, or begin with a new database"
     )]
     OtherImport,
+    /// Sessions are live.
+    #[error("{sessions} sessions are live by now: stop the relay that was started meanwhile, and export again")]
+    Live {
+        /// How many.
+        sessions: u64,
+    },
     /// What an import of this database has left is not whole.
     #[error("this database is only partly imported: finish the import first")]
     HalfImported,
@@ -138,10 +144,10 @@ impl std::fmt::Display for Tally {
     }
 }
 
-/// Writes all that a database keeps. `tell` is told how far it is.
+/// Writes all that a database keeps, as it is at one moment, whatever is written to it meanwhile. `tell` is told how far it is.
 ///
 /// # Errors
-/// When the database cannot be read, is only partly imported itself, or the file cannot be written.
+/// When the database cannot be read, has live sessions, is only partly imported itself, or the file cannot be written.
 pub async fn export(
     store: &SqlStore,
     made_at: i64,
@@ -151,11 +157,16 @@ pub async fn export(
     if store.import_under_way().await?.is_some() {
         return Err(MoveError::HalfImported);
     }
-    let tables = store.moved_tables().await?;
+    let mut snapshot = store.snapshot().await?;
+    match snapshot.count_live().await? {
+        0 => {}
+        sessions => return Err(MoveError::Live { sessions }),
+    }
+    let tables = snapshot.tables().await?;
     let header = Header {
         voxrelay_export: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        schema: store.moved_schema().await?,
+        schema: snapshot.schema().await?,
         made_at,
         tables: columns(&tables),
     };
@@ -165,7 +176,7 @@ pub async fn export(
         let mut tally = Tally::default();
         let mut after = None;
         loop {
-            let rows = store.moved_rows(table, after.as_ref(), BATCH_ROWS).await?;
+            let rows = snapshot.rows(table, after.as_ref(), BATCH_ROWS).await?;
             for row in &rows {
                 count(&mut tally, table, row, &mut tell);
                 line(&mut to, &BTreeMap::from([(table.name(), row)]))?;
@@ -178,6 +189,7 @@ pub async fn export(
         tell(&format!("{}: {} rows", table.name(), tally.rows));
         tallies.push((table.name().to_owned(), tally));
     }
+    snapshot.end().await?;
     let end: BTreeMap<&str, Tally> = tallies.iter().map(|(name, tally)| (name.as_str(), *tally)).collect();
     line(&mut to, &BTreeMap::from([(END, end)]))?;
     to.flush()?;
@@ -200,15 +212,17 @@ pub async fn import(
         .ok()
         .filter(|header: &Header| header.voxrelay_export == FORMAT)
         .ok_or_else(|| lines.wrong("is not the first line of an export"))?;
-    let (tables, ours) = (store.moved_tables().await?, store.moved_schema().await?);
+    let mut before = store.snapshot().await?;
+    let (tables, ours) = (before.tables().await?, before.schema().await?);
     if header.schema != ours || header.tables != columns(&tables) {
         return Err(MoveError::OtherSchema { theirs: header.schema, ours });
     }
-    begin(store, &tables, header.made_at, &mut tell).await?;
+    begin(store, before, &tables, header.made_at, &mut tell).await?;
     let theirs = fill(store, &tables, &mut lines, &mut tell).await?;
     let mut tallies = Vec::new();
+    let mut after = store.snapshot().await?;
     for table in &tables {
-        let tally = read_again(store, table).await?;
+        let tally = read_again(&mut after, table).await?;
         let theirs = theirs.get(table.name()).copied().unwrap_or_default();
         if tally != theirs {
             return Err(MoveError::Differs { table: table.name().to_owned(), theirs, ours: tally });
@@ -216,19 +230,21 @@ pub async fn import(
         tell(&format!("{}: compared", table.name()));
         tallies.push((table.name().to_owned(), tally));
     }
+    after.end().await?;
     store.end_import().await?;
     Ok(tallies)
 }
 
-/// Marks the database as being filled with this file, unless it is already.
+/// Marks the database as being filled with this file, unless it is already. `before` is the database as it is.
 async fn begin(
     store: &SqlStore,
+    mut before: Snapshot,
     tables: &[MovedTable],
     made_at: i64,
     tell: &mut impl FnMut(&str),
 ) -> Result<(), MoveError> {
     match store.import_under_way().await? {
-        Some(before) if before == made_at => {
+        Some(file) if file == made_at => {
             tell("going on with an import that was not finished");
             return Ok(());
         }
@@ -236,10 +252,11 @@ async fn begin(
         None => {}
     }
     for table in tables {
-        if !store.moved_rows(table, None, 1).await?.is_empty() {
+        if !before.rows(table, None, 1).await?.is_empty() {
             return Err(MoveError::NotEmpty { table: table.name() });
         }
     }
+    before.end().await?;
     store.begin_import(made_at).await?;
     Ok(())
 }
@@ -284,10 +301,10 @@ async fn fill(
 }
 
 /// What a table comes to in the database.
-async fn read_again(store: &SqlStore, table: &MovedTable) -> Result<Tally, MoveError> {
+async fn read_again(snapshot: &mut Snapshot, table: &MovedTable) -> Result<Tally, MoveError> {
     let (mut tally, mut after) = (Tally::default(), None);
     loop {
-        let rows = store.moved_rows(table, after.as_ref(), BATCH_ROWS).await?;
+        let rows = snapshot.rows(table, after.as_ref(), BATCH_ROWS).await?;
         rows.iter().for_each(|row| tally.add(table, row));
         match rows.into_iter().next_back() {
             Some(last) => after = Some(last),

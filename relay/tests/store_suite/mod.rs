@@ -12,6 +12,7 @@ mod feedback;
 mod items;
 mod leases;
 mod money;
+mod moving;
 mod opening;
 mod owed;
 mod prompt;
@@ -87,6 +88,11 @@ impl Bench {
         connection
     }
 
+    /// The same database, as whoever moves it has it.
+    pub(crate) async fn sql(&self) -> SqlStore {
+        self.place.sql().await
+    }
+
     /// The same database as another relay sees it.
     pub(crate) async fn another(&self) -> Arc<dyn Store> {
         self.place.open().await
@@ -95,11 +101,15 @@ impl Bench {
 
 impl Place {
     async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(self.sql().await)
+    }
+
+    async fn sql(&self) -> SqlStore {
         match self {
             Place::Sqlite(dir) => {
-                Arc::new(SqlStore::sqlite(&dir.path().join("data/voxrelay.db")).await.expect("opened"))
+                SqlStore::sqlite(&dir.path().join("data/voxrelay.db")).await.expect("opened")
             }
-            Place::Postgres(url) => Arc::new(SqlStore::postgres(url).await.expect("opened")),
+            Place::Postgres(url) => SqlStore::postgres(url).await.expect("opened"),
         }
     }
 }

@@ -42,7 +42,7 @@ pub use pools::PoolUse;
 pub use query::*;
 pub use rollup::*;
 pub(crate) use sql::fault_in_url;
-pub use sql::{MovedRow, MovedTable, SqlStore, check_sqlite_file, migrate};
+pub use sql::{MovedRow, MovedTable, Snapshot, SqlStore, check_sqlite_file, migrate};
 pub use tables::{LedgerEntry, LedgerFilter, SumBy, SumCursor, SumFilter, SumPer, SumRow};
 pub use types::*;
 

@@ -57,7 +57,7 @@ use self::statement::Statement;
 use self::write_refusals::WriteRefusals;
 use super::{PoolUse, StoreError, create_data_dir};
 use crate::config::Secret;
-pub use moving::{MovedRow, MovedTable};
+pub use moving::{MovedRow, MovedTable, Snapshot};
 pub use sqlite_file::check_sqlite_file;
 
 /// The settings of SQLite's writing connection. `busy_timeout` is for other processes that write: a backup, an operator's shell.
@@ -303,7 +303,9 @@ impl SqlStore {
         let readers = Connections::open(options, 1, Prompt::Next, settings, &refusals).await.map_err(open)?;
         let (writer, renewals, tasks) = (readers.clone(), readers.clone(), TaskTracker::new());
         let store = SqlStore { dialect: Dialect::Sqlite, writer, readers, group: None, renewals, tasks };
-        let (version, newest) = (store.moved_schema().await?, migrations::newest(Dialect::Sqlite));
+        let mut snapshot = store.snapshot().await?;
+        let (version, newest) = (snapshot.schema().await?, migrations::newest(Dialect::Sqlite));
+        snapshot.end().await?;
         match newest - version {
             0 => Ok(store),
             missing => Err(StoreError::Outdated { database, missing: missing.unsigned_abs() as usize }),

@@ -8,8 +8,9 @@ use serde_json::Value as Json;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use super::connections::Taken;
 use super::migrations;
-use super::statement::{Statement, Value};
+use super::statement::{Statement, Value, in_time};
 use super::{Dialect, Durability, Sql, SqlStore, StoreError, sql};
 
 /// Tables that stay: the leases of relays and the rates of the last minute are over by the time that anything has moved, `revisions` is about its
@@ -197,13 +198,20 @@ const ROLLUPS_ANEW: Sql = sql!(
     WHERE name = 'rollups'"
 );
 
-impl SqlStore {
+/// One state of a database, which is read over one connection: what others write meanwhile is not in it.
+pub struct Snapshot {
+    dialect: Dialect,
+    /// In a transaction that only reads. It is not handed back before that has ended.
+    taken: Taken,
+}
+
+impl Snapshot {
     /// The number of the newest migration of the schema.
     ///
     /// # Errors
     /// When the database fails, or its schema is newer than this relay, which then does not know what is in it.
-    pub async fn moved_schema(&self) -> Result<i64, StoreError> {
-        let row = self.statement(SCHEMA).fetch_one(&self.readers).await?;
+    pub async fn schema(&mut self) -> Result<i64, StoreError> {
+        let row = self.statement(SCHEMA).fetch_one(self.taken.connection()).await?;
         let version: i64 = row.try_get("version")?;
         if version > migrations::newest(self.dialect) {
             return Err(migrations::newer(self.dialect, "the database", version));
@@ -215,11 +223,11 @@ impl SqlStore {
     ///
     /// # Errors
     /// When the database fails, or has a column of a type that no migration makes.
-    pub async fn moved_tables(&self) -> Result<Vec<MovedTable>, StoreError> {
+    pub async fn tables(&mut self) -> Result<Vec<MovedTable>, StoreError> {
         let mut tables = Vec::new();
         // A table can only refer to one that was made before it.
         for name in migrations::tables(Dialect::Postgres).filter(|name| !STAYS.contains(name)) {
-            let rows = self.statement(COLUMNS).bind(name).fetch_all(&self.readers).await?;
+            let rows = self.statement(COLUMNS).bind(name).fetch_all(self.taken.connection()).await?;
             tables.push(MovedTable::new(name, &rows)?);
         }
         Ok(tables)
@@ -229,14 +237,56 @@ impl SqlStore {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn moved_rows(
-        &self,
+    pub async fn rows(
+        &mut self,
         table: &MovedTable,
         after: Option<&MovedRow>,
         limit: u32,
     ) -> Result<Vec<MovedRow>, StoreError> {
-        let rows = table.select(after, limit)?.fetch_all(&self.readers).await?;
+        let rows = table.select(after, limit)?.fetch_all(self.taken.connection()).await?;
         rows.iter().map(|row| table.read(row)).collect()
+    }
+
+    /// How many sessions are live.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_live(&mut self) -> Result<u64, StoreError> {
+        let row = self.statement(LIVE).fetch_one(self.taken.connection()).await?;
+        let number: i64 = row.try_get("number")?;
+        Ok(number.unsigned_abs())
+    }
+
+    /// Ends it, so that its connection can be used again.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end(mut self) -> Result<(), StoreError> {
+        in_time(sqlx::raw_sql("COMMIT").execute(self.taken.connection())).await??;
+        self.taken.hand_back();
+        Ok(())
+    }
+
+    fn statement(&self, sql: Sql) -> Statement {
+        Statement::new(self.dialect.pick(sql))
+    }
+}
+
+impl SqlStore {
+    /// Begins to read the database as it is now. Whoever reads it may take their time, as whoever takes what is read may.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let mut taken = self.readers.take().await?;
+        let begin = match self.dialect {
+            Dialect::Sqlite => "BEGIN",
+            Dialect::Postgres => {
+                "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0"
+            }
+        };
+        in_time(sqlx::raw_sql(begin).execute(taken.connection())).await??;
+        Ok(Snapshot { dialect: self.dialect, taken })
     }
 
     /// Writes rows into a table, all or none. Those whose keys are there stay as they are.
