@@ -7,6 +7,9 @@ use crate::money::NanoUsd;
 pub const STAGE_BUCKETS_MS: [u32; 14] =
     [25, 50, 100, 200, 300, 500, 750, 1_000, 1_250, 1_500, 2_000, 3_000, 5_000, 10_000];
 
+/// How long the name of an agent is in the sums at most, in characters: as long as one may be configured.
+pub const SUMMED_AGENT_MAX_CHARS: usize = 64;
+
 /// An hour, in milliseconds.
 pub const HOUR_MS: i64 = 3_600_000;
 /// A day, in milliseconds.
@@ -32,7 +35,7 @@ pub struct OverviewFilter {
     pub step_ms: i64,
     /// Sessions of this account.
     pub account: Option<String>,
-    /// Sessions with this agent.
+    /// Sessions with this agent, a name of at most [`SUMMED_AGENT_MAX_CHARS`].
     pub agent: Option<String>,
 }
 

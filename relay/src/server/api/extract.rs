@@ -20,6 +20,7 @@ use utoipa::openapi::path::ParameterIn;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Problem;
+use crate::records::store::SUMMED_AGENT_MAX_CHARS;
 
 /// The longest name of a user, an account or a login, in characters, as in tokens.
 const NAME_MAX_CHARS: usize = 255;
@@ -229,20 +230,27 @@ pub(super) fn bad_request(detail: impl Into<String>) -> Problem {
 
 /// Checks a name of a user, an account or a login: it has to be one that a token may have.
 pub(super) fn name(what: &str, given: String) -> Result<String, Problem> {
-    let good =
-        !given.is_empty() && given.chars().count() <= NAME_MAX_CHARS && !given.chars().any(char::is_control);
+    name_within(NAME_MAX_CHARS, what, given)
+}
+
+fn name_within(most: usize, what: &str, given: String) -> Result<String, Problem> {
+    let good = !given.is_empty() && given.chars().count() <= most && !given.chars().any(char::is_control);
     if good {
         Ok(given)
     } else {
-        Err(bad_request(format!(
-            "`{what}` has to be 1 to {NAME_MAX_CHARS} characters, without control characters."
-        )))
+        Err(bad_request(format!("`{what}` has to be 1 to {most} characters, without control characters.")))
     }
 }
 
 /// Checks a name in the query, if it is given. See [`name`].
 pub(super) fn maybe_name(what: &str, given: Option<String>) -> Result<Option<String>, Problem> {
     given.map(|given| name(what, given).map_err(|problem| problem.code(HttpCode::BadQuery))).transpose()
+}
+
+/// Checks the name of an agent in the query, if it is given: it has to be one that the sums may have.
+pub(super) fn maybe_agent(given: Option<String>) -> Result<Option<String>, Problem> {
+    let agent = |given| name_within(SUMMED_AGENT_MAX_CHARS, "agent", given);
+    given.map(|given| agent(given).map_err(|problem| problem.code(HttpCode::BadQuery))).transpose()
 }
 
 /// Checks the reason for what an administrator does.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Admin;
-use super::extract::{Query, maybe_name};
+use super::extract::{Query, maybe_agent, maybe_name};
 use super::responses::Usual;
 use super::time::{self, Days};
 use super::{Problem, cursor};
@@ -56,7 +56,7 @@ pub(super) struct OverviewAsked {
     #[param(min_length = 1, max_length = 255, nullable = false)]
     account: Option<String>,
     /// Only sessions with this agent.
-    #[param(min_length = 1, max_length = 255, nullable = false)]
+    #[param(min_length = 1, max_length = 64, nullable = false)]
     agent: Option<String>,
 }
 
@@ -214,8 +214,7 @@ pub(super) async fn overview(
     let (from_ms, to_ms) = (days.begin_ms(), days.end_ms());
     let step_ms = if to_ms - from_ms <= DAYS_BY_THE_HOUR * DAY_MS { HOUR_MS } else { DAY_MS };
     let account = maybe_name("account", asked.account)?;
-    let filter =
-        OverviewFilter { from_ms, to_ms, step_ms, account, agent: maybe_name("agent", asked.agent)? };
+    let filter = OverviewFilter { from_ms, to_ms, step_ms, account, agent: maybe_agent(asked.agent)? };
     let found = app.records.store.overview(&filter).await?;
     let mut series: BTreeMap<i64, Sums> = BTreeMap::new();
     let mut at_ms = from_ms;

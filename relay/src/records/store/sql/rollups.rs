@@ -389,7 +389,7 @@ fn at_least_nothing(row: &Reading<'_>, column: &'static str) -> Result<u64, Stor
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::rollup::STAGE_BUCKETS_MS;
+    use super::super::super::rollup::{STAGE_BUCKETS_MS, SUMMED_AGENT_MAX_CHARS};
     use super::*;
 
     #[test]
@@ -399,6 +399,14 @@ mod tests {
                 assert!(sql.contains(&format!("WHEN ms <= {end_ms} THEN {bucket}")), "{end_ms} ms: {sql}");
             }
             assert!(sql.contains(&format!("ELSE {} END", STAGE_BUCKETS_MS.len())), "{sql}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_an_agent_is_kept_as_long_as_one_may_ask_for_it() {
+        for sql in &ADD[..3] {
+            let kept = format!("agent, 1, {SUMMED_AGENT_MAX_CHARS})");
+            assert!(sql.sqlite.contains(&kept) && sql.postgres.contains(&kept), "{}", sql.sqlite);
         }
     }
 }
