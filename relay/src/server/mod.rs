@@ -78,6 +78,8 @@ struct Shared {
     places: upgrade::Places,
     /// The calls over HTTP.
     wires: Arc<Wires>,
+    /// The places of those who look at live calls.
+    watchers: api::Watchers,
 }
 
 /// Accepts connections until [`Live::shutdown`](crate::Live::shutdown) is cancelled. Each is served by a task among
@@ -87,7 +89,11 @@ struct Shared {
 pub(crate) async fn serve(listener: TcpListener, apps: watch::Receiver<Arc<App>>) {
     let app = &Arc::clone(&apps.borrow());
     let network = &app.config.network;
-    let shared = Shared { places: upgrade::Places::new(network.max_connections), wires: Arc::default() };
+    let shared = Shared {
+        places: upgrade::Places::new(network.max_connections),
+        wires: Arc::default(),
+        watchers: api::watchers(),
+    };
     let (newest, routers) = watch::channel(router(Arc::clone(app), &shared));
     app.live.tasks.spawn(follow(apps, newest, shared, app.live.shutdown.clone()));
     let connections = Arc::new(Connections::new(
@@ -296,7 +302,7 @@ fn stopping() -> Problem {
 }
 
 fn router(app: Arc<App>, shared: &Shared) -> Router {
-    let Shared { places, wires } = shared.clone();
+    let Shared { places, wires, watchers } = shared.clone();
     let preflight = get(upgrade::open_preflight).with_state((Arc::clone(&app), places.clone()));
     let mut routes = Router::new()
         .route("/livez", get(livez))
@@ -311,7 +317,7 @@ fn router(app: Arc<App>, shared: &Shared) -> Router {
         .route("/dashboard", get(assets::dashboard))
         .route("/dashboard/", get(assets::dashboard))
         .route("/dashboard/{*path}", get(assets::dashboard_file))
-        .merge(api::router(Arc::clone(&app)));
+        .merge(api::router(Arc::clone(&app), watchers));
     if app.config.dev {
         routes = routes.route("/dev/token", get(dev::token).with_state(app)).fallback(assets::demo);
     } else {

@@ -472,7 +472,7 @@ async fn turn_away(mut connection: Connection, refusal: Refusal) {
 }
 
 /// The time until `expires_at`, which is in seconds since 1970.
-fn seconds_left(expires_at: u64) -> Duration {
+pub(crate) fn seconds_left(expires_at: u64) -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Duration::from_secs(expires_at).saturating_sub(now)
 }

@@ -18,6 +18,7 @@ mod request_ids;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "each program of tests uses some of it")]
 mod support;
+mod watching;
 mod webhooks;
 
 use jsonwebtoken::{EncodingKey, Header, encode};

@@ -44,7 +44,7 @@ async fn calls_minutes_money_and_stages_are_told_by_time_without_gaps() {
     }
     let (longest, longer) = (format!("agent={}", "%C3%A9".repeat(64)), format!("agent={}", "%C3%A9".repeat(65)));
     assert_eq!(get(&relay, &admin(), &format!("/v1/admin/overview?{longest}")).await.status, 200);
-    for wrong in ["from=yesterday", "from=2026-01-01&to=2026-12-31", "agent=", &longer, "by=day"] {
+    for wrong in ["from=yesterday", "from=2026-01-01&to=2026-12-31", "agent=", longer.as_str(), "by=day"] {
         let answer = get(&relay, &admin(), &format!("/v1/admin/overview?{wrong}")).await;
         assert_eq!((answer.status, &answer.json()["code"]), (400, &"bad_query".into()), "{wrong}");
     }
@@ -99,7 +99,7 @@ async fn live_calls_are_told_as_they_come_and_go_until_the_relay_stops() {
 }
 
 /// Reads until this has come.
-async fn read_until(stream: &mut TcpStream, come: &mut String, what: &str) {
+pub(super) async fn read_until(stream: &mut TcpStream, come: &mut String, what: &str) {
     let reading = async {
         let mut bytes = [0; 4_096];
         while !come.contains(what) {

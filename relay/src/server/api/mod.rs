@@ -44,6 +44,7 @@ use utoipa_axum::routes;
 
 use super::problem::{Problem, ProblemBody};
 use super::{over_http, upgrade};
+pub(super) use watch::{Watchers, watchers};
 use crate::App;
 
 /// The largest body of a request, in bytes.
@@ -95,13 +96,14 @@ pub fn openapi() -> &'static utoipa::openapi::OpenApi {
     &DOCUMENT
 }
 
-pub(super) fn router(app: Arc<App>) -> Router {
+/// `watchers` are the places of those who look at live calls, which stay while the rest is replaced.
+pub(super) fn router(app: Arc<App>, watchers: Watchers) -> Router {
     let (router, _) = routes().split_for_parts();
     router
         // This stands before the layers, so that they see requests with a method that is not taken as well.
         .method_not_allowed_fallback(super::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .layer(Extension(watch::watchers()))
+        .layer(Extension(watchers))
         .layer(from_fn_with_state(Arc::clone(&app), for_pages))
         .with_state(app)
 }

@@ -13,15 +13,17 @@ use futures_util::stream;
 use protocol::HttpCode;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::Problem;
 use super::caller::Admin;
 use super::responses::Usual;
 use super::schema::AdminSession;
 use crate::App;
+use crate::admission::auth::Identity;
+use crate::session::seconds_left;
 
-/// Between two looks at the live sessions.
+/// Between two looks at the live sessions, and at the deny-list.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How many sessions a line has at most, the newest of them.
 const SESSIONS_MAX: u32 = 100;
@@ -36,10 +38,10 @@ const WATCHERS_MAX: usize = 16;
 const FULL_RETRY_SECONDS: u32 = 5;
 
 /// Who looks takes one of these places.
-pub(super) type Watchers = Arc<Semaphore>;
+pub(in crate::server) type Watchers = Arc<Semaphore>;
 
 /// The places of those who look.
-pub(super) fn watchers() -> Watchers {
+pub(in crate::server) fn watchers() -> Watchers {
     Arc::new(Semaphore::new(WATCHERS_MAX))
 }
 
@@ -55,6 +57,8 @@ struct Line {
 /// What is known between two lines.
 struct Watch {
     app: Arc<App>,
+    /// Who looks.
+    identity: Identity,
     /// The line that was written last.
     last: Vec<u8>,
     /// How many looks there were since.
@@ -64,7 +68,8 @@ struct Watch {
 }
 
 /// Tells the live sessions of all relays, the newest 100, whenever something of them changes, and every 15 s: a JSON object a line, with
-/// `sessions` and with `more` if there are more. It ends after 5 minutes, or when the relay stops: ask again then.
+/// `sessions` and with `more` if there are more. It ends after 5 minutes, when the token expires, when the administrator is denied, or when the
+/// relay stops: ask again then.
 #[utoipa::path(
     get, path = "/v1/admin/live/watch", operation_id = "watch_live_sessions", tag = "admin",
     responses((status = 200, description = "The live sessions, a line for each change", content_type = "application/x-ndjson",
@@ -73,7 +78,7 @@ struct Watch {
 pub(super) async fn watch(
     Shared(app): Shared<Arc<App>>,
     Extension(watchers): Extension<Watchers>,
-    _: Admin,
+    Admin(identity): Admin,
 ) -> Result<Response, Problem> {
     let Ok(place) = watchers.try_acquire_owned() else {
         let detail = "As many look at the live calls of this relay as may. Ask for `/v1/admin/live` instead.";
@@ -83,7 +88,8 @@ pub(super) async fn watch(
     };
     // The first line is read at once, so that a problem can be answered if that fails.
     let first = line(&app).await?;
-    let begun = Watch { app, last: first.clone(), quiet: 0, ends: Instant::now() + LONGEST, _place: place };
+    let ends = Instant::now() + LONGEST.min(seconds_left(identity.expires_at));
+    let begun = Watch { app, identity, last: first.clone(), quiet: 0, ends, _place: place };
     let rest = stream::unfold(begun, |mut watch| async move {
         let next = watch.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(next)), watch))
@@ -99,9 +105,9 @@ impl Watch {
         loop {
             tokio::select! {
                 () = self.app.live.shutdown.cancelled() => return None,
-                () = sleep(LOOK_EVERY) => {}
+                () = sleep_until(self.ends.min(Instant::now() + LOOK_EVERY)) => {}
             }
-            if Instant::now() >= self.ends {
+            if Instant::now() >= self.ends || self.app.admission.denials.denies(&self.identity) {
                 return None;
             }
             let line = line(&self.app).await.ok()?;
