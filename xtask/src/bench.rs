@@ -6,21 +6,24 @@
 //! `cargo xtask bench dashboard`: how soon the dashboard's addresses answer with a million sessions.
 //! `cargo xtask bench lossy`, `bench lossy-page`: calls over a network that loses packets, by the native client and from a page.
 //! `cargo xtask bench page`: what a call costs the page that makes it.
+//! With `--write` each of them puts what it has printed into `docs/benchmarks.md`.
 //! `cargo xtask soak`: whether a relay under load stays as large as it is.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wasm_bindgen_cli_support::Bindgen;
 
+use crate::benchmarks::{self, Measured};
 use crate::prerequisites;
 use crate::pypi;
 use crate::recordings;
-use crate::step::{output, run, step};
+use crate::step::{output, run, spelled, step, watch};
 use crate::workspace::{self, WASM};
 
 /// What can be measured.
@@ -69,9 +72,32 @@ struct WasmTiming {
     goal_us: f64,
 }
 
-/// Measures and prints one table, or JSON. `seconds` is how long the call of [`Bench::Page`] is measured.
-pub(crate) fn run_bench(bench: Bench, json: bool, seconds: u32) -> Result<()> {
-    match bench {
+/// What a measurement has printed.
+struct Printed {
+    text: String,
+    /// Whether a person has read it already, line by line, while it was measured.
+    is_shown: bool,
+    /// Why the command failed, if it did: most say so where a goal is missed.
+    fault: Option<String>,
+}
+
+impl Printed {
+    fn whole(text: String) -> Printed {
+        Printed { text, is_shown: false, fault: None }
+    }
+
+    fn done(self) -> Result<()> {
+        match self.fault {
+            None => Ok(()),
+            Some(fault) => bail!(fault),
+        }
+    }
+}
+
+/// Measures and prints one table, or JSON, and writes the table into the page of benchmarks if that is asked for. `seconds` is how long the call of
+/// [`Bench::Page`] is measured.
+pub(crate) fn run_bench(bench: Bench, json: bool, seconds: u32, write: bool) -> Result<()> {
+    let printed = match bench {
         Bench::Audio => audio(json),
         Bench::Voice => voice(json),
         Bench::Interruption => interruption(json),
@@ -87,36 +113,66 @@ pub(crate) fn run_bench(bench: Bench, json: bool, seconds: u32) -> Result<()> {
         Bench::Lossy => relay("lossy", &["20"], json),
         Bench::LossyPage => lossy_page(),
         Bench::Page => page(json, seconds),
+    }?;
+    if !printed.is_shown {
+        print!("{}", printed.text);
     }
+    if write {
+        let value = bench.to_possible_value().context("a benchmark has no name")?;
+        let name = value.get_name();
+        let about = value.get_help().map(ToString::to_string).unwrap_or_default();
+        let command = match bench {
+            Bench::Page => format!("cargo xtask bench {name} --seconds {seconds}"),
+            _ => format!("cargo xtask bench {name}"),
+        };
+        let (table, is_good) = (&*printed.text, printed.fault.is_none());
+        benchmarks::write(&Measured { name, about: &about, command: &command, table, is_good })?;
+    }
+    printed.done()
 }
 
 /// Lets a relay carry calls for so long, and says whether its memory, files and threads stay as they are.
 pub(crate) fn soak(minutes: u32, json: bool) -> Result<()> {
-    relay("soak", &[&minutes.to_string()], json)
+    relay("soak", &[&minutes.to_string()], json)?.done()
 }
 
-fn audio(json: bool) -> Result<()> {
+/// Runs a program that takes long, and shows each line when it comes.
+fn shown(command: &mut Command, advice: &str) -> Result<Printed> {
+    let name = spelled(command);
+    let mut text = String::new();
+    let is_good = watch(command, advice, |line| {
+        text.push_str(line);
+        text.push('\n');
+    })?;
+    let fault = (!is_good).then(|| format!("`{name}` failed: {advice}"));
+    Ok(Printed { text, is_shown: true, fault })
+}
+
+fn audio(json: bool) -> Result<Printed> {
     prerequisites::wasm_target()?;
     prerequisites::node()?;
     let native = step("measuring natively", || native(json))?;
     let wasm = step("measuring as WebAssembly", wasm)?;
     if json {
         let native: Value = serde_json::from_str(&native).context("bench_audio --json printed no JSON")?;
-        println!("{}", json!({ "native": native, "wasm": wasm }));
-        return Ok(());
+        return Ok(Printed::whole(format!("{}\n", json!({ "native": native, "wasm": wasm }))));
     }
-    print!("{native}");
-    println!("as WebAssembly with simd128, in Node\n{:<34}{:>10}{:>14}{:>14}", "", "goal", "best", "median");
+    let mut text = native;
+    writeln!(
+        text,
+        "as WebAssembly with simd128, in Node\n{:<34}{:>10}{:>14}{:>14}",
+        "", "goal", "best", "median"
+    )?;
     for WasmTiming { from_hz, block, min_us, median_us, goal_us, .. } in wasm {
         let label = format!("{from_hz} Hz, µs per {block} samples");
         let goal = format!("<= {goal_us}");
-        println!("{label:<34}{goal:>10}{min_us:>14.3}{median_us:>14.3}");
+        writeln!(text, "{label:<34}{goal:>10}{min_us:>14.3}{median_us:>14.3}")?;
     }
-    Ok(())
+    Ok(Printed::whole(text))
 }
 
 /// Fifty times with voice activity on the page and fifty times without, against a relay as it is deployed. The figures are a line of each test.
-fn barge_in() -> Result<()> {
+fn barge_in() -> Result<Printed> {
     let relay = workspace::target().join("release/voxrelay");
     step("building the SDK", crate::build::sdk)?;
     step("building the relay", || {
@@ -128,11 +184,11 @@ fn barge_in() -> Result<()> {
     let mut node = workspace::node();
     node.args(["--test", "--test-reporter=spec", "tests/browser/barge-in.test.mjs"]);
     node.env("E2E_BARGE_INS", "50").env("E2E_RELAY", relay).env("E2E_FAKES", workspace::program("fakes"));
-    run(node.env("E2E_CHROMIUM", crate::gate::chromium()?), "see tests/browser/barge-in.test.mjs")
+    shown(node.env("E2E_CHROMIUM", crate::gate::chromium()?), "see tests/browser/barge-in.test.mjs")
 }
 
 /// The table is what the test prints last.
-fn lossy_page() -> Result<()> {
+fn lossy_page() -> Result<Printed> {
     step("building the SDK", crate::build::sdk)?;
     step("building the relay", || {
         let mut cargo = workspace::cargo();
@@ -142,11 +198,11 @@ fn lossy_page() -> Result<()> {
     let mut node = workspace::node();
     node.args(["--test", "--test-reporter=spec", "tests/engines/lossy.test.mjs"]);
     node.env("E2E_RELAY", workspace::program("voxrelay")).env("E2E_FAR", workspace::program("examples/far"));
-    run(node.env("E2E_CHROMIUM", crate::gate::chromium()?), "see tests/engines/lossy.test.mjs")
+    shown(node.env("E2E_CHROMIUM", crate::gate::chromium()?), "see tests/engines/lossy.test.mjs")
 }
 
 /// Against a relay as it is deployed.
-fn page(json: bool, seconds: u32) -> Result<()> {
+fn page(json: bool, seconds: u32) -> Result<Printed> {
     step("building the SDK", crate::build::sdk)?;
     step("building the relay", || {
         let mut cargo = workspace::cargo();
@@ -157,22 +213,19 @@ fn page(json: bool, seconds: u32) -> Result<()> {
     node.args(["tests/examples/page.mjs", "--seconds", &seconds.to_string()]).args(json.then_some("--json"));
     node.env("E2E_RELAY", workspace::target().join("release/voxrelay"));
     node.env("E2E_CHROMIUM", crate::gate::chromium()?);
-    let table = step("making calls", || output(&mut node, "see tests/examples/page.mjs"))?;
-    print!("{table}");
-    Ok(())
+    step("making calls", || output(&mut node, "see tests/examples/page.mjs")).map(Printed::whole)
 }
 
-fn voice(json: bool) -> Result<()> {
+fn voice(json: bool) -> Result<Printed> {
     let folder = recordings::fetched()?;
     let advice = "see audio/examples/bench_voice/main.rs";
     let mut cargo = workspace::cargo();
     cargo.args(["run", "--quiet", "--release", "--package", "audio", "--example", "bench_voice", "--"]);
-    let table = step("listening to it", || output(cargo.arg(folder).args(json.then_some("--json")), advice))?;
-    print!("{table}");
-    Ok(())
+    step("listening to it", || output(cargo.arg(folder).args(json.then_some("--json")), advice))
+        .map(Printed::whole)
 }
 
-fn interruption(json: bool) -> Result<()> {
+fn interruption(json: bool) -> Result<Printed> {
     let folder = recordings::fetched_with_sounds()?;
     let python = pypi::python(&workspace::path("relay/examples/interruption/requirements.txt"));
     if let Err(error) = &python {
@@ -184,19 +237,17 @@ fn interruption(json: bool) -> Result<()> {
         cargo.arg("--python").arg(python);
     }
     let advice = "see relay/examples/interruption/main.rs";
-    let tables = step("interrupting an agent", || output(cargo.args(json.then_some("--json")), advice))?;
-    print!("{tables}");
-    Ok(())
+    step("interrupting an agent", || output(cargo.args(json.then_some("--json")), advice)).map(Printed::whole)
 }
 
-fn memory(json: bool) -> Result<()> {
+fn memory(json: bool) -> Result<Printed> {
     let mut cargo = workspace::cargo();
     cargo.args(["run", "--quiet", "--package", "relay", "--example", "memory", "--"]);
-    run(cargo.args(json.then_some("--json")), "see relay/examples/memory.rs")
+    shown(cargo.args(json.then_some("--json")), "see relay/examples/memory.rs")
 }
 
 /// Runs an example of the end-to-end tests against a relay as it is deployed.
-fn relay(example: &str, arguments: &[&str], json: bool) -> Result<()> {
+fn relay(example: &str, arguments: &[&str], json: bool) -> Result<Printed> {
     let advice = format!("see tests/examples/{example}.rs");
     step("building the relay", || {
         let mut cargo = workspace::cargo();
@@ -204,7 +255,7 @@ fn relay(example: &str, arguments: &[&str], json: bool) -> Result<()> {
         run(cargo.args(["--package", "tests", "--example", example]), &advice)
     })?;
     let program = workspace::target().join("release/examples").join(example);
-    run(Command::new(program).args(arguments).args(json.then_some("--json")), &advice)
+    shown(Command::new(program).args(arguments).args(json.then_some("--json")), &advice)
 }
 
 fn native(json: bool) -> Result<String> {

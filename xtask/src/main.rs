@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
 
 mod bench;
+mod benchmarks;
 mod breaks;
 mod build;
 mod cargo_tool;
@@ -87,6 +88,9 @@ enum Command {
         /// Print JSON and nothing else
         #[arg(long)]
         json: bool,
+        /// Put the table into docs/benchmarks.md, with the command, this machine, the day and the commit
+        #[arg(long, conflicts_with = "json")]
+        write: bool,
     },
     /// Let a relay carry 100 calls at a time, and say whether its memory, files and threads stay as they are (Linux)
     Soak {
@@ -174,7 +178,7 @@ fn main() -> ExitCode {
         Command::Codegen { check } => codegen::run(check),
         Command::Reference => reference::run(),
         Command::Size { json } => size::run(json),
-        Command::Bench { what, json, seconds } => bench::run_bench(what, json, seconds),
+        Command::Bench { what, json, seconds, write } => bench::run_bench(what, json, seconds, write),
         Command::Soak { minutes, json } => bench::soak(minutes, json),
         Command::Release { dry_run } => release::run(dry_run),
         Command::Simulate { calls, seed, trace } => simulate::run_calls(calls, seed, trace).map(|_| ()),
