@@ -163,7 +163,7 @@ impl Agent for Moody {
                 return self.say();
             }
             AgentInput::Say { position, .. } => {
-                self.assert_place(position);
+                self.assert_place(position.expect("nobody but the page wants anything said"));
                 self.word();
             }
             AgentInput::Context { .. } | AgentInput::Variables { .. } => return,

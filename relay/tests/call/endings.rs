@@ -148,7 +148,7 @@ fn a_call_that_is_stopped_stores_no_text_behind_audio_that_was_not_paid_for_what
 
 #[test]
 fn what_the_agent_does_not_get_to_say_is_told_in_writing_unless_the_client_sends_it_again() {
-    let unsaid = |position| AgentOutput::Unsaid { text: "We close soon.".into(), position };
+    let unsaid = |position| AgentOutput::Unsaid { text: "We close soon.".into(), position: Some(position) };
     // The user hears nothing any more: the page has the words.
     let mut bench = bench(false);
     bench.message(&says("We close soon."));
