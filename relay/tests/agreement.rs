@@ -377,6 +377,7 @@ impl World {
                 call::Output::NoteTool(_) | call::Output::RunTool(_) | call::Output::CancelTool(_) => {
                     panic!("it has no tools")
                 }
+                call::Output::NoteCommand { .. } => panic!("nobody gives commands"),
                 call::Output::Say(saying) => {
                     if let Saying::Transcript(turn) = &saying
                         && turn.role == Role::Agent

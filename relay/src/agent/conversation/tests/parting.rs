@@ -167,3 +167,20 @@ fn what_it_was_told_to_say_and_does_not_get_to_is_not_lost_without_a_word() {
     assert_eq!(unsaid(&talk.input(AgentInput::Farewell)), []);
     assert_eq!(unsaid(&talk.input(AgentInput::Leave)), [], "its goodbye waited for the end of the sentence");
 }
+
+#[test]
+fn there_is_room_for_so_much_that_it_is_to_say_and_what_nobody_sends_again_is_left_unsaid_as_such() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.0.room_to_say(), Some(TO_SAY_MAX));
+    bench.types("Hello");
+    for left in (0..TO_SAY_MAX).rev() {
+        bench.input(AgentInput::Say { position: None, text: "We close soon.", interrupt: false });
+        assert_eq!(bench.0.room_to_say(), Some(left));
+    }
+    let did = bench.input(AgentInput::Leave);
+    assert_eq!(unsaid(&did), [("We close soon.", None); TO_SAY_MAX]);
+    // One that is said takes nothing of the user's along that is not understood.
+    let mut bench = Bench::new();
+    let did = bench.input(AgentInput::Say { position: None, text: "We close soon.", interrupt: false });
+    assert_eq!((words(&did).as_str(), finals(&did)), ("We close soon.", vec![0]));
+}
