@@ -77,7 +77,7 @@ function telling(id) {
     };
     return el("form", { class: "row", submit }, el("label", { for: input.id }, label, input), send);
   };
-  return el("section", { class: "card all" }, el("h2", {}, "Tell the agent"), form("say", "To say, word by word", "Have it said"), form("context", "To know, without an answer", "Have it known"), words);
+  return el("section", { class: "card all telling" }, el("h2", {}, "Tell the agent"), form("say", "To say, word by word", "Have it said"), form("context", "To know, without an answer", "Have it known"), words);
 }
 
 /** A column without a heading has one for screen readers. @param {{ name: string }} column */
