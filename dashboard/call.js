@@ -2,7 +2,7 @@
 
 import { Refused, ask, read } from "./api.js";
 import { count, duration, el, money, table, tell, tiles, when } from "./dom.js";
-import { denyUser, endCall, giveCredit } from "./orders.js";
+import { denyUser, endCall, giveCredit, tellAgent } from "./orders.js";
 
 /** @typedef {{ turn: number, role: string, text: string, start_position: number, end_position: number, heard_position: number | null, created_at: string }} Said */
 
@@ -56,8 +56,28 @@ export async function call(place, signal, id) {
   const about = el("section", { class: "card" }, el("h2", {}, "About it"), table("About this call", [{ name: "What" }, { name: "" }].map(named), facts));
   const said = el("section", { class: "card all" }, el("h2", {}, "What was said"), el("p", { class: "soft" }, "…"));
   const sound = el("section", { class: "card" }, el("h2", {}, "Recording"), ...recording(path, session.recorded, signal));
-  place.replaceChildren(el("div", { class: "head" }, el("h1", {}, `Call of ${user}`), orders), el("div", { class: "grid" }, figures, about, sound, said));
+  place.replaceChildren(el("div", { class: "head" }, el("h1", {}, `Call of ${user}`), orders), el("div", { class: "grid" }, ...(session.state === "live" ? [telling(id)] : []), figures, about, sound, said));
   said.replaceChildren(el("h2", {}, "What was said"), ...(await transcript(path, signal)));
+}
+
+/** What the agent of a live call can be told. @param {string} id */
+function telling(id) {
+  const words = el("p", { class: "soft" });
+  const form = (/** @type {"say" | "context"} */ kind, /** @type {string} */ label, /** @type {string} */ yes) => {
+    const input = el("input", { id: `tell-${kind}`, required: true, maxlength: 4000, autocomplete: "off" });
+    const send = el("button", { class: "quiet", type: "submit" }, yes);
+    const submit = async (/** @type {Event} */ event) => {
+      event.preventDefault();
+      send.disabled = true;
+      const told = await tellAgent(id, kind, input.value);
+      send.disabled = false;
+      words.textContent = told.words;
+      tell(told.words);
+      if (told.isDone) input.value = "";
+    };
+    return el("form", { class: "row", submit }, el("label", { for: input.id }, label, input), send);
+  };
+  return el("section", { class: "card all telling" }, el("h2", {}, "Tell the agent"), form("say", "To say, word by word", "Have it said"), form("context", "To know, without an answer", "Have it known"), words);
 }
 
 /** A column without a heading has one for screen readers. @param {{ name: string }} column */

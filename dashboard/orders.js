@@ -1,6 +1,6 @@
-// What an administrator may do. Each asks first, and says afterwards what has become of it.
+// What an administrator may do. Each asks first, but for what is written to an agent, and says afterwards what has become of it.
 
-import { order } from "./api.js";
+import { order, read } from "./api.js";
 import { confirmed, tell } from "./dom.js";
 
 /** @param {string} path @param {object | undefined} body @param {string} done */
@@ -20,6 +20,44 @@ async function carryOut(path, body, done) {
 export async function endCall(id, user) {
   const sure = await confirmed({ title: "End this call?", words: `The call of ${user} ends at once, and both sides are told.`, yes: "End the call" });
   return sure !== undefined && carryOut(`/v1/admin/sessions/${encodeURIComponent(id)}/end`, undefined, "The call has ended.");
+}
+
+/** How often, and after how many milliseconds each time, it is looked what has become of a command. */
+const LOOKS = 20;
+const LOOK_MS = 500;
+const OUTCOMES = {
+  waiting: "It waits for the relay that has the call.",
+  done: "The agent was told.",
+  unknown: "The relay that had the call is lost: the agent may have been told.",
+};
+const REFUSALS = {
+  call_ended: "The call has ended.",
+  call_moved: "The call was going to another relay. Give it once more.",
+  agent_cannot: "This agent says only what it heard, and cannot be told anything.",
+  queue_full: "As much waits to be said as there is room for.",
+  too_long: "The text is too long.",
+};
+
+/**
+ * Has the agent of a live call told something.
+ * @param {string} id @param {"say" | "context"} kind @param {string} text
+ * @returns {Promise<{ isDone: boolean, words: string }>} What has become of it.
+ */
+export async function tellAgent(id, kind, text) {
+  const path = `/v1/admin/sessions/${encodeURIComponent(id)}`;
+  try {
+    let given = await (await order(`${path}/${kind}`, { text })).json();
+    for (let look = 0; given.outcome === "waiting" && look < LOOKS; look += 1) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      given = await read(`${path}/commands/${encodeURIComponent(given.id)}`);
+    }
+    const { outcome, reason } = given;
+    const refused = REFUSALS[/** @type {keyof typeof REFUSALS} */ (reason)] ?? `It was refused: ${reason}.`;
+    const words = outcome === "refused" ? refused : OUTCOMES[/** @type {keyof typeof OUTCOMES} */ (outcome)];
+    return { isDone: outcome !== "refused", words };
+  } catch (error) {
+    return { isDone: false, words: error instanceof Error ? error.message : String(error) };
+  }
 }
 
 /** @param {string} user */

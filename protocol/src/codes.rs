@@ -261,6 +261,8 @@ http_codes! {
     KeyInUse = "key_in_use", 409, "Another credit has this `key`. Give this one a key of its own.";
     CreditTooLarge = "credit_too_large", 409, "The account, or the user, was not charged so much for that day, or has it back already; `detail` says how much is left.";
     WireUnknown = "wire_unknown", 409, "There is no such wire at this relay, or it is over: another relay may have it, or a request was lost. Open another one and resume.";
+    SessionEnded = "session_ended", 409, "The session has ended: its agent is told nothing more.";
+    CommandsFull = "commands_full", 409, "As many commands wait for the session as may. Wait `retry_after_ms`.";
     BodyTooLarge = "body_too_large", 413, "The body is longer than the relay takes.";
     UnsupportedMediaType = "unsupported_media_type", 415, "Send JSON as `application/json`.";
     BadRange = "bad_range", 416, "The recording has no such range; `Content-Range` says how long it is.";

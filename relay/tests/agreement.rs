@@ -163,7 +163,7 @@ impl Agent for Moody {
                 return self.say();
             }
             AgentInput::Say { position, .. } => {
-                self.assert_place(position);
+                self.assert_place(position.expect("nobody but the page wants anything said"));
                 self.word();
             }
             AgentInput::Context { .. } | AgentInput::Variables { .. } => return,
@@ -377,6 +377,7 @@ impl World {
                 call::Output::NoteTool(_) | call::Output::RunTool(_) | call::Output::CancelTool(_) => {
                     panic!("it has no tools")
                 }
+                call::Output::NoteCommand { .. } => panic!("nobody gives commands"),
                 call::Output::Say(saying) => {
                     if let Saying::Transcript(turn) = &saying
                         && turn.role == Role::Agent

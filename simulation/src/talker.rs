@@ -328,7 +328,7 @@ impl Agent for Talker {
                 if interrupt {
                     self.stop_answering();
                 }
-                if self.speech.is_none() {
+                if let Some(position) = position.filter(|_| self.speech.is_none()) {
                     self.finalise(position);
                 }
                 if self.giving.is_none() && self.asked.is_none() && self.thinking.is_none() {

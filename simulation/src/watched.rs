@@ -419,6 +419,10 @@ impl Agent for Watched {
         self.agent.is_between_turns()
     }
 
+    fn room_to_say(&self) -> Option<usize> {
+        self.agent.room_to_say()
+    }
+
     fn farewell(&self) -> Option<Vec<(usize, AtMost)>> {
         self.agent.farewell()
     }

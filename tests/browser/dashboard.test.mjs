@@ -155,6 +155,42 @@ describe("the dashboard", () => {
     await page.getByRole("cell", { name: "as wished" }).waitFor();
   });
 
+  test("tells the agent of a call that goes on something to say and something to know, and says what has become of it", async () => {
+    const { relay, browser, origin } = await begin();
+    const { page, complaints } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`, { viewport: SCREENS["a small phone"] });
+    await shows(page, "Overview");
+    const session = /** @type {import("./support/relay.mjs").SessionRow} */ (relay.sessions()[0]);
+    await page.evaluate((id) => (location.hash = `#/call/${id}`), session.id);
+    await page.getByRole("heading", { level: 2, name: "Tell the agent" }).waitFor();
+    await settles(page);
+    await page.getByLabel("To say, word by word").fill("We close in five minutes.");
+    await page.getByRole("button", { name: "Have it said" }).click();
+    // The agent of the demo says only what it heard.
+    const refused = page.locator("#page").getByText("This agent says only what it heard, and cannot be told anything.");
+    await refused.waitFor();
+    assert.equal(await page.getByLabel("To say, word by word").inputValue(), "We close in five minutes.", "what was not said can be changed");
+    await page.getByLabel("To know, without an answer").fill("They have called before.");
+    await page.keyboard.press("Enter");
+    const given = async () => {
+      const answer = await fetch(`${origin}/v1/admin/audit`, { headers: { authorization: `Bearer ${adminOf(relay)}` } });
+      const { audit } = /** @type {any} */ (await answer.json());
+      return audit.length === 2 && audit.map((/** @type {any} */ deed) => `${deed.by} ${deed.what} ${deed.subject}`);
+    };
+    const deeds = await until("both are in the audit", given);
+    assert.deepEqual(deeds, [`root add_context ${session.id}`, `root say ${session.id}`]);
+    await refused.waitFor();
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= SCREENS["a small phone"].width, `it is ${width} wide`);
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => /** @type {Stub} */ (globalThis).axe.run());
+    assert.deepEqual(violations.map((/** @type {Stub} */ { id }) => id), []);
+    assert.deepEqual(complaints, []);
+    await page.getByRole("button", { name: "End the call" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "End the call" }).click();
+    await relay.endedSession();
+    await page.getByRole("heading", { level: 2, name: "Tell the agent" }).waitFor({ state: "detached" });
+  });
+
   test("shows what webhooks were told, and sends it once more when that is confirmed", async () => {
     /** @type {string[]} */
     const got = [];

@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::App;
 use crate::admission::auth::Identity;
-use crate::records::store::{Denial, DenialKind, HAND_OFF, PAGE_MAX, Store, StoreError, unix_ms};
+use crate::records::store::{Denial, DenialKind, HAND_OFF, HAS_COMMANDS, PAGE_MAX, Store, StoreError, unix_ms};
 use crate::session::Registry;
 
 /// The time between two looks at what administrators decided at other relays.
@@ -100,8 +100,8 @@ pub(crate) async fn keep(app: Arc<App>) {
     }
 }
 
-/// Reads the deny-list if it changed, closes the calls of those on it, ends the sessions that are asked to end, and hands off those that
-/// another relay asks for.
+/// Reads the deny-list if it changed, closes the calls of those on it, ends the sessions that are asked to end, hands off those that another
+/// relay asks for, and has those look for commands for which some wait.
 ///
 /// # Errors
 /// When the database cannot be read. The list in memory was applied nevertheless.
@@ -112,6 +112,10 @@ pub(crate) async fn apply_decisions(app: &App) -> Result<(), StoreError> {
     for request in app.records.store.ends_requested(&app.live.relay_id).await? {
         if request.reason == HAND_OFF {
             app.live.sessions.hand_off(&request.id);
+            continue;
+        }
+        if request.reason == HAS_COMMANDS {
+            app.live.sessions.look_for_commands(&request.id);
             continue;
         }
         let code = CloseCode::from_name(&request.reason).unwrap_or(CloseCode::Normal);

@@ -73,8 +73,8 @@ pub enum AgentInput<'a> {
     OnHold(bool),
     /// Words that the agent is to say as they are.
     Say {
-        /// Where the user's timeline stands.
-        position: u32,
+        /// Where the user's timeline stands; `None` if it is not the page that wants them said, and so nothing is committed with them.
+        position: Option<u32>,
         /// The words.
         text: &'a str,
         /// At once, whatever it is saying.
@@ -276,8 +276,8 @@ pub enum AgentOutput {
     Unsaid {
         /// The words.
         text: String,
-        /// Where the user's timeline stood.
-        position: u32,
+        /// Where the user's timeline stood, as it was told.
+        position: Option<u32>,
     },
     /// The call is to end: nobody is there any more, or the last words after [`AgentInput::Farewell`] are said.
     HangUp,
@@ -350,6 +350,12 @@ pub trait Agent: Send {
     /// Whether nobody speaks and nothing is to be said: the user is not heard, no answer is being found or given, nothing waits, and no tool runs.
     /// A relay that is to stop sends the call elsewhere at such a moment, since an agent that begins there knows nothing but what is stored.
     fn is_between_turns(&self) -> bool;
+
+    /// How many more texts there is room for that it is to say ([`AgentInput::Say`]) before one of them is said. `None` if it says nothing that it
+    /// is told to, and takes no [`AgentInput::Context`] either.
+    fn room_to_say(&self) -> Option<usize> {
+        None
+    }
 
     /// What its last words use at most, request by request, each of a provider by its place. The call keeps so much for them as long as it
     /// can. `None` if it has none to say: it is not told [`AgentInput::Farewell`] then.

@@ -3,7 +3,7 @@
 use protocol::relay::Saying;
 use protocol::{CloseCode, ErrorCode, Gap, Mark, Time, Upward, Usage};
 
-use super::Turn;
+use super::{Command, NotTold, Turn};
 use crate::NanoUsd;
 use crate::agent::tool::{Called, ToolNote, ToolOutput};
 use crate::money::budget::{Caps, Grant, Range, Reserved, Shortage, Standing};
@@ -30,6 +30,8 @@ pub enum Input<'a> {
         /// The message.
         message: &'a Upward,
     },
+    /// An administrator has the agent told something. Answered with [`Output::NoteCommand`].
+    Command(&'a Command),
     /// A provider says something about a request. See [`Output::Open`].
     Provider {
         /// The request.
@@ -142,6 +144,13 @@ pub enum Output {
     RunTool(Called),
     /// What comes of this call is not wanted any more.
     CancelTool(String),
+    /// Note what has become of a command of an administrator.
+    NoteCommand {
+        /// The command.
+        id: String,
+        /// Whether the agent was told.
+        told: Result<(), NotTold>,
+    },
     /// Append these rows to the ledger, and write the positions with them. Then give [`Input::Settled`].
     Settle {
         /// The rows. There may be none.

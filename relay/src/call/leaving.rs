@@ -92,10 +92,15 @@ impl Call {
     }
 
     /// The agent does not get to what it was told to say: the user reads it. What the client sends again is said then, unless a later turn has
-    /// taken its place in the audio along. Who has hung up waits for nothing.
-    pub(super) fn handle_unsaid(&mut self, text: String, position: u32) {
+    /// taken its place in the audio along. What an administrator wanted said has no place, and nobody sends it again. Who has hung up waits for
+    /// nothing.
+    pub(super) fn handle_unsaid(&mut self, text: String, position: Option<u32>) {
+        if self.hung_up.is_some() {
+            return;
+        }
+        let Some(position) = position else { return self.write(text) };
         let is_taken_along = self.uncommitted.front().is_none_or(|oldest| position < oldest.mark.position);
-        if self.hung_up.is_none() && (is_taken_along || !self.is_sent_again()) {
+        if is_taken_along || !self.is_sent_again() {
             self.raise_committable(position);
             self.write(text);
         }

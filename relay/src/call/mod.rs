@@ -5,6 +5,7 @@
 
 mod answer;
 mod begun;
+mod commands;
 mod committing;
 mod farewell;
 mod io;
@@ -19,6 +20,7 @@ mod turn;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+pub use commands::{Command, CommandKind, NotTold};
 pub use io::{Input, Output, Start};
 pub use turn::{Latency, Turn};
 
@@ -358,6 +360,7 @@ impl Call {
                     self.learn_standing();
                 }
             }
+            Input::Command(command) => self.handle_command(command),
             _ if self.ending.is_some() => {}
             Input::Audio { mark, payload } if self.is_penniless() => self.skip_audio(mark, payload.len()),
             Input::Audio { mark, payload } => {
@@ -515,7 +518,7 @@ impl Call {
         match message {
             Upward::Text { .. } => {}
             Upward::Say { text, interrupt } => {
-                self.tell_agent(AgentInput::Say { position, text, interrupt: *interrupt });
+                self.tell_agent(AgentInput::Say { position: Some(position), text, interrupt: *interrupt });
             }
             Upward::ToolResult { call_id, output, is_error } => {
                 self.tell_result(call_id, Runs::Page, output, *is_error);

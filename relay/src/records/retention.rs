@@ -1,5 +1,5 @@
 //! What is kept for a while only: transcripts and recordings as long as the operator wants, old budgets and alerts a little more than a
-//! year, what webhooks were told for a month.
+//! year, what webhooks were told for a month, commands for a day.
 
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ const BOOKS_DAYS: i64 = 400;
 const ERASED_DAYS: i64 = 30;
 /// What webhooks were told is kept for so long.
 const DELIVERIES_DAYS: i64 = 30;
+/// What administrators had agents told, and what came of it, is kept for so long.
+const COMMANDS_DAYS: i64 = 1;
 /// A relay that is gone, and has left no session, is forgotten after so long.
 const RELAYS_DAYS: i64 = 1;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
@@ -36,7 +38,7 @@ pub struct Purged {
     pub erased: u64,
     /// Recordings that could not be deleted, and are tried again the next time.
     pub left: u64,
-    /// Budgets, alerts, what webhooks were told, and what is known of erased sessions.
+    /// Budgets, alerts, what webhooks and agents were told, and what is known of erased sessions.
     pub books: u64,
 }
 
@@ -158,10 +160,12 @@ async fn expire_books(store: &dyn Store, now_ms: i64) -> Result<u64, StoreError>
     let erased = expire(store, Expiring::Erased { before_ms }).await?;
     let before_ms = now_ms.saturating_sub(DELIVERIES_DAYS * DAY_MS);
     let deliveries = expire(store, Expiring::Deliveries { before_ms }).await?;
+    let before_ms = now_ms.saturating_sub(COMMANDS_DAYS * DAY_MS);
+    let commands = expire(store, Expiring::Commands { before_ms }).await?;
     // Not counted: a relay that is gone is nobody's record.
     let before_ms = now_ms.saturating_sub(RELAYS_DAYS * DAY_MS);
     expire(store, Expiring::Relays { before_ms }).await?;
-    Ok(budgets + alerts + erased + deliveries)
+    Ok(budgets + alerts + erased + deliveries + commands)
 }
 
 /// Empties the database's log, which still has what was deleted.

@@ -163,6 +163,7 @@ impl Driver {
             Some(Command::End(code)) => Input::End(code),
             Some(Command::TakenOver) => Input::TakenOver,
             Some(Command::HandOff) => Input::HandOff,
+            Some(Command::LookForCommands) => Input::LookForCommands,
             None => Input::Forgotten,
         }
     }
@@ -219,6 +220,8 @@ impl Driver {
                 }
                 Output::RunTool(called) => self.tools.run(*called),
                 Output::CancelTool(call_id) => self.tools.cancel(&call_id),
+                Output::ClaimCommands => self.work.claim_commands(),
+                Output::NoteCommand { id, told } => self.work.note_command(id, told),
                 Output::Write { entry, wait } => self.work.write(entry, wait),
                 Output::Keep(entries) => self.work.keep(&entries),
                 Output::Forget(numbers) => self.work.forget(numbers),

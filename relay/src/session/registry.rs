@@ -25,6 +25,8 @@ pub(super) enum Command {
     TakenOver,
     /// The client wants to go on with the session at another relay: the session writes what is owed and lets go of its lease.
     HandOff,
+    /// Commands of administrators wait in the store.
+    LookForCommands,
 }
 
 /// A connection that wants to go on with a session.
@@ -168,6 +170,11 @@ impl Registry {
     /// Makes a session hand itself off to another relay.
     pub(crate) fn hand_off(&self, id: &str) {
         self.tell(id, Command::HandOff);
+    }
+
+    /// Has a session take the commands of administrators that wait for it. One that does not come to it is told again with the next look.
+    pub(crate) fn look_for_commands(&self, id: &str) {
+        self.tell(id, Command::LookForCommands);
     }
 
     /// Ends the sessions that `which` picks, and returns how many took the command.

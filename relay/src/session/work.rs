@@ -13,6 +13,7 @@ use super::books::{Books, failure};
 use super::machine::{Checked, Entry, Failure, Input, Receipt, Reservation};
 use super::seconds_left;
 use crate::admission::auth::{Identity, Refused};
+use crate::call::{Command, NotTold};
 use crate::money::budget::Reserved;
 use crate::operations::{alerts, telemetry};
 use crate::records::spill::Owed;
@@ -36,6 +37,8 @@ pub(super) struct Work {
     reserving: Option<Running<Result<Reserved, StoreError>>>,
     /// A fresh access token that is being checked.
     checking: Option<Running<Result<Identity, Refused>>>,
+    /// Commands of administrators that are being taken.
+    claiming: Option<Running<Result<Vec<Command>, StoreError>>>,
 }
 
 /// What the store says about an entry that it has written.
@@ -59,6 +62,7 @@ impl Work {
             keeping: None,
             reserving: None,
             checking: None,
+            claiming: None,
         }
     }
 
@@ -70,6 +74,7 @@ impl Work {
             kept = waited(&mut self.keeping) => Input::Kept(kept),
             reserved = waited(&mut self.reserving) => Input::Reserved(reserved.map_err(|error| failure(&error))),
             checked = waited(&mut self.checking) => Input::Checked(self.checked(checked)),
+            claimed = waited(&mut self.claiming) => Input::Commands(self.claimed(claimed)),
         }
     }
 
@@ -161,6 +166,39 @@ impl Work {
             sleep(wait).await;
             admission.verifier.check(&token).await
         }));
+    }
+
+    /// Takes the commands of administrators that wait for the session.
+    pub(super) fn claim_commands(&mut self) {
+        let (store, relay) = (self.records.store.clone(), self.live.relay_id.clone());
+        let (id, epoch) = (self.books.session_id.clone(), self.books.epoch);
+        self.claiming = Some(Running::start(&self.live.tasks, async move {
+            store.claim_commands(&id, &relay, epoch).await
+        }));
+    }
+
+    /// Notes what has become of a command, in a task of its own that nobody waits for. What is not noted is unknown.
+    pub(super) fn note_command(&self, command: String, told: Result<(), NotTold>) {
+        let (store, id) = (self.records.store.clone(), self.books.session_id.clone());
+        self.live.tasks.spawn(async move {
+            match store.finish_command(&command, told).await {
+                Ok(()) => {
+                    let outcome = told.map_or_else(NotTold::name, |()| "done");
+                    tracing::info!(session = %id, %command, outcome, "a command of an administrator");
+                }
+                Err(error) => {
+                    tracing::warn!(session = %id, %command, %error, "what has become of a command is not noted");
+                }
+            }
+        });
+    }
+
+    /// The commands that were taken. Those of which the store has not said so wait there, or nobody knows what has become of them.
+    fn claimed(&self, claimed: Result<Vec<Command>, StoreError>) -> Vec<Command> {
+        claimed.unwrap_or_else(|error| {
+            tracing::warn!(session = %self.books.session_id, %error, "commands were not taken");
+            Vec::new()
+        })
     }
 
     /// The receipt for what the store has written. Operators are told of alerts that came with it.

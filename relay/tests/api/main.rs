@@ -4,6 +4,7 @@ mod access;
 mod agents;
 mod audit;
 mod budgets;
+mod commands;
 mod credits;
 mod exports;
 mod feedback;

@@ -8,7 +8,7 @@ const KEPT: u64 = 300_000;
 const CHUNK: u64 = 8_000;
 
 /// A call whose money goes to its end, with an agent that has last words or none.
-fn bench(has_last_words: bool) -> Bench {
+pub(super) fn bench(has_last_words: bool) -> Bench {
     let cap = 4 * KEPT + CHUNK;
     let caps = Caps {
         session: NanoUsd::new(cap),
@@ -42,7 +42,7 @@ impl Bench {
     }
 
     /// The user speaks until a chunk waits for money.
-    fn spends_all(&mut self) {
+    pub(super) fn spends_all(&mut self) {
         loop {
             let before = self.call.usage().cost_nano_usd;
             self.speaks();
@@ -53,14 +53,14 @@ impl Bench {
         }
     }
 
-    fn shortage(&self, contended: bool) -> Shortage {
+    pub(super) fn shortage(&self, contended: bool) -> Shortage {
         let balance = Balance { limit: self.caps.session, ..Balance::default() };
         Shortage { scope: Scope::Session, balance, contended, authorised: self.caps.session }
     }
 }
 
 /// The turns that are stored, as who says what, and the furthest mark before which all is stored with them.
-fn stored(did: &[Did]) -> (Vec<(Role, &str)>, Mark) {
+pub(super) fn stored(did: &[Did]) -> (Vec<(Role, &str)>, Mark) {
     let stores = did
         .iter()
         .filter_map(|did| if let Did::Store(turns, mark) = did { Some((turns, *mark)) } else { None });
@@ -148,7 +148,7 @@ fn a_call_that_is_stopped_stores_no_text_behind_audio_that_was_not_paid_for_what
 
 #[test]
 fn what_the_agent_does_not_get_to_say_is_told_in_writing_unless_the_client_sends_it_again() {
-    let unsaid = |position| AgentOutput::Unsaid { text: "We close soon.".into(), position };
+    let unsaid = |position| AgentOutput::Unsaid { text: "We close soon.".into(), position: Some(position) };
     // The user hears nothing any more: the page has the words.
     let mut bench = bench(false);
     bench.message(&says("We close soon."));

@@ -1,5 +1,6 @@
 //! The call's machine against a script, with an agent that does as it is told.
 
+mod commands;
 mod committing;
 mod endings;
 mod farewell;
@@ -22,7 +23,7 @@ use relay::NanoUsd;
 use relay::agent::tool::{Called, Runs, ToolNote};
 use relay::agent::{Agent, AgentInput, AgentOutput};
 use relay::call::Turn;
-use relay::call::{Call, Input, Output, Start};
+use relay::call::{Call, Command, CommandKind, Input, NotTold, Output, Start};
 use relay::money::bill::{AtMost, ItemPrice, Quantity, TokenUsage};
 use relay::money::budget::{Balance, Caps, Grant, Range, Reserved, Scope, Shortage, Standing, TokenCaps};
 use relay::money::ledger::LedgerRow;
@@ -41,9 +42,12 @@ struct Puppet {
     /// Samples of the answer that were not given yet.
     sound: Option<usize>,
     farewell: Option<Vec<(usize, AtMost)>>,
+    room: Room,
 }
 
 type Told = Arc<Mutex<Vec<String>>>;
+/// What the agent says of the room for what it is to say.
+type Room = Arc<Mutex<Option<usize>>>;
 
 impl Agent for Puppet {
     fn rate(&self) -> u32 {
@@ -81,6 +85,10 @@ impl Agent for Puppet {
         self.script.lock().expect("one thread").is_empty() && self.sound.is_none()
     }
 
+    fn room_to_say(&self) -> Option<usize> {
+        *self.room.lock().expect("one thread")
+    }
+
     fn farewell(&self) -> Option<Vec<(usize, AtMost)>> {
         self.farewell.clone()
     }
@@ -104,6 +112,7 @@ enum Did {
     Note(ToolNote),
     Run(Called),
     CancelRun(String),
+    NoteCommand(String, Result<(), NotTold>),
     Exhausted(Shortage),
     End(CloseCode),
 }
@@ -112,6 +121,7 @@ struct Bench {
     call: Call,
     script: Script,
     told: Told,
+    room: Room,
     now: Time,
     chunks: u32,
     /// Messages of the page, for those tests that count them.
@@ -197,11 +207,14 @@ impl Bench {
         };
         let now = Time::from_millis(1);
         let told = Told::default();
-        let puppet = Puppet { script: script.clone(), told: told.clone(), sound: None, farewell };
+        let room = Room::default();
+        let puppet =
+            Puppet { script: script.clone(), told: told.clone(), sound: None, farewell, room: room.clone() };
         let mut bench = Bench {
             call: Call::new(now, Box::new(puppet), start),
             script,
             told,
+            room,
             now,
             chunks: 0,
             messages: 0,
@@ -231,6 +244,7 @@ impl Bench {
                 Output::NoteTool(note) => Did::Note(note),
                 Output::RunTool(called) => Did::Run(called),
                 Output::CancelTool(call_id) => Did::CancelRun(call_id),
+                Output::NoteCommand { id, told } => Did::NoteCommand(id, told),
                 Output::Store { turns, committed, replayable } => {
                     self.replayable = Some(replayable);
                     Did::Store(turns, committed)

@@ -3,6 +3,7 @@
 mod alerts;
 mod audit;
 mod budgets;
+mod commands;
 mod crash;
 mod credits;
 mod deliveries;

@@ -166,6 +166,7 @@ async fn supabase_users_read_their_own_rows_and_change_none() {
         ("webhooks", "name"),
         ("deliveries", "id"),
         ("budget_caps", "subject"),
+        ("commands", "id"),
         ("_sqlx_migrations", "description"),
     ];
     let every = || readable.map(|table| (table, "user_sub")).into_iter().chain(hidden);

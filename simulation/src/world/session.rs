@@ -403,6 +403,8 @@ impl World<'_> {
                     live.tools.push((due, called.call_id, ToolOutput { output, is_error }));
                 }
                 Output::CancelTool(call_id) => live.tools.retain(|(_, running, _)| *running != call_id),
+                // Nobody gives commands here.
+                Output::ClaimCommands | Output::NoteCommand { .. } => {}
                 Output::Write { entry, wait } => {
                     // A connection that came back in that moment is told so by the store.
                     if live.has_ended && !matches!(entry, Entry::Resumed(_)) {

@@ -83,8 +83,8 @@ pub struct Conversation<E = VoiceActivity> {
     variables: Variables,
     quiet: Quiet,
     outbox: Outbox,
-    /// What it is to say when the answer that it waits for is over, oldest first, and where the user's timeline stood.
-    to_say: VecDeque<(u32, String)>,
+    /// What it is to say when the answer that it waits for is over, oldest first, and where the user's timeline stood if the page wants it said.
+    to_say: VecDeque<(Option<u32>, String)>,
     /// It is to begin: with its greeting, or with an answer that was not given before.
     begins: Begins,
     /// The model is to be asked as soon as the call has said what was heard of the answer before.
@@ -275,7 +275,7 @@ impl<E: Ears> Conversation<E> {
     }
 
     /// Says something that it was told to say: now, or when the answer is over that it waits for.
-    fn say(&mut self, position: u32, text: &str, interrupt: bool) {
+    fn say(&mut self, position: Option<u32>, text: &str, interrupt: bool) {
         if self.is_parting {
             return self.outbox.push(AgentOutput::Unsaid { text: text.to_owned(), position });
         }
@@ -308,7 +308,7 @@ impl<E: Ears> Conversation<E> {
             None => self.outbox.end_answer(),
         }
         // Only now is its place final: it is stored by then, or is stored before that. What the user is saying meanwhile is not.
-        let through = if self.hearing.is_some() { self.heard_through } else { position };
+        let through = if self.hearing.is_some() { self.heard_through } else { position.unwrap_or_default() };
         self.finalise(through.max(self.final_through), 0);
         self.go_on();
     }
@@ -513,6 +513,10 @@ impl<E: Ears> Agent for Conversation<E> {
         let is_silent = !speaks && self.to_say.is_empty() && self.begins == Begins::Not && !self.is_parting;
         let finds = self.wants_to_think || self.is_finding() || self.has_draft();
         is_user_silent && is_silent && !finds && self.tools.is_idle()
+    }
+
+    fn room_to_say(&self) -> Option<usize> {
+        Some(TO_SAY_MAX.saturating_sub(self.to_say.len()))
     }
 
     fn farewell(&self) -> Option<Vec<(usize, AtMost)>> {

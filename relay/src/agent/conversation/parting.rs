@@ -21,7 +21,7 @@ impl<E: Ears> Conversation<E> {
             None => self.outbox.end_answer(),
         }
         self.leave_unsaid();
-        self.to_say.push_back((self.final_through, self.persona.limit_goodbye.clone()));
+        self.to_say.push_back((Some(self.final_through), self.persona.limit_goodbye.clone()));
         self.go_on();
     }
 

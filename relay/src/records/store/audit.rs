@@ -5,6 +5,10 @@
 pub enum DeedKind {
     /// A live session was ended.
     EndSession,
+    /// The agent of a live session was to say something.
+    Say,
+    /// The agent of a live session was to know something.
+    AddContext,
     /// A session was erased.
     DeleteSession,
     /// A user was erased.
@@ -68,6 +72,8 @@ impl DeedKind {
     pub const fn name(self) -> &'static str {
         match self {
             DeedKind::EndSession => "end_session",
+            DeedKind::Say => "say",
+            DeedKind::AddContext => "add_context",
             DeedKind::DeleteSession => "delete_session",
             DeedKind::DeleteUser => "delete_user",
             DeedKind::Deny => "deny",

@@ -9,15 +9,10 @@ use protocol::Mark;
 
 use super::{
     Alert, AlertFilter, AlertRow, Attempted, BilledCursor, BudgetCursor, BudgetFilter, BudgetRow, BudgetsOf,
-    Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind, Delivery, DeliveryFilter, Denial,
-    DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Leases, LedgerEntry, LedgerFilter, LiveRow,
-    Lost, NewCap, NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota,
-    Replayed, Reserve, RolledUp, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore,
-    StoreError, Subscription, SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript,
-    TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
+    CommandOutcome, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind, Delivery, DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given, Leases, LedgerEntry, LedgerFilter, LiveRow, Lost, NewCap, NewCommand, NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Replayed, Reserve, RolledUp, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Subscription, SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
-use crate::call::Turn;
+use crate::call::{Command, NotTold, Turn};
 use crate::money::budget::{Balance, Reserved, Scope};
 use crate::money::ledger::LedgerRow;
 
@@ -370,8 +365,21 @@ operations! {
     /// audit, the order to end one live session also if no relay can hear it.
     fn request_end(&self, whom: Whom<'_>, reason: &str, by: Option<&str>) -> u64;
 
-    /// The live sessions of a relay that it is asked to end, or to hand off.
+    /// The live sessions of a relay that it is asked to end or to hand off, and those for which commands wait.
     fn ends_requested(&self, relay: &str) -> Vec<EndRequest>;
+
+    /// Has the agent of a live session told something, by the relay that has the session. It is put into the audit.
+    fn give_command(&self, id: &str, command: &NewCommand) -> Given;
+
+    /// Takes all commands that wait for a session, oldest first, for the relay that has it in this epoch. Nobody gets them again: whoever has
+    /// taken one tells the agent, or nobody does.
+    fn claim_commands(&self, id: &str, relay: &str, epoch: u32) -> Vec<Command>;
+
+    /// Notes what has become of a command that was taken.
+    fn finish_command(&self, id: &str, told: Result<(), NotTold>) -> ();
+
+    /// What has become of a command of a session, if there is one.
+    fn command(&self, session: &str, id: &str) -> Option<CommandOutcome>;
 
     /// Ends a live session whichever relay has it. That relay can write nothing more of it. Says whether the session was live.
     fn end_elsewhere(&self, id: &str, reason: &str) -> bool;
@@ -390,7 +398,7 @@ operations! {
     ) -> Page<Denial, DenialCursor>;
 
     /// Lists what administrators did, the newest first. What [`Store::give_credit`], [`Store::set_cap`], [`Store::take_back_cap`],
-    /// [`Store::deny`], [`Store::allow`], [`Store::request_end`], [`Store::delete_session`], [`Store::delete_user`] and
+    /// [`Store::deny`], [`Store::allow`], [`Store::request_end`], [`Store::give_command`], [`Store::delete_session`], [`Store::delete_user`] and
     /// [`Store::replay_delivery`] do is written there in the transaction that does it.
     fn list_audit(
         &self,

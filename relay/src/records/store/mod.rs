@@ -6,6 +6,7 @@
 mod advice;
 mod audit;
 mod budgets;
+mod command;
 #[expect(
     clippy::disallowed_methods,
     reason = "whoever asks the store waits for the answer where it is asked"
@@ -32,6 +33,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use audit::{Deed, DeedFilter, DeedKind};
 pub use budgets::{BudgetCursor, BudgetFilter, BudgetRow, BudgetUse, BudgetsOf, NewCap};
+pub use command::{COMMANDS_MAX, CommandOutcome, Given, NewCommand};
 pub(crate) use contract::OPERATIONS;
 pub use contract::Store;
 pub use credit::{CREDIT_ITEM, Credit, CreditFilter, Credited};

@@ -254,12 +254,15 @@ pub enum Whom<'a> {
 /// other versions read the same word, so it stays as it is.
 pub const HAND_OFF: &str = "hand_over";
 
-/// A session that its relay is asked to end, or to hand off.
+/// What stands there if the session is to go on, and commands wait for it.
+pub const HAS_COMMANDS: &str = "commands";
+
+/// A session that its relay is asked to end, to hand off, or to look for commands of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndRequest {
     /// The session's id.
     pub id: String,
-    /// The name of a close code, or [`HAND_OFF`].
+    /// The name of a close code, [`HAND_OFF`] or [`HAS_COMMANDS`].
     pub reason: String,
 }
 

@@ -335,6 +335,11 @@ pub enum Expiring<'a> {
         /// The time, in milliseconds since 1970.
         before_ms: i64,
     },
+    /// Commands that were given before a time, and what has become of them.
+    Commands {
+        /// The time, in milliseconds since 1970.
+        before_ms: i64,
+    },
     /// What is known of sessions that were deleted before a time.
     Erased {
         /// The time, in milliseconds since 1970.

@@ -20,6 +20,10 @@ use crate::records::store::{Deed, DeedFilter, DeedKind};
 pub(super) enum What {
     /// They end a session.
     EndSession,
+    /// They have the agent of a session say something.
+    Say,
+    /// They have the agent of a session know something.
+    AddContext,
     /// They erase a session.
     DeleteSession,
     /// They erase a user.
@@ -80,7 +84,7 @@ pub(super) struct DeedEntry {
     at: String,
     /// The administrator. Empty once that user is erased.
     by: String,
-    /// What was done: `end_session`, `delete_session`, `delete_user`, `deny`, `allow`, `give_credit`, `set_budget`, `reset_budget`, `read_transcript`, `read_recording` or `replay_webhook`. Newer versions may have more words.
+    /// What was done: `end_session`, `say`, `add_context`, `delete_session`, `delete_user`, `deny`, `allow`, `give_credit`, `set_budget`, `reset_budget`, `read_transcript`, `read_recording` or `replay_webhook`. Newer versions may have more words.
     what: String,
     /// The user to whom it was done, unless that user is erased.
     user_sub: Option<String>,
@@ -98,7 +102,7 @@ pub(super) struct Audit {
     next: Option<String>,
 }
 
-/// Lists what administrators did: sessions that they ended or erased, users whom they erased, whom they denied or no longer deny, credits, budgets, messages to webhooks that they repeated.
+/// Lists what administrators did: sessions that they ended or erased, what they had agents told, users whom they erased, whom they denied or no longer deny, credits, budgets, messages to webhooks that they repeated.
 /// Nothing in it is ever changed or deleted, but for the names of erased users.
 #[utoipa::path(
     get, path = "/v1/admin/audit", operation_id = "list_audit", tag = "admin", params(AuditAsked),
@@ -142,6 +146,8 @@ impl From<What> for DeedKind {
     fn from(what: What) -> DeedKind {
         match what {
             What::EndSession => DeedKind::EndSession,
+            What::Say => DeedKind::Say,
+            What::AddContext => DeedKind::AddContext,
             What::DeleteSession => DeedKind::DeleteSession,
             What::DeleteUser => DeedKind::DeleteUser,
             What::Deny => DeedKind::Deny,

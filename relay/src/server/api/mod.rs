@@ -7,6 +7,7 @@ mod admin;
 mod audit;
 mod budgets;
 mod caller;
+mod commands;
 mod credits;
 mod cursor;
 mod denials;
@@ -130,6 +131,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(overview::overview))
         .routes(routes!(overview::spend))
         .routes(routes!(admin::end_session))
+        .routes(routes!(commands::say))
+        .routes(routes!(commands::context))
+        .routes(routes!(commands::read))
         .routes(routes!(admin::read_session, admin::delete_session))
         .routes(routes!(admin::delete_user))
         .routes(routes!(usage::of_all))

@@ -18,6 +18,9 @@ pub(super) struct WithBody;
 /// The problems of a request with a body and a key of its own.
 pub(super) struct WithKey;
 
+/// The problems of a request with a body for a live session.
+pub(super) struct ForLive;
+
 const USUAL: [(&str, &str); 6] = [
     ("400", "The request is not as it has to be"),
     ("401", "No token, or not a good one"),
@@ -31,6 +34,9 @@ const NONE: (&str, &str) = ("404", "There is none, or it is somebody else's");
 
 const CONFLICT: (&str, &str) =
     ("409", "The key is another's, or it is more than there is to give; `code` says which");
+
+const NOT_LIVE: (&str, &str) =
+    ("409", "The session has ended, or as much waits for it as may; `code` says which");
 
 const BODY: [(&str, &str); 2] =
     [("413", "The body is longer than 16 KiB"), ("415", "The body is not `application/json`")];
@@ -56,6 +62,12 @@ impl IntoResponses for WithBody {
 impl IntoResponses for WithKey {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&[&USUAL[..], &BODY, &[CONFLICT]].concat())
+    }
+}
+
+impl IntoResponses for ForLive {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[&USUAL[..], &[NONE], &BODY, &[NOT_LIVE]].concat())
     }
 }
 

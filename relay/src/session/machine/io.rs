@@ -7,7 +7,7 @@ use protocol::relay::Attachment;
 use protocol::{CloseCode, Gap, Hello, Latency, Mark, Time};
 
 use crate::agent::tool::{Called, ToolNote, ToolOutput};
-use crate::call::Turn;
+use crate::call::{Command, NotTold, Turn};
 use crate::money::budget::Reserved;
 use crate::money::ledger::LedgerRow;
 use crate::money::tab::RequestId;
@@ -54,7 +54,11 @@ pub enum Input {
     TakenOver,
     /// The client wants to go on with the session at another relay, which waits for this one to let go of it.
     HandOff,
-    /// No command can reach the session any more.
+    /// Commands of administrators wait in the store.
+    LookForCommands,
+    /// The answer to [`Output::ClaimCommands`], oldest first.
+    Commands(Vec<Command>),
+    /// Nothing can reach the session from outside any more.
     Forgotten,
     /// The lease was renewed: the session need not stop before this time.
     Lease(Time),
@@ -118,6 +122,15 @@ pub enum Output {
     RunTool(Box<Called>),
     /// What comes of this call is not wanted any more.
     CancelTool(String),
+    /// Take the commands of administrators that wait for the session, then give [`Input::Commands`].
+    ClaimCommands,
+    /// Note what has become of a command.
+    NoteCommand {
+        /// The command.
+        id: String,
+        /// Whether the agent was told.
+        told: Result<(), NotTold>,
+    },
     /// Write this entry to the store after the wait, then give [`Input::Written`].
     Write {
         /// The entry.

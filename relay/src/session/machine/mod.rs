@@ -24,7 +24,7 @@ use super::policy::{self, Policy, ResumeToken};
 pub use super::policy::{Checked, Departure, Moment, Note, Reservation, Visitor};
 use super::wire::Incoming;
 use crate::agent::tool::ToolOutput;
-use crate::call::{self, Call};
+use crate::call::{self, Call, Command, NotTold};
 use crate::money::NanoUsd;
 use crate::money::budget::{Reserved, Standing};
 use crate::money::tab::RequestId;
@@ -69,6 +69,9 @@ enum Step {
     Stored(Mark),
     ToolStored(String),
     ToolResult(String, ToolOutput),
+    LookForCommands,
+    Commands(Vec<Command>),
+    Command(Command),
     Settled {
         cost: NanoUsd,
         standing: Standing,
@@ -109,6 +112,8 @@ pub struct Machine {
     settlements: u32,
     is_recorded: bool,
     is_traced: bool,
+    /// Commands are being taken.
+    is_claiming: bool,
     quality: LineQuality,
     /// The steps that are to be done, in this order.
     steps: VecDeque<Step>,
@@ -135,6 +140,7 @@ impl Machine {
             settlements,
             is_recorded,
             is_traced: false,
+            is_claiming: false,
             quality: LineQuality::default(),
             steps: VecDeque::new(),
             follow_ups: Vec::new(),
@@ -163,6 +169,8 @@ impl Machine {
             Input::End(code) => policy(P::End(code)),
             Input::TakenOver => policy(P::TakenOver),
             Input::HandOff => policy(P::HandOff),
+            Input::LookForCommands => Step::LookForCommands,
+            Input::Commands(commands) => Step::Commands(commands),
             Input::Forgotten => policy(P::Forgotten),
             Input::Lease(until) => policy(P::Lease(until)),
             Input::Written(answer) => Step::Journal(journal::Input::Written(answer)),
@@ -387,6 +395,22 @@ impl Machine {
             Step::ToolResult(call_id, output) => {
                 self.tell_call(call::Input::ToolResult { call_id: &call_id, output: &output });
             }
+            // What waits for a session that ends is not told: the store says so once the end is there.
+            Step::LookForCommands if self.is_claiming || !self.policy.is_live() => {}
+            Step::LookForCommands => {
+                self.is_claiming = true;
+                self.follow_ups.push(Step::Out(Output::ClaimCommands));
+            }
+            Step::Commands(commands) => {
+                self.is_claiming = false;
+                self.follow_ups.extend(commands.into_iter().map(Step::Command));
+            }
+            // What the agent would be told now, nobody would know at the next relay.
+            Step::Command(Command { id, .. }) if self.policy.is_leaving() => {
+                let told = Err(NotTold::CallMoved);
+                self.follow_ups.push(Step::Out(Output::NoteCommand { id, told }));
+            }
+            Step::Command(command) => self.tell_call(call::Input::Command(&command)),
             Step::Settled { cost, standing } => {
                 self.tell_call(call::Input::Settled { cost, standing: &standing });
             }

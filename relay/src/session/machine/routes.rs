@@ -69,6 +69,7 @@ impl Machine {
                     }
                     write(Entry::Tool(Box::new(note)))
                 }
+                C::NoteCommand { id, told } => Step::Out(Output::NoteCommand { id, told }),
                 C::RunTool(called) => Step::Out(Output::RunTool(Box::new(called))),
                 C::CancelTool(call_id) => Step::Out(Output::CancelTool(call_id)),
                 C::Settle { rows, through, committed, replayable, exposed, release } => {

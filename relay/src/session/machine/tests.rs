@@ -526,3 +526,53 @@ fn a_goodbye_is_said_to_its_end_even_if_the_connection_fills_up_in_the_middle_of
     assert_eq!(kinds(&outputs), ["ended", "close normal"]);
     assert_eq!(over(&outputs), Some(Departure::Ended(CloseCode::Normal)));
 }
+
+fn command(id: &str) -> Command {
+    let kind = call::CommandKind::Say { interrupt: false };
+    Command { id: id.into(), kind, text: "We close soon.".into() }
+}
+
+/// What has become of commands, in order.
+fn noted(outputs: &[Output]) -> Vec<(&str, Result<(), NotTold>)> {
+    let noted = outputs.iter().filter_map(|output| match output {
+        Output::NoteCommand { id, told } => Some((id.as_str(), *told)),
+        _ => None,
+    });
+    noted.collect()
+}
+
+fn claims(outputs: &[Output]) -> usize {
+    outputs.iter().filter(|output| matches!(output, Output::ClaimCommands)).count()
+}
+
+#[test]
+fn commands_are_taken_once_at_a_time_and_each_is_noted_and_the_page_hears_nothing_of_one_that_is_refused() {
+    let mut bench = Bench::begin();
+    assert_eq!(claims(&bench.input(Input::LookForCommands)), 1);
+    assert_eq!(claims(&bench.input(Input::LookForCommands)), 0, "they are being taken");
+    let outputs = bench.input(Input::Commands(vec![command("c-1"), command("c-2")]));
+    let refused = Err(NotTold::AgentCannot);
+    assert_eq!(noted(&outputs), [("c-1", refused), ("c-2", refused)], "the echo says what it heard");
+    assert_eq!(kinds(&outputs), [""; 0]);
+    assert_eq!(claims(&bench.input(Input::LookForCommands)), 1, "there may be more");
+    assert!(noted(&bench.input(Input::Commands(Vec::new()))).is_empty());
+}
+
+#[test]
+fn what_comes_for_a_session_that_ends_or_leaves_is_not_told_and_nothing_more_is_taken_for_it() {
+    for (input, why) in [
+        (Input::End(CloseCode::EndedByOperator), NotTold::CallEnded),
+        (Input::Shutdown, NotTold::CallMoved),
+        (Input::HandOff, NotTold::CallMoved),
+    ] {
+        let mut bench = Bench::begin();
+        bench.audio(1, silence);
+        bench.input(Input::LookForCommands);
+        bench.input(input);
+        assert_eq!(claims(&bench.input(Input::LookForCommands)), 0);
+        let outputs = bench.input(Input::Commands(vec![command("c-1")]));
+        assert_eq!(noted(&outputs), [("c-1", Err(why))]);
+        bench.let_store_answer();
+        assert_eq!(claims(&bench.input(Input::LookForCommands)), 0);
+    }
+}

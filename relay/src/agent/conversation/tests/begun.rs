@@ -218,7 +218,7 @@ fn what_the_user_is_saying_is_not_final_because_the_agent_says_what_the_page_wan
     let (mut talk, ears) = streamed();
     assert_eq!(finals(&talk.hears(ears, "", (0, 9_000), true)), [9_000]);
     talk.hears(ears, "a ta", (12_000, 30_000), false);
-    let say = AgentInput::Say { position: talk.position, text: "We close soon.", interrupt: false };
+    let say = AgentInput::Say { position: Some(talk.position), text: "We close soon.", interrupt: false };
     let did = talk.input(say);
     ask_of(&did, MOUTH);
     assert!(finals(&did).iter().all(|through| *through <= 12_000), "{did:?}");

@@ -105,7 +105,8 @@ fn what_has_no_end_keeps_no_answer_from_beginning_for_longer_than_ten_seconds() 
     assert!(begins(&scene.speaks(20)));
     // What is known by then keeps the next one from nothing, until it pauses.
     scene.talk.heard(usize::MAX);
-    let say = AgentInput::Say { position: scene.talk.position, text: "We close soon.", interrupt: false };
+    let position = Some(scene.talk.position);
+    let say = AgentInput::Say { position, text: "We close soon.", interrupt: false };
     let mouth = ask_of(&scene.talk.input(say), MOUTH).0;
     assert!(begins(&scene.talk.sounds(mouth, 2_400)));
 }

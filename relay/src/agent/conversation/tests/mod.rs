@@ -340,7 +340,7 @@ fn what_it_is_told_to_say_waits_for_the_answer_that_is_coming_and_its_place_is_n
     let mut bench = Bench::new();
     bench.types("Hello");
     bench.says(0, "Hi.");
-    let did = bench.input(AgentInput::Say { position: 0, text: "We close soon.", interrupt: false });
+    let did = bench.input(AgentInput::Say { position: Some(0), text: "We close soon.", interrupt: false });
     assert_eq!(did, []);
     let did = bench.input(AgentInput::Audio { position: 0, samples: &[0; 16_000] });
     assert_eq!(finals(&did), [] as [u32; 0], "it is not said yet");
@@ -365,7 +365,7 @@ fn what_it_is_told_to_say_at_once_cuts_the_answer_off_and_what_has_come_is_paid(
     let mut bench = Bench::new();
     bench.types("Hello");
     bench.says(0, "Hi the");
-    let did = bench.input(AgentInput::Say { position: 0, text: "Fire!", interrupt: true });
+    let did = bench.input(AgentInput::Say { position: Some(0), text: "Fire!", interrupt: true });
     assert!(did.contains(&AgentOutput::Cancel { request: RequestId(0) }), "{did:?}");
     assert!(did.contains(&AgentOutput::Cut));
     assert!(spent(&did).is_some());
@@ -377,7 +377,7 @@ fn what_waits_to_be_said_in_writing_is_said_before_the_user_is_answered_who_type
     let mut bench = Bench::new();
     bench.types("Hello");
     bench.says(0, "Hi");
-    bench.input(AgentInput::Say { position: 0, text: "We close soon.", interrupt: false });
+    bench.input(AgentInput::Say { position: Some(0), text: "We close soon.", interrupt: false });
     let did = bench.types("Wait");
     assert_eq!(words(&did), "We close soon.");
     let all = [
@@ -396,7 +396,7 @@ fn more_than_can_wait_to_be_said_is_refused_in_words() {
     bench.types("Hello");
     let mut refused = 0;
     for _ in 0..TO_SAY_MAX + 2 {
-        let did = bench.input(AgentInput::Say { position: 0, text: "la", interrupt: false });
+        let did = bench.input(AgentInput::Say { position: Some(0), text: "la", interrupt: false });
         refused += usize::from(did == [AgentOutput::Trouble(ErrorCode::MessagesFull)]);
     }
     assert_eq!(refused, 2);

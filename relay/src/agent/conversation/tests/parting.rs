@@ -127,7 +127,7 @@ fn the_sentence_that_sounds_is_spoken_to_its_end_and_nothing_cuts_the_goodbye() 
 }
 
 /// What it says that it does not get to.
-fn unsaid(did: &[AgentOutput]) -> Vec<(&str, u32)> {
+fn unsaid(did: &[AgentOutput]) -> Vec<(&str, Option<u32>)> {
     let unsaid = did.iter().filter_map(|did| match did {
         AgentOutput::Unsaid { text, position } => Some((text.as_str(), *position)),
         _ => None,
@@ -137,7 +137,7 @@ fn unsaid(did: &[AgentOutput]) -> Vec<(&str, u32)> {
 
 #[test]
 fn what_it_was_told_to_say_and_does_not_get_to_is_not_lost_without_a_word() {
-    let say = |position, text| AgentInput::Say { position, text, interrupt: false };
+    let say = |position, text| AgentInput::Say { position: Some(position), text, interrupt: false };
     // Two wait for the answer that is being given when the money is used up, and a third comes into the goodbye.
     let mut bench = Bench(frugal(), Answers::default());
     bench.types("Hello");
@@ -145,10 +145,10 @@ fn what_it_was_told_to_say_and_does_not_get_to_is_not_lost_without_a_word() {
     bench.input(say(1_600, "We close soon."));
     bench.input(say(3_200, "Mind the step."));
     let did = bench.input(AgentInput::Farewell);
-    assert_eq!(unsaid(&did), [("We close soon.", 1_600), ("Mind the step.", 3_200)]);
+    assert_eq!(unsaid(&did), [("We close soon.", Some(1_600)), ("Mind the step.", Some(3_200))]);
     assert_eq!(words(&did), "Goodbye.");
     let did = bench.input(say(4_800, "Too late."));
-    assert_eq!(unsaid(&did), [("Too late.", 4_800)]);
+    assert_eq!(unsaid(&did), [("Too late.", Some(4_800))]);
     assert_eq!(unsaid(&bench.input(AgentInput::Leave)), []);
     // One that is stopped says the same of what waits, once; its own last words are not of that sort.
     let mut talk =
@@ -156,7 +156,7 @@ fn what_it_was_told_to_say_and_does_not_get_to_is_not_lost_without_a_word() {
     let ears = ask_of(&talk.chunk(), super::talk::EARS).0;
     talk.asked(ears, "Tell me.");
     talk.input(say(1_600, "We close soon."));
-    assert_eq!(unsaid(&talk.input(AgentInput::Leave)), [("We close soon.", 1_600)]);
+    assert_eq!(unsaid(&talk.input(AgentInput::Leave)), [("We close soon.", Some(1_600))]);
     assert_eq!(unsaid(&talk.input(AgentInput::Leave)), []);
     let mut talk =
         Talk::of(talker_of(Persona { limit_goodbye: "Goodbye.".to_owned(), ..Persona::default() }, &[]));
@@ -166,4 +166,21 @@ fn what_it_was_told_to_say_and_does_not_get_to_is_not_lost_without_a_word() {
     talk.sounds(mouth, 24_000);
     assert_eq!(unsaid(&talk.input(AgentInput::Farewell)), []);
     assert_eq!(unsaid(&talk.input(AgentInput::Leave)), [], "its goodbye waited for the end of the sentence");
+}
+
+#[test]
+fn there_is_room_for_so_much_that_it_is_to_say_and_what_nobody_sends_again_is_left_unsaid_as_such() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.0.room_to_say(), Some(TO_SAY_MAX));
+    bench.types("Hello");
+    for left in (0..TO_SAY_MAX).rev() {
+        bench.input(AgentInput::Say { position: None, text: "We close soon.", interrupt: false });
+        assert_eq!(bench.0.room_to_say(), Some(left));
+    }
+    let did = bench.input(AgentInput::Leave);
+    assert_eq!(unsaid(&did), [("We close soon.", None); TO_SAY_MAX]);
+    // One that is said takes nothing of the user's along that is not understood.
+    let mut bench = Bench::new();
+    let did = bench.input(AgentInput::Say { position: None, text: "We close soon.", interrupt: false });
+    assert_eq!((words(&did).as_str(), finals(&did)), ("We close soon.", vec![0]));
 }

@@ -48,7 +48,7 @@ fn it_is_no_pause_while_an_utterance_is_heard_or_waits_to_be_understood() {
 fn it_is_no_pause_while_something_waits_to_be_said_or_the_conversation_has_only_begun() {
     let mut talk = Talk::of(reads_and_speaks());
     let mind = ask_of(&talk.input(AgentInput::Typed { position: 0, text: "Hello" }), MIND).0;
-    talk.input(AgentInput::Say { position: 0, text: "We close soon.", interrupt: false });
+    talk.input(AgentInput::Say { position: Some(0), text: "We close soon.", interrupt: false });
     talk.thinks(mind, "Good day.");
     let mouth = ask_of(&talk.finishes(mind), MOUTH).0;
     talk.sounds(mouth, 2_400);

@@ -102,7 +102,7 @@ fn what_the_agent_was_about_to_say_by_itself_is_said_although_words_are_taken_ba
     talk.sounds(mouth, 2_400);
     talk.finishes(mouth);
     talk.heard(usize::MAX);
-    let did = talk.input(AgentInput::Say { position: 3_200, text: "We close soon.", interrupt: false });
+    let did = talk.input(AgentInput::Say { position: Some(3_200), text: "We close soon.", interrupt: false });
     let mouth = ask_of(&did, MOUTH).0;
     let did = talk.hears(ears, "uh", (20_000, 24_000), false);
     assert!(did.contains(&AgentOutput::Cancel { request: mouth }), "{did:?}");

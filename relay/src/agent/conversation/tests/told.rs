@@ -52,7 +52,7 @@ fn context_is_known_with_the_next_question_and_is_no_question_itself() {
     // What comes before it is not done with: audio, or what waits to be said.
     let context = |position| AgentInput::Context { position, text: "They went on." };
     assert_eq!(bench.input(context(1_600)), []);
-    bench.input(AgentInput::Say { position: 0, text: "We close soon.", interrupt: false });
+    bench.input(AgentInput::Say { position: Some(0), text: "We close soon.", interrupt: false });
     assert_eq!(bench.input(context(0)), []);
 }
 
@@ -96,7 +96,7 @@ fn of_what_is_said_without_the_user_the_oldest_is_forgotten_too() {
     let mut bench = asked_once();
     for n in 1..=100 {
         let text = format!("{n} {}", "x".repeat(1_000));
-        bench.input(AgentInput::Say { position: 0, text: &text, interrupt: false });
+        bench.input(AgentInput::Say { position: Some(0), text: &text, interrupt: false });
         bench.input(AgentInput::AnswerOver { answer: n, heard: usize::MAX });
     }
     let did = bench.types("Well?");

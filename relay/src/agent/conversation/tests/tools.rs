@@ -501,7 +501,8 @@ fn the_model_sees_one_output_of_each_call_whatever_happens() {
                 4 if table.agent.poll_timeout().is_some() => table.waits(),
                 5 => table.event(&Event::Failed(Failure::new(FailureKind::Provider, "down"))),
                 6 => {
-                    table.input(AgentInput::Say { position: 0, text: "Hear!", interrupt: dice.below(2) == 0 })
+                    let interrupt = dice.below(2) == 0;
+                    table.input(AgentInput::Say { position: Some(0), text: "Hear!", interrupt })
                 }
                 _ if running.is_empty() => continue,
                 _ => {

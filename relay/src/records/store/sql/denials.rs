@@ -5,7 +5,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::super::audit::DeedKind;
-use super::super::query::{Denial, DenialCursor, DenialKind, EndRequest, Page, Whom};
+use super::super::query::{Denial, DenialCursor, DenialKind, EndRequest, HAS_COMMANDS, Page, Whom};
 use super::super::unix_ms;
 use super::audit::{self, Done};
 use super::page::Select;
@@ -38,9 +38,17 @@ const REQUEST_END_OF_USER: Sql = sql!(
 
 const OWNER_OF_LIVE: Sql = sql!("SELECT user_sub FROM sessions WHERE id = $1 AND state = 'live'");
 
+/// The orders, and the sessions for which commands wait. Where none wait, the second half reads an index that is empty; the session of each is
+/// looked up by its key, however many live sessions there are.
 const ENDS_REQUESTED: Sql = sql!(
     "SELECT id, end_requested FROM sessions
-    WHERE relay = $1 AND end_requested IS NOT NULL AND state = 'live' LIMIT 1000"
+    WHERE relay = $1 AND end_requested IS NOT NULL AND state = 'live'
+    UNION ALL
+    SELECT session_id, $2 FROM commands
+    WHERE state = 'waiting'
+        AND $1 = (SELECT relay FROM sessions WHERE sessions.id = commands.session_id AND sessions.state = 'live')
+    GROUP BY session_id
+    LIMIT 1000"
 );
 
 impl SqlStore {
@@ -153,7 +161,7 @@ impl SqlStore {
         &self,
         relay: &str,
     ) -> Result<Vec<EndRequest>, StoreError> {
-        let query = self.statement(ENDS_REQUESTED).bind(relay);
+        let query = self.statement(ENDS_REQUESTED).bind(relay).bind(HAS_COMMANDS);
         let rows = query.fetch_all(self.readers.promptly()).await?;
         rows.iter()
             .map(|row| Ok(EndRequest { id: row.try_get("id")?, reason: row.try_get("end_requested")? }))

@@ -42,6 +42,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     20 "audit" "0020_audit.sql";
     21 "webhooks" "0021_webhooks.sql";
     22 "budget caps" "0022_budget_caps.sql";
+    23 "commands" "0023_commands.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -67,6 +68,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     20 "audit" "0020_audit.sql";
     21 "webhooks" "0021_webhooks.sql";
     22 "budget caps" "0022_budget_caps.sql";
+    23 "commands" "0023_commands.sql";
 };
 
 /// The migration since which a schema says which relays it serves.

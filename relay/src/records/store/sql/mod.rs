@@ -15,6 +15,7 @@ mod audit;
 mod billing;
 mod budgets;
 mod check;
+mod commands;
 mod connections;
 mod credits;
 mod deliveries;

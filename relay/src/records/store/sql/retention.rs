@@ -52,6 +52,11 @@ const EXPIRE_DELIVERIES: Sql = sql!(
     "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE created_at < $1 ORDER BY created_at LIMIT $2)"
 );
 
+/// Deletes old commands. One that waited for so long waits no more.
+const EXPIRE_COMMANDS: Sql = sql!(
+    "DELETE FROM commands WHERE id IN (SELECT id FROM commands WHERE created_at < $1 ORDER BY created_at LIMIT $2)"
+);
+
 /// Deletes the leases of relays that have no live session.
 const EXPIRE_RELAYS: Sql = sql!(
     "DELETE FROM relays WHERE lease_until < $1 AND id IN (
@@ -88,6 +93,7 @@ impl SqlStore {
             Expiring::Deliveries { before_ms } => {
                 self.statement(EXPIRE_DELIVERIES).bind(before_ms).bind(limit)
             }
+            Expiring::Commands { before_ms } => self.statement(EXPIRE_COMMANDS).bind(before_ms).bind(limit),
             Expiring::Relays { before_ms } => self.statement(EXPIRE_RELAYS).bind(before_ms).bind(limit),
             Expiring::Erased { before_ms } => self.statement(EXPIRE_ERASED).bind(before_ms).bind(limit),
             Expiring::Budgets { day, month } => {
