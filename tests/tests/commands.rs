@@ -120,7 +120,8 @@ async fn start(database: &relay::config::Secret, folder: &Path) -> Relay {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_says_what_is_given_at_another_relay_once_and_what_waits_when_its_relay_is_killed_at_the_next_one() {
+async fn an_agent_says_what_is_given_at_another_relay_once_and_what_waits_when_its_relay_is_killed_at_the_next_one()
+ {
     let database = shared().database().await;
     let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
     let here = start(&database, folders[0].path()).await;

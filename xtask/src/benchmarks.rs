@@ -85,7 +85,8 @@ fn with_section(page: &str, name: &str, section: &str) -> String {
 fn section(measured: &Measured<'_>, when: &Circumstances) -> String {
     let Measured { name, about, command, table, is_good } = measured;
     let Circumstances { day, commit, machine } = when;
-    let mut text = format!("## {name}\n\n{about}. Printed by `{command}` on {day}, at {commit}, on {machine}.");
+    let mut text =
+        format!("## {name}\n\n{about}. Printed by `{command}` on {day}, at {commit}, on {machine}.");
     if !is_good {
         text.push_str(" **The command ended with an error: a goal was missed, or it broke off.**");
     }
@@ -113,7 +114,8 @@ fn commit() -> String {
 fn machine(cores: usize, cpuinfo: &str, meminfo: &str) -> String {
     let of = field(cpuinfo, "model name").map(|model| format!(" ({model})")).unwrap_or_default();
     let memory = field(meminfo, "MemTotal").and_then(|total| total.split(' ').next()?.parse::<f64>().ok());
-    let memory = memory.map(|kib| format!(" with {:.1} GiB of memory", kib / 1_048_576.0)).unwrap_or_default();
+    let memory =
+        memory.map(|kib| format!(" with {:.1} GiB of memory", kib / 1_048_576.0)).unwrap_or_default();
     let plural = if cores == 1 { "" } else { "s" };
     format!("{cores} core{plural}{of}{memory}, {}", std::env::consts::OS)
 }
@@ -169,7 +171,10 @@ mod tests {
         assert_eq!(with_section(&page, "one", &section), page, "writing it again changes nothing");
         // The last section, and one that is not there yet.
         let last = with_section(&page, "one-more", "## one-more\n\nNew.\n");
-        assert!(last.starts_with(&page[..page.len() - "Stays.\n".len()]) && last.ends_with("\n\nNew.\n"), "{last}");
+        assert!(
+            last.starts_with(&page[..page.len() - "Stays.\n".len()]) && last.ends_with("\n\nNew.\n"),
+            "{last}"
+        );
         let more = with_section(&page, "two", "## two\n\nNew.\n");
         assert_eq!(more, format!("{page}\n## two\n\nNew.\n"));
     }
@@ -184,7 +189,10 @@ mod tests {
     fn a_machine_is_told_by_what_is_known_of_it() {
         let (cpuinfo, meminfo) = ("processor\t: 0\nmodel name\t: AMD EPYC 7B13\n", "MemTotal:  8141512 kB\n");
         let os = std::env::consts::OS;
-        assert_eq!(machine(2, cpuinfo, meminfo), format!("2 cores (AMD EPYC 7B13) with 7.8 GiB of memory, {os}"));
+        assert_eq!(
+            machine(2, cpuinfo, meminfo),
+            format!("2 cores (AMD EPYC 7B13) with 7.8 GiB of memory, {os}")
+        );
         assert_eq!(machine(1, "", ""), format!("1 core, {os}"));
     }
 

@@ -13,7 +13,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::App;
 use crate::admission::auth::Identity;
-use crate::records::store::{Denial, DenialKind, HAND_OFF, HAS_COMMANDS, PAGE_MAX, Store, StoreError, unix_ms};
+use crate::records::store::{
+    Denial, DenialKind, HAND_OFF, HAS_COMMANDS, PAGE_MAX, Store, StoreError, unix_ms,
+};
 use crate::session::Registry;
 
 /// The time between two looks at what administrators decided at other relays.

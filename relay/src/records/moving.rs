@@ -74,7 +74,9 @@ pub enum MoveError {
     )]
     OtherImport,
     /// Sessions are live.
-    #[error("{sessions} sessions are live by now: stop the relay that was started meanwhile, and export again")]
+    #[error(
+        "{sessions} sessions are live by now: stop the relay that was started meanwhile, and export again"
+    )]
     Live {
         /// How many.
         sessions: u64,

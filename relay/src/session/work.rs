@@ -172,9 +172,11 @@ impl Work {
     pub(super) fn claim_commands(&mut self) {
         let (store, relay) = (self.records.store.clone(), self.live.relay_id.clone());
         let (id, epoch) = (self.books.session_id.clone(), self.books.epoch);
-        self.claiming = Some(Running::start(&self.live.tasks, async move {
-            store.claim_commands(&id, &relay, epoch).await
-        }));
+        self.claiming =
+            Some(Running::start(
+                &self.live.tasks,
+                async move { store.claim_commands(&id, &relay, epoch).await },
+            ));
     }
 
     /// Notes what has become of a command, in a task of its own that nobody waits for. What is not noted is unknown.

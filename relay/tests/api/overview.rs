@@ -42,7 +42,8 @@ async fn calls_minutes_money_and_stages_are_told_by_time_without_gaps() {
     for percentile in ["p50_ms", "p95_ms", "p99_ms"] {
         assert!((300..=500).contains(&stage[percentile].as_u64().expect("a number")), "{stage}");
     }
-    let (longest, longer) = (format!("agent={}", "%C3%A9".repeat(64)), format!("agent={}", "%C3%A9".repeat(65)));
+    let (longest, longer) =
+        (format!("agent={}", "%C3%A9".repeat(64)), format!("agent={}", "%C3%A9".repeat(65)));
     assert_eq!(get(&relay, &admin(), &format!("/v1/admin/overview?{longest}")).await.status, 200);
     for wrong in ["from=yesterday", "from=2026-01-01&to=2026-12-31", "agent=", longer.as_str(), "by=day"] {
         let answer = get(&relay, &admin(), &format!("/v1/admin/overview?{wrong}")).await;

@@ -46,7 +46,10 @@ fn the_agent_is_told_behind_what_it_has_heard_and_says_it_as_it_says_what_the_pa
     assert!(!did.iter().any(|did| matches!(did, Did::Trouble(_))), "and nothing new: {did:?}");
     let (told, did) = bench.command(CommandKind::Context, "They have called before.");
     assert_eq!(told, Ok(()));
-    assert!(!did.iter().any(|did| matches!(did, Did::Say(_) | Did::Trouble(_))), "it is not answered: {did:?}");
+    assert!(
+        !did.iter().any(|did| matches!(did, Did::Say(_) | Did::Trouble(_))),
+        "it is not answered: {did:?}"
+    );
     assert_eq!(bench.was_told()[0], r#"Context { position: 1600, text: "They have called before." }"#);
 }
 

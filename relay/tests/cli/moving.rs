@@ -225,7 +225,10 @@ async fn an_import_that_broke_off_goes_on_and_takes_no_other_file() {
         for arguments in [&["check", "--connect"][..], &["rollups", "--rebuild"]] {
             let (output, errors) = run(&mut secret(arguments));
             assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
-            assert!(errors.contains("run `voxrelay import` with the same file again"), "{arguments:?}: {errors}");
+            assert!(
+                errors.contains("run `voxrelay import` with the same file again"),
+                "{arguments:?}: {errors}"
+            );
         }
         let said = refused(&mut secret(&["serve", "--listen", "127.0.0.1:0"]));
         assert!(said.contains("run `voxrelay import` with the same file again"), "{said}");

@@ -266,8 +266,10 @@ async fn an_erased_user_is_in_no_sum_and_in_no_row_of_them(bench: Bench) {
         }
         store.delete_user("ada", "root").await.expect("erased");
         let mut connection = bench.connect().await;
-        let named: Vec<(String,)> =
-            sqlx::query_as("SELECT user_sub FROM rollup_users").fetch_all(&mut connection).await.expect("read");
+        let named: Vec<(String,)> = sqlx::query_as("SELECT user_sub FROM rollup_users")
+            .fetch_all(&mut connection)
+            .await
+            .expect("read");
         assert_eq!(named, [], "nor is the name");
         drop(connection);
         assert_eq!(add_all(store).await, 0);

@@ -35,7 +35,7 @@ impl<E: Ears> Conversation<E> {
         let when_due = [&patience.question, &patience.goodbye, limit_goodbye];
         let position = self.final_through;
         let again = unheard.iter().filter(|words| !when_due.contains(words)).take(TO_SAY_MAX);
-        self.to_say.extend(again.map(|words| (position, words.clone())));
+        self.to_say.extend(again.map(|words| (Some(position), words.clone())));
         if !self.to_say.is_empty() {
             if self.begins == Begins::WithGreeting {
                 self.floor.greet();

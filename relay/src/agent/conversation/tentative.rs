@@ -78,7 +78,7 @@ impl<E: Ears> Conversation<E> {
             Some(Cut::Begun) if self.memory.is_unanswered(self.persona.language()) => self.answer_again(),
             Some(Cut::Greeting) => self.begins = Begins::WithGreeting,
             Some(Cut::Saying(text)) => {
-                self.to_say.push_front((self.final_through, text));
+                self.to_say.push_front((Some(self.final_through), text));
                 self.go_on();
             }
             Some(Cut::Begun) | None => {}

@@ -9,7 +9,13 @@ use protocol::Mark;
 
 use super::{
     Alert, AlertFilter, AlertRow, Attempted, BilledCursor, BudgetCursor, BudgetFilter, BudgetRow, BudgetsOf,
-    CommandOutcome, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind, Delivery, DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given, Leases, LedgerEntry, LedgerFilter, LiveRow, Lost, NewCap, NewCommand, NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Replayed, Reserve, RolledUp, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Subscription, SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
+    CommandOutcome, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind, Delivery,
+    DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given, Leases,
+    LedgerEntry, LedgerFilter, LiveRow, Lost, NewCap, NewCommand, NewSession, Notice, Opened, Overview,
+    OverviewFilter, Page, PoolUse, Quality, Quota, Replayed, Reserve, RolledUp, SaidRow, SessionFilter,
+    SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Subscription, SumCursor,
+    SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter,
+    UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::{Command, NotTold, Turn};

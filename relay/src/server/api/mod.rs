@@ -45,8 +45,8 @@ use utoipa_axum::routes;
 
 use super::problem::{Problem, ProblemBody};
 use super::{over_http, upgrade};
-pub(super) use watch::{Watchers, watchers};
 use crate::App;
+pub(super) use watch::{Watchers, watchers};
 
 /// The largest body of a request, in bytes.
 const BODY_MAX_BYTES: usize = 16 * 1024;
