@@ -87,13 +87,10 @@ async fn spoken_over(words: &str) -> Fate {
         );
     }
     let relay = Relay::start(folder.path(), "127.0.0.1:0", &config).await;
+    let speech = [silence(2.0), voice(1.0), silence(1.0)].concat();
     let options = Options {
         longest: Duration::from_secs(60),
-        ..Options::new(
-            relay.url(),
-            token_but(&json!({})),
-            [silence(2.0), voice(1.0), silence(1.0)].concat(),
-        )
+        ..Options::new(relay.url(), token_but(&json!({})), speech)
     };
     let report = run(options, |_| {}).await;
     assert_eq!((report.ended, report.errors.len()), (Some(CloseCode::Normal), 0), "{report:?}");
