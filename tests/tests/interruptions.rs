@@ -111,7 +111,7 @@ async fn spoken_over(words: &str) -> Fate {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_was_held_and_went_on_counts_as_falsely_interrupted_and_is_stored_whole() {
-    let fate = spoken_over("").await;
+    let fate = spoken_over("Mhm.").await;
     assert_eq!((&*fate.interruptions, &*fate.false_interruptions), ("0", "1"), "{fate:?}");
     assert_eq!((fate.text.trim(), fate.is_whole), (STORY, true), "{fate:?}");
 }
