@@ -1,12 +1,19 @@
-//! WebSockets that are opened ahead of need: who takes them, what becomes of them, and what they count for.
+//! Connections that are opened ahead of need: who takes them, what becomes of them, and what they count for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::serve::ListenerExt;
 use futures_util::{SinkExt, StreamExt};
 use protocol::Time;
-use relay::provider::{Ask, Deadlines, Event, FailureKind, Feed, Kind, Pass, Provider, Request, Upstream};
+use relay::provider::{
+    Ask, Chat, Deadlines, Event, FailureKind, Feed, Kind, Message as Said, Pass, Provider, Ready, Request,
+    Upstream,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message;
@@ -28,21 +35,64 @@ async fn voice(closes: usize, max_concurrent: u32) -> (Arc<Upstream>, Arc<Atomic
             tokio::spawn(speak(stream, before < closes));
         }
     });
-    let provider = Provider {
-        name: "voice".to_owned(),
-        kind: Kind::named("deepgram-aura").expect("registered"),
+    let provider = Provider { max_concurrent, ..provider("deepgram-aura", port) };
+    (Arc::new(Upstream::new(provider).expect("a client")), opened)
+}
+
+/// A provider of this kind at this port.
+fn provider(kind: &str, port: u16) -> Provider {
+    Provider {
+        name: "local".to_owned(),
+        kind: Kind::named(kind).expect("registered"),
         base_url: format!("http://127.0.0.1:{port}/").parse().expect("an address"),
         key: None,
-        model: "aura".to_owned(),
+        model: "small".to_owned(),
         voice: None,
         language: None,
         key_terms: Vec::new(),
         eager: false,
-        price: "voice/aura".to_owned(),
+        price: "local/small".to_owned(),
         deadlines: Deadlines::default(),
-        max_concurrent,
-    };
-    (Arc::new(Upstream::new(provider).expect("a client")), opened)
+        max_concurrent: 0,
+    }
+}
+
+/// A model over HTTP; how many connections it was opened, and how many questions it was asked that it does not know.
+async fn model() -> (Arc<Upstream>, Arc<AtomicUsize>, Arc<AtomicUsize>) {
+    const ANSWER: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let (opened, unknown) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (count_opened, count_unknown) = (opened.clone(), unknown.clone());
+    let listener = listener.tap_io(move |_| {
+        count_opened.fetch_add(1, Ordering::SeqCst);
+    });
+    let app = Router::new()
+        .route("/chat/completions", post(async || ([("content-type", "text/event-stream")], ANSWER)))
+        .fallback(async move || {
+            count_unknown.fetch_add(1, Ordering::SeqCst);
+            StatusCode::NOT_FOUND
+        });
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (Arc::new(Upstream::new(provider("openai-chat", port)).expect("a client")), opened, unknown)
+}
+
+/// Asks a model, and waits until its connection can be used again.
+async fn ask(upstream: &Arc<Upstream>) {
+    let messages = vec![Said::User("Hello".to_owned())];
+    let ask = Ask::Chat(Chat { messages, tools: Vec::new(), max_output_tokens: 50 });
+    let mut pass = upstream.admit(Time::ZERO, &ask).expect("nothing is wrong");
+    let (codec, bounds) =
+        (upstream.provider().codec(&ask).expect("it answers"), upstream.provider().bounds(&ask));
+    let mut request = Request::open(&TaskTracker::new(), pass.way(), Instant::now(), codec, bounds);
+    loop {
+        match tokio::time::timeout(PATIENCE, request.next()).await.expect("it ends by itself") {
+            Event::Finished(_) => break,
+            Event::Failed(failure) => panic!("{failure}"),
+            _ => {}
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
 }
 
 async fn speak(stream: TcpStream, closes: bool) {
@@ -156,4 +206,54 @@ async fn a_relay_that_stops_does_not_wait_for_sockets_that_nobody_takes() {
     // The server answers a close at once.
     tokio::time::timeout(PATIENCE, tasks.wait()).await.expect("they end");
     assert!(admit(&upstream).is_ok(), "and a request opens its own");
+}
+
+#[tokio::test]
+async fn calls_share_a_connection_over_http_that_was_opened_ahead() {
+    let (upstream, opened, unknown) = model().await;
+    let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let providers = [upstream.clone()];
+    let calls = [(); 8].map(|()| Ready::keep(&providers, &tasks, &shutdown));
+    until(&unknown, 1).await;
+    // The answer comes, and with it the connection waits.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    ask(&upstream).await;
+    ask(&upstream).await;
+    let one_more = Ready::keep(&providers, &tasks, &shutdown);
+    ask(&upstream).await;
+    assert_eq!((opened.load(Ordering::SeqCst), unknown.load(Ordering::SeqCst)), (1, 1));
+    drop((calls, one_more));
+    tasks.close();
+    tokio::time::timeout(PATIENCE, tasks.wait()).await.expect("nobody wants it any more");
+}
+
+#[tokio::test]
+async fn a_provider_over_http_that_is_not_there_ahead_of_need_is_tried_once_and_is_asked_as_ever() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let opened = Arc::new(AtomicUsize::new(0));
+    let counted = opened.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            drop(stream);
+        }
+    });
+    let upstream = Arc::new(Upstream::new(provider("openai-chat", port)).expect("a client"));
+    let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let calls = [(); 8].map(|()| Ready::keep(std::slice::from_ref(&upstream), &tasks, &shutdown));
+    until(&opened, 1).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(opened.load(Ordering::SeqCst), 1, "however many calls there are");
+    assert!(upstream.is_asked());
+    shutdown.cancel();
+    tasks.close();
+    tokio::time::timeout(PATIENCE, tasks.wait()).await.expect("a relay that stops does not wait for them");
+    drop(calls);
+}
+
+#[tokio::test]
+async fn what_is_asked_over_websockets_alone_is_not_asked_over_http() {
+    let (upstream, _) = voice(0, 0).await;
+    assert!(Ready::keep(&[upstream], &TaskTracker::new(), &CancellationToken::new()).is_none());
 }

@@ -11,6 +11,7 @@ const DRIVERS: &[&str] = &[
     "provider/connections.rs",
     "provider/http.rs",
     "provider/places.rs",
+    "provider/ready.rs",
     "provider/request.rs",
     "provider/socket.rs",
     "provider/upstream.rs",

@@ -171,7 +171,7 @@ fn audio(json: bool) -> Result<Printed> {
     Ok(Printed::whole(text))
 }
 
-/// Fifty times with voice activity on the page and fifty times without, against a relay as it is deployed. The figures are a line of each test.
+/// Fifty times with voice activity on the page and fifty times without, against a relay as it is deployed. The figures are a line or two of each test.
 fn barge_in() -> Result<Printed> {
     let relay = workspace::target().join("release/voxrelay");
     step("building the SDK", crate::build::sdk)?;

@@ -1,11 +1,13 @@
 //! The connections to one provider, which all calls of a relay share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use reqwest::Client;
+use reqwest::header::CONNECTION;
 use reqwest::redirect::Policy;
+use reqwest::{Client, Response, Url};
+use tokio::time::timeout;
 use tower::{Layer, Service};
 
 use super::ahead::Taken;
@@ -17,12 +19,23 @@ use crate::operations::telemetry::{self, Opening};
 const KEPT_FOR: Duration = Duration::from_secs(50);
 /// Connections of HTTP that are kept while nobody uses them.
 const KEPT_MAX: usize = 256;
+/// How long a connection of HTTP waits before it is asked something again, so that it is kept; and how long after one could not be opened ahead
+/// another one is tried, whoever wants it.
+pub(super) const FRESH_FOR: Duration = Duration::from_secs(45);
+
+tokio::task_local! {
+    /// Set while a connection is opened for a request that is yet to come.
+    static IS_AHEAD: ();
+}
 
 /// What reaches one provider.
 #[derive(Debug)]
 pub struct Connections {
     provider: Arc<str>,
     client: Client,
+    /// How long a connection may take that is opened ahead.
+    connect: Duration,
+    idle: Mutex<Idle>,
 }
 
 impl Connections {
@@ -41,7 +54,37 @@ impl Connections {
             .pool_max_idle_per_host(KEPT_MAX)
             .connector_layer(Count(provider.clone()))
             .build()?;
-        Ok(Connections { provider, client })
+        Ok(Connections { provider, client, connect, idle: Mutex::default() })
+    }
+
+    /// Has a connection over HTTP to this address wait for the next request, unless one does already, and says after what time to look again.
+    /// Any answer will do, so no key goes with the question, and nobody hears of one that does not come.
+    pub(super) async fn be_ready(&self, base: &Url) -> Duration {
+        let left = self.idle().left(Instant::now());
+        if let Some(left) = left {
+            return left;
+        }
+        let answer = IS_AHEAD.scope((), self.client.head(base.clone()).send());
+        if let Ok(Ok(response)) = timeout(self.connect, answer).await
+            && is_kept(&response)
+        {
+            self.give_back();
+        }
+        FRESH_FOR
+    }
+
+    /// A request over HTTP is on its way.
+    pub(super) fn take(&self) {
+        self.idle().take();
+    }
+
+    /// An answer over HTTP was read to its end: its connection waits for another request.
+    pub(super) fn give_back(&self) {
+        self.idle().give_back(Instant::now());
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What asks over HTTP. It keeps connections alive, whichever call asked.
@@ -52,6 +95,49 @@ impl Connections {
     /// A request has to wait until a WebSocket is open.
     pub(super) fn opens_socket(&self) {
         telemetry::provider_connection(&self.provider, Opening::Needed);
+    }
+}
+
+/// Whether the connection of an answer can be used again once the answer was read.
+pub(super) fn is_kept(response: &Response) -> bool {
+    let connection = response.headers().get(CONNECTION).and_then(|value| value.to_str().ok());
+    !connection.is_some_and(|value| value.eq_ignore_ascii_case("close"))
+}
+
+/// The connections over HTTP that nobody uses, as the client's pool has them. The pool shows them to nobody.
+#[derive(Debug, Default)]
+struct Idle {
+    /// When each was used last; oldest first.
+    since: Vec<Instant>,
+    /// When one was last opened ahead, until any connection is there.
+    tried: Option<Instant>,
+}
+
+impl Idle {
+    /// How long nobody has to see to it that a connection waits; `None` when one is to be opened now, or asked something so that it is kept.
+    /// Whoever is told so does it: all others are told to wait.
+    fn left(&mut self, now: Instant) -> Option<Duration> {
+        self.since.retain(|since| now.saturating_duration_since(*since) < KEPT_FOR);
+        let seen_to = self.since.last().copied().max(self.tried);
+        let left = seen_to.map(|seen_to| (seen_to + FRESH_FOR).saturating_duration_since(now));
+        let left = left.filter(|left| !left.is_zero());
+        if left.is_none() {
+            self.tried = Some(now);
+            self.take();
+        }
+        left
+    }
+
+    /// A request takes the one that was used last, as the pool does.
+    fn take(&mut self) {
+        self.since.pop();
+    }
+
+    fn give_back(&mut self, now: Instant) {
+        self.tried = None;
+        if self.since.len() < KEPT_MAX {
+            self.since.push(now);
+        }
     }
 }
 
@@ -98,7 +184,57 @@ impl<S: Service<R>, R> Service<R> for Counted<S> {
     }
 
     fn call(&mut self, to: R) -> S::Future {
-        telemetry::provider_connection(&self.provider, Opening::Needed);
+        // The client asks for a connection in the task that makes the request.
+        let is_ahead = IS_AHEAD.try_with(|()| ()).is_ok();
+        let opening = if is_ahead { Opening::Ahead } else { Opening::Needed };
+        telemetry::provider_connection(&self.provider, opening);
         self.inner.call(to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_opened_where_none_waits_and_only_by_one_who_wants_it() {
+        let (mut idle, now) = (Idle::default(), Instant::now());
+        let at = |seconds| now + Duration::from_secs(seconds);
+        assert_eq!(idle.left(now), None, "none is there");
+        assert_eq!(idle.left(at(1)), Some(Duration::from_secs(44)), "somebody else is opening one");
+        idle.give_back(at(2));
+        assert_eq!(idle.left(at(3)), Some(Duration::from_secs(44)), "it waits");
+        idle.take();
+        assert_eq!(idle.left(at(4)), None, "a request has taken it");
+        // That one and the request's wait from here on, and the next request takes the newer one.
+        idle.give_back(at(5));
+        idle.give_back(at(20));
+        idle.take();
+        assert_eq!(idle.left(at(30)), Some(Duration::from_secs(20)));
+    }
+
+    #[test]
+    fn a_connection_is_asked_something_before_it_is_closed() {
+        let (mut idle, now) = (Idle::default(), Instant::now());
+        idle.give_back(now);
+        assert_eq!(idle.left(now + FRESH_FOR), None);
+        assert!(idle.since.is_empty(), "it is asked, so it does not wait");
+        idle.give_back(now + FRESH_FOR);
+        assert_eq!(idle.left(now + KEPT_FOR), Some(FRESH_FOR * 2 - KEPT_FOR));
+        assert_eq!(idle.left(now + FRESH_FOR + KEPT_FOR), None, "the pool has closed it");
+    }
+
+    #[test]
+    fn where_none_can_be_opened_one_is_tried_once_in_a_while_however_many_want_it() {
+        let (mut idle, now) = (Idle::default(), Instant::now());
+        let seconds = (0..90).map(|second| now + Duration::from_secs(second));
+        assert_eq!(seconds.filter(|now| idle.left(*now).is_none()).count(), 2);
+    }
+
+    #[test]
+    fn no_more_are_counted_than_the_pool_keeps() {
+        let (mut idle, now) = (Idle::default(), Instant::now());
+        (0..1_000).for_each(|_| idle.give_back(now));
+        assert_eq!(idle.since.len(), KEPT_MAX);
     }
 }

@@ -4,12 +4,13 @@ use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
+use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Response};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::connections::is_kept;
 use super::request::Carried;
-use super::{Input, Target};
+use super::{Connections, Input, Target};
 
 /// Headers in which providers name a request.
 const REQUEST_IDS: [&str; 3] = ["x-request-id", "request-id", "dg-request-id"];
@@ -18,11 +19,12 @@ const REQUEST_IDS: [&str; 3] = ["x-request-id", "request-id", "dg-request-id"];
 const REST_WITHIN: Duration = Duration::from_secs(2);
 const REST_MAX_BYTES: usize = 64 * 1024;
 
-pub(super) async fn carry(mut carried: Carried, client: &Client, target: Target) {
-    let mut request = client.post(target.url).body(target.body);
+pub(super) async fn carry(mut carried: Carried, connections: &Connections, target: Target) {
+    let mut request = connections.client().post(target.url).body(target.body);
     for (name, value) in target.headers {
         request = request.header(name, value);
     }
+    connections.take();
     // Polled in place: nothing else waits for what it may hold.
     let mut response = {
         let mut sending = std::pin::pin!(request.send());
@@ -44,9 +46,29 @@ pub(super) async fn carry(mut carried: Carried, client: &Client, target: Target)
     if !head(&mut carried, &response).await {
         return;
     }
-    if read(&mut carried, &mut response).await && carried.has_finished() {
-        let _ = timeout(REST_WITHIN, read_rest(response)).await;
+    let is_kept = is_kept(&response);
+    let rest = read(&mut carried, &mut response).await;
+    let is_read = match rest {
+        Rest::Nothing => true,
+        Rest::Unread if carried.has_finished() => {
+            timeout(REST_WITHIN, read_rest(response)).await.unwrap_or(false)
+        }
+        Rest::Unread | Rest::Lost => false,
+    };
+    if is_kept && is_read {
+        connections.give_back();
     }
+}
+
+/// What is left of a body of which nobody wants to know more.
+#[derive(Debug, PartialEq, Eq)]
+enum Rest {
+    /// It was read to its end.
+    Nothing,
+    /// More may come.
+    Unread,
+    /// Its connection is gone.
+    Lost,
 }
 
 /// The body of an answer.
@@ -61,8 +83,8 @@ impl Body for Response {
     }
 }
 
-/// Hands on what is answered as it comes. `false` when nothing more can come of it.
-async fn read(carried: &mut Carried, body: &mut impl Body) -> bool {
+/// Hands on what is answered as it comes.
+async fn read(carried: &mut Carried, body: &mut impl Body) -> Rest {
     loop {
         let due = carried.due();
         let goes_on = tokio::select! {
@@ -71,11 +93,11 @@ async fn read(carried: &mut Carried, body: &mut impl Body) -> bool {
                 Ok(Some(bytes)) => carried.handle(Input::Bytes(&bytes)).await,
                 Ok(None) => {
                     carried.handle(Input::End).await;
-                    return false;
+                    return Rest::Nothing;
                 }
                 Err(error) => {
                     lost(carried, &error).await;
-                    return false;
+                    return Rest::Lost;
                 }
             },
             () = sleep_until(due) => carried.handle(Input::Timeout).await,
@@ -83,18 +105,22 @@ async fn read(carried: &mut Carried, body: &mut impl Body) -> bool {
         // Whoever never pauses is held to the same times.
         let is_late = goes_on && carried.due() <= Instant::now();
         if !goes_on || is_late && !carried.handle(Input::Timeout).await {
-            return true;
+            return Rest::Unread;
         }
     }
 }
 
-/// Reads what comes behind the last word of an answer: a connection is used again only when it has nothing more to say.
-async fn read_rest(mut response: Response) {
+/// Reads what comes behind the last word of an answer: a connection is used again only when it has nothing more to say. Whether that was so.
+async fn read_rest(mut response: Response) -> bool {
     let mut read = 0;
-    while let Ok(Some(bytes)) = response.chunk().await {
-        read += bytes.len();
+    loop {
+        match response.chunk().await {
+            Ok(Some(bytes)) => read += bytes.len(),
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
         if read > REST_MAX_BYTES {
-            return;
+            return false;
         }
     }
 }
@@ -153,7 +179,7 @@ mod tests {
             Input::Head { status: 200, retry_after: None, request_id: None, media_type: "text/event-stream" };
         assert!(carried.handle(head).await);
         let mut body = Tireless(Instant::now() + Duration::from_secs(10));
-        assert!(read(&mut carried, &mut body).await, "it has not come to its end");
+        assert_eq!(read(&mut carried, &mut body).await, Rest::Unread, "it has not come to its end");
         let Some(Event::Failed(failure)) = told.recv().await else { panic!("it has failed") };
         assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Timeout, "no end in time"));
     }

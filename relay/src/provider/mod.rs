@@ -27,6 +27,7 @@ mod incoming;
 mod pcm;
 mod places;
 mod prompt;
+mod ready;
 mod refusal;
 mod registry;
 mod reply;
@@ -47,6 +48,7 @@ pub use event::{
     Spoken, Tool, ToolCall, TurnSign,
 };
 pub use exchange::{Bounds, Deadlines, Exchange};
+pub use ready::Ready;
 pub use registry::{KIND_NAMES, KINDS, Kind, Provider};
 pub use request::Request;
 pub use upstream::{Expected, Pass, Upstream, Upstreams};

@@ -59,7 +59,7 @@ impl Request {
             let (exchange, opening) = Exchange::open(time(started), codec, bounds);
             let carried = Carried::new(exchange, started, to_session);
             match opening {
-                Opening::Http(target) => http::carry(carried, way.connections.client(), target).await,
+                Opening::Http(target) => http::carry(carried, &way.connections, target).await,
                 Opening::Socket(target) => socket::carry(carried, way, target, fed).await,
             }
         });

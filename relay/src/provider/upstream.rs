@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use protocol::Time;
 use tokio_util::sync::CancellationToken;
@@ -9,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::ahead::Ahead;
 use super::breaker::{Breaker, Standing, Ticket};
+use super::connections::FRESH_FOR;
 use super::places::{Place, Places};
 use super::{Ask, Connections, Event, Failure, FailureKind, Opening, Provider, Service, Way};
 use crate::operations::{telemetry, tracker};
@@ -57,7 +59,7 @@ impl Upstream {
     }
 
     /// A request of it will come soon. If that goes over a WebSocket, one is opened for it now, unless one waits for it already; `None` if it
-    /// goes over HTTP.
+    /// goes over HTTP, which is [`Ready`](super::Ready)'s to see to.
     #[must_use]
     pub fn expect(self: &Arc<Self>, tasks: &TaskTracker, shutdown: &CancellationToken) -> Option<Expected> {
         if !self.provider.kind.is_fed {
@@ -67,6 +69,14 @@ impl Upstream {
         let expected = Expected { upstream: self.clone(), tasks: tasks.clone(), shutdown: shutdown.clone() };
         expected.open_ahead();
         Some(expected)
+    }
+
+    /// Has a connection wait for the next request if that goes over HTTP, and says after what time to look again.
+    pub(super) async fn be_ready(&self) -> Duration {
+        if self.provider.kind.is_fed {
+            return FRESH_FOR;
+        }
+        self.connections.be_ready(&self.provider.base_url).await
     }
 
     /// Lets a request through, or says why it is not made.
@@ -304,7 +314,7 @@ mod tests {
         assert!(upstream.is_asked());
         // One that is dropped before it has said anything leaves its place to another.
         tell(&upstream, &speak(), 3, &[broke()]);
-        let again = later + std::time::Duration::from_secs(60);
+        let again = later + Duration::from_secs(60);
         drop(upstream.admit(again, &speak()).expect("its time is over"));
         assert!(upstream.admit(again, &speak()).is_ok());
     }

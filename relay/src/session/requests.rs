@@ -16,7 +16,7 @@ use crate::money::bill::Quantity;
 use crate::money::tab::RequestId;
 use crate::operations::telemetry;
 use crate::provider::{
-    Answer, Ask, Event, Expected, Failure, FailureKind, Feed, Pass, Request, Service, Upstream,
+    Answer, Ask, Event, Expected, Failure, FailureKind, Feed, Pass, Ready, Request, Service, Upstream,
 };
 
 /// How long a recogniser that is let go of may take to say what it bills: a little longer than its codec waits for that.
@@ -32,6 +32,8 @@ pub(super) struct Requests {
     running: Vec<Running>,
     /// While an answer is being found and spoken: which voice will be asked next, so that a socket is open for it by then.
     next_voice: Option<(usize, Expected)>,
+    /// What is asked over HTTP is connected to as long as the call goes on.
+    _ready: Option<Ready>,
     shutdown: CancellationToken,
     /// Requests that could not be made, and why: told before anything else.
     refused: VecDeque<(RequestId, Failure)>,
@@ -52,19 +54,22 @@ struct Running {
 }
 
 impl Requests {
-    /// No request is under way yet. What will hear the user is connected to at once: their first words are to find it there.
+    /// No request is under way yet. What will hear the user is connected to at once: their first words are to find it there. So is what is asked
+    /// over HTTP.
     pub(super) fn new(
         tasks: TaskTracker,
         shutdown: CancellationToken,
         started: Instant,
         providers: Vec<Arc<Upstream>>,
     ) -> Requests {
+        let ready = Ready::keep(&providers, &tasks, &shutdown);
         let requests = Requests {
             tasks,
             started,
             providers,
             running: Vec::new(),
             next_voice: None,
+            _ready: ready,
             shutdown,
             refused: VecDeque::new(),
         };

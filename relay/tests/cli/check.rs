@@ -168,3 +168,30 @@ fn a_price_that_is_old_is_said_when_a_relay_starts_and_by_the_check_and_marked_a
         "{table}"
     );
 }
+
+#[test]
+#[cfg(unix)]
+fn a_certificate_that_is_good_at_another_time_is_told_as_a_clock_to_be_set() {
+    // The model's client trusts who has signed it, as this machine would; the recogniser's only those that the world trusts.
+    let rows = [
+        ("past", "set the clock", "set the clock"),
+        ("future", "set the clock", "set the clock"),
+        ("first", "it does not know what it is asked", "it cannot be reached"),
+    ];
+    for (certificate, of_model, of_recogniser) in rows {
+        let theirs = tempfile::tempdir().expect("a folder");
+        listening::put(theirs.path(), certificate, certificate);
+        let server = Running::start(&mut listening::serve(theirs.path()));
+        let url = format!("https://{}", server.address);
+        let folder = folder(&[("mine", "openai-chat", "small", &url), ("ears", "deepgram", "nova-3", &url)]);
+        let mut command = voxrelay(folder.path());
+        command.args(["check", "--config", "voxrelay.toml", "--providers"]);
+        let (output, errors) = run(command.env("SSL_CERT_FILE", &listening::pair(certificate)[0]));
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        for (name, says) in [("mine", of_model), ("ears", of_recogniser)] {
+            let line = errors.lines().find(|line| line.contains(&format!("providers.{name}: ")));
+            let line = line.unwrap_or_else(|| panic!("{name} is not in {errors}"));
+            assert!(line.contains(says), "{certificate}: {line}");
+        }
+    }
+}

@@ -12,18 +12,18 @@ use super::reload::{hang_up, logged, until};
 use super::*;
 
 /// The certificate and the key of this name, which are for localhost.
-fn pair(name: &str) -> [String; 2] {
+pub(super) fn pair(name: &str) -> [String; 2] {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls");
     [format!("{folder}/{name}.pem"), format!("{folder}/{name}.key.pem")]
 }
 
 /// Puts the certificate of one name and the key of another where the relay reads them.
-fn put(folder: &Path, certificate: &str, key: &str) {
+pub(super) fn put(folder: &Path, certificate: &str, key: &str) {
     fs::copy(&pair(certificate)[0], folder.join("certificate.pem")).expect("copied");
     fs::copy(&pair(key)[1], folder.join("key.pem")).expect("copied");
 }
 
-fn serve(folder: &Path) -> Command {
+pub(super) fn serve(folder: &Path) -> Command {
     let toml = format!(
         "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n[auth]\nhs256_secret = {SECRET:?}\n[network]\n\
          tls_certificate = \"certificate.pem\"\ntls_key = \"key.pem\"\n"

@@ -11,7 +11,7 @@ export const PATIENCE_MS = 3_000;
 /**
  * For each time that somebody began to speak while the agent sounded: how long the agent still sounded.
  * @param {{ blockMs: number, loudspeaker: number[], microphone: number[] }} levels
- * @returns {{ ms: number, silent: number }[]} How long, infinite if it did not stop; and the first silent block.
+ * @returns {{ ms: number, begun: number, silent: number }[]} How long, infinite if it did not stop; the first block of the voice, and the first silent one.
  */
 export function delays({ blockMs, loudspeaker, microphone }) {
   const blocks = (/** @type {number} */ ms) => Math.round(ms / blockMs);
@@ -25,7 +25,7 @@ export function delays({ blockMs, loudspeaker, microphone }) {
     while (silent < loudspeaker.length && !is(loudspeaker, silent, silent + blocks(200), (level) => level < SILENT)) silent += 1;
     const hasStopped = silent < loudspeaker.length;
     // What has just begun is looked at again.
-    if (hasStopped || (loudspeaker.length - at) * blockMs > PATIENCE_MS) found.push({ ms: hasStopped ? (silent - at) * blockMs : Infinity, silent });
+    if (hasStopped || (loudspeaker.length - at) * blockMs > PATIENCE_MS) found.push({ ms: hasStopped ? (silent - at) * blockMs : Infinity, begun: at, silent });
   }
   return found;
 }

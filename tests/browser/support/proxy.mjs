@@ -13,10 +13,14 @@ import { connect, createServer } from "node:net";
  * @property {number} length Bytes of payload.
  * @property {number} connection Counts the connections of this proxy.
  * @property {number} position Of an audio frame: the place of its first sample.
+ * @property {string | undefined} type Of a control message: what it is.
  */
 
 /** Where the header of an audio frame says its position: docs/protocol.md. */
 const POSITION = 8;
+/** Which of a frame is looked at: the header of audio, and the type of a control message, which comes first in it. */
+const LOOKED_AT_BYTES = 40;
+const TYPE = /^\{"type":"(\w+)"/;
 
 /** @typedef {{ browser: import("node:net").Socket, relay: import("node:net").Socket, connection: number }} Pair */
 
@@ -95,8 +99,8 @@ export class Proxy {
     this.#pairs.add(pair);
     for (const [from, to, direction] of /** @type {const} */ ([[browser, relay, "up"], [relay, browser, "down"]])) {
       from.setNoDelay();
-      const reader = frameReader((opcode, length, position) =>
-        this.frames.push({ time: Date.now(), direction, opcode, length, connection, position }),
+      const reader = frameReader((opcode, length, position, type) =>
+        this.frames.push({ time: Date.now(), direction, opcode, length, connection, position, type }),
       );
       from.on("data", (bytes) => {
         reader(bytes);
@@ -115,7 +119,7 @@ export class Proxy {
 
 /**
  * Reads the frames of one direction of a connection, if it becomes a WebSocket.
- * @param {(opcode: number, length: number, position: number) => void} onFrame
+ * @param {(opcode: number, length: number, position: number, type: string | undefined) => void} onFrame
  */
 function frameReader(onFrame) {
   let waiting = Buffer.alloc(0);
@@ -149,9 +153,11 @@ function frameReader(onFrame) {
       }
       if (masked) head += 4;
       if (waiting.length < head + length) return;
-      const begin = Buffer.from(waiting.subarray(head, head + Math.min(length, POSITION + 4)));
+      const begin = Buffer.from(waiting.subarray(head, head + Math.min(length, LOOKED_AT_BYTES)));
       if (masked) for (const [i, byte] of begin.entries()) begin[i] = byte ^ waiting[head - 4 + (i % 4)];
-      onFrame(waiting[0] & 0x0f, length, begin.length < POSITION + 4 ? 0 : begin.readUInt32LE(POSITION));
+      const opcode = waiting[0] & 0x0f;
+      const type = opcode === 1 ? TYPE.exec(begin.toString("latin1"))?.[1] : undefined;
+      onFrame(opcode, length, begin.length < POSITION + 4 ? 0 : begin.readUInt32LE(POSITION), type);
       waiting = waiting.subarray(head + length);
     }
   };

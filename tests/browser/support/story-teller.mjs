@@ -19,11 +19,12 @@ item = [
 /**
  * Starts the stand-ins: whatever is said to the agent, it hears the same words, and tells the same story.
  * @param {import("./stage.mjs").Stage} stage Ends them when the test is over.
- * @param {{ story: string, words: string, times: number }} script `times`: how often it may be spoken to.
+ * @param {{ story: string, words: string, times: number, fakes?: Fakes }} script `times`: how often it may be spoken to; `fakes`: the stand-ins, if
+ *   the test wants to ask them something, too.
  * @returns {Promise<Record<string, string>>} The settings of a relay that has this agent.
  */
-export async function storyTeller(stage, { story, words, times }) {
-  const fakes = await Fakes.start();
+export async function storyTeller(stage, { story, words, times, fakes: given }) {
+  const fakes = given ?? (await Fakes.start());
   stage.after(() => fakes.stop());
   await fakes.script({
     "openai.chat": [{ times, think: { text: story } }],

@@ -75,6 +75,11 @@ export class TestCall {
     return this.#tell("levels");
   }
 
+  /** When each of these blocks was rendered, by `Date.now()`. @returns {Promise<number[]>} */
+  rendered() {
+    return this.#tell("rendered");
+  }
+
   /** Keeps the page busy. @param {number} ms @returns {Promise<{ begin: number, end: number }>} */
   block(ms) {
     return this.#tell("block", ms);

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use axum::routing::post;
 use axum::{Json, Router};
-use relay::client::{Options, Report, run};
+use relay::client::{Options, Report, converse, run};
 use relay::records::store::{AlertFilter, DATABASE_FILE, SqlStore, Store};
 use serde_json::{Value, json};
 use tests::sound::{silence, voice};
 use tests::{Relay, token_but};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::time::{Duration, sleep};
 
 const KEY: &str = "fake-key";
@@ -252,16 +253,33 @@ async fn above_its_limit_a_provider_is_left_to_those_who_have_it_and_the_next_on
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_answer_and_a_second_call_make_no_new_connection() {
+async fn no_answer_waits_for_the_connection_to_its_model_and_a_second_call_makes_no_new_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let bench = Bench::start(folder.path(), "").await;
-    bench.talk(&["one", "two", "three"]).await;
+    let opened = async |opened: &str| {
+        let series = format!("voxrelay_provider_connections_total{{provider=\"first\",opened=\"{opened}\"}}");
+        bench.metric(&series).await
+    };
+    let (types, lines) = mpsc::channel(3);
+    let options = Options {
+        longest: Duration::from_secs(60),
+        ..Options::new(bench.relay.url(), token_but(&json!({})), Vec::new())
+    };
+    let call = tokio::spawn(async move { converse(options, Some(lines), |_| {}).await });
+    while opened("ahead").await != "1" {
+        sleep(Duration::from_millis(50)).await;
+    }
+    // Nobody has said a word in so short a time.
+    sleep(Duration::from_secs(1)).await;
+    for text in ["one", "two", "three"] {
+        types.send(text.to_owned()).await.expect("the call goes on");
+    }
+    drop(types);
+    let report = call.await.expect("no panic");
+    assert!(report.is_good(), "{report:?}");
     bench.talk(&["four", "five"]).await;
     assert_eq!(bench.asked().await, (5, 0));
-    assert_eq!(
-        bench.metric("voxrelay_provider_connections_total{provider=\"first\",opened=\"needed\"}").await,
-        "1"
-    );
+    assert_eq!((&*opened("needed").await, &*opened("ahead").await), ("0", "1"));
     bench.relay.terminate().await;
 }
 

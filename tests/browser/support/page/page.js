@@ -17,6 +17,8 @@
   const heard = [];
   /** @type {Float32Array[]} */
   const spoken = [];
+  /** When each block of both was rendered: `Date.now()` of the thread that renders. @type {number[]} */
+  const renderedAt = [];
   /** @typedef {{ record?: boolean, meter?: boolean } & Partial<import("voxrelay").ConnectOptions>} Start */
 
   /** @type {import("voxrelay").VoiceClient | undefined} */
@@ -34,7 +36,7 @@
   /** Where a loudspeaker would be: hands over everything that reaches it. Inline, as Playwright cannot serve a worklet. */
   const RECORDER = `registerProcessor("recorder", class extends AudioWorkletProcessor {
     process(inputs) {
-      this.port.postMessage(inputs.map(([channel]) => channel ? channel.slice() : new Float32Array(128)));
+      this.port.postMessage([Date.now(), ...inputs.map(([channel]) => channel ? channel.slice() : new Float32Array(128))]);
       return true;
     }
   });`;
@@ -44,23 +46,25 @@
     rate = context.sampleRate;
     await context.audioWorklet.addModule(URL.createObjectURL(new Blob([RECORDER], { type: "text/javascript" })));
     const node = new AudioWorkletNode(context, "recorder", { numberOfInputs: 2, channelCount: 1, channelCountMode: "explicit" });
-    node.port.onmessage = ({ data: [loudspeaker, microphone] }) => {
+    node.port.onmessage = ({ data: [time, loudspeaker, microphone] }) => {
       heard.push(loudspeaker);
-      if (measured) spoken.push(microphone);
+      if (!isMeasured) return;
+      spoken.push(microphone);
+      renderedAt.push(time);
     };
     node.connect(context.destination);
     await context.resume();
     return { audioContext: context, output: node };
   }
 
-  /** The microphone, which is recorded by the same clock as the loudspeaker. @type {MediaStream | undefined} */
-  let measured;
+  /** The microphone is recorded, too, by the same clock as the loudspeaker and from the same block on. */
+  let isMeasured = false;
 
   /** Records both, so that they can be held against one another. */
   async function meter() {
+    isMeasured = true;
     const { audioContext, output } = await recorder();
     const microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
-    measured = microphone;
     audioContext.createMediaStreamSource(microphone).connect(output, 0, 1);
     return { audioContext, output, microphone };
   }
@@ -110,6 +114,9 @@
 
     /** How loud loudspeaker and microphone were, by the same clock. */
     levels: () => ({ blockMs: 128_000 / rate, loudspeaker: loudness(heard), microphone: loudness(spoken) }),
+
+    /** When each of these blocks was rendered. */
+    rendered: () => renderedAt,
 
     /** Keeps the page's main thread busy, as a bad script would. @param {number} ms */
     block(ms) {

@@ -1,0 +1,71 @@
+//! Connections over HTTP that wait for a request as long as a call goes on, so that no turn pays for a handshake.
+//!
+//! A client of HTTP opens a connection when it is asked something. So what a call will ask is asked for the head of its address when the call
+//! begins, and again before the connection would be closed because nobody has used it. All calls of a relay share what waits: whoever finds a
+//! connection there, or somebody who opens one, opens none. A provider that does not answer is asked again once in a while, and that it did not
+//! says nothing to its breaker: what is wrong is told to a request, and to nobody before.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::connections::FRESH_FOR;
+use super::{Service, Upstream};
+
+/// Connections are kept ready for a call, until this is dropped.
+#[derive(Debug)]
+pub struct Ready {
+    _until: DropGuard,
+}
+
+impl Ready {
+    /// Keeps a connection ready to whichever of these providers would be asked next for each service; `None` if none of them is asked over HTTP.
+    #[must_use]
+    pub fn keep(
+        providers: &[Arc<Upstream>],
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Option<Ready> {
+        if providers.iter().all(|upstream| upstream.provider().kind.is_fed) {
+            return None;
+        }
+        let over = shutdown.child_token();
+        let until = over.clone().drop_guard();
+        let (providers, shutdown) = (providers.to_vec(), shutdown.clone());
+        tasks.spawn(async move {
+            loop {
+                // A call that ends meanwhile leaves what it opens to others: it is soon there.
+                let wait = tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    wait = look(&providers) => wait,
+                };
+                tokio::select! {
+                    () = over.cancelled() => return,
+                    () = sleep(wait) => {}
+                }
+            }
+        });
+        Some(Ready { _until: until })
+    }
+}
+
+/// Has a connection to each of those wait that would be asked next, and says after what time to look again.
+async fn look(providers: &[Arc<Upstream>]) -> Duration {
+    let (hearing, thinking, speaking) = tokio::join!(
+        look_for(providers, Service::SpeechToText),
+        look_for(providers, Service::LanguageModel),
+        look_for(providers, Service::TextToSpeech),
+    );
+    hearing.min(thinking).min(speaking)
+}
+
+async fn look_for(providers: &[Arc<Upstream>], service: Service) -> Duration {
+    let mut able = providers.iter();
+    match able.find(|upstream| upstream.service() == service && upstream.is_asked()) {
+        Some(upstream) => upstream.be_ready().await,
+        None => FRESH_FOR,
+    }
+}
