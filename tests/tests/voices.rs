@@ -168,7 +168,9 @@ async fn a_voice_that_stands_in_at_another_rate_is_heard_as_long_and_as_high_as_
         let spoken = spoken.load(Ordering::SeqCst) as f64 * SECONDS;
         assert!(spoken > 0.0, "{case}: the first voice has failed");
         let [first, second, other] = tones(&report.heard);
-        let heard = format!("{case}: {SECONDS} s and {spoken} s were said, heard were {first}, {second}, and {other} of another tone");
+        let heard = format!(
+            "{case}: {SECONDS} s and {spoken} s were said, heard were {first}, {second}, and {other} of another tone"
+        );
         assert!((first - SECONDS).abs() < 0.15 && (second - spoken).abs() < 0.15 * spoken, "{heard}");
         assert!((first + second + other - SECONDS - spoken).abs() < 0.1 * (SECONDS + spoken), "{heard}");
     }
