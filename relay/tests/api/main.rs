@@ -8,6 +8,7 @@ mod commands;
 mod credits;
 mod exports;
 mod feedback;
+mod idempotency;
 mod orders;
 mod overview;
 mod pages;

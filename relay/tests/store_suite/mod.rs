@@ -10,6 +10,7 @@ mod deliveries;
 mod denials;
 mod erase;
 mod feedback;
+mod idempotency;
 mod items;
 mod leases;
 mod money;

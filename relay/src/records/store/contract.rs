@@ -9,7 +9,7 @@ use protocol::Mark;
 
 use super::{
     Alert, AlertFilter, AlertRow, Attempted, BilledCursor, BudgetCursor, BudgetFilter, BudgetRow, BudgetsOf,
-    CommandOutcome, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind, Delivery, DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given, Leases, LedgerEntry, LedgerFilter, LiveRow, Lost, NewCap, NewCommand, NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Replayed, Reserve, RolledUp, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Subscription, SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
+    CommandOutcome, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind, Delivery, DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given, Keyed, KeyedEnd, KeyedRequest, Leases, LedgerEntry, LedgerFilter, LiveRow, Lost, NewCap, NewCommand, NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Replayed, Reserve, RolledUp, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Subscription, SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::{Command, NotTold, Turn};
@@ -380,6 +380,13 @@ operations! {
 
     /// What has become of a command of a session, if there is one.
     fn command(&self, session: &str, id: &str) -> Option<CommandOutcome>;
+
+    /// Begins a request that has a key, and says whether it is to be made: it is not while another one of the same key is under way, or once
+    /// that is answered. Of many at once, at whichever relays, one is made. A key is kept for [`KEYED_FOR`](super::KEYED_FOR).
+    fn begin_keyed(&self, request: &KeyedRequest) -> Keyed;
+
+    /// Notes what has come of a request that was made. `key` is [`KeyedRequest::key`].
+    fn end_keyed(&self, key: &str, end: &KeyedEnd) -> ();
 
     /// Ends a live session whichever relay has it. That relay can write nothing more of it. Says whether the session was live.
     fn end_elsewhere(&self, id: &str, reason: &str) -> bool;

@@ -15,6 +15,7 @@ mod ending;
 mod export;
 mod extract;
 mod feedback;
+mod idempotency;
 mod overview;
 mod recordings;
 mod responses;
@@ -73,7 +74,11 @@ const PREFLIGHT_SECONDS: &str = "600";
 )]
 struct Head;
 
-static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(|| routes().split_for_parts().1);
+static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(|| {
+    let mut document = routes().split_for_parts().1;
+    idempotency::describe(&mut document);
+    document
+});
 
 /// The API's document as JSON. It is written once, because anybody may ask for it, as often as they like.
 static TEXT: LazyLock<Bytes> =
@@ -103,6 +108,7 @@ pub(super) fn router(app: Arc<App>, watchers: Watchers) -> Router {
     router
         // This stands before the layers, so that they see requests with a method that is not taken as well.
         .method_not_allowed_fallback(super::method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&app), idempotency::once))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(Extension(watchers))
         .layer(from_fn_with_state(Arc::clone(&app), for_pages))
@@ -184,7 +190,7 @@ async fn for_pages(State(app): State<Arc<App>>, request: Request, next: Next) ->
     if let Some(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         let exposed = HeaderValue::from_static(
-            "retry-after, content-disposition, content-range, accept-ranges, etag, x-request-id",
+            "retry-after, content-disposition, content-range, accept-ranges, etag, x-request-id, idempotent-replayed",
         );
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
@@ -199,7 +205,7 @@ fn preflight() -> Response {
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE"),
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "authorization, content-type, range, if-range, if-none-match, x-request-id",
+            "authorization, content-type, range, if-range, if-none-match, x-request-id, idempotency-key",
         ),
         (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS),
     ];

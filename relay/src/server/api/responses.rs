@@ -41,6 +41,16 @@ const NOT_LIVE: (&str, &str) =
 const BODY: [(&str, &str); 2] =
     [("413", "The body is longer than 16 KiB"), ("415", "The body is not `application/json`")];
 
+const KEYED: [(&str, &str); 2] = [
+    ("409", "The request with this `idempotency-key` is being answered"),
+    ("422", "The `idempotency-key` came with another request"),
+];
+
+/// The problems of a write with a key in its head: of each the status, what it is, and the whole response.
+pub(super) fn keyed() -> impl Iterator<Item = (String, &'static str, RefOr<Response>)> {
+    KEYED.into_iter().map(|(status, what)| (status.to_owned(), what, problem(what)))
+}
+
 impl IntoResponses for Usual {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&USUAL)
@@ -72,12 +82,13 @@ impl IntoResponses for ForLive {
 }
 
 fn problems(known: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
-    let problem = |(status, description): &(&str, &str)| {
-        let schema = openapi::RefOr::Ref(Ref::from_schema_name("Problem"));
-        let content = ContentBuilder::new().schema(Some(schema)).build();
-        let response =
-            ResponseBuilder::new().description(*description).content("application/problem+json", content);
-        ((*status).to_owned(), RefOr::T(response.build()))
-    };
-    known.iter().map(problem).collect()
+    known.iter().map(|(status, description)| ((*status).to_owned(), problem(description))).collect()
+}
+
+fn problem(description: &str) -> RefOr<Response> {
+    let schema = openapi::RefOr::Ref(Ref::from_schema_name("Problem"));
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    let response =
+        ResponseBuilder::new().description(description).content("application/problem+json", content);
+    RefOr::T(response.build())
 }

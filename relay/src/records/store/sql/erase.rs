@@ -6,7 +6,9 @@ use sqlx::Row;
 use super::super::audit::DeedKind;
 use super::audit::{self, Done};
 use super::money::{self, Locked};
-use super::{Durability, Sql, SqlStore, StoreError, Tx, budgets, deliveries, erased, rollups, sql};
+use super::{
+    Durability, Sql, SqlStore, StoreError, Tx, budgets, deliveries, erased, idempotency, rollups, sql,
+};
 
 /// How many sessions one transaction erases. Other relays then do not wait for long, and a long history does not run into a time limit.
 const BATCH: i64 = 100;
@@ -197,6 +199,7 @@ async fn erase_batch(tx: &mut Tx<'_>, sub: &str) -> Result<u64, StoreError> {
     {
         tx.query(sql).bind(sub).execute(&mut *tx.connection).await?;
     }
+    idempotency::forget_name(tx, sub).await?;
     Ok(rows.len() as u64)
 }
 

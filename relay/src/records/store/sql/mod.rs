@@ -8,7 +8,8 @@
 //! 2. the budgets of accounts, in the order of their keys, then those of users, in the order of their keys;
 //! 3. the number of the rollups, then the rollups, table by table, in the order of their keys;
 //! 4. the usage of erased sessions, in the order of its key;
-//! 5. the rates of user and address.
+//! 5. the rates of user and address;
+//! 6. requests with a key.
 
 mod alerts;
 mod audit;
@@ -24,6 +25,7 @@ mod erase;
 mod erased;
 mod feedback;
 mod group;
+mod idempotency;
 mod leases;
 mod migrations;
 mod money;
