@@ -263,6 +263,8 @@ http_codes! {
     WireUnknown = "wire_unknown", 409, "There is no such wire at this relay, or it is over: another relay may have it, or a request was lost. Open another one and resume.";
     SessionEnded = "session_ended", 409, "The session has ended: its agent is told nothing more.";
     CommandsFull = "commands_full", 409, "As many commands wait for the session as may. Wait `retry_after_ms`.";
+    KeyNameInUse = "key_name_in_use", 409, "Another API key has this `name`, or had it. Give this one a name of its own.";
+    KeysFull = "keys_full", 409, "As many API keys are good as may be. Revoke one.";
     KeyedUnderWay = "idempotency_key_under_way", 409, "The request with this `Idempotency-Key` is being answered. Wait `retry_after_ms`, then send it again for the answer.";
     BodyTooLarge = "body_too_large", 413, "The body is longer than the relay takes.";
     UnsupportedMediaType = "unsupported_media_type", 415, "Send JSON as `application/json`.";

@@ -9,6 +9,7 @@ mod credits;
 mod exports;
 mod feedback;
 mod idempotency;
+mod keys;
 mod orders;
 mod overview;
 mod pages;

@@ -4,6 +4,7 @@
 //! `docs/records.md` says what each table is for and what a crash leaves at each step.
 
 mod advice;
+mod api_key;
 mod audit;
 mod budgets;
 mod command;
@@ -32,6 +33,7 @@ use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use api_key::{API_KEYS_MAX, ApiKey, MadeKey, NewApiKey};
 pub use audit::{Deed, DeedFilter, DeedKind};
 pub use budgets::{BudgetCursor, BudgetFilter, BudgetRow, BudgetUse, BudgetsOf, NewCap};
 pub use command::{COMMANDS_MAX, CommandOutcome, Given, NewCommand};

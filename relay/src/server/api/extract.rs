@@ -238,7 +238,8 @@ pub(super) fn name(what: &str, given: String) -> Result<String, Problem> {
     name_within(NAME_MAX_CHARS, what, given)
 }
 
-fn name_within(most: usize, what: &str, given: String) -> Result<String, Problem> {
+/// The same for a name that may have `most` characters.
+pub(super) fn name_within(most: usize, what: &str, given: String) -> Result<String, Problem> {
     let good = !given.is_empty() && given.chars().count() <= most && !given.chars().any(char::is_control);
     if good {
         Ok(given)

@@ -14,13 +14,14 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use protocol::HttpCode;
+use serde::Serialize;
 use tracing::Instrument;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{ObjectBuilder, OpenApi, RefOr, Required, Type};
 
 use super::super::request_id;
 use super::Problem;
-use super::caller::{Known, User};
+use super::caller::{Known, asker};
 use super::extract::{bad_request, body_of};
 use super::responses;
 use crate::App;
@@ -44,6 +45,16 @@ pub(super) struct Act(pub(super) String);
 #[derive(Clone)]
 struct KeyedAct(String);
 
+/// The body that is repeated in place of one with something that must not be stored.
+#[derive(Clone)]
+pub(super) struct Kept(String);
+
+impl Kept {
+    pub(super) fn of(body: &impl Serialize) -> Kept {
+        Kept(serde_json::to_string(body).expect("texts and numbers are JSON"))
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Act {
     type Rejection = Infallible;
 
@@ -65,7 +76,7 @@ async fn keyed(app: Arc<App>, route: &str, request: Request, next: Next) -> Resu
     let (mut parts, body) = request.into_parts();
     let key = key(&parts.headers)?;
     // Who asks is checked, and counted, here: whoever answers the request has it from here.
-    let User(identity) = User::from_request_parts(&mut parts, &app).await?;
+    let identity = asker(&mut parts, &app).await?;
     let body = body_of(Request::from_parts(parts.clone(), body)).await?;
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     let request = KeyedRequest::new(&identity.sub, &key, parts.method.as_str(), route, target, &body);
@@ -92,7 +103,8 @@ async fn keyed(app: Arc<App>, route: &str, request: Request, next: Next) -> Resu
 
 /// Has the request answered, and keeps the answer.
 async fn answer(app: Arc<App>, key: String, request: Request, next: Next) -> Response {
-    let (parts, body) = next.run(request).await.into_parts();
+    let (mut parts, body) = next.run(request).await.into_parts();
+    let kept = parts.extensions.remove::<Kept>();
     let Ok(body) = to_bytes(body, ANSWER_MAX_BYTES).await else {
         tracing::error!("an answer to a write is longer than any has to be");
         return failed().into_response();
@@ -102,7 +114,7 @@ async fn answer(app: Arc<App>, key: String, request: Request, next: Next) -> Res
         status if is_decided(status) && !parts.headers.contains_key(header::RETRY_AFTER) => {
             KeyedEnd::Answered(KeptAnswer {
                 status: status.as_u16(),
-                body: String::from_utf8_lossy(&body).into_owned(),
+                body: kept.map_or_else(|| String::from_utf8_lossy(&body).into_owned(), |kept| kept.0),
             })
         }
         _ => KeyedEnd::Nothing,

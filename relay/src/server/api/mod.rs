@@ -16,6 +16,7 @@ mod export;
 mod extract;
 mod feedback;
 mod idempotency;
+mod keys;
 mod overview;
 mod recordings;
 mod responses;
@@ -69,7 +70,7 @@ const PREFLIGHT_SECONDS: &str = "600";
     tags(
         (name = "call", description = "Where calls are made: docs/protocol.md"),
         (name = "own", description = "What belongs to the user of the token"),
-        (name = "admin", description = "For tokens with the administrators' role")
+        (name = "admin", description = "For tokens and API keys with the administrators' role")
     )
 )]
 struct Head;
@@ -151,6 +152,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(budgets::list))
         .routes(routes!(budgets::set, budgets::reset))
         .routes(routes!(audit::list))
+        .routes(routes!(keys::list, keys::make))
+        .routes(routes!(keys::revoke))
         .routes(routes!(webhooks::list))
         .routes(routes!(webhooks::replay))
         .routes(routes!(export::own))

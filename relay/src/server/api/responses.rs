@@ -18,6 +18,9 @@ pub(super) struct WithBody;
 /// The problems of a request with a body and a key of its own.
 pub(super) struct WithKey;
 
+/// The problems of a request with a body and a name that nobody else may have.
+pub(super) struct WithName;
+
 /// The problems of a request with a body for a live session.
 pub(super) struct ForLive;
 
@@ -34,6 +37,9 @@ const NONE: (&str, &str) = ("404", "There is none, or it is somebody else's");
 
 const CONFLICT: (&str, &str) =
     ("409", "The key is another's, or it is more than there is to give; `code` says which");
+
+const NAMED: (&str, &str) =
+    ("409", "The name is another's, or there are as many as may be; `code` says which");
 
 const NOT_LIVE: (&str, &str) =
     ("409", "The session has ended, or as much waits for it as may; `code` says which");
@@ -72,6 +78,12 @@ impl IntoResponses for WithBody {
 impl IntoResponses for WithKey {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problems(&[&USUAL[..], &BODY, &[CONFLICT]].concat())
+    }
+}
+
+impl IntoResponses for WithName {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[&USUAL[..], &BODY, &[NAMED]].concat())
     }
 }
 
