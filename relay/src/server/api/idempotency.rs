@@ -28,7 +28,7 @@ use crate::App;
 use crate::records::store::{KeptAnswer, Keyed, KeyedEnd, KeyedRequest};
 
 /// The header with the key.
-pub(super) const KEY: &str = "idempotency-key";
+const KEY: &str = "idempotency-key";
 /// The header of an answer that is repeated.
 const REPLAYED: &str = "idempotent-replayed";
 /// The longest key, in characters.
