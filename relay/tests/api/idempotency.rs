@@ -64,6 +64,17 @@ async fn a_write_that_is_sent_again_is_made_once_at_whichever_relay_and_answered
 }
 
 #[tokio::test]
+async fn nothing_is_repeated_to_whoever_may_not_ask_for_it_any_more() {
+    let relay = Relay::start().await;
+    let denial = json!({ "kind": "sub", "subject": "eve" });
+    let deny = async |token: &str| keyed(&relay, token, "k", "POST", "/v1/admin/denials", &denial).await;
+    assert_eq!(deny(&admin()).await.status, 201);
+    let refused = deny(&token("root")).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("admin_only")), "{refused:?}");
+    assert!(is_repeated(&deny(&admin()).await));
+}
+
+#[tokio::test]
 async fn of_many_at_once_one_is_made_and_the_others_wait_for_its_answer() {
     let relay = Relay::start().await;
     waiting(&relay, "a-1").await;

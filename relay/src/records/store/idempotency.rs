@@ -56,20 +56,20 @@ pub enum KeyedEnd {
 }
 
 impl KeyedRequest {
-    /// The request `method` of `sub` to `route`, which stands for all `target`s of its kind, with the bytes of its body.
+    /// The request `method` of `who` to `route`, which stands for all `target`s of its kind, with the bytes of its body.
     #[must_use]
-    pub fn new(sub: &str, key: &str, method: &str, route: &str, target: &str, body: &[u8]) -> KeyedRequest {
+    pub fn new(who: &str, key: &str, method: &str, route: &str, target: &str, body: &[u8]) -> KeyedRequest {
         KeyedRequest {
-            owner: owner_of(sub),
-            key: hashed(&[sub, method, route, key].map(str::as_bytes)),
+            owner: owner_of(who),
+            key: hashed(&[who, method, route, key].map(str::as_bytes)),
             request: hashed(&[method.as_bytes(), target.as_bytes(), body]),
         }
     }
 }
 
 /// By what it is known who asks.
-pub(super) fn owner_of(sub: &str) -> String {
-    hashed(&["owner".as_bytes(), sub.as_bytes()])
+pub(super) fn owner_of(who: &str) -> String {
+    hashed(&["owner".as_bytes(), who.as_bytes()])
 }
 
 /// The SHA-256 of these parts, each with its length before it.

@@ -31,6 +31,8 @@ use crate::records::store::{KeptAnswer, Keyed, KeyedEnd, KeyedRequest};
 const KEY: &str = "idempotency-key";
 /// The header of an answer that is repeated.
 const REPLAYED: &str = "idempotent-replayed";
+/// How every route begins that is for administrators.
+const FOR_ADMINISTRATORS: &str = "/v1/admin/";
 /// The longest key, in characters.
 const KEY_MAX_CHARS: usize = 255;
 /// The longest answer to a write, in bytes: none of the API's is half as long.
@@ -77,9 +79,16 @@ async fn keyed(app: Arc<App>, route: &str, request: Request, next: Next) -> Resu
     let key = key(&parts.headers)?;
     // Who asks is checked, and counted, here: whoever answers the request has it from here.
     let identity = asker(&mut parts, &app).await?;
+    if route.starts_with(FOR_ADMINISTRATORS) && !identity.is_admin {
+        // Whoever answers the request refuses it. What an administrator of this name was answered is not repeated to one who is none any more.
+        parts.extensions.insert(Known(identity));
+        return Ok(next.run(Request::from_parts(parts, body)).await);
+    }
     let body = body_of(Request::from_parts(parts.clone(), body)).await?;
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
-    let request = KeyedRequest::new(&identity.sub, &key, parts.method.as_str(), route, target, &body);
+    // No name of a user has a line break in it.
+    let who = identity.api_key.as_ref().map_or_else(|| identity.sub.clone(), |id| format!("\n{id}"));
+    let request = KeyedRequest::new(&who, &key, parts.method.as_str(), route, target, &body);
     let act = match app.records.store.begin_keyed(&request).await? {
         Keyed::Act(act) => act,
         Keyed::Answered(answer) => return Ok(repeated(answer)),
