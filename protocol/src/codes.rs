@@ -263,9 +263,13 @@ http_codes! {
     WireUnknown = "wire_unknown", 409, "There is no such wire at this relay, or it is over: another relay may have it, or a request was lost. Open another one and resume.";
     SessionEnded = "session_ended", 409, "The session has ended: its agent is told nothing more.";
     CommandsFull = "commands_full", 409, "As many commands wait for the session as may. Wait `retry_after_ms`.";
+    KeyNameInUse = "key_name_in_use", 409, "Another API key has this `name`, or had it. Give this one a name of its own.";
+    KeysFull = "keys_full", 409, "As many API keys are good as may be. Revoke one.";
+    KeyedUnderWay = "idempotency_key_under_way", 409, "The request with this `Idempotency-Key` is being answered. Wait `retry_after_ms`, then send it again for the answer.";
     BodyTooLarge = "body_too_large", 413, "The body is longer than the relay takes.";
     UnsupportedMediaType = "unsupported_media_type", 415, "Send JSON as `application/json`.";
     BadRange = "bad_range", 416, "The recording has no such range; `Content-Range` says how long it is.";
+    KeyedOtherRequest = "idempotency_key_reused", 422, "This `Idempotency-Key` came with another request. Give this one a key of its own.";
     ApiRate = "api_rate", 429, "More requests a minute than a user or an address may make. Wait `retry_after_ms`.";
     UpgradeRequired = "upgrade_required", 426, "This address takes WebSocket connections, and would take one from here.";
     HeadTooLarge = "head_too_large", 431, "The head of the request is longer than the relay takes.";

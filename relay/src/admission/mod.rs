@@ -1,5 +1,6 @@
 //! Who may come in: whose token it is, who is denied, how often.
 
+pub mod api_keys;
 pub mod auth;
 pub mod denials;
 pub mod throttle;

@@ -1,20 +1,16 @@
 //! `voxrelay credit`: gives an account back what it was charged by mistake, at a relay that runs.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use jiff::civil::Date;
-use reqwest::{StatusCode, Url};
+use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
 
+use super::asking::{ask, refused, relay_url};
 use super::{answered, failed};
 use crate::NanoUsd;
-use crate::operations::outbound;
-
-/// How long the relay may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Options of `voxrelay credit`.
 #[derive(Debug, Args)]
@@ -53,19 +49,6 @@ fn amount(given: &str) -> Result<NanoUsd, String> {
     }
 }
 
-/// The address of a relay, as a browser opens it; of what is none, what to write instead.
-fn relay_url(given: &str) -> Result<Url, String> {
-    let url: Url = given.parse().map_err(|_| "write an address such as http://127.0.0.1:8080".to_owned())?;
-    match url.scheme() {
-        "http" | "https" if url.has_host() => {}
-        _ => return Err("begin with http:// or https://, such as http://127.0.0.1:8080".to_owned()),
-    }
-    match outbound::is_safe_url(&url) {
-        true => Ok(url),
-        false => Err("an administrator's token is sent over https:// only, or within the machine".to_owned()),
-    }
-}
-
 /// Gives the credit, and says what is spent then.
 pub(super) async fn run(args: CreditArgs) -> ExitCode {
     let key = args.key.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
@@ -73,7 +56,9 @@ pub(super) async fn run(args: CreditArgs) -> ExitCode {
         "key": key, "account": args.account, "user_sub": args.user, "day": args.day.to_string(),
         "amount_nano_usd": args.usd.get(), "reason": args.reason,
     });
-    let (status, answer) = match ask(&args, &body).await {
+    let (status, answer) = match ask(&args.url, &args.token, Method::POST, "/v1/admin/credits", Some(&body))
+        .await
+    {
         Ok(answer) => answer,
         Err(error) => {
             let why = format!(
@@ -86,25 +71,8 @@ pub(super) async fn run(args: CreditArgs) -> ExitCode {
     match status {
         StatusCode::CREATED => answered(&summary(&args, &key, &answer, "is given back to")),
         StatusCode::OK => answered(&summary(&args, &key, &answer, "was given back before to")),
-        _ => {
-            let detail = answer["detail"].as_str().unwrap_or("it is no relay");
-            let code = answer["code"].as_str().unwrap_or("no_relay");
-            let why = format!("{} answered {}: {code}: {}", args.url, status.as_u16(), detail.escape_debug());
-            failed(1, &why)
-        }
+        _ => failed(1, &refused(&args.url, status, &answer)),
     }
-}
-
-async fn ask(args: &CreditArgs, body: &Value) -> Result<(StatusCode, Value), String> {
-    let url = args.url.join("/v1/admin/credits").map_err(|error| error.to_string())?;
-    let client = outbound::http_client().timeout(TIMEOUT).build().map_err(|error| error.to_string())?;
-    let request = client.post(url).bearer_auth(&args.token).header("content-type", "application/json");
-    let sent = request.body(body.to_string()).send().await;
-    let answer = sent.map_err(|error| super::config::sources(&error.without_url()))?;
-    let status = answer.status();
-    let text = answer.text().await.map_err(|error| super::config::sources(&error.without_url()))?;
-    // What is no JSON is not of a relay.
-    Ok((status, serde_json::from_str(&text).unwrap_or_default()))
 }
 
 fn summary(args: &CreditArgs, key: &str, answer: &Value, what: &str) -> String {

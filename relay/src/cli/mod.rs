@@ -1,10 +1,12 @@
 //! The command line. Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong.
 
+mod asking;
 pub mod call;
 mod config;
 mod credit;
 mod faults;
 mod health;
+mod keys;
 mod migrate;
 mod moving;
 mod prices;
@@ -66,6 +68,8 @@ enum Command {
     Sdk,
     /// Give an account back what it was charged by mistake, at a relay that runs.
     Credit(credit::CreditArgs),
+    /// Make, list and revoke API keys, with which servers use the administrators' part of the HTTP API, at a relay that runs.
+    Keys(keys::KeysArgs),
     /// Compare a provider's usage export with the ledger, by day and item or by request, and fail if they differ.
     Reconcile(reconcile::ReconcileArgs),
     /// Print what each account used in a month: calls, minutes, items, money, credits.
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Prices(args) => prices::run(&args),
         Command::Sdk => sdk::run(),
         Command::Credit(args) => block_on(credit::run(args)),
+        Command::Keys(args) => block_on(keys::run(args)),
         Command::Reconcile(args) => block_on(reconcile::run(args)),
         Command::Statement(args) => block_on(statement::run(args)),
         Command::Call(args) => block_on(call::run(args)),

@@ -60,7 +60,8 @@ pub(super) fn run(args: &TokenArgs) -> ExitCode {
     }
 }
 
-fn duration(given: &str) -> Result<Duration, String> {
+/// A time as a number and its unit.
+pub(super) fn duration(given: &str) -> Result<Duration, String> {
     let wrong = || "give a number and s, m, h or d, such as 90s or 1h, at most 365d".to_owned();
     let (number, seconds) = match given.char_indices().last() {
         Some((at, 's')) => (&given[..at], 1),

@@ -1,5 +1,5 @@
 //! What is kept for a while only: transcripts and recordings as long as the operator wants, old budgets and alerts a little more than a
-//! year, what webhooks were told for a month, commands for a day.
+//! year, what webhooks were told for a month, commands and requests with a key for a day.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use jiff::{Timestamp, ToSpan};
 
 use crate::config::Retention;
 use crate::records::recording::Recordings;
-use crate::records::store::{Expiring, Store, StoreError};
+use crate::records::store::{Expiring, KEYED_FOR, Store, StoreError};
 
 /// Rows of one statement: others get their turn in between.
 const BATCH: u32 = 500;
@@ -38,7 +38,7 @@ pub struct Purged {
     pub erased: u64,
     /// Recordings that could not be deleted, and are tried again the next time.
     pub left: u64,
-    /// Budgets, alerts, what webhooks and agents were told, and what is known of erased sessions.
+    /// Budgets, alerts, what webhooks and agents were told, requests with a key, and what is known of erased sessions.
     pub books: u64,
 }
 
@@ -162,10 +162,13 @@ async fn expire_books(store: &dyn Store, now_ms: i64) -> Result<u64, StoreError>
     let deliveries = expire(store, Expiring::Deliveries { before_ms }).await?;
     let before_ms = now_ms.saturating_sub(COMMANDS_DAYS * DAY_MS);
     let commands = expire(store, Expiring::Commands { before_ms }).await?;
+    let life_ms = i64::try_from(KEYED_FOR.as_millis()).unwrap_or(i64::MAX);
+    let before_ms = now_ms.saturating_sub(life_ms);
+    let keyed = expire(store, Expiring::Keyed { before_ms }).await?;
     // Not counted: a relay that is gone is nobody's record.
     let before_ms = now_ms.saturating_sub(RELAYS_DAYS * DAY_MS);
     expire(store, Expiring::Relays { before_ms }).await?;
-    Ok(budgets + alerts + erased + deliveries + commands)
+    Ok(budgets + alerts + erased + deliveries + commands + keyed)
 }
 
 /// Empties the database's log, which still has what was deleted.

@@ -52,6 +52,17 @@ pub(super) fn current() -> Option<String> {
     CURRENT.try_with(|id| id.0.clone()).ok()
 }
 
+/// The same work under the id of the request that is being answered, for a task of its own.
+pub(super) fn carried<W: Future>(work: W) -> impl Future<Output = W::Output> {
+    let id = CURRENT.try_with(Clone::clone).ok();
+    async move {
+        match id {
+            Some(id) => CURRENT.scope(id, work).await,
+            None => work.await,
+        }
+    }
+}
+
 fn is_good(id: &str) -> bool {
     (1..=MAX_CHARS).contains(&id.len())
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))

@@ -8,6 +8,8 @@ mod commands;
 mod credits;
 mod exports;
 mod feedback;
+mod idempotency;
+mod keys;
 mod orders;
 mod overview;
 mod pages;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::{EncodingKey, Header, encode};
+use relay::admission::api_keys;
 use relay::money::price::PriceTable;
-use relay::records::store::{Denial, DenialKind, unix_ms};
+use relay::records::store::{Denial, DenialKind, NewApiKey, unix_ms};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -45,6 +46,27 @@ async fn an_administrator_who_is_denied_sees_no_more() {
         expires_at_ms: None,
     };
     relay.app.records.store.deny(&denial).await.expect("written");
+    read_until(&mut stream, &mut come, END).await;
+}
+
+#[tokio::test]
+async fn a_server_whose_key_is_revoked_sees_no_more() {
+    let relay = Relay::start().await;
+    let new = NewApiKey {
+        id: "k-1".into(),
+        name: "wall".into(),
+        hash: String::new(),
+        is_admin: true,
+        is_reader: false,
+        expires_at_ms: None,
+        by: "root".into(),
+    };
+    let key = api_keys::make();
+    let hash = api_keys::hashed(key.expose()).expect("a key");
+    relay.app.records.store.make_api_key(&NewApiKey { hash, ..new }).await.expect("written");
+    let (mut stream, mut come) = ask(relay.address, WATCH, key.expose()).await;
+    read_until(&mut stream, &mut come, "\"sessions\":[]").await;
+    assert!(relay.app.records.store.revoke_api_key("k-1", "root").await.expect("written"));
     read_until(&mut stream, &mut come, END).await;
 }
 

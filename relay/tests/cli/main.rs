@@ -13,6 +13,7 @@ mod check;
 mod config;
 mod credit;
 mod health;
+mod keys;
 #[cfg(unix)]
 mod listening;
 mod moving;

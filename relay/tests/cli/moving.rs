@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use protocol::{Mark, Role};
 use relay::NanoUsd;
 use relay::records::store::{
-    Credit, Credited, Denial, DenialKind, Feedback, HookEvent, NewSession, Quality, Settle, Subscription,
-    UsageBy, UsageFilter, unix_ms,
+    Credit, Credited, Denial, DenialKind, Feedback, HookEvent, Keyed, KeyedRequest, MadeKey, NewApiKey,
+    NewSession, Quality, Settle, Subscription, UsageBy, UsageFilter, unix_ms,
 };
 use sqlx::{AnyConnection, Connection};
 
@@ -96,6 +96,18 @@ async fn filled() -> tempfile::TempDir {
     };
     assert!(matches!(store.give_credit(&credit).await.expect("written"), Credited::Yes { new: true, .. }));
     assert!(store.delete_session("s9", None).await.expect("erased"));
+    let key = NewApiKey {
+        id: "k-1".into(),
+        name: "it's \"billing\"".into(),
+        hash: "of a key".into(),
+        is_admin: true,
+        is_reader: false,
+        expires_at_ms: Some(unix_ms() + 3_600_000),
+        by: "root".into(),
+    };
+    assert!(matches!(store.make_api_key(&key).await.expect("written"), MadeKey::Yes(_)));
+    let asked = KeyedRequest::new("root", "k", "POST", "/v1/admin/x", "/v1/admin/x", b"{}");
+    assert!(matches!(store.begin_keyed(&asked).await.expect("written"), Keyed::Act(_)));
     Store::close(&store).await;
     folder
 }
@@ -147,6 +159,8 @@ async fn all_that_is_kept_moves_to_the_other_database_and_back() {
         "deliveries",
         "erased_usage",
         "erased_sessions",
+        "idempotency_keys",
+        "api_keys",
     ] {
         let count = said.lines().find(|line| line.split_whitespace().next() == Some(table));
         let count: u64 = count.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).expect(table);

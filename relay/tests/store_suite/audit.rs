@@ -135,7 +135,8 @@ async fn nothing_is_done_that_cannot_be_put_into_the_audit(bench: Bench) {
     let mut operator = bench.connect().await;
     sqlx::raw_sql("ALTER TABLE audit RENAME TO audit_away").execute(&mut operator).await.expect("renamed");
     store.request_end(Whom::Session("ada"), "normal", Some("root")).await.expect_err("no audit");
-    let command = NewCommand { kind: CommandKind::Context, text: "a word".into(), by: "root".into() };
+    let (id, text, by) = ("c-1".to_owned(), "a word".to_owned(), "root".to_owned());
+    let command = NewCommand { id, kind: CommandKind::Context, text, by };
     store.give_command("ada", &command).await.expect_err("no audit");
     store.delete_session("ada", Some("root")).await.expect_err("no audit");
     store.delete_user("ada", "root").await.expect_err("no audit");

@@ -16,6 +16,7 @@ on_both_databases! {
     what_a_relay_has_taken_and_says_nothing_of_is_unknown_and_given_to_nobody
     what_waits_goes_to_the_next_relay_of_the_session_and_to_none_once_that_has_ended
     no_more_than_eight_wait_for_a_session
+    a_command_that_is_there_is_not_given_again
     only_a_relay_for_whose_sessions_commands_wait_has_to_look_for_them
     commands_are_deleted_with_their_session_and_after_a_while_and_their_words_when_they_are_taken
 }
@@ -23,7 +24,7 @@ on_both_databases! {
 const SAY: CommandKind = CommandKind::Say { interrupt: false };
 
 fn new(kind: CommandKind, text: &str) -> NewCommand {
-    NewCommand { kind, text: text.into(), by: "root".into() }
+    NewCommand { id: uuid::Uuid::now_v7().to_string(), kind, text: text.into(), by: "root".into() }
 }
 
 /// Gives a command, and says its id.
@@ -169,6 +170,22 @@ async fn no_more_than_eight_wait_for_a_session(bench: Bench) {
     give(store, "b", SAY, "la").await;
     assert_eq!(claim(store, RELAY, 0).await.len(), COMMANDS_MAX as usize);
     give(store, "a", SAY, "There is room again.").await;
+}
+
+async fn a_command_that_is_there_is_not_given_again(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let command = new(SAY, "one");
+    let given = Given::Waits(command.id.clone());
+    for _ in 0..2 {
+        assert_eq!(store.give_command("a", &command).await.expect("written"), given);
+    }
+    assert_eq!(claim(store, RELAY, 0).await.len(), 1);
+    assert_eq!(store.give_command("a", &command).await.expect("read"), given, "it was taken");
+    assert_eq!(claim(store, RELAY, 0).await.len(), 0);
+    store.end_session("a", 0, "normal", Quality::default(), unix_ms()).await.expect("ended");
+    assert_eq!(store.give_command("a", &command).await.expect("read"), given, "and its session has ended");
+    assert_eq!(store.give_command("a", &new(SAY, "two")).await.expect("read"), Given::Ended);
 }
 
 async fn only_a_relay_for_whose_sessions_commands_wait_has_to_look_for_them(bench: Bench) {

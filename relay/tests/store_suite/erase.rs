@@ -289,7 +289,7 @@ async fn no_byte_stays_in_the_tables_of_postgresql_once_the_operator_has_them_re
 }
 
 /// What an operator runs.
-const REWRITE: &str = "VACUUM FULL voxrelay.sessions, voxrelay.turns, voxrelay.tool_calls, voxrelay.commands, voxrelay.ledger, voxrelay.alerts, voxrelay.credits, voxrelay.audit, voxrelay.deliveries, voxrelay.budgets, voxrelay.budget_caps, voxrelay.rollup_users";
+const REWRITE: &str = "VACUUM FULL voxrelay.sessions, voxrelay.turns, voxrelay.tool_calls, voxrelay.commands, voxrelay.idempotency_keys, voxrelay.api_keys, voxrelay.ledger, voxrelay.alerts, voxrelay.credits, voxrelay.audit, voxrelay.deliveries, voxrelay.budgets, voxrelay.budget_caps, voxrelay.rollup_users";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_byte_of_what_was_said_stays_in_the_database_file_or_its_log() {

@@ -1,6 +1,7 @@
 //! What every store has to do. Each scenario runs on SQLite and on PostgreSQL.
 
 mod alerts;
+mod api_keys;
 mod audit;
 mod budgets;
 mod commands;
@@ -10,6 +11,7 @@ mod deliveries;
 mod denials;
 mod erase;
 mod feedback;
+mod idempotency;
 mod items;
 mod leases;
 mod money;

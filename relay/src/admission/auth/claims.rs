@@ -139,6 +139,7 @@ impl Reader {
             login,
             account: account.unwrap_or_else(|| DEFAULT_ACCOUNT.to_owned()),
             plan,
+            api_key: None,
             is_admin: has_role(&self.admin_role),
             is_reader: has_role(&self.reader_role),
             agents: agents.map(OneOrMany::all),

@@ -84,6 +84,8 @@ pub struct Identity {
     pub account: String,
     /// The name of the plan that the token names, whether or not it is configured.
     pub plan: Option<String>,
+    /// The id of the API key, if one asks and no user.
+    pub api_key: Option<String>,
     /// Whether the user may use the administrators' part of the HTTP API.
     pub is_admin: bool,
     /// Whether the user may read what any other user said.
@@ -106,6 +108,7 @@ impl Identity {
             login: None,
             account,
             plan: None,
+            api_key: None,
             is_admin: false,
             is_reader: false,
             agents: None,

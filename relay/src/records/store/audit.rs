@@ -29,6 +29,10 @@ pub enum DeedKind {
     ReadRecording,
     /// A message to a webhook was sent once more.
     ReplayWebhook,
+    /// An API key was made.
+    MakeKey,
+    /// An API key was revoked.
+    RevokeKey,
 }
 
 /// Something that an administrator did.
@@ -44,8 +48,8 @@ pub struct Deed {
     pub what: String,
     /// The user to whom it was done. `None` if it was done to none, or to one who is erased.
     pub user_sub: Option<String>,
-    /// The session, the login, the key of the credit, the delivery, or the account and the new cap. Empty where the user is all there is to
-    /// name.
+    /// The session, the login, the key of the credit, the delivery, the name of the API key, or the account and the new cap. Empty where the
+    /// user is all there is to name.
     pub subject: String,
     /// Why, as the administrator said. Empty if nobody asked, or once the user is erased.
     pub reason: String,
@@ -84,6 +88,8 @@ impl DeedKind {
             DeedKind::ReadTranscript => "read_transcript",
             DeedKind::ReadRecording => "read_recording",
             DeedKind::ReplayWebhook => "replay_webhook",
+            DeedKind::MakeKey => "make_key",
+            DeedKind::RevokeKey => "revoke_key",
         }
     }
 }

@@ -8,6 +8,8 @@ pub const COMMANDS_MAX: u32 = 8;
 /// Something that an agent is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewCommand {
+    /// What it is known by. A command that is there is not given again.
+    pub id: String,
     /// What it is to do with the words.
     pub kind: CommandKind,
     /// The words.

@@ -8,14 +8,14 @@ use async_trait::async_trait;
 use protocol::Mark;
 
 use super::{
-    Alert, AlertFilter, AlertRow, Attempted, BilledCursor, BudgetCursor, BudgetFilter, BudgetRow, BudgetsOf,
-    CommandOutcome, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind, Delivery,
-    DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given, Leases,
-    LedgerEntry, LedgerFilter, LiveRow, Lost, NewCap, NewCommand, NewSession, Notice, Opened, Overview,
-    OverviewFilter, Page, PoolUse, Quality, Quota, Replayed, Reserve, RolledUp, SaidRow, SessionFilter,
-    SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Subscription, SumCursor,
-    SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter,
-    UsageRow, Whom,
+    Alert, AlertFilter, AlertRow, ApiKey, Attempted, BilledCursor, BudgetCursor, BudgetFilter, BudgetRow,
+    BudgetsOf, CommandOutcome, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind, Delivery,
+    DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given, Keyed, KeyedEnd,
+    KeyedRequest, Leases, LedgerEntry, LedgerFilter, LiveRow, Lost, MadeKey, NewApiKey, NewCap, NewCommand,
+    NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Replayed, Reserve,
+    RolledUp, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError,
+    Subscription, SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow,
+    UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::{Command, NotTold, Turn};
@@ -387,6 +387,13 @@ operations! {
     /// What has become of a command of a session, if there is one.
     fn command(&self, session: &str, id: &str) -> Option<CommandOutcome>;
 
+    /// Begins a request that has a key, and says whether it is to be made: it is not while another one of the same key is under way, or once
+    /// that is answered. Of many at once, at whichever relays, one is made. A key is kept for [`KEYED_FOR`](super::KEYED_FOR).
+    fn begin_keyed(&self, request: &KeyedRequest) -> Keyed;
+
+    /// Notes what has come of a request that was made. `key` is [`KeyedRequest::key`].
+    fn end_keyed(&self, key: &str, end: &KeyedEnd) -> ();
+
     /// Ends a live session whichever relay has it. That relay can write nothing more of it. Says whether the session was live.
     fn end_elsewhere(&self, id: &str, reason: &str) -> bool;
 
@@ -403,9 +410,24 @@ operations! {
         limit: u32,
     ) -> Page<Denial, DenialCursor>;
 
+    /// Makes an API key. It is put into the audit.
+    fn make_api_key(&self, new: &NewApiKey) -> MadeKey;
+
+    /// The API key with this hash, if it is neither revoked nor expired. That it is used is noted once an hour.
+    fn api_key(&self, hash: &str) -> Option<ApiKey>;
+
+    /// Whether the API key with this id is neither revoked nor expired.
+    fn is_api_key_good(&self, id: &str) -> bool;
+
+    /// Lists API keys, whether they are good or not, the newest first.
+    fn api_keys(&self, after: Option<&Cursor>, limit: u32) -> Page<ApiKey, Cursor>;
+
+    /// Revokes an API key, for the administrator `by`: it is put into the audit. Says whether there was one that was not revoked.
+    fn revoke_api_key(&self, id: &str, by: &str) -> bool;
+
     /// Lists what administrators did, the newest first. What [`Store::give_credit`], [`Store::set_cap`], [`Store::take_back_cap`],
-    /// [`Store::deny`], [`Store::allow`], [`Store::request_end`], [`Store::give_command`], [`Store::delete_session`], [`Store::delete_user`] and
-    /// [`Store::replay_delivery`] do is written there in the transaction that does it.
+    /// [`Store::deny`], [`Store::allow`], [`Store::request_end`], [`Store::give_command`], [`Store::delete_session`], [`Store::delete_user`],
+    /// [`Store::replay_delivery`], [`Store::make_api_key`] and [`Store::revoke_api_key`] do is written there in the transaction that does it.
     fn list_audit(
         &self,
         filter: &DeedFilter,

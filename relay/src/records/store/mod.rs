@@ -4,6 +4,7 @@
 //! `docs/records.md` says what each table is for and what a crash leaves at each step.
 
 mod advice;
+mod api_key;
 mod audit;
 mod budgets;
 mod command;
@@ -16,6 +17,7 @@ mod credit;
 mod delivery;
 mod error;
 mod folder_lock;
+mod idempotency;
 mod pools;
 mod query;
 mod rollup;
@@ -31,6 +33,7 @@ use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use api_key::{API_KEYS_MAX, ApiKey, MadeKey, NewApiKey};
 pub use audit::{Deed, DeedFilter, DeedKind};
 pub use budgets::{BudgetCursor, BudgetFilter, BudgetRow, BudgetUse, BudgetsOf, NewCap};
 pub use command::{COMMANDS_MAX, CommandOutcome, Given, NewCommand};
@@ -40,6 +43,7 @@ pub use credit::{CREDIT_ITEM, Credit, CreditFilter, Credited};
 pub use delivery::{Delivery, DeliveryFilter, DeliveryState, HookEvent, Replayed, Subscription};
 pub use error::StoreError;
 pub use folder_lock::{FolderLock, LOCK_FILE, RELAY_FILE};
+pub use idempotency::{KEYED_FOR, KEYED_LEASE, KEYED_MAX, KeptAnswer, Keyed, KeyedEnd, KeyedRequest};
 pub use pools::PoolUse;
 pub use query::*;
 pub use rollup::*;

@@ -340,6 +340,11 @@ pub enum Expiring<'a> {
         /// The time, in milliseconds since 1970.
         before_ms: i64,
     },
+    /// Requests with a key that came before a time, and what they were answered.
+    Keyed {
+        /// The time, in milliseconds since 1970.
+        before_ms: i64,
+    },
     /// What is known of sessions that were deleted before a time.
     Erased {
         /// The time, in milliseconds since 1970.

@@ -44,6 +44,10 @@ pub(super) enum What {
     ReadRecording,
     /// They have a message to a webhook sent once more.
     ReplayWebhook,
+    /// They make an API key.
+    MakeKey,
+    /// They revoke an API key.
+    RevokeKey,
 }
 
 /// Which deeds to list, a page at a time.
@@ -82,13 +86,13 @@ pub(super) struct DeedEntry {
     /// When it was done.
     #[schema(format = DateTime)]
     at: String,
-    /// The administrator. Empty once that user is erased.
+    /// The administrator, or `key:` and the name of an API key. Empty once that user is erased.
     by: String,
-    /// What was done: `end_session`, `say`, `add_context`, `delete_session`, `delete_user`, `deny`, `allow`, `give_credit`, `set_budget`, `reset_budget`, `read_transcript`, `read_recording` or `replay_webhook`. Newer versions may have more words.
+    /// What was done: `end_session`, `say`, `add_context`, `delete_session`, `delete_user`, `deny`, `allow`, `give_credit`, `set_budget`, `reset_budget`, `read_transcript`, `read_recording`, `replay_webhook`, `make_key` or `revoke_key`. Newer versions may have more words.
     what: String,
     /// The user to whom it was done, unless that user is erased.
     user_sub: Option<String>,
-    /// The session, the login, the key of the credit, the delivery, or the account and the new cap. Empty where the user is all there is to name.
+    /// The session, the login, the key of the credit, the delivery, the name of the API key, or the account and the new cap. Empty where the user is all there is to name.
     subject: String,
     /// Why, as the administrator said. Empty if nobody asked, or once the user is erased.
     reason: String,
@@ -102,7 +106,7 @@ pub(super) struct Audit {
     next: Option<String>,
 }
 
-/// Lists what administrators did: sessions that they ended or erased, what they had agents told, users whom they erased, whom they denied or no longer deny, credits, budgets, messages to webhooks that they repeated.
+/// Lists what administrators did: sessions that they ended or erased, what they had agents told, users whom they erased, whom they denied or no longer deny, credits, budgets, messages to webhooks that they repeated, API keys.
 /// Nothing in it is ever changed or deleted, but for the names of erased users.
 #[utoipa::path(
     get, path = "/v1/admin/audit", operation_id = "list_audit", tag = "admin", params(AuditAsked),
@@ -158,6 +162,8 @@ impl From<What> for DeedKind {
             What::ReadTranscript => DeedKind::ReadTranscript,
             What::ReadRecording => DeedKind::ReadRecording,
             What::ReplayWebhook => DeedKind::ReplayWebhook,
+            What::MakeKey => DeedKind::MakeKey,
+            What::RevokeKey => DeedKind::RevokeKey,
         }
     }
 }

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::Problem;
 use super::caller::Admin;
 use super::extract::{self, Path, bad_request, is_id};
+use super::idempotency::Act;
 use super::responses::{ForLive, OrNone};
 use super::sessions::no_session;
 use crate::App;
@@ -78,9 +79,11 @@ pub(super) async fn say(
     Shared(app): Shared<Arc<App>>,
     Admin(identity): Admin,
     Path(id): Path<String>,
+    Act(command): Act,
     extract::Json(ToSay { text, interrupt }): extract::Json<ToSay>,
 ) -> Result<(StatusCode, Json<CommandEntry>), Problem> {
-    give(&app, &id, CommandKind::Say { interrupt }, text, identity.sub).await
+    let kind = CommandKind::Say { interrupt };
+    give(&app, &id, NewCommand { id: command, kind, text, by: identity.sub }).await
 }
 
 /// Has the agent of a live session know something, which it does not answer. The relay that has the session looks for it within a second.
@@ -93,9 +96,11 @@ pub(super) async fn context(
     Shared(app): Shared<Arc<App>>,
     Admin(identity): Admin,
     Path(id): Path<String>,
+    Act(command): Act,
     extract::Json(ToKnow { text }): extract::Json<ToKnow>,
 ) -> Result<(StatusCode, Json<CommandEntry>), Problem> {
-    give(&app, &id, CommandKind::Context, text, identity.sub).await
+    let kind = CommandKind::Context;
+    give(&app, &id, NewCommand { id: command, kind, text, by: identity.sub }).await
 }
 
 /// Says what has become of a command. It is known for a day.
@@ -119,24 +124,17 @@ pub(super) async fn read(
 }
 
 /// Gives a command. If the session is here, it need not look for it.
-async fn give(
-    app: &App,
-    id: &str,
-    kind: CommandKind,
-    text: String,
-    by: String,
-) -> Result<(StatusCode, Json<CommandEntry>), Problem> {
-    if text.trim().is_empty() || text.chars().count() > TEXT_MAX_CHARS {
+async fn give(app: &App, id: &str, command: NewCommand) -> Result<(StatusCode, Json<CommandEntry>), Problem> {
+    if command.text.trim().is_empty() || command.text.chars().count() > TEXT_MAX_CHARS {
         let detail = format!("`text` has to be 1 to {TEXT_MAX_CHARS} characters, and more than white space.");
         return Err(bad_request(detail).code(HttpCode::BadBody));
     }
     if !is_id(id) {
         return Err(no_session());
     }
-    let command = NewCommand { kind, text, by };
     match app.records.store.give_command(id, &command).await? {
         Given::Waits(command_id) => {
-            let (what, by) = (kind.name(), &command.by);
+            let (what, by) = (command.kind.name(), &command.by);
             tracing::info!(session = %id, command = %command_id, what, %by, "a command is given");
             app.live.sessions.look_for_commands(id);
             let entry = CommandEntry::new(command_id, CommandOutcome::Waiting);

@@ -74,21 +74,26 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
 impl<S: Send + Sync, T: DeserializeOwned + ToSchema> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Json<T>, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Json<T>, Problem> {
         if !is_json(request.headers()) {
             let detail = "Send JSON as `application/json`.";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
-        let body = match timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await {
-            Ok(body) => body.map_err(|error| refused(&error))?,
-            Err(_) => {
-                let detail = format!("A body has to come within {} s.", BODY_TIMEOUT.as_secs());
-                return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail));
-            }
-        };
+        let body = body_of(request).await?;
         serde_json::from_slice(&body)
             .map(Json)
             .map_err(|error| bad_request(explain_body::<T>(&body, &error)).code(HttpCode::BadBody))
+    }
+}
+
+/// The whole body of a request, if it is no longer than it may be and comes in time.
+pub(super) async fn body_of(request: Request) -> Result<Bytes, Problem> {
+    match timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
+        Ok(body) => body.map_err(|error| refused(&error)),
+        Err(_) => {
+            let detail = format!("A body has to come within {} s.", BODY_TIMEOUT.as_secs());
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
+        }
     }
 }
 
@@ -233,7 +238,8 @@ pub(super) fn name(what: &str, given: String) -> Result<String, Problem> {
     name_within(NAME_MAX_CHARS, what, given)
 }
 
-fn name_within(most: usize, what: &str, given: String) -> Result<String, Problem> {
+/// The same for a name that may have `most` characters.
+pub(super) fn name_within(most: usize, what: &str, given: String) -> Result<String, Problem> {
     let good = !given.is_empty() && given.chars().count() <= most && !given.chars().any(char::is_control);
     if good {
         Ok(given)

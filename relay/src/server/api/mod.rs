@@ -15,6 +15,8 @@ mod ending;
 mod export;
 mod extract;
 mod feedback;
+mod idempotency;
+mod keys;
 mod overview;
 mod recordings;
 mod responses;
@@ -68,12 +70,16 @@ const PREFLIGHT_SECONDS: &str = "600";
     tags(
         (name = "call", description = "Where calls are made: docs/protocol.md"),
         (name = "own", description = "What belongs to the user of the token"),
-        (name = "admin", description = "For tokens with the administrators' role")
+        (name = "admin", description = "For tokens and API keys with the administrators' role")
     )
 )]
 struct Head;
 
-static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(|| routes().split_for_parts().1);
+static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(|| {
+    let mut document = routes().split_for_parts().1;
+    idempotency::describe(&mut document);
+    document
+});
 
 /// The API's document as JSON. It is written once, because anybody may ask for it, as often as they like.
 static TEXT: LazyLock<Bytes> =
@@ -103,6 +109,7 @@ pub(super) fn router(app: Arc<App>, watchers: Watchers) -> Router {
     router
         // This stands before the layers, so that they see requests with a method that is not taken as well.
         .method_not_allowed_fallback(super::method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&app), idempotency::once))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(Extension(watchers))
         .layer(from_fn_with_state(Arc::clone(&app), for_pages))
@@ -145,6 +152,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(budgets::list))
         .routes(routes!(budgets::set, budgets::reset))
         .routes(routes!(audit::list))
+        .routes(routes!(keys::list, keys::make))
+        .routes(routes!(keys::revoke))
         .routes(routes!(webhooks::list))
         .routes(routes!(webhooks::replay))
         .routes(routes!(export::own))
@@ -184,7 +193,7 @@ async fn for_pages(State(app): State<Arc<App>>, request: Request, next: Next) ->
     if let Some(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         let exposed = HeaderValue::from_static(
-            "retry-after, content-disposition, content-range, accept-ranges, etag, x-request-id",
+            "retry-after, content-disposition, content-range, accept-ranges, etag, x-request-id, idempotent-replayed",
         );
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
@@ -199,7 +208,7 @@ fn preflight() -> Response {
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE"),
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "authorization, content-type, range, if-range, if-none-match, x-request-id",
+            "authorization, content-type, range, if-range, if-none-match, x-request-id, idempotency-key",
         ),
         (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS),
     ];

@@ -68,7 +68,7 @@ struct Watch {
 }
 
 /// Tells the live sessions of all relays, the newest 100, whenever something of them changes, and every 15 s: a JSON object a line, with
-/// `sessions` and with `more` if there are more. It ends after 5 minutes, when the token expires, when the administrator is denied, or when the
+/// `sessions` and with `more` if there are more. It ends after 5 minutes, when the token expires, when the administrator is denied or the API key revoked, or when the
 /// relay stops: ask again then.
 #[utoipa::path(
     get, path = "/v1/admin/live/watch", operation_id = "watch_live_sessions", tag = "admin",
@@ -107,7 +107,7 @@ impl Watch {
                 () = self.app.live.shutdown.cancelled() => return None,
                 () = sleep_until(self.ends.min(Instant::now() + LOOK_EVERY)) => {}
             }
-            if Instant::now() >= self.ends || self.app.admission.denials.denies(&self.identity) {
+            if Instant::now() >= self.ends || !self.may_look().await {
                 return None;
             }
             let line = line(&self.app).await.ok()?;
@@ -118,6 +118,15 @@ impl Watch {
                 return Some(line);
             }
         }
+    }
+
+    /// Whether whoever looks is neither denied nor, as an API key, revoked since.
+    async fn may_look(&self) -> bool {
+        let is_good = match &self.identity.api_key {
+            Some(id) => self.app.records.store.is_api_key_good(id).await.unwrap_or(false),
+            None => true,
+        };
+        is_good && !self.app.admission.denials.denies(&self.identity)
     }
 }
 

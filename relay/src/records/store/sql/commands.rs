@@ -14,6 +14,8 @@ use crate::call::{Command, CommandKind, NotTold};
 /// Locks the session, so that no more commands wait for it than may, and none is given while others are taken.
 const SESSION_OF: Sql = sql!("SELECT user_sub, state FROM sessions WHERE id = $1" LOCK);
 
+const IS_GIVEN: Sql = sql!("SELECT id FROM commands WHERE id = $1 AND session_id = $2");
+
 const COUNT_WAITING: Sql =
     sql!("SELECT COUNT(*) AS number FROM commands WHERE session_id = $1 AND state = 'waiting'");
 
@@ -58,6 +60,10 @@ impl SqlStore {
                 let found = tx.query(SESSION_OF).bind(&session).fetch_optional(&mut *tx.connection).await?;
                 let Some(found) = found else { return Ok(Given::NoSession) };
                 let (owner, state): (String, String) = (found.try_get("user_sub")?, found.try_get("state")?);
+                let given = tx.query(IS_GIVEN).bind(&command.id).bind(&session);
+                if given.fetch_optional(&mut *tx.connection).await?.is_some() {
+                    return Ok(Given::Waits(command.id));
+                }
                 if state != "live" {
                     return Ok(Given::Ended);
                 }
@@ -66,13 +72,12 @@ impl SqlStore {
                 if waiting >= i64::from(COMMANDS_MAX) {
                     return Ok(Given::Full);
                 }
-                let id = uuid::Uuid::now_v7().to_string();
                 let (interrupts, what) = match command.kind {
                     CommandKind::Say { interrupt } => (interrupt, DeedKind::Say),
                     CommandKind::Context => (false, DeedKind::AddContext),
                 };
                 tx.query(GIVE)
-                    .bind(&id)
+                    .bind(&command.id)
                     .bind(&session)
                     .bind(command.kind.name())
                     .bind(&command.text)
@@ -82,7 +87,7 @@ impl SqlStore {
                 let done =
                     Done { by: &command.by, what, user_sub: Some(&owner), subject: &session, reason: "" };
                 audit::write(&mut tx, done).await?;
-                Ok(Given::Waits(id))
+                Ok(Given::Waits(command.id))
             }
             .boxed()
         })

@@ -6,7 +6,9 @@ use sqlx::Row;
 use super::super::audit::DeedKind;
 use super::audit::{self, Done};
 use super::money::{self, Locked};
-use super::{Durability, Sql, SqlStore, StoreError, Tx, budgets, deliveries, erased, rollups, sql};
+use super::{
+    Durability, Sql, SqlStore, StoreError, Tx, budgets, deliveries, erased, idempotency, rollups, sql,
+};
 
 /// How many sessions one transaction erases. Other relays then do not wait for long, and a long history does not run into a time limit.
 const BATCH: i64 = 100;
@@ -48,6 +50,8 @@ const FORGET_WHO_CREDITED: Sql = sql!("UPDATE credits SET created_by = '' WHERE 
 
 /// Takes a user out of what administrators did to them, and the words about it.
 const FORGET_TO_WHOM: Sql = sql!("UPDATE audit SET user_sub = NULL, reason = '' WHERE user_sub = $1");
+
+const FORGET_WHO_MADE_KEYS: Sql = sql!("UPDATE api_keys SET created_by = '' WHERE created_by = $1");
 
 const FORGET_BY_WHOM: Sql = sql!("UPDATE audit SET done_by = '' WHERE done_by = $1");
 
@@ -192,11 +196,17 @@ async fn erase_batch(tx: &mut Tx<'_>, sub: &str) -> Result<u64, StoreError> {
     let rows = tx.query(OF_USER).bind(sub).bind(BATCH).fetch_all(&mut *tx.connection).await?;
     let ids: Vec<String> = rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
     erase(tx, &ids).await?;
-    for sql in
-        [FORGET_WHO_DENIED, FORGET_WHO_WAS_CREDITED, FORGET_WHO_CREDITED, FORGET_TO_WHOM, FORGET_BY_WHOM]
-    {
+    for sql in [
+        FORGET_WHO_DENIED,
+        FORGET_WHO_WAS_CREDITED,
+        FORGET_WHO_CREDITED,
+        FORGET_WHO_MADE_KEYS,
+        FORGET_TO_WHOM,
+        FORGET_BY_WHOM,
+    ] {
         tx.query(sql).bind(sub).execute(&mut *tx.connection).await?;
     }
+    idempotency::forget_name(tx, sub).await?;
     Ok(rows.len() as u64)
 }
 

@@ -43,6 +43,8 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     21 "webhooks" "0021_webhooks.sql";
     22 "budget caps" "0022_budget_caps.sql";
     23 "commands" "0023_commands.sql";
+    24 "idempotency keys" "0024_idempotency_keys.sql";
+    25 "api keys" "0025_api_keys.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -69,6 +71,8 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     21 "webhooks" "0021_webhooks.sql";
     22 "budget caps" "0022_budget_caps.sql";
     23 "commands" "0023_commands.sql";
+    24 "idempotency keys" "0024_idempotency_keys.sql";
+    25 "api keys" "0025_api_keys.sql";
 };
 
 /// The migration since which a schema says which relays it serves.

@@ -8,9 +8,11 @@
 //! 2. the budgets of accounts, in the order of their keys, then those of users, in the order of their keys;
 //! 3. the number of the rollups, then the rollups, table by table, in the order of their keys;
 //! 4. the usage of erased sessions, in the order of its key;
-//! 5. the rates of user and address.
+//! 5. the rates of user and address;
+//! 6. requests with a key.
 
 mod alerts;
+mod api_keys;
 mod audit;
 mod billing;
 mod budgets;
@@ -24,6 +26,7 @@ mod erase;
 mod erased;
 mod feedback;
 mod group;
+mod idempotency;
 mod leases;
 mod migrations;
 mod money;
@@ -125,7 +128,7 @@ struct Sql {
 /// - `SEEN`: when the relay of a row of `sessions` last said that it is there; 0 if it never did.
 /// - `THESE`: is one of the texts in the parameter `$1`, a list in JSON. Indexes find them, however many there are.
 /// - `BUCKET`: the bucket of a stage that took `ms`, counted from 0.
-/// - `SESSION`, `TURN`, `LEDGER`, `DELIVERY`, `ALERT`: the columns that are read of a row of such a table. They are named, and not `*`: a statement that
+/// - `SESSION`, `TURN`, `LEDGER`, `DELIVERY`, `ALERT`, `API_KEY`: the columns that are read of a row of such a table. They are named, and not `*`: a statement that
 ///   stays prepared would be refused by PostgreSQL ("cached plan must not change result type") as soon as a migration adds a column.
 /// - `HELD`: the `lease_until` of a session whose own lease was not ended: a time so late (in the year 9999) that the relay's lease ends first.
 macro_rules! sql {
@@ -177,6 +180,9 @@ macro_rules! part {
     ($dialect:ident ALERT) => {
         "id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd, created_at,
             attempts, next_attempt_at, delivered_at"
+    };
+    ($dialect:ident API_KEY) => {
+        "id, name, is_admin, is_reader, created_by, created_at, expires_at, last_used_at, revoked_at"
     };
     ($dialect:ident HELD) => {
         "253370764800000"

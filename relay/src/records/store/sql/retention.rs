@@ -57,6 +57,12 @@ const EXPIRE_COMMANDS: Sql = sql!(
     "DELETE FROM commands WHERE id IN (SELECT id FROM commands WHERE created_at < $1 ORDER BY created_at LIMIT $2)"
 );
 
+/// Deletes old requests with a key, and what they were answered.
+const EXPIRE_KEYED: Sql = sql!(
+    "DELETE FROM idempotency_keys WHERE key IN (
+        SELECT key FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT $2)"
+);
+
 /// Deletes the leases of relays that have no live session.
 const EXPIRE_RELAYS: Sql = sql!(
     "DELETE FROM relays WHERE lease_until < $1 AND id IN (
@@ -94,6 +100,7 @@ impl SqlStore {
                 self.statement(EXPIRE_DELIVERIES).bind(before_ms).bind(limit)
             }
             Expiring::Commands { before_ms } => self.statement(EXPIRE_COMMANDS).bind(before_ms).bind(limit),
+            Expiring::Keyed { before_ms } => self.statement(EXPIRE_KEYED).bind(before_ms).bind(limit),
             Expiring::Relays { before_ms } => self.statement(EXPIRE_RELAYS).bind(before_ms).bind(limit),
             Expiring::Erased { before_ms } => self.statement(EXPIRE_ERASED).bind(before_ms).bind(limit),
             Expiring::Budgets { day, month } => {
