@@ -249,7 +249,8 @@ impl Bench {
                     self.replayable = Some(replayable);
                     Did::Store(turns, committed)
                 }
-                Output::Settle { rows, through, release, exposed, replayable, committed } => {
+                Output::Settle { rows, credits, through, release, exposed, replayable, committed } => {
+                    self.credits.extend(credits);
                     self.exposed = exposed;
                     self.replayable = Some(replayable);
                     self.committed = committed;

@@ -206,6 +206,7 @@ impl Truth {
             epoch: 0,
             number: 0,
             rows,
+            credits: Vec::new(),
             metered_position: 0,
             committed: Mark::default(),
             replayable_samples: 0,
