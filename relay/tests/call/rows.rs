@@ -46,8 +46,13 @@ fn of(authorised: NanoUsd) -> Bench {
 /// A call that goes on with this turn after another relay.
 fn at_turn(turn: u32) -> Bench {
     let mut bench = bench();
-    let puppet =
-        Puppet { script: bench.script.clone(), told: bench.told.clone(), sound: None, farewell: None };
+    let puppet = Puppet {
+        script: bench.script.clone(),
+        told: bench.told.clone(),
+        sound: None,
+        farewell: None,
+        room: bench.room.clone(),
+    };
     let start = Start {
         mark: Mark::default(),
         turn,
