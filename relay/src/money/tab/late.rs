@@ -1,5 +1,8 @@
 //! What recognisers that hear all of a call say of a request that is over: what they bill, beside what the call has metered for it.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
 use audio::SPEECH_RATE;

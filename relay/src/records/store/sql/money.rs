@@ -15,7 +15,8 @@ use super::super::types::{Reserve, Settle, Settled};
 use super::super::unix_ms;
 use super::read::{self, Reading};
 use super::{
-    Dialect, Durability, Sql, SqlStore, StoreError, Tx, alerts, budgets, credits, erased, rollups, signed, sql,
+    Dialect, Durability, Sql, SqlStore, StoreError, Tx, alerts, budgets, credits, erased, rollups, signed,
+    sql,
 };
 use crate::money::NanoUsd;
 use crate::money::budget::{Balance, Caps, Grant, Overrides, Reserved, Scope, Shortage, Standing};
