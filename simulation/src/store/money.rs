@@ -151,7 +151,8 @@ impl Model {
             if amount == NanoUsd::ZERO || self.credits.contains_key(&key) {
                 continue;
             }
-            for (is_account, owner, period) in [(true, &account, periods.month), (false, &user, periods.day)] {
+            let budgets = [(true, &account, periods.month), (false, &user, periods.day)];
+            for (is_account, owner, period) in budgets {
                 let counters = self.budgets.entry((is_account, owner.clone(), period)).or_default();
                 let before = counters.spent;
                 counters.spent = before.saturating_sub(amount);
@@ -164,7 +165,7 @@ impl Model {
 
     /// How much may still be given back of what this user and their account were charged for a day.
     fn left_of(&self, account: &str, user: &str, day: i64) -> NanoUsd {
-        let sum = |costs: &mut dyn Iterator<Item = NanoUsd>| costs.fold(NanoUsd::ZERO, |sum, cost| sum + cost);
+        let sum = |costs: &mut dyn Iterator<Item = NanoUsd>| costs.fold(NanoUsd::ZERO, |sum, one| sum + one);
         let left = |of_user: bool| {
             let sessions = self.sessions.values().filter(|session| session.row.account == account);
             let sessions = sessions.filter(|session| !of_user || session.row.user_sub == user);

@@ -358,7 +358,8 @@ impl World<'_> {
             let log = epoch.log.lock();
             for (request, (billed, _)) in &epoch.late {
                 let place = log.asked.get(request).map(|(place, _)| *place);
-                let Some(ItemPrice::Stream(price)) = place.and_then(|place| items.get(place)) else { continue };
+                let price = place.and_then(|place| items.get(place));
+                let Some(ItemPrice::Stream(price)) = price else { continue };
                 let less = billed.difference().filter(|more| *more < 0 && billed.samples > 0);
                 let Some(samples) = less.map(i64::unsigned_abs) else { continue };
                 let worth = samples * price.amount.get() / (price.per * 16_000);
