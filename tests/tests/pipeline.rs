@@ -367,7 +367,7 @@ async fn billed_late(says_ms: u64) -> (Vec<LedgerRow>, u64, Vec<Credit>) {
     let heard = rows.iter().filter(|row| row.unit == "sample").map(|row| row.quantity).sum();
     let credits = store.list_credits(&CreditFilter::default(), None, 10).await.expect("readable").rows;
     for credit in &credits {
-        assert!(credit.key.starts_with(&format!("{}/deepgram/nova-3@0.", told.session)), "{credit:?}");
+        assert!(credit.key.starts_with(&format!("{}/deepgram/nova-3@", told.session)), "{credit:?}");
     }
     (rows, heard, credits)
 }
@@ -392,7 +392,8 @@ async fn what_deepgram_says_after_a_call_that_it_bills_is_a_row_of_the_operators
     assert_eq!((credit.user_sub.as_deref(), &*credit.created_by), (Some("ada"), CREDITED_BY_RELAY));
     let worth = |samples: u64| samples * rows[0].price.get() / rows[0].per;
     let amount = credit.amount.get();
-    assert!((worth(heard - 8_000 - 4_000)..=worth(heard - 8_000)).contains(&amount), "{credit:?} of {rows:?}");
+    let due = worth(heard - 8_000 - 4_000)..=worth(heard - 8_000);
+    assert!(due.contains(&amount), "{credit:?} of {rows:?}");
 
     let (rows, _, credits) = nothing;
     assert_eq!((excess(&rows), credits), (Vec::new(), Vec::new()), "a server that says 0 does not count");

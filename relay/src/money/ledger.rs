@@ -73,7 +73,7 @@ impl LateCredit {
     /// Why it is given, for administrators.
     #[must_use]
     pub fn reason(&self) -> String {
-        let (item, _) = self.key.rsplit_once('@').unwrap_or((&self.key, ""));
+        let (item, _) = self.key.rsplit_once('@').unwrap_or((&*self.key, ""));
         format!("{item} has said afterwards that it bills {} samples less than were charged", self.samples)
     }
 }
