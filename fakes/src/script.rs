@@ -172,6 +172,8 @@ pub struct Hear {
     pub words: Vec<Word>,
     /// How long it takes from the quiet that ends an utterance to its final text.
     pub final_ms: Delay,
+    /// How much sound Deepgram says at the end of a stream that it has heard, in place of how much it has.
+    pub says_ms: Option<u64>,
 }
 
 /// A word and when it is said, in milliseconds from the beginning of the utterance.

@@ -45,6 +45,11 @@ impl Disk {
         lost
     }
 
+    /// Whether something of this session waits.
+    pub(crate) fn has(&self, session: &str) -> bool {
+        self.file.values().chain(&self.held).any(|kept| kept.session == session)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.file.is_empty() && self.held.is_empty()
     }

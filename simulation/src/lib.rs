@@ -120,6 +120,10 @@ tally! {
     requests: "requests",
     /// Answers of a model that were prepared for nothing.
     eager: "of them for nothing",
+    /// Rows of what recognisers said afterwards that they bill beyond what they were given.
+    excess: "billed in excess",
+    /// What users got back since recognisers said afterwards that they bill less.
+    credits: "credits",
     /// How often a user stayed on the line until everything was answered.
     awaited: "waited for each answer",
     /// Results of tools.

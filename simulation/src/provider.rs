@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use protocol::Time;
-use relay::money::tab::RequestId;
+use relay::money::tab::{Billed, RequestId};
 use relay::provider::{
     Ask, Bounds, Deadlines, Event, Exchange, Feed, Input, Kind, Message, Output, Provider,
 };
@@ -25,6 +25,15 @@ enum Act {
     Lost,
 }
 
+/// A recogniser that hears all of a call.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stream {
+    /// Samples that it was given.
+    given: u64,
+    /// It has said that it is there.
+    is_ready: bool,
+}
+
 /// A request that a simulated provider answers.
 pub(crate) struct Answering {
     pub(crate) id: RequestId,
@@ -32,6 +41,8 @@ pub(crate) struct Answering {
     acts: VecDeque<(Time, Act)>,
     /// Tokens that it bills: of the prompt, and of the answer. Only if it got so far.
     pub(crate) billed: Option<(u64, u64)>,
+    /// What a recogniser was given that hears all of a call.
+    stream: Option<Stream>,
     /// Whoever asked has no room for more, since then.
     held_back: Option<Time>,
 }
@@ -76,7 +87,8 @@ impl Answering {
             };
             let (exchange, _) = Exchange::open(now, speech, bounds);
             acts.push_back((at, if random.percent(faults / 4) { Act::Lost } else { Act::Head(200) }));
-            return Answering { id, exchange, acts, billed: None, held_back: None };
+            let stream = is_stream.then(Stream::default);
+            return Answering { id, exchange, acts, billed: None, stream, held_back: None };
         }
         let codec = provider.codec(ask).expect("it is a language model");
         let (exchange, _) = Exchange::open(now, codec, provider.bounds(ask));
@@ -92,16 +104,16 @@ impl Answering {
                 // Nobody there; a refusal; silence.
                 0 => {
                     acts.push_back((at, Act::Lost));
-                    return Answering { id, exchange, acts, billed: None, held_back: None };
+                    return Answering { id, exchange, acts, billed: None, stream: None, held_back: None };
                 }
                 1 => {
                     let status = [400, 401, 429, 500, 503][random.between(0, 4) as usize];
                     acts.push_back((at, Act::Head(status)));
                     acts.push_back((at, Act::Bytes(b"{\"error\":\"no\"}".to_vec())));
                     acts.push_back((at, Act::End));
-                    return Answering { id, exchange, acts, billed: None, held_back: None };
+                    return Answering { id, exchange, acts, billed: None, stream: None, held_back: None };
                 }
-                2 => return Answering { id, exchange, acts, billed: None, held_back: None },
+                2 => return Answering { id, exchange, acts, billed: None, stream: None, held_back: None },
                 _ => {}
             }
         }
@@ -173,12 +185,28 @@ impl Answering {
             acts.push_back((at, if breaks.is_some() && random.percent(50) { Act::Lost } else { Act::End }));
         }
         let billed = (says_usage && breaks.is_none()).then_some((prompt, tokens));
-        Answering { id, exchange, acts, billed, held_back: None }
+        Answering { id, exchange, acts, billed, stream: None, held_back: None }
     }
 
     /// It gets more. What it says about that is told when its time has come.
     pub(crate) fn feed(&mut self, now: Time, feed: &Feed) {
+        if let (Some(stream), Feed::Audio(bytes)) = (&mut self.stream, feed) {
+            stream.given += bytes.len() as u64 / 2;
+        }
         self.exchange.handle_input(now, Input::Feed(feed));
+    }
+
+    /// What a recogniser that listens says that it bills once it is let go of: more than it was given, less, nothing, or the same. By arithmetic, so
+    /// that nothing else of the call depends on it.
+    pub(crate) fn late(&self) -> Option<Billed> {
+        let Stream { given, .. } = self.stream.filter(|stream| stream.is_ready)?;
+        let samples = match (u64::from(self.id.0) + given / 1_600) % 4 {
+            0 => given + given / 2 + 32_000,
+            1 => given / 2,
+            2 => 0,
+            _ => given,
+        };
+        Some(Billed { request: self.id, given, samples, request_id: None })
     }
 
     /// Nothing more of it is told, or again.
@@ -232,6 +260,9 @@ impl Answering {
     fn drain(&mut self, events: &mut Vec<Event>) {
         while let Some(output) = self.exchange.poll_output() {
             if let Output::Event(event) = output {
+                if let (Some(stream), Event::Ready) = (&mut self.stream, &event) {
+                    stream.is_ready = true;
+                }
                 events.push(event);
             }
         }

@@ -9,10 +9,10 @@ use relay::admission::throttle::Excess;
 use relay::agent::tool::{Called, Runs, ToolNote, ToolOutput};
 use relay::call::{Latency, Turn};
 use relay::money::budget::{Balance, Caps, Range, Scope, TokenCaps};
-use relay::money::ledger::LedgerRow;
+use relay::money::ledger::{LateCredit, LedgerRow};
 use relay::records::store::{
-    Alert, InsteadOf, Leases, Lost, NewSession, Opened, Payer, Quality, Quota, Reserve, SessionRow, Settle,
-    Settled, SqlStore, Store, StoreError, TakeOver, unix_ms,
+    Alert, CreditFilter, InsteadOf, Leases, Lost, NewSession, Opened, Payer, Quality, Quota, Reserve,
+    SessionRow, Settle, Settled, SqlStore, Store, StoreError, TakeOver, unix_ms,
 };
 use simulation::store::Model;
 
@@ -131,6 +131,12 @@ impl Bench {
         }
     }
 
+    /// What a session gets back, mostly once.
+    fn credit(&mut self) -> LateCredit {
+        let key = format!("ear@0.{}.late", self.dice.below(30));
+        LateCredit { key, samples: self.dice.below(50), amount: self.dice.usd(40) }
+    }
+
     /// One operation on both; what each said.
     async fn step(&mut self) -> (String, String, String) {
         let (id, now, at_ms) = (self.id(), unix_ms(), LATE + self.dice.below(2) as i64 * 20_000);
@@ -195,6 +201,7 @@ impl Bench {
                     epoch,
                     number: self.dice.below(12) as u32,
                     rows: (0..self.dice.below(3)).map(|_| self.ledger_row()).collect(),
+                    credits: (0..self.dice.below(6) / 4).map(|_| self.credit()).collect(),
                     metered_position: self.dice.below(4_000) as u32,
                     committed: self.dice.mark(),
                     replayable_samples: self.dice.below(500) as u32,
@@ -350,6 +357,10 @@ impl Bench {
             let calls = self.real.tool_calls(&id).await.expect("read");
             assert_eq!(calls, self.model.tool_calls(&id), "{what}: the calls of tools");
         }
+        let real = self.real.list_credits(&CreditFilter::default(), None, 1_000).await.expect("read");
+        let mut real: Vec<_> = real.rows.iter().map(|credit| (credit.key.as_str(), credit.amount)).collect();
+        real.sort_unstable();
+        assert_eq!(real, self.model.credits().collect::<Vec<_>>(), "{what}: the credits");
     }
 }
 

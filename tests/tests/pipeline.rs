@@ -9,7 +9,8 @@ use std::path::Path;
 
 use collector::{Collected, attributes};
 use protocol::{AudioHeader, Bye, ClientAck, ClientMessage, Codec, Mute, Playback, RelayMessage, Role};
-use relay::records::store::{DATABASE_FILE, SqlStore, Store};
+use relay::money::ledger::LedgerRow;
+use relay::records::store::{CREDITED_BY_RELAY, Credit, CreditFilter, DATABASE_FILE, SqlStore, Store};
 use serde_json::{Value, json};
 use tests::sound::{silence, voice};
 use tests::{Heard, Raw, Relay};
@@ -342,6 +343,60 @@ async fn a_call_on_hold_lets_its_recogniser_go_and_another_one_hears_what_is_sai
     relay.terminate().await;
     check_bill(folder.path(), port, &told, [&stt, &llm, &tts]).await;
     check_let_go(port).await;
+}
+
+/// The rows of the ledger by which a call was heard, what they come to in samples, and the credits, of a call whose recogniser says at its end that
+/// it has heard so much.
+async fn billed_late(says_ms: u64) -> (Vec<LedgerRow>, u64, Vec<Credit>) {
+    let stt = Provider("deepgram", "nova-3", "deepgram/nova-3", "language = \"en\"");
+    let llm = Provider("openai-chat", "small", "openai/chat", "");
+    let tts = Provider("openai-speech", "tts-1", "openai/tts-1", "");
+    let port = fakes().await;
+    let script = json!({"deepgram.listen": [{"times": 99, "hear": {"says_ms": says_ms}}]});
+    ask(port, "POST", "/script", &script.to_string()).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config(port, &stt, &llm, &tts)).await;
+    let told = talk(&relay).await;
+    assert_eq!((told.closed, told.errors.as_slice()), (1000, &[][..]), "{told:?}");
+    relay.terminate().await;
+    check_let_go(port).await;
+    let store = SqlStore::sqlite(&folder.path().join("data").join(DATABASE_FILE)).await.expect("it is there");
+    let mut rows = store.ledger(&told.session).await.expect("readable");
+    rows.retain(|row| row.item == "deepgram/nova-3");
+    let heard = rows.iter().filter(|row| row.unit == "sample").map(|row| row.quantity).sum();
+    let credits = store.list_credits(&CreditFilter::default(), None, 10).await.expect("readable").rows;
+    for credit in &credits {
+        assert!(credit.key.starts_with(&format!("{}/deepgram/nova-3@", told.session)), "{credit:?}");
+    }
+    (rows, heard, credits)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_deepgram_says_after_a_call_that_it_bills_is_a_row_of_the_operators_a_credit_or_nothing() {
+    let (more, less, nothing) = tokio::join!(billed_late(120_000), billed_late(500), billed_late(0));
+    let excess = |rows: &[LedgerRow]| -> Vec<LedgerRow> {
+        rows.iter().filter(|row| row.unit == "excess_sample").cloned().collect()
+    };
+    let (rows, heard, credits) = more;
+    let beyond = excess(&rows);
+    let [row] = &beyond[..] else { panic!("{rows:?}") };
+    assert!(row.key.ends_with(".late/excess_sample") && row.request_id.is_some(), "{row:?}");
+    assert_eq!((row.cost.get(), credits), (0, Vec::new()), "nobody is charged, and nobody gets anything back");
+    assert!((row.quantity + heard).abs_diff(120 * 16_000) <= 4_000, "{row:?} beside {heard}");
+
+    let (rows, heard, credits) = less;
+    assert_eq!(excess(&rows), []);
+    let [credit] = &credits[..] else { panic!("{credits:?} {rows:?}") };
+    assert!(credit.key.ends_with(".late"), "{credit:?}");
+    assert_eq!((credit.user_sub.as_deref(), &*credit.created_by), (Some("ada"), CREDITED_BY_RELAY));
+    let worth = |samples: u64| samples * rows[0].price.get() / rows[0].per;
+    let amount = credit.amount.get();
+    let due = worth(heard - 8_000 - 4_000)..=worth(heard - 8_000);
+    assert!(due.contains(&amount), "{credit:?} of {rows:?}");
+
+    let (rows, _, credits) = nothing;
+    assert_eq!((excess(&rows), credits), (Vec::new(), Vec::new()), "a server that says 0 does not count");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,8 @@ pub(super) struct Listen {
     endpointing_ms: Option<u64>,
     utterance_end_ms: Option<u64>,
     final_ms: Delay,
+    /// How much sound it says that it has heard, if that is not how much it has.
+    says_ms: Option<u64>,
     finals: u64,
     idle_ms: u64,
     /// When sound or a KeepAlive came last.
@@ -69,6 +71,7 @@ impl Listen {
             endpointing_ms,
             utterance_end_ms: utterance_end_ms.map(|ms| ms as u64),
             final_ms: act.hear.final_ms,
+            says_ms: act.hear.says_ms,
             finals: 0,
             idle_ms: act.idle_ms.unwrap_or(IDLE_MS),
             fed_ms: 0,
@@ -177,7 +180,7 @@ impl Listen {
             "request_id": REQUEST_ID,
             "sha256": "154e291ecfa8be6ab8343560bcc109008fa7853eb5372533e8efdefc9b504c33",
             "created": "2026-11-25T12:00:00.000Z",
-            "duration": self.ear.seconds(),
+            "duration": self.says_ms.map_or(self.ear.seconds(), seconds),
             "channels": 1,
         })));
         outs.push(Out::Close(1000, ""));
@@ -375,6 +378,19 @@ mod tests {
         let mut listen = listen(r#"{ "hear": { "final_ms": 150 } }"#);
         let outs = told(&listen.handle_bytes(0, &[loud(400), quiet(300)].concat()));
         assert_eq!(outs[2..], ["Wait(150)", "Results is_final speech_final word"]);
+    }
+
+    #[test]
+    fn at_its_end_it_says_how_much_it_has_heard_or_what_the_script_has_it_say() {
+        for (script, duration) in [("{}", 0.5), (r#"{ "hear": { "says_ms": 9000 } }"#, 9.0)] {
+            let mut listen = listen(script);
+            listen.handle_bytes(0, &quiet(500));
+            let outs = listen.handle_text(0, r#"{"type":"CloseStream"}"#);
+            let [Out::Send(Frame::Text(last)), Out::Close(1000, "")] = &outs[..] else { panic!("{outs:?}") };
+            let last: Value = serde_json::from_str(last).expect("JSON");
+            assert_eq!((&last["type"], last["duration"].as_f64()), (&json!("Metadata"), Some(duration)));
+            assert_eq!(listen.bill().seconds, 0.5);
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::{Command, NotTold, Turn};
 use crate::NanoUsd;
 use crate::agent::tool::{Called, ToolNote, ToolOutput};
 use crate::money::budget::{Caps, Grant, Range, Reserved, Shortage, Standing};
-use crate::money::ledger::LedgerRow;
-use crate::money::tab::{RequestId, Tab};
+use crate::money::ledger::{LateCredit, LedgerRow};
+use crate::money::tab::{Billed, RequestId, Tab};
 use crate::provider::{Ask, Event, Feed};
 
 /// What happens to a call.
@@ -39,6 +39,8 @@ pub enum Input<'a> {
         /// What the provider says.
         event: &'a Event,
     },
+    /// A recogniser says what it bills of a request that was given up. See [`Output::Cancel`].
+    Billed(&'a Billed),
     /// The call of a tool is stored. See [`Output::NoteTool`].
     ToolStored {
         /// The call.
@@ -119,7 +121,7 @@ pub enum Output {
         /// Whether it is held back from now on.
         held_back: bool,
     },
-    /// Give up a request, and tell nothing more of it.
+    /// Give up a request, and tell nothing more of it than [`Input::Billed`].
     Cancel(RequestId),
     /// Note that nobody wanted to interrupt the answer that was held and now goes on.
     FalseInterruption,
@@ -155,6 +157,8 @@ pub enum Output {
     Settle {
         /// The rows. There may be none.
         rows: Vec<LedgerRow>,
+        /// What the user gets back of what earlier rows have charged, and these.
+        credits: Vec<LateCredit>,
         /// The position up to which audio is metered once this is written.
         through: u32,
         /// The mark before which everything is committed once this is written.

@@ -7,6 +7,7 @@ use protocol::{CloseCode, ErrorCode, Reaction, Role};
 use super::{Call, Output, Turn};
 use crate::NanoUsd;
 use crate::agent::AgentInput;
+use crate::money::tab::Billed;
 
 /// After the user has hung up, the last of what they said is understood within this time, or not at all.
 const UNDERSTOOD_WITHIN: Duration = Duration::from_secs(3);
@@ -62,6 +63,23 @@ impl Call {
         self.wanted.clear();
         self.soon = NanoUsd::ZERO;
         self.tab.settle_rest();
+    }
+
+    /// The call is over at this relay, with everything settled, and recognisers have said since what they bill: settles what follows from that, if
+    /// anything does. Nothing else of the call goes on.
+    pub fn settle_late(&mut self, billed: &[Billed]) {
+        for billed in billed {
+            self.tab.correct(billed);
+        }
+        if self.tab.is_unrowed() {
+            self.settle_and_release();
+        }
+    }
+
+    /// Whether something was said of requests that no settlement has yet.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.tab.is_unrowed()
     }
 
     /// Ends the call as soon as everything is written.

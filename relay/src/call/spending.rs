@@ -182,7 +182,7 @@ impl Call {
     }
 
     fn push_settle(&mut self, release: bool) {
-        let rows = self.tab.take_rows();
+        let (rows, credits) = (self.tab.take_rows(), self.tab.take_credits());
         // With its last settlement, a call has no request under way any more.
         let exposed = if release { NanoUsd::ZERO } else { self.exposed() };
         self.storing += 1;
@@ -191,6 +191,7 @@ impl Call {
         self.told_replayable = self.replayable;
         self.outputs.push_back(Output::Settle {
             rows,
+            credits,
             through: self.metered_through,
             committed: self.committable,
             replayable: self.replayable_after_loss(),
@@ -215,6 +216,7 @@ impl Call {
         self.settling.push_back((self.committable, exposed));
         self.outputs.push_back(Output::Settle {
             rows: Vec::new(),
+            credits: Vec::new(),
             through: self.metered_through,
             committed: self.committable,
             replayable: 0,

@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 
 use crate::money::NanoUsd;
 use crate::money::ledger::LedgerRow;
-use crate::money::meter::{REPEATED_SAMPLE, UTTERANCE_SAMPLE};
+use crate::money::meter::{REPEATED_SAMPLE, SAMPLE, UTTERANCE_SAMPLE};
 use crate::money::price::{Price, PriceError, PriceTable, TokenKind, Unit};
 
 pub use item::{AtMost, Billing, ItemPrice, Quantity};
@@ -222,7 +222,7 @@ impl AudioPrice {
     }
 
     /// The price of audio at this price for seconds.
-    fn of(mut price: Price) -> AudioPrice {
+    pub(super) fn of(mut price: Price) -> AudioPrice {
         price.per = price.per.saturating_mul(SAMPLES_PER_SECOND);
         AudioPrice { price }
     }
@@ -257,6 +257,23 @@ impl AudioPrice {
         }
         let row = row(key, REPEATED_SAMPLE, &self.price, samples, false);
         vec![LedgerRow { cost: NanoUsd::ZERO, ..row }]
+    }
+
+    /// The ledger row of so many samples that a recogniser bills beyond those that it was given, with the key `<key>/excess_sample`. It says at
+    /// which price the provider is paid, and costs the user nothing.
+    #[must_use]
+    pub fn excess(&self, key: &str, samples: u64) -> LedgerRow {
+        let unit = format!("{}{SAMPLE}", LedgerRow::EXCESS);
+        let row = row(key, &unit, &self.price, samples, false);
+        LedgerRow { cost: NanoUsd::ZERO, ..row }
+    }
+
+    /// What so many samples are worth, rounded down to a nano-dollar.
+    #[must_use]
+    pub fn worth(&self, samples: u64) -> NanoUsd {
+        let nano =
+            u128::from(samples) * u128::from(self.price.amount.get()) / u128::from(self.price.per.max(1));
+        NanoUsd::new(u64::try_from(nano).unwrap_or(u64::MAX))
     }
 }
 

@@ -15,7 +15,8 @@ pub struct LedgerRow {
     pub item: String,
     /// What is counted: `sample`, `utterance_sample`, `repeated_sample`, `character`, or a kind of token such as `input_token`;
     /// `eager_input_token` for an answer that was prepared and not wanted; `repeated_audio_input_token` for what a recogniser has used that the
-    /// user does not pay; and with [`LedgerRow::EXCESS`] before it, what a provider reported beyond what was set aside.
+    /// user does not pay; and with [`LedgerRow::EXCESS`] before it, what a provider reported beyond what was set aside, or beyond the audio that it
+    /// was given.
     pub unit: String,
     /// How many of them.
     pub quantity: u64,
@@ -37,6 +38,17 @@ pub struct LedgerRow {
     pub request_id: Option<String>,
 }
 
+/// What the user gets back of what a session's rows have charged for a request, since the provider has said afterwards that it bills less.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LateCredit {
+    /// Unique within the session: the request, such as `deepgram/nova-3@0.4.late`.
+    pub key: String,
+    /// How many samples less are billed than were charged.
+    pub samples: u64,
+    /// What they were charged for those, rounded down to a nano-dollar.
+    pub amount: NanoUsd,
+}
+
 /// What a session's ledger rows of one item and one unit add up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemSum {
@@ -55,6 +67,15 @@ pub struct ItemSum {
 #[must_use]
 pub fn used_unit(unit: &str) -> Option<Unit> {
     Unit::parse(unit.strip_prefix(EAGER).unwrap_or(unit))
+}
+
+impl LateCredit {
+    /// Why it is given, for administrators.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let (item, _) = self.key.rsplit_once('@').unwrap_or((&*self.key, ""));
+        format!("{item} has said afterwards that it bills {} samples less than were charged", self.samples)
+    }
 }
 
 impl LedgerRow {
@@ -80,7 +101,7 @@ impl LedgerRow {
         }
     }
 
-    /// Begins the unit of what a provider reported beyond what was set aside for the request.
+    /// Begins the unit of what a provider reported beyond what was set aside for the request, or beyond the audio that it was given.
     pub const EXCESS: &str = "excess_";
 
     /// The part of the row that costs at most so much, and the rest, which nobody but the operator pays for.

@@ -1,5 +1,6 @@
 //! What a call consumes, item by item, and what it may yet cost.
 
+mod late;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,8 @@ use super::bill::{AtMost, Billing, ItemPrice, Quantity};
 use super::ledger::{ItemSum, LedgerRow, used_unit};
 use super::meter::{Meter, SAMPLE};
 use super::price::{Price, Unit};
+pub use late::Billed;
+use late::Late;
 
 /// A request of one call to a provider, counted from 0 in each epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +55,8 @@ pub struct Tab {
     repeated_rows: u32,
     /// Rows that were not taken yet, oldest first.
     rows: Vec<LedgerRow>,
+    /// Recognisers that are over and may yet say what they bill.
+    late: Late,
 }
 
 /// What is set aside for a request.
@@ -62,6 +67,8 @@ struct Hold {
     at_most: AtMost,
     worst_case: NanoUsd,
     purpose: Purpose,
+    /// Samples that the user is charged for and that this one heard.
+    listened: u64,
 }
 
 /// What a request is made for, and with that the turn which its rows name.
@@ -185,14 +192,23 @@ impl Tab {
             repeated: 0,
             repeated_rows: 0,
             rows: Vec::new(),
+            late: Late::default(),
         }
     }
 
     /// Audio was heard.
     pub fn add_samples(&mut self, samples: u32) {
         self.listening[self.counts].add_samples(samples);
-        if self.listener.is_none() {
-            self.unheard = self.unheard.saturating_add(samples);
+        match self.listener {
+            Some(listener) => self.note_listened(listener, samples),
+            None => self.unheard = self.unheard.saturating_add(samples),
+        }
+    }
+
+    /// The user is charged for samples that this request hears.
+    fn note_listened(&mut self, request: RequestId, samples: u32) {
+        if let Some(hold) = self.held.iter_mut().find(|hold| hold.request == request) {
+            hold.listened += u64::from(samples);
         }
     }
 
@@ -214,6 +230,7 @@ impl Tab {
             self.listening[next].add_samples(unheard);
             self.counts = next;
         }
+        self.note_listened(request, unheard);
     }
 
     /// Audio was heard that was metered before, by a relay that was lost. A recogniser that hears all of the call is paid for it once more, and the
@@ -227,7 +244,7 @@ impl Tab {
     /// Sets the worst case of a request aside. It is the purse's to say beforehand whether that is allowed.
     pub fn hold(&mut self, request: RequestId, provider: usize, at_most: AtMost, purpose: Purpose) {
         let worst_case = self.worst_case(provider, &at_most);
-        self.held.push(Hold { request, provider, at_most, worst_case, purpose });
+        self.held.push(Hold { request, provider, at_most, worst_case, purpose, listened: 0 });
     }
 
     /// Raises what is set aside for a request to this worst case; it is never lowered. It is the purse's to say beforehand whether that is
@@ -258,6 +275,9 @@ impl Tab {
             // What was heard again was heard by this one.
             self.row_repeated();
             self.listener = None;
+        }
+        if self.prices.get(hold.provider).is_some_and(|price| price.billing() == Billing::Stream) {
+            self.late.close(request, hold.provider, hold.listened);
         }
         let (Some(used), Some(price)) = (used, self.prices.get(hold.provider)) else { return };
         // What this price does not count has still been used: the worst case is then what is known of it.
@@ -396,7 +416,7 @@ impl Tab {
     /// Whether something was used that is in no row yet.
     #[must_use]
     pub fn is_unrowed(&self) -> bool {
-        self.unrowed_samples() > 0 || self.repeated > 0 || !self.rows.is_empty()
+        self.unrowed_samples() > 0 || self.repeated > 0 || !self.rows.is_empty() || self.late.has_credits()
     }
 
     /// Samples that are in no row yet.

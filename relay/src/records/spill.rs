@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::call::{Latency, Turn};
 use crate::money::NanoUsd;
 use crate::money::budget::{Caps, Overrides, TokenCaps};
-use crate::money::ledger::LedgerRow;
+use crate::money::ledger::{LateCredit, LedgerRow};
 use crate::operations::alerts;
 use crate::records::store::{Payer, Quality, Settle, Store, StoreError, create_data_dir};
 use file::{File, Job, Kept};
@@ -489,6 +489,8 @@ struct SettleEntry {
     #[serde(default)]
     number: u32,
     rows: Vec<RowEntry>,
+    #[serde(default)]
+    credits: Vec<CreditEntry>,
     metered_position: u32,
     #[serde(default)]
     seq: u32,
@@ -506,6 +508,13 @@ struct SettleEntry {
 struct PayerEntry {
     user_sub: String,
     account: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CreditEntry {
+    key: String,
+    samples: u64,
+    amount: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -541,6 +550,7 @@ impl From<&Owed> for Entry {
                 epoch: settle.epoch,
                 number: settle.number,
                 rows: settle.rows.iter().map(RowEntry::from).collect(),
+                credits: settle.credits.iter().map(CreditEntry::from).collect(),
                 metered_position: settle.metered_position,
                 seq: settle.committed.seq,
                 position: settle.committed.position,
@@ -582,6 +592,7 @@ impl TryFrom<Entry> for Owed {
                     epoch: settle.epoch,
                     number: settle.number,
                     rows: settle.rows.into_iter().map(LedgerRow::from).collect(),
+                    credits: settle.credits.into_iter().map(LateCredit::from).collect(),
                     metered_position: settle.metered_position,
                     committed: Mark { seq: settle.seq, position: settle.position },
                     replayable_samples: settle.replayable_samples,
@@ -656,6 +667,18 @@ impl TryFrom<TurnEntry> for Turn {
             latency: Latency { stt_ms, llm_ms, tts_ms, send_ms, heard_ms, total_ms },
             revision,
         })
+    }
+}
+
+impl From<&LateCredit> for CreditEntry {
+    fn from(LateCredit { key, samples, amount }: &LateCredit) -> CreditEntry {
+        CreditEntry { key: key.clone(), samples: *samples, amount: amount.get() }
+    }
+}
+
+impl From<CreditEntry> for LateCredit {
+    fn from(CreditEntry { key, samples, amount }: CreditEntry) -> LateCredit {
+        LateCredit { key, samples, amount: NanoUsd::new(amount) }
     }
 }
 

@@ -53,6 +53,7 @@ impl Books {
             epoch: self.epoch,
             number: settlement.number,
             rows: settlement.rows.clone(),
+            credits: settlement.credits.clone(),
             metered_position: settlement.through,
             committed: settlement.committed,
             replayable_samples: settlement.replayable,

@@ -20,6 +20,7 @@ use super::tools::Tools;
 use super::work::Work;
 use super::{Incoming, Outgoing, resume_token, seconds_left};
 use crate::Live;
+use crate::money::tab::Billed;
 use crate::operations::telemetry;
 use crate::operations::traces::Tracer;
 use crate::records::recording::{self, Recorder};
@@ -116,9 +117,7 @@ impl Driver {
                     return Some(self.handle_command(command));
                 }
                 done = self.work.next() => return Some(done),
-                (request, event) = self.requests.next(), if machine.listens() => {
-                    return Some(Input::Provider(request, event));
-                }
+                said = self.requests.next(), if machine.listens() => return Some(said),
                 (call_id, output) = self.tools.next(), if machine.listens() => {
                     return Some(Input::ToolResult { call_id, output });
                 }
@@ -287,6 +286,12 @@ impl Driver {
         if let Some(connection) = self.connection.take() {
             connection.close(code).await;
         }
+        // What this relay has spent is not written any more once another one has the session.
+        if departure != Departure::TakenOver && (self.requests.is_closing() || self.machine.is_late()) {
+            let (billed, live) = (self.requests.close(), self.live.clone());
+            let Driver { machine, work, .. } = *self;
+            live.tasks.clone().spawn(settle_late(live, machine, work, billed));
+        }
     }
 
     /// Closes the connections that waited to go on with the session.
@@ -308,6 +313,20 @@ impl Driver {
     fn visitor(&mut self, number: u64) -> Option<ResumeRequest> {
         let place = self.visitors.iter().position(|(waiting, _)| *waiting == number)?;
         Some(self.visitors.remove(place).1)
+    }
+}
+
+/// Writes what follows from what recognisers say of a session that is over here. They take their time, and nobody waits for that.
+async fn settle_late(
+    live: Arc<Live>,
+    mut machine: Machine,
+    work: Work,
+    billed: impl Future<Output = Vec<Billed>>,
+) {
+    let billed = billed.await;
+    let entries = machine.settle_late(live.now(), &billed);
+    if !entries.is_empty() {
+        work.leave_behind(&entries).await;
     }
 }
 

@@ -13,7 +13,7 @@ use crate::agent::tool::ToolNote;
 use crate::call::Turn;
 use crate::money::NanoUsd;
 use crate::money::budget::{Shortage, Standing};
-use crate::money::ledger::LedgerRow;
+use crate::money::ledger::{LateCredit, LedgerRow};
 
 /// The first wait between two tries while the database is away, doubled with each. The real wait is drawn between half and one and a half
 /// times this, so that many sessions do not come back at the same moment.
@@ -79,6 +79,8 @@ pub struct Settlement {
     pub number: u32,
     /// The rows. There may be none.
     pub rows: Vec<LedgerRow>,
+    /// What the user gets back.
+    pub credits: Vec<LateCredit>,
     /// The position up to which audio is metered.
     pub through: u32,
     /// The mark before which everything is committed.

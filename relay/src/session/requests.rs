@@ -6,23 +6,26 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use audio::SPEECH_RATE;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use protocol::Time;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::machine::Input;
 use crate::money::bill::Quantity;
-use crate::money::tab::RequestId;
+use crate::money::tab::{Billed, RequestId};
 use crate::operations::telemetry;
 use crate::provider::{
     Answer, Ask, Event, Expected, Failure, FailureKind, Feed, Pass, Ready, Request, Service, Upstream,
 };
+use crate::running::Running as UnderWay;
 
 /// How long a recogniser that is let go of may take to say what it bills: a little longer than its codec waits for that.
 const CLOSED_WITHIN: Duration = Duration::from_secs(6);
 
-/// The requests of one session. Dropping this cancels them.
+/// The requests of one session. Dropping this cancels them; recognisers that were let go of before are heard to their ends.
 #[derive(Debug)]
 pub(super) struct Requests {
     tasks: TaskTracker,
@@ -30,6 +33,8 @@ pub(super) struct Requests {
     /// The agent's providers, by their places.
     providers: Vec<Arc<Upstream>>,
     running: Vec<Running>,
+    /// Recognisers that were let go of and may say what they bill.
+    closing: FuturesUnordered<UnderWay<Option<Billed>>>,
     /// While an answer is being found and spoken: which voice will be asked next, so that a socket is open for it by then.
     next_voice: Option<(usize, Expected)>,
     /// What is asked over HTTP is connected to as long as the call goes on.
@@ -68,6 +73,7 @@ impl Requests {
             started,
             providers,
             running: Vec::new(),
+            closing: FuturesUnordered::new(),
             next_voice: None,
             _ready: ready,
             shutdown,
@@ -139,23 +145,43 @@ impl Requests {
     }
 
     /// A recogniser that listens is told that nothing more comes, and says what it bills of what it was given: that is compared, since the call
-    /// meters by itself. Its place is free when it is gone. Anything else is dropped, and so closed.
+    /// meters by itself. Its place is free when it is gone. Anything else is dropped, and so closed: nobody is there any more who could say
+    /// something later.
     fn let_go(&self, running: Running) {
-        let Running { provider, request, pass, samples, .. } = running;
+        let Running { id, provider, request, pass, samples, .. } = running;
         if !running.is_listening {
             return;
         }
         let upstream = self.providers[provider].clone();
-        self.tasks.spawn(async move {
+        self.closing.push(UnderWay::start(&self.tasks, async move {
             let answer = timeout(CLOSED_WITHIN, request.finish()).await.ok().flatten();
-            let difference = answer.and_then(|answer| difference(samples, &answer));
-            if let Some(difference) = difference {
+            let billed = answer.and_then(|answer| billed(id, samples, answer));
+            if let Some(difference) = billed.as_ref().and_then(Billed::difference) {
                 let name = &upstream.provider().name;
                 tracing::warn!(provider = %name, samples, difference, "a recogniser bills other audio than it was given");
                 telemetry::provider_difference(name, difference);
             }
             drop(pass);
-        });
+            billed
+        }));
+    }
+
+    /// Whether a recogniser that was let go of may still say what it bills.
+    pub(super) fn is_closing(&self) -> bool {
+        !self.closing.is_empty()
+    }
+
+    /// What recognisers that were let go of say that they bill, once all of them have said so or are gone. It is for the end of the session: what
+    /// comes before is among [`Requests::next`].
+    pub(super) fn close(&mut self) -> impl Future<Output = Vec<Billed>> + use<> {
+        let mut closing = std::mem::take(&mut self.closing);
+        async move {
+            let mut all = Vec::new();
+            while let Some(billed) = closing.next().await {
+                all.extend(billed);
+            }
+            all
+        }
     }
 
     /// Opens what will be needed next: a model is asked, so its answer will be spoken; a sentence is being spoken, so another one may follow.
@@ -188,10 +214,15 @@ impl Requests {
     }
 
     /// The next thing that a provider says about any of the requests. It waits for ever without requests. Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> (RequestId, Event) {
+    pub(super) async fn next(&mut self) -> Input {
         poll_fn(|context| {
             if let Some((id, why)) = self.refused.pop_front() {
-                return Poll::Ready((id, Event::Failed(why)));
+                return Poll::Ready(Input::Provider(id, Event::Failed(why)));
+            }
+            while let Poll::Ready(Some(closed)) = self.closing.poll_next_unpin(context) {
+                if let Some(billed) = closed {
+                    return Poll::Ready(Input::Billed(billed));
+                }
             }
             for place in 0..self.running.len() {
                 let Running { id, provider, request, pass, is_held_back, is_listening, .. } =
@@ -227,7 +258,7 @@ impl Requests {
                     self.running.remove(place);
                     self.look_back();
                 }
-                return Poll::Ready((id, event));
+                return Poll::Ready(Input::Provider(id, event));
             }
             Poll::Pending
         })
@@ -235,12 +266,10 @@ impl Requests {
     }
 }
 
-/// How much more a recogniser bills than it was given, or less, in samples. `None` where it does not say what it bills, and for less than a
-/// second: it says so in seconds, and of those not all digits.
-fn difference(given: u64, answer: &Answer) -> Option<i64> {
-    let Some(Quantity::Samples(billed)) = answer.usage else { return None };
-    let difference = i64::try_from(billed).ok()? - i64::try_from(given).ok()?;
-    (difference.unsigned_abs() > u64::from(SPEECH_RATE.0)).then_some(difference)
+/// What a recogniser bills of so many samples that it was given. `None` where it does not say.
+fn billed(request: RequestId, given: u64, answer: Answer) -> Option<Billed> {
+    let Some(Quantity::Samples(samples)) = answer.usage else { return None };
+    Some(Billed { request, given, samples, request_id: answer.request_id })
 }
 
 /// The time since the relay started.

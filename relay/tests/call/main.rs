@@ -26,10 +26,10 @@ use relay::call::Turn;
 use relay::call::{Call, Command, CommandKind, Input, NotTold, Output, Start};
 use relay::money::bill::{AtMost, ItemPrice, Quantity, TokenUsage};
 use relay::money::budget::{Balance, Caps, Grant, Range, Reserved, Scope, Shortage, Standing, TokenCaps};
-use relay::money::ledger::LedgerRow;
+use relay::money::ledger::{LateCredit, LedgerRow};
 use relay::money::meter::Meter;
 use relay::money::price::PriceTable;
-use relay::money::tab::{Earlier, RequestId, Tab};
+use relay::money::tab::{Billed, Earlier, RequestId, Tab};
 use relay::provider::{Ask, Event, Feed};
 use relay::records::store::Settled;
 
@@ -133,6 +133,8 @@ struct Bench {
     replayable: Option<u32>,
     /// The mark that it commits.
     committed: Mark,
+    /// What all settlements give back.
+    credits: Vec<LateCredit>,
 }
 
 impl Bench {
@@ -222,6 +224,7 @@ impl Bench {
             exposed: NanoUsd::ZERO,
             replayable: None,
             committed: Mark::default(),
+            credits: Vec::new(),
         };
         assert_eq!(bench.drain(), [Did::Say(Saying::Agent(AgentState::Listening))]);
         bench
@@ -249,7 +252,8 @@ impl Bench {
                     self.replayable = Some(replayable);
                     Did::Store(turns, committed)
                 }
-                Output::Settle { rows, through, release, exposed, replayable, committed } => {
+                Output::Settle { rows, credits, through, release, exposed, replayable, committed } => {
+                    self.credits.extend(credits);
                     self.exposed = exposed;
                     self.replayable = Some(replayable);
                     self.committed = committed;

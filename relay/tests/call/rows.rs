@@ -324,3 +324,83 @@ fn while_nobody_listens_there_has_to_be_money_for_the_dearest_recogniser() {
     bench.input(Input::Provider { request: RequestId(0), event: &Event::Ready });
     assert_eq!(bench.call.usage().cost_nano_usd, cap.get(), "the third was heard by the dearer one");
 }
+
+/// A call in which a recogniser has heard 22 chunks and was let go of.
+fn let_go() -> Bench {
+    let mut bench = bench();
+    bench.acts([listen(0, 0)]);
+    bench.input(Input::Provider { request: RequestId(0), event: &Event::Ready });
+    for _ in 0..20 {
+        bench.acts([]);
+    }
+    let request = RequestId(0);
+    let over = AgentOutput::Spent { request, used: None, estimated: false, provider_id: None };
+    let did = bench.acts([AgentOutput::Cancel { request }, over]);
+    assert!(did.contains(&Did::Cancel(request)), "{did:?}");
+    bench
+}
+
+/// What the recogniser says of that afterwards.
+fn billed(samples: u64) -> Billed {
+    Billed { request: RequestId(0), given: 35_200, samples, request_id: Some("dg-1".into()) }
+}
+
+/// The rows of what a recogniser bills beyond what it was given.
+fn excess(did: &[Did]) -> Vec<&LedgerRow> {
+    let rows = did.iter().filter_map(|did| match did {
+        Did::Settle(rows, ..) => Some(rows),
+        _ => None,
+    });
+    rows.flatten().filter(|row| row.unit == "excess_sample").collect()
+}
+
+#[test]
+fn what_a_recogniser_says_that_it_bills_is_settled_while_the_call_goes_on() {
+    let mut bench = let_go();
+    assert_eq!(excess(&bench.input(Input::Billed(&billed(67_200)))), [] as [&LedgerRow; 0]);
+    let did = bench.wait(Duration::from_secs(5));
+    let [row] = excess(&did)[..] else { panic!("{did:?}") };
+    assert_eq!((&*row.key, row.quantity), ("acme/ear@0.0.late/excess_sample", 32_000));
+    assert_eq!((row.cost, row.excess()), (NanoUsd::ZERO, NanoUsd::new(200_000)));
+    assert_eq!(row.request_id.as_deref(), Some("dg-1"));
+    assert_eq!(bench.call.usage().cost_nano_usd, 220_000, "the user pays what was heard");
+    // It has said so: once more changes nothing.
+    bench.input(Input::Billed(&billed(3_200)));
+    bench.wait(Duration::from_secs(5));
+    assert_eq!(bench.credits, []);
+
+    let mut bench = let_go();
+    bench.input(Input::Billed(&billed(3_200)));
+    let did = bench.wait(Duration::from_secs(5));
+    assert_eq!(excess(&did), [] as [&LedgerRow; 0]);
+    let back = |samples, amount| LateCredit {
+        key: "acme/ear@0.0.late".into(),
+        samples,
+        amount: NanoUsd::new(amount),
+    };
+    assert_eq!(bench.credits, [back(32_000, 200_000)]);
+    assert_eq!(bench.call.usage().cost_nano_usd, 220_000, "a credit stands beside what the call has cost");
+}
+
+#[test]
+fn what_a_recogniser_says_after_the_end_of_a_call_is_settled_without_anything_else() {
+    for (samples, rows, credits) in [(67_200, 1, 0), (3_200, 0, 1), (0, 0, 0), (35_200, 0, 0)] {
+        let mut bench = let_go();
+        bench.input(Input::Stop(CloseCode::EndedByOperator));
+        assert!(!bench.call.is_late());
+        bench.call.settle_late(&[billed(samples)]);
+        let did = bench.drain();
+        assert_eq!((excess(&did).len(), bench.credits.len()), (rows, credits), "{samples}: {did:?}");
+        assert_eq!(did.len(), rows + credits, "one settlement if any: {did:?}");
+        assert!(did.iter().all(|did| matches!(did, Did::Settle(_, 35_200, true))), "{did:?}");
+        assert!(!bench.call.is_late());
+    }
+    // What was said when the call was over and its end was not written yet waits for whoever lets go of it.
+    let mut bench = let_go();
+    bench.input(Input::Stop(CloseCode::EndedByOperator));
+    bench.input(Input::Billed(&billed(3_200)));
+    assert!(bench.call.is_late() && bench.credits.is_empty());
+    bench.call.settle_late(&[]);
+    bench.drain();
+    assert_eq!(bench.credits.len(), 1);
+}

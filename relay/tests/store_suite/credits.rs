@@ -1,8 +1,10 @@
 //! Credits: what an account gets back.
 
 use relay::NanoUsd;
+use relay::money::ledger::LateCredit;
 use relay::records::store::{
-    Credit, CreditFilter, Credited, NewSession, Quota, Settle, Store, UsageBy, UsageFilter,
+    CREDITED_BY_RELAY, Credit, CreditFilter, Credited, DeedFilter, NewSession, Quality, Quota, Settle, Store,
+    StoreError, UsageBy, UsageFilter,
 };
 use sqlx::Row;
 
@@ -17,6 +19,7 @@ on_both_databases! {
     a_budget_that_fills_again_after_a_credit_tells_no_alert_again
     credits_are_listed_newest_first_and_nothing_in_them_can_be_changed
     an_erased_user_is_not_named_in_a_credit_and_the_bill_stays
+    what_a_settlement_gives_back_is_given_once_and_is_never_more_than_was_charged
 }
 
 /// 2026-03-01, midnight.
@@ -284,4 +287,57 @@ async fn an_erased_user_is_not_named_in_a_credit_and_the_bill_stays(bench: Bench
     let named: i64 =
         sqlx::query(sql).fetch_one(&mut operator).await.expect("read").try_get("n").expect("a number");
     assert_eq!(named, 0);
+}
+
+async fn what_a_settlement_gives_back_is_given_once_and_is_never_more_than_was_charged(bench: Bench) {
+    let store = &*bench.store;
+    charged(store, &[("ada", 900), ("bob", 50)]).await;
+    let late = |request: u32, amount| LateCredit {
+        key: format!("echo/listening@0.{request}.late"),
+        samples: 7,
+        amount: usd(amount),
+    };
+    let settlement = |id: &str, credits| Settle {
+        credits,
+        at_ms: MIDNIGHT + 1,
+        ..settle(id, Vec::new(), caps(WIDE, WIDE, WIDE))
+    };
+    let given = async |id: &str, credits| {
+        let standing = store.settle(&settlement(id, credits)).await.expect("written").standing;
+        assert_eq!(spent(store, id).await, (standing.account.spent, standing.user.spent));
+        (standing.account.spent, standing.user.spent)
+    };
+    assert_eq!(given("ada", vec![late(0, 300)]).await, (usd(650), usd(600)));
+    assert_eq!(given("ada", vec![late(0, 300)]).await, (usd(650), usd(600)), "once");
+    let credits = store.list_credits(&CreditFilter::default(), None, 10).await.expect("read").rows;
+    let expected = Credit {
+        key: "ada/echo/listening@0.0.late".into(),
+        reason: late(0, 300).reason(),
+        created_by: CREDITED_BY_RELAY.into(),
+        created_at_ms: MIDNIGHT + 1,
+        ..credit("", Some("ada"), 300)
+    };
+    assert_eq!(credits, [expected]);
+
+    // Of two the first takes what is left, and an administrator has given some of it.
+    assert_eq!(self::given(store, &credit("1", Some("ada"), 100)).await, (usd(550), Some(usd(500))));
+    assert_eq!(given("ada", vec![late(1, 700), late(2, 1)]).await, (usd(50), usd(0)));
+    let by_user = [
+        line(Some("ada"), "echo/listening", 900),
+        line(Some("ada"), "operator/credit", -900),
+        line(Some("bob"), "echo/listening", 50),
+    ];
+    assert_eq!(used(store, &day(UsageBy::User, None)).await, by_user);
+    let session = store.session("ada").await.expect("read").expect("there");
+    assert_eq!(session.cost, usd(900), "what was charged stays");
+
+    // It works for a session that has ended, and not for a relay from which the session was taken.
+    store.end_session("bob", 0, "normal", Quality::default(), MIDNIGHT + 2).await.expect("written");
+    let other = Settle { epoch: 7, ..settlement("bob", vec![late(0, 50)]) };
+    let fenced = store.settle(&other).await.expect_err("another epoch");
+    assert!(matches!(fenced, StoreError::Fenced { .. }), "{fenced}");
+    assert_eq!(given("bob", vec![late(0, 20)]).await, (usd(30), usd(30)));
+    // No administrator has done that.
+    let audit = store.list_audit(&DeedFilter::default(), None, 10).await.expect("read").rows;
+    assert_eq!(audit.len(), 1, "{audit:?}");
 }

@@ -102,6 +102,7 @@ pub fn settle(id: &str, rows: Vec<LedgerRow>, caps: Caps) -> Settle {
         epoch: 0,
         number: 0,
         rows,
+        credits: Vec::new(),
         metered_position: 0,
         committed: protocol::Mark::default(),
         replayable_samples: 0,

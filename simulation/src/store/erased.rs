@@ -27,10 +27,11 @@ impl Model {
         let epoch = session.row.epoch;
         let erased =
             self.erased.entry(id.to_owned()).or_insert_with(|| Erased { epoch, ..Erased::default() });
-        for (row, _) in session.ledger.values() {
+        for (row, at_ms) in session.ledger.values() {
+            let day = Periods::at(*at_ms).day;
+            *self.erased_cost.entry((session.row.account.clone(), day)).or_default() += row.cost;
             erased.rows.entry(row.key.clone()).or_insert_with(|| (row.item.clone(), row.quantity));
         }
-        *self.erased_cost.entry(session.row.account).or_default() += session.row.cost;
         self.alerts.retain(|alert| alert.session_id != id);
         true
     }
@@ -59,7 +60,8 @@ impl Model {
                 cost += row.cost;
             }
         }
-        *self.erased_cost.entry(payer.account.clone()).or_default() += cost;
+        let day = Periods::at(settle.at_ms).day;
+        *self.erased_cost.entry((payer.account.clone(), day)).or_default() += cost;
         let (user, account) = (payer.user_sub.clone(), payer.account.clone());
         self.change_budgets(&user, &account, Periods::at(settle.at_ms), cost, 0);
         Ok(())
@@ -68,6 +70,7 @@ impl Model {
     /// What sessions that were deleted have cost.
     #[must_use]
     pub fn erased_cost(&self, account: &str) -> NanoUsd {
-        self.erased_cost.get(account).copied().unwrap_or_default()
+        let of_account = self.erased_cost.iter().filter(|((of, _), _)| of == account);
+        of_account.fold(NanoUsd::ZERO, |sum, (_, cost)| sum + *cost)
     }
 }

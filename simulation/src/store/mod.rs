@@ -23,6 +23,7 @@ use relay::records::store::{
 
 use erased::Erased;
 pub(crate) use money::Counters;
+use money::GivenBack;
 use periods::Periods;
 
 /// `lease_until` of a session that is its relay's as long as that is there.
@@ -39,8 +40,12 @@ pub struct Model {
     rates: BTreeMap<String, i64>,
     alerts: Vec<Alert>,
     erased: BTreeMap<String, Erased>,
-    /// What sessions that were deleted have cost, by account.
-    erased_cost: BTreeMap<String, NanoUsd>,
+    /// What sessions that were deleted have cost, by account and day.
+    erased_cost: BTreeMap<(String, i64), NanoUsd>,
+    /// What was given back, by key.
+    credits: BTreeMap<String, GivenBack>,
+    /// By how much that has lowered budgets of accounts, and of users.
+    lowered: BTreeMap<bool, NanoUsd>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -23,6 +23,15 @@ pub struct Counters {
     pub reserved: NanoUsd,
 }
 
+/// What was given back of a day.
+#[derive(Clone, Debug)]
+pub(super) struct GivenBack {
+    account: String,
+    user: String,
+    day: i64,
+    amount: NanoUsd,
+}
+
 /// What rows add up to.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
@@ -124,10 +133,62 @@ impl Model {
         let exposed = if is_copy { held } else { settle.exposed };
         let exposed = if is_live { exposed } else { NanoUsd::ZERO };
         self.book(id, sums, exposed, settle.release && !is_copy || !is_live, Some(settle));
+        self.give_back(settle);
         let standing = self.standing(id, settle.caps);
         let alerts = self.reached(id, &standing, sums.cost, settle.at_ms);
         let cost = self.sessions.get(id).map(|session| session.row.cost).unwrap_or_default();
         Ok(Settled { cost, standing, alerts })
+    }
+
+    /// Gives back what a settlement says, and not more than was charged for the day.
+    fn give_back(&mut self, settle: &Settle) {
+        let Some(session) = self.sessions.get(&settle.session_id) else { return };
+        let (user, account, periods) =
+            (session.row.user_sub.clone(), session.row.account.clone(), session.periods);
+        for late in &settle.credits {
+            let key = format!("{}/{}", settle.session_id, late.key);
+            let amount = late.amount.min(self.left_of(&account, &user, periods.day));
+            if amount == NanoUsd::ZERO || self.credits.contains_key(&key) {
+                continue;
+            }
+            let budgets = [(true, &account, periods.month), (false, &user, periods.day)];
+            for (is_account, owner, period) in budgets {
+                let counters = self.budgets.entry((is_account, owner.clone(), period)).or_default();
+                let before = counters.spent;
+                counters.spent = before.saturating_sub(amount);
+                *self.lowered.entry(is_account).or_default() += before.saturating_sub(counters.spent);
+            }
+            let (account, user) = (account.clone(), user.clone());
+            self.credits.insert(key, GivenBack { account, user, day: periods.day, amount });
+        }
+    }
+
+    /// How much may still be given back of what this user and their account were charged for a day.
+    fn left_of(&self, account: &str, user: &str, day: i64) -> NanoUsd {
+        let sum = |costs: &mut dyn Iterator<Item = NanoUsd>| costs.fold(NanoUsd::ZERO, |sum, one| sum + one);
+        let left = |of_user: bool| {
+            let sessions = self.sessions.values().filter(|session| session.row.account == account);
+            let sessions = sessions.filter(|session| !of_user || session.row.user_sub == user);
+            let rows = sessions.flat_map(|session| session.ledger.values());
+            let mut rows = rows.filter(|(_, at_ms)| Periods::at(*at_ms).day == day).map(|(row, _)| row.cost);
+            let erased = self.erased_cost.get(&(account.to_owned(), day)).filter(|_| !of_user);
+            let charged = sum(&mut rows) + erased.copied().unwrap_or_default();
+            let credits = self.credits.values().filter(|given| given.account == account && given.day == day);
+            let credits = credits.filter(|given| !of_user || given.user == user);
+            charged.saturating_sub(sum(&mut credits.map(|given| given.amount)))
+        };
+        left(false).min(left(true))
+    }
+
+    /// What was given back: the key and the amount of each credit.
+    pub fn credits(&self) -> impl Iterator<Item = (&str, NanoUsd)> {
+        self.credits.iter().map(|(key, given)| (key.as_str(), given.amount))
+    }
+
+    /// By how much credits have lowered what is spent of the budgets of accounts, or of users.
+    #[must_use]
+    pub fn lowered(&self, of_accounts: bool) -> NanoUsd {
+        self.lowered.get(&of_accounts).copied().unwrap_or_default()
     }
 
     /// See [`relay::records::store::Store::exhausted`].

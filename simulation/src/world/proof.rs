@@ -175,9 +175,11 @@ impl World<'_> {
             let of = self.store.budgets().filter(|(is_account, ..)| *is_account == of_account);
             of.fold(NanoUsd::ZERO, |sum, (_, _, counters)| sum + counters.spent)
         };
-        if spent(true) != sum || spent(false) != sum {
+        // What recognisers said afterwards that they bill less was given back.
+        let (of_accounts, of_users) = (self.store.lowered(true), self.store.lowered(false));
+        if spent(true) + of_accounts != sum || spent(false) + of_users != sum {
             return Err(format!(
-                "{sum} was spent; the accounts' budgets say {}, the users' {}",
+                "{sum} was spent, {of_accounts} and {of_users} given back; the accounts' budgets say {}, the users' {}",
                 spent(true),
                 spent(false)
             ));
@@ -190,6 +192,7 @@ impl World<'_> {
         self.check_metered(row, epochs)?;
         check_repeated(row, &ledger, epochs)?;
         self.check_requests(&ledger, epochs)?;
+        self.check_credits(id, epochs)?;
         self.check_turns(&turns)?;
         check_order(&turns, epochs)?;
         self.check_told_turns(id, row, &turns, epochs)?;
@@ -278,6 +281,12 @@ impl World<'_> {
                 let prefix = format!("{}@{}.{request}", item_of(&log, request), epoch.number);
                 expected.insert(prefix, (quantity, is_owed));
             }
+            for (request, (billed, is_written)) in &epoch.late {
+                if let Some(more) = billed.difference().and_then(|more| u64::try_from(more).ok()) {
+                    let prefix = format!("{}@{}.{request}.late", item_of(&log, request), epoch.number);
+                    expected.insert(prefix, (more, is_owed && *is_written));
+                }
+            }
             // A recogniser that hears all of a call uses nothing of its own: what it hears is metered.
             let costs = |request: &&RequestId| {
                 log.asked.get(request).is_none_or(|(_, at_most)| *at_most != AtMost::Nothing)
@@ -336,6 +345,32 @@ impl World<'_> {
                 && epochs.len() == 1
             {
                 return Err(format!("{prefix}: {tokens} were used and are not in the ledger"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was given back is of a recogniser that has said that it bills less than it was given, and not more than that.
+    fn check_credits(&self, id: &str, epochs: &[Epoch]) -> Result<(), String> {
+        let items = self.items();
+        let mut most: BTreeMap<String, NanoUsd> = BTreeMap::new();
+        for epoch in epochs {
+            let log = epoch.log.lock();
+            for (request, (billed, _)) in &epoch.late {
+                let place = log.asked.get(request).map(|(place, _)| *place);
+                let price = place.and_then(|place| items.get(place));
+                let Some(ItemPrice::Stream(price)) = price else { continue };
+                let less = billed.difference().filter(|more| *more < 0 && billed.samples > 0);
+                let Some(samples) = less.map(i64::unsigned_abs) else { continue };
+                let worth = samples * price.amount.get() / (price.per * 16_000);
+                let key = format!("{id}/{}@{}.{request}.late", price.item, epoch.number);
+                most.insert(key, NanoUsd::new(worth));
+            }
+        }
+        let of_session = |key: &str| key.strip_prefix(id).is_some_and(|rest| rest.starts_with('/'));
+        for (key, amount) in self.store.credits().filter(|(key, _)| of_session(key)) {
+            if most.get(key).is_none_or(|most| amount > *most) {
+                return Err(format!("{amount} given back as {key}, and {:?} may be", most.get(key)));
             }
         }
         Ok(())
@@ -580,5 +615,8 @@ impl World<'_> {
         self.tally.farewells += turns.filter(is_goodbye).count() as u64;
         let rows = self.store.ids().flat_map(|id| self.store.ledger(id));
         self.tally.written_off += rows.filter(|row| row.item == LedgerRow::LOST).count() as u64;
+        let rows = self.store.ids().flat_map(|id| self.store.ledger(id));
+        self.tally.excess += rows.filter(|row| row.unit == "excess_sample").count() as u64;
+        self.tally.credits += self.store.credits().count() as u64;
     }
 }

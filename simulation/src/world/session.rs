@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use ::relay::agent::tool::{Runs, Schema, Tool, ToolOutput, Toolbox};
 use ::relay::agent::{Agent, Conversation, Echo, Persona};
-use ::relay::money::tab::RequestId;
+use ::relay::money::tab::{Billed, RequestId};
 use ::relay::records::store::{Payer, SaidRow, TurnRow};
 use ::relay::session::beginning::{Beginning, FEATURES, FEATURES_OF_TOOLS, Terms};
 use ::relay::session::books::Books;
@@ -30,6 +30,8 @@ pub(super) const GOODBYE: &str = "Bye.";
 /// Bytes that may wait in a connection; beyond them the agent's words wait in the replay buffer.
 const HIGH_WATER: usize = 16 * 1024;
 const POLL: std::time::Duration = std::time::Duration::from_millis(50);
+/// How long a recogniser that is let go of takes to say what it bills.
+const BILLED_AFTER: std::time::Duration = std::time::Duration::from_millis(150);
 
 /// What a session is told from outside.
 #[derive(Debug)]
@@ -69,6 +71,8 @@ pub(super) struct Live {
     next_visitor: u64,
     pub(super) commands: VecDeque<Command>,
     requests: Vec<Answering>,
+    /// What recognisers that were let go of say that they bill, and when.
+    late: Vec<(Time, Billed)>,
     /// Calls of tools that the backend has under way, with when it is through and what it says then.
     tools: Vec<(Time, String, ToolOutput)>,
     pub(super) log: Shared,
@@ -82,7 +86,9 @@ impl Live {
     pub(super) fn due(&self) -> Option<Time> {
         let requests = self.requests.iter().filter_map(Answering::due);
         let tools = self.tools.iter().map(|(due, ..)| *due);
-        requests.chain(tools).chain(self.machine.poll_timeout()).chain(self.recheck).min()
+        // What is said later is for when the session is over here.
+        let late = self.late.iter().map(|(due, _)| *due).filter(|_| self.machine.listens());
+        requests.chain(tools).chain(late).chain(self.machine.poll_timeout()).chain(self.recheck).min()
     }
 }
 
@@ -154,6 +160,7 @@ impl World<'_> {
             next_visitor: 0,
             commands: VecDeque::new(),
             requests: Vec::new(),
+            late: Vec::new(),
             tools: Vec::new(),
             log,
             has_ended: false,
@@ -294,7 +301,19 @@ impl World<'_> {
                 self.session_input(key, Input::ToolResult { call_id, output })?;
             }
         }
+        while let Some(billed) = self.next_billed(key) {
+            self.say(|_| format!("provider: {billed:?}"));
+            self.session_input(key, Input::Billed(billed))?;
+        }
         Ok(())
+    }
+
+    /// What a recogniser says by now of a request of a session that listens.
+    fn next_billed(&mut self, key: u64) -> Option<Billed> {
+        let now = self.now;
+        let live = self.live.iter_mut().find(|live| live.key == key && live.machine.listens())?;
+        let place = live.late.iter().position(|(due, _)| *due <= now)?;
+        Some(live.late.remove(place).1)
     }
 
     /// One thing happens to a session, and it does what follows.
@@ -389,7 +408,12 @@ impl World<'_> {
                         answering.hold_back(self.now, held_back);
                     }
                 }
-                Output::Cancel(request) => live.cancel(request),
+                Output::Cancel(request) => {
+                    if let Some(billed) = live.cancel(request) {
+                        self.truth.let_go(&live.id, live.books.epoch, &billed);
+                        live.late.push((self.now + BILLED_AFTER, billed));
+                    }
+                }
                 Output::RunTool(called) => {
                     let stored = self.store.tool_calls(&live.id);
                     // Of a session that was deleted meanwhile nothing is stored.
@@ -434,9 +458,12 @@ impl World<'_> {
     }
 
     /// A session is over in its relay.
-    fn depart(&mut self, live: Live, departure: Departure) -> Result<(), String> {
+    fn depart(&mut self, mut live: Live, departure: Departure) -> Result<(), String> {
         self.say(|_| format!("{} is over here: {departure:?}", live.id));
         self.truth.departed(&live, departure);
+        if departure != Departure::TakenOver {
+            self.settle_late(&mut live);
+        }
         // Nobody waits any more for what it had under way.
         for op in &mut self.ops {
             op.forget(live.key);
@@ -465,6 +492,19 @@ impl World<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What recognisers say of a session that is over here is written as what it leaves behind.
+    fn settle_late(&mut self, live: &mut Live) {
+        let late = std::mem::take(&mut live.late);
+        let billed: Vec<Billed> = late.into_iter().map(|(_, billed)| billed).collect();
+        let mut is_written = true;
+        for entry in live.machine.settle_late(self.now, &billed) {
+            is_written &= self.leave_behind(live, &entry);
+        }
+        if !is_written {
+            self.truth.late_is_kept(&live.id, live.books.epoch);
+        }
     }
 
     pub(super) fn arrived_at_session(&mut self, key: u64, packet: Packet) -> Result<(), String> {
@@ -537,8 +577,10 @@ impl Live {
         Some(self.visitors.remove(place))
     }
 
-    fn cancel(&mut self, request: RequestId) {
-        self.requests.retain(|answering| answering.id != request);
+    /// Gives up a request. A recogniser that listens says later what it bills.
+    fn cancel(&mut self, request: RequestId) -> Option<Billed> {
+        let place = self.requests.iter().position(|answering| answering.id == request)?;
+        self.requests.remove(place).late()
     }
 
     /// Requests that are under way.

@@ -6,7 +6,7 @@ use ::relay::NanoUsd;
 use ::relay::call::Turn;
 use ::relay::money::budget::{Caps, Range, Reserved};
 use ::relay::money::ledger::LedgerRow;
-use ::relay::money::tab::RequestId;
+use ::relay::money::tab::{Billed, RequestId};
 use ::relay::records::store::{NewSession, Opened, Quality, Quota, Reserve, Settle};
 use ::relay::session::machine::{Departure, Recorded};
 use protocol::{CloseCode, Mark};
@@ -58,6 +58,8 @@ pub(super) struct Epoch {
     pub(super) end: Option<End>,
     /// What the provider reported, by request.
     pub(super) billed: BTreeMap<RequestId, Option<(u64, u64)>>,
+    /// What recognisers that were let go of say that they bill, and whether what comes of it is written when the session is over here.
+    pub(super) late: BTreeMap<RequestId, (Billed, bool)>,
     /// Requests that were under way when the relay was killed.
     pub(super) open: Vec<RequestId>,
     /// Samples of the agent that were sent.
@@ -77,6 +79,7 @@ impl Truth {
             log,
             end: None,
             billed: BTreeMap::new(),
+            late: BTreeMap::new(),
             open: Vec::new(),
             sent: 0,
         });
@@ -100,6 +103,19 @@ impl Truth {
         if let Some(epoch) = self.epoch(id, number) {
             epoch.billed.insert(request, billed);
         }
+    }
+
+    /// A recogniser is let go of, and will say this.
+    pub(super) fn let_go(&mut self, id: &str, number: u32, billed: &Billed) {
+        if let Some(epoch) = self.epoch(id, number) {
+            epoch.late.insert(billed.request, (billed.clone(), true));
+        }
+    }
+
+    /// What came of that was not written when the session was over, and may never be.
+    pub(super) fn late_is_kept(&mut self, id: &str, number: u32) {
+        let late = self.epoch(id, number).into_iter().flat_map(|epoch| epoch.late.values_mut());
+        late.for_each(|(_, is_written)| *is_written = false);
     }
 
     pub(super) fn crashed(&mut self, live: &Live) {
@@ -206,6 +222,7 @@ impl Truth {
             epoch: 0,
             number: 0,
             rows,
+            credits: Vec::new(),
             metered_position: 0,
             committed: Mark::default(),
             replayable_samples: 0,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::relay::records::spill::Owed;
+use ::relay::records::spill::{Fate, Owed};
 use ::relay::records::store::{Leases, Reserve, Settled, StoreError};
 use ::relay::session::books::failure;
 use ::relay::session::machine::{Checked, Entry, Input, Receipt, Reservation};
@@ -104,6 +104,33 @@ impl World<'_> {
                 self.relays[live.relay].disk.hold(&live.id, live.books.epoch, owed);
             }
         }
+    }
+
+    /// Writes what a session leaves behind that is over in its relay, by way of the relay's own disk if the database does not take it, or what came
+    /// before it, by now. Says whether it is written.
+    pub(super) fn leave_behind(&mut self, live: &Live, entry: &Entry) -> bool {
+        let Some(owed) = self.owed(live, entry) else { return true };
+        let (epoch, unix_ms, is_away) = (live.books.epoch, self.unix_ms(), self.is_away());
+        let is_refused = refused(self.scenario.refuses, self.now);
+        if is_refused.is_err() && !is_away {
+            self.truth.refused(self.scenario.refuses);
+        }
+        let is_full = self.scenario.disk_full && !self.is_aftermath;
+        let disk = &mut self.relays[live.relay].disk;
+        let done = if is_away || disk.has(&live.id) {
+            Err(StoreError::Unfinished)
+        } else {
+            let store = &mut self.store;
+            is_refused.and_then(|()| write_owed(store, unix_ms, &live.id, epoch, &owed).map(drop))
+        };
+        if Owed::fate(&done) == Fate::Waits {
+            if is_full {
+                disk.hold(&live.id, epoch, owed);
+            } else {
+                disk.keep(&live.id, epoch, owed);
+            }
+        }
+        done.is_ok()
     }
 
     pub(super) fn reserve(&mut self, live: &Live, reservation: Reservation, wait: Duration) {

@@ -21,6 +21,11 @@ fn settle() -> Settle {
         epoch: 3,
         number: 11,
         rows: vec![row],
+        credits: vec![LateCredit {
+            key: "echo/listening@3.0.late".into(),
+            samples: 800,
+            amount: NanoUsd::new(4_000),
+        }],
         metered_position: 1_600,
         committed: Mark { seq: 1, position: 800 },
         replayable_samples: 800,

@@ -5,6 +5,9 @@ use crate::money::NanoUsd;
 /// The item of credits in usage.
 pub const CREDIT_ITEM: &str = "operator/credit";
 
+/// Who gave the credits that relays give by themselves, since a provider has said afterwards that it bills less than was charged.
+pub const CREDITED_BY_RELAY: &str = "voxrelay";
+
 /// What an account gets back of what it was charged for one day, in all or for one user. In usage its item is `operator/credit`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credit {
@@ -20,7 +23,7 @@ pub struct Credit {
     pub amount: NanoUsd,
     /// Why, for administrators. Empty once the user is erased.
     pub reason: String,
-    /// The administrator who gave the credit. Empty once that user is erased.
+    /// The administrator who gave the credit, or [`CREDITED_BY_RELAY`]. Empty once that user is erased.
     pub created_by: String,
     /// When the credit was given, in milliseconds since 1970.
     pub created_at_ms: i64,

@@ -39,7 +39,7 @@ pub use budgets::{BudgetCursor, BudgetFilter, BudgetRow, BudgetUse, BudgetsOf, N
 pub use command::{COMMANDS_MAX, CommandOutcome, Given, NewCommand};
 pub(crate) use contract::OPERATIONS;
 pub use contract::Store;
-pub use credit::{CREDIT_ITEM, Credit, CreditFilter, Credited};
+pub use credit::{CREDIT_ITEM, CREDITED_BY_RELAY, Credit, CreditFilter, Credited};
 pub use delivery::{Delivery, DeliveryFilter, DeliveryState, HookEvent, Replayed, Subscription};
 pub use error::StoreError;
 pub use folder_lock::{FolderLock, LOCK_FILE, RELAY_FILE};

@@ -9,7 +9,7 @@ use crate::admission::throttle::Excess;
 use crate::call::Turn;
 use crate::money::NanoUsd;
 use crate::money::budget::{Caps, Grant, Range, Scope, Shortage, Standing};
-use crate::money::ledger::{ItemSum, LedgerRow};
+use crate::money::ledger::{ItemSum, LateCredit, LedgerRow};
 
 /// A session that begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,6 +169,8 @@ pub struct Settle {
     pub number: u32,
     /// The rows. A row that is there already changes nothing.
     pub rows: Vec<LedgerRow>,
+    /// What the user gets back of what the session's rows have charged, these included. A credit that is given already changes nothing.
+    pub credits: Vec<LateCredit>,
     /// The position up to which audio is metered, with these rows.
     pub metered_position: u32,
     /// The mark before which everything is committed, with these rows.

@@ -227,7 +227,7 @@ pub(super) struct CreditEntry {
     pub(super) amount_nano_usd: u64,
     /// Why, for administrators. Empty once the user is erased.
     pub(super) reason: String,
-    /// The administrator who gave it. Empty once that user is erased.
+    /// The administrator who gave it, or `voxrelay` for what a relay gave back by itself. Empty once that user is erased.
     pub(super) created_by: String,
     /// When it was given.
     #[schema(format = DateTime)]

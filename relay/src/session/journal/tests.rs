@@ -45,6 +45,7 @@ fn turns(seq: u32) -> Entry {
 fn settlement() -> Entry {
     Entry::Settlement(Box::new(Settlement {
         rows: Vec::new(),
+        credits: Vec::new(),
         through: 1_600,
         committed: Mark::default(),
         replayable: 0,

@@ -10,7 +10,7 @@ use crate::agent::tool::{Called, ToolNote, ToolOutput};
 use crate::call::{Command, NotTold, Turn};
 use crate::money::budget::Reserved;
 use crate::money::ledger::LedgerRow;
-use crate::money::tab::RequestId;
+use crate::money::tab::{Billed, RequestId};
 use crate::provider;
 use crate::session::journal::{Entry, Failure, Receipt};
 use crate::session::policy::{Checked, Departure, Note, Reservation, Visitor};
@@ -32,6 +32,9 @@ pub enum Input {
     Incoming(Incoming),
     /// A provider says something about a request.
     Provider(RequestId, provider::Event),
+    /// A recogniser says what it bills of a request that was given up. See [`Output::Cancel`]. What comes of it later is for
+    /// [`Machine::settle_late`](super::Machine::settle_late).
+    Billed(Billed),
     /// Something has come of a call. See [`Output::RunTool`].
     ToolResult {
         /// The call.
@@ -116,7 +119,7 @@ pub enum Output {
         /// Whether it is held back from now on.
         held_back: bool,
     },
-    /// Give up a request.
+    /// Give up a request. A recogniser that listens is told so, and says what it bills: [`Input::Billed`].
     Cancel(RequestId),
     /// Have the operator's backend run a tool, then give [`Input::ToolResult`].
     RunTool(Box<Called>),

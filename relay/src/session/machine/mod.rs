@@ -27,7 +27,7 @@ use crate::agent::tool::ToolOutput;
 use crate::call::{self, Call, Command, NotTold};
 use crate::money::NanoUsd;
 use crate::money::budget::{Reserved, Standing};
-use crate::money::tab::RequestId;
+use crate::money::tab::{Billed, RequestId};
 use crate::provider;
 
 /// Something that one of the machines, or the driver, is to be told.
@@ -78,6 +78,7 @@ enum Step {
     },
     Reserved(Reserved),
     Provider(RequestId, provider::Event),
+    Billed(Billed),
     /// Each machine is told that its time may have come, one after another.
     Due(Due),
     Policy(policy::Input),
@@ -162,6 +163,7 @@ impl Machine {
             Input::Begin { hello, attachment, token } => Step::Attach { hello, attachment, token },
             Input::Incoming(incoming) => Step::Incoming(incoming),
             Input::Provider(request, event) => Step::Provider(request, event),
+            Input::Billed(billed) => Step::Billed(billed),
             Input::ToolResult { call_id, output } => Step::ToolResult(call_id, output),
             Input::Resume(visitor) => Step::Resume(visitor),
             Input::Shutdown => policy(P::Shutdown),
@@ -220,6 +222,25 @@ impl Machine {
                 return None;
             }
         }
+    }
+
+    /// The session is over here, and recognisers have said since what they bill of requests that were given up: what is to be written for that. It
+    /// is owed like anything else that the session has spent. Another relay that goes on with the session knows nothing of these requests; where the
+    /// session was taken from this one, nothing that this one says is written any more.
+    pub fn settle_late(&mut self, now: Time, billed: &[Billed]) -> Vec<Entry> {
+        self.now = self.now.max(now);
+        self.call.settle_late(billed);
+        let mut entries = Vec::new();
+        while let Some(output) = self.call.poll_output() {
+            entries.extend(self.settlement(output).map(Entry::Settlement));
+        }
+        entries
+    }
+
+    /// Whether there is something for [`Machine::settle_late`] that was said before.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.call.is_late()
     }
 
     /// When [`Input::Timeout`] is due.
@@ -418,6 +439,7 @@ impl Machine {
             Step::Provider(request, event) => {
                 self.tell_call(call::Input::Provider { request, event: &event });
             }
+            Step::Billed(billed) => self.tell_call(call::Input::Billed(&billed)),
             Step::Due(due) => self.handle_due(due),
             Step::Policy(input) => self.tell_policy(input),
             Step::Resume(visitor) => {

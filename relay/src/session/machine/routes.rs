@@ -72,22 +72,13 @@ impl Machine {
                 C::NoteCommand { id, told } => Step::Out(Output::NoteCommand { id, told }),
                 C::RunTool(called) => Step::Out(Output::RunTool(Box::new(called))),
                 C::CancelTool(call_id) => Step::Out(Output::CancelTool(call_id)),
-                C::Settle { rows, through, committed, replayable, exposed, release } => {
-                    let at = self.now;
-                    if self.is_traced && !rows.is_empty() {
-                        self.follow_ups.push(Step::Out(Output::Trace(Traced::Rows(rows.clone()))));
+                settle @ C::Settle { .. } => {
+                    let Some(settlement) = self.settlement(settle) else { continue };
+                    if self.is_traced && !settlement.rows.is_empty() {
+                        let rows = settlement.rows.clone();
+                        self.follow_ups.push(Step::Out(Output::Trace(Traced::Rows(rows))));
                     }
-                    self.settlements += 1;
-                    write(Entry::Settlement(Box::new(Settlement {
-                        number: self.settlements,
-                        rows,
-                        through,
-                        committed,
-                        replayable,
-                        exposed,
-                        release,
-                        at,
-                    })))
+                    write(Entry::Settlement(settlement))
                 }
                 C::Reserve { through, spent, exposed } => {
                     Step::Policy(policy::Input::Reserve(Reservation { through, spent, exposed }))
@@ -101,6 +92,27 @@ impl Machine {
             self.follow_ups.push(step);
         }
         self.follow_ups.extend(exhausted);
+    }
+
+    /// What the call says that it has spent, with its number; nothing of what else it says.
+    pub(super) fn settlement(&mut self, said: call::Output) -> Option<Box<Settlement>> {
+        use call::Output as C;
+        let C::Settle { rows, credits, through, committed, replayable, exposed, release } = said else {
+            return None;
+        };
+        self.settlements += 1;
+        let (number, at) = (self.settlements, self.now);
+        Some(Box::new(Settlement {
+            number,
+            rows,
+            credits,
+            through,
+            committed,
+            replayable,
+            exposed,
+            release,
+            at,
+        }))
     }
 
     pub(super) fn tell_policy(&mut self, input: policy::Input) {

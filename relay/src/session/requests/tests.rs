@@ -13,12 +13,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
 fn what_a_recogniser_bills_beyond_a_second_more_or_less_than_it_was_given_is_noticed() {
-    let billed = |samples: u64| Answer { usage: Some(Quantity::Samples(samples)), ..Answer::default() };
-    assert_eq!(difference(160_000, &billed(160_000)), None);
-    assert_eq!(difference(160_000, &billed(176_000)), None);
-    assert_eq!(difference(160_000, &billed(176_001)), Some(16_001));
-    assert_eq!(difference(160_000, &billed(100_000)), Some(-60_000));
-    assert_eq!(difference(160_000, &Answer::default()), None);
+    let difference = |samples: u64| {
+        let answer = Answer { usage: Some(Quantity::Samples(samples)), ..Answer::default() };
+        billed(RequestId(0), 160_000, answer).expect("it says so").difference()
+    };
+    assert_eq!(difference(160_000), None);
+    assert_eq!(difference(176_000), None);
+    assert_eq!(difference(176_001), Some(16_001));
+    assert_eq!(difference(100_000), Some(-60_000));
+    assert_eq!(billed(RequestId(0), 160_000, Answer::default()), None);
 }
 
 #[tokio::test]
@@ -64,9 +67,12 @@ async fn a_recogniser_that_is_let_go_of_is_told_so_and_heard_to_its_end() {
     let mut requests = Requests::new(tasks.clone(), shutdown, Instant::now(), vec![upstream]);
     let id = RequestId(0);
     requests.open(id, 0, &Ask::Listen);
-    assert_eq!(timeout(PATIENCE, requests.next()).await.expect("it opens"), (id, Event::Ready));
+    let ready = timeout(PATIENCE, requests.next()).await.expect("it opens");
+    assert!(matches!(ready, Input::Provider(request, Event::Ready) if request == id), "{ready:?}");
     requests.feed(id, Feed::Audio(vec![0; 3_200].into()));
     requests.cancel(id);
+    assert!(requests.is_closing());
+    let late = requests.close();
     // The session is over with that.
     drop(requests);
     tasks.close();
@@ -74,4 +80,6 @@ async fn a_recogniser_that_is_let_go_of_is_told_so_and_heard_to_its_end() {
     let sent = timeout(PATIENCE, recogniser).await.expect("it hangs up").expect("no panic");
     let expected = [("CloseStream", 1), ("audio", 3_200), ("close", 1)];
     assert_eq!(sent, expected.map(|(name, count)| (name.to_owned(), count)).into());
+    let said = Billed { request: id, given: 1_600, samples: 1_600, request_id: Some("r".into()) };
+    assert_eq!(late.await, [said]);
 }

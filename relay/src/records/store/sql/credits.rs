@@ -1,7 +1,8 @@
 //! Credits: rows beside the ledger, which take out of what is spent what was charged by mistake.
 //!
 //! A credit lowers what is spent of the account's month, and of the user's day if it names a user, never below nothing. It is never more than
-//! was charged for that day and not given back yet, so that a slip of the pen cannot give away what nobody has paid.
+//! was charged for that day and not given back yet, so that a slip of the pen cannot give away what nobody has paid. What a provider says
+//! afterwards that it bills less is given back with the settlement that says so, by the same rules.
 
 use futures_util::FutureExt;
 use jiff::civil::Date;
@@ -9,10 +10,11 @@ use jiff::tz::TimeZone;
 use sqlx::any::AnyRow;
 
 use super::super::audit::DeedKind;
-use super::super::credit::{Credit, CreditFilter, Credited};
+use super::super::credit::{CREDITED_BY_RELAY, Credit, CreditFilter, Credited};
 use super::super::query::{Cursor, Page};
+use super::super::types::Settle;
 use super::audit::{self, Done};
-use super::money::{self, Owners, Periods};
+use super::money::{self, Locked, Owners, Periods};
 use super::page::Select;
 use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, signed, sql};
@@ -124,6 +126,40 @@ async fn give(tx: &mut Tx<'_>, credit: Credit) -> Result<Result<Credited, Credit
     };
     audit::write(tx, done).await?;
     Ok(Ok(Credited::Yes { credit, new: true, account_spent, user_spent }))
+}
+
+/// Gives back what a settlement says, of what was charged for the day of its session's budgets and not more than that. Says what is spent then of
+/// the account's budget and the user's; `None` if the settlement gives nothing back. A credit that is there already is not given again. No
+/// administrator has done it, so it is not in the audit.
+pub(super) async fn give_late(
+    tx: &mut Tx<'_>,
+    locked: &Locked,
+    settle: &Settle,
+) -> Result<Option<(NanoUsd, NanoUsd)>, StoreError> {
+    let Locked { id, owners, periods, .. } = locked;
+    let mut spent = None;
+    for late in &settle.credits {
+        let mut credit = Credit {
+            key: format!("{id}/{}", late.key),
+            account: owners.account_name.clone(),
+            user_sub: Some(owners.user_name.clone()),
+            day: periods.user.clone(),
+            amount: late.amount,
+            reason: late.reason(),
+            created_by: CREDITED_BY_RELAY.to_owned(),
+            created_at_ms: settle.at_ms,
+        };
+        // Taking nothing locks the budgets, the account's first.
+        lower(tx, Scope::Account, owners, periods, NanoUsd::ZERO).await?;
+        if let Some(left) = exceeded(tx, &credit).await? {
+            credit.amount = left;
+        }
+        let is_given = credit.amount > NanoUsd::ZERO && insert(tx, &credit).await?;
+        let amount = if is_given { credit.amount } else { NanoUsd::ZERO };
+        let account = lower(tx, Scope::Account, owners, periods, amount).await?;
+        spent = Some((account, lower(tx, Scope::User, owners, periods, amount).await?));
+    }
+    Ok(spent)
 }
 
 /// Writes a credit. Says whether its key was free.

@@ -15,7 +15,8 @@ use super::super::types::{Reserve, Settle, Settled};
 use super::super::unix_ms;
 use super::read::{self, Reading};
 use super::{
-    Dialect, Durability, Sql, SqlStore, StoreError, Tx, alerts, budgets, erased, rollups, signed, sql,
+    Dialect, Durability, Sql, SqlStore, StoreError, Tx, alerts, budgets, credits, erased, rollups, signed,
+    sql,
 };
 use crate::money::NanoUsd;
 use crate::money::budget::{Balance, Caps, Grant, Overrides, Reserved, Scope, Shortage, Standing};
@@ -319,8 +320,11 @@ impl SqlStore {
                 let exposed = if is_copy { locked.exposed } else { settle.exposed };
                 let exposed = if locked.is_live { exposed } else { NanoUsd::ZERO };
                 let release = settle.release && !is_copy || !locked.is_live;
-                let (account, user) =
+                let (mut account, mut user) =
                     book(&mut tx, &mut locked, sums, exposed, release, Some(&settle)).await?;
+                if let Some(spent) = credits::give_late(&mut tx, &locked, &settle).await? {
+                    (account.spent, user.spent) = spent;
+                }
                 let standing = locked.standing(settle.caps, account, user);
                 let alerts = alerts::reached(&mut tx, &locked, &standing, sums.cost, settle.at_ms).await?;
                 Ok(Ok(Settled { cost: locked.cost, standing, alerts }))
