@@ -13,6 +13,7 @@ use protocol::{CloseCode, Mark};
 
 use super::ACCOUNT;
 use super::session::Live;
+use crate::provider::Answering;
 use crate::scenario::{Refusing, Span};
 use crate::store::Model;
 use crate::watched::Shared;
@@ -58,6 +59,8 @@ pub(super) struct Epoch {
     pub(super) end: Option<End>,
     /// What the provider reported, by request.
     pub(super) billed: BTreeMap<RequestId, Option<(u64, u64)>>,
+    /// What recognisers and voices were given that bill by that, by request.
+    pub(super) given: BTreeMap<RequestId, u64>,
     /// Requests that were under way when the relay was killed.
     pub(super) open: Vec<RequestId>,
     /// Samples of the agent that were sent.
@@ -77,6 +80,7 @@ impl Truth {
             log,
             end: None,
             billed: BTreeMap::new(),
+            given: BTreeMap::new(),
             open: Vec::new(),
             sent: 0,
         });
@@ -96,9 +100,10 @@ impl Truth {
         self.epochs.get_mut(id)?.iter_mut().find(|epoch| epoch.number == number)
     }
 
-    pub(super) fn opened(&mut self, id: &str, number: u32, request: RequestId, billed: Option<(u64, u64)>) {
+    pub(super) fn opened(&mut self, id: &str, number: u32, request: RequestId, answering: &Answering) {
         if let Some(epoch) = self.epoch(id, number) {
-            epoch.billed.insert(request, billed);
+            epoch.billed.insert(request, answering.billed);
+            epoch.given.extend(answering.given.map(|given| (request, given)));
         }
     }
 
