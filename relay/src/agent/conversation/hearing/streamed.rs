@@ -4,7 +4,7 @@ mod asked;
 
 use std::collections::VecDeque;
 
-use audio::{Attention, VoiceEvent};
+use audio::{Attention, VoiceEvent, encode_s16le_from_i16};
 use protocol::ErrorCode;
 
 use super::super::super::AgentOutput;
@@ -123,7 +123,8 @@ impl<E: Ears> Streamed<E> {
     pub(super) fn hear(&mut self, position: u32, samples: &[i16], outbox: &mut Outbox) {
         let is_voiced = &mut self.is_voiced;
         self.ears.push(samples, |event| *is_voiced = matches!(event, VoiceEvent::SpeechStarted { .. }));
-        let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let mut bytes = vec![0; 2 * samples.len()];
+        encode_s16le_from_i16(samples, &mut bytes);
         let kept = Kept { position, bytes: bytes.into() };
         self.end = kept.end();
         self.is_paused = false;
