@@ -25,9 +25,12 @@ const STEP: u32 = 24_000;
 const TAKEN_BACK_PERCENT: u64 = 8;
 /// So many of a hundred silences seem to have a word in them.
 const TAKEN_BACK: u64 = 5;
-/// What a voice makes of a character, at 24 kHz: 20 ms, since sound is what a simulated call is slowest with.
-const SAMPLES_PER_CHARACTER: u32 = 480;
-const RATE: u32 = 24_000;
+/// A voice speaks so many characters a second: far more than people do, since sound is what a simulated call is slowest with.
+const CHARACTERS_PER_SECOND: u32 = 50;
+/// Most voices speak at the rate of most agents, and so many of a hundred at another one: to change the rate takes longer than all the rest.
+const OTHER_RATE_PERCENT: u64 = 25;
+const RATE: u32 = 16_000;
+const OTHER_RATE: u32 = 24_000;
 /// Some recognisers close a connection that nothing comes over for so long: sooner than real ones do, since simulated calls are short.
 const IDLE: Duration = Duration::from_secs(2);
 /// Whoever is told to work off what it had and says nothing of that in this time has nothing to say: so real codecs have it, after twice as long, and
@@ -45,6 +48,8 @@ pub(crate) struct Speech {
     /// It is gone after so many events.
     lasts: Option<u32>,
     is_ready: bool,
+    /// Samples a second of what it speaks.
+    rate: u32,
     /// It closes for want of anything to hear.
     closes: bool,
     /// When it was given something to hear.
@@ -90,12 +95,14 @@ impl Speech {
             (trouble.percent(day.stalls), trouble.percent(day.repeats), trouble.percent(day.late));
         let stall = (trouble.between(0, 8) as u32, Duration::from_millis(trouble.between(1_000, 20_000)));
         let late = Duration::from_millis(trouble.between(100, 3_000));
+        let rate = if trouble.percent(OTHER_RATE_PERCENT) { OTHER_RATE } else { RATE };
         Speech {
             random,
             says: VecDeque::new(),
             listening: Listening::default(),
             lasts,
             is_ready: false,
+            rate,
             closes,
             fed_at: None,
             stall: stalls.then_some(stall),
@@ -145,13 +152,13 @@ impl Speech {
     fn begin(&mut self, now: Time) {
         match self.ask.clone() {
             Ask::Speak(text) => {
-                let mut left = text.chars().count() as u32 * SAMPLES_PER_CHARACTER;
+                let mut left = text.chars().count() as u32 * (self.rate / CHARACTERS_PER_SECOND);
                 self.say(now, 400, Event::Ready);
                 while left > 0 {
                     let length = left.min(self.random.between(480, 9_600) as u32);
                     left -= length;
                     let samples = vec![self.random.between(1, 9) as i16; length as usize];
-                    self.say(now, 60, Event::Sound(Sound { rate: RATE, samples }));
+                    self.say(now, 60, Event::Sound(Sound { rate: self.rate, samples }));
                     self.repeat();
                 }
                 self.finish(now);

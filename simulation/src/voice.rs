@@ -81,7 +81,7 @@ impl Script {
 /// A sample of a word is odd, and one of a cough is even and not silent: whoever computes voice activity hears no difference, and a simulated
 /// recogniser knows what has words.
 fn sound(sample: i16, is_cough: bool) -> i16 {
-    if is_cough { sample & !1 | 2 } else { sample }
+    if is_cough { (sample & !1) | 2 } else { sample }
 }
 
 /// Whether a sample is one of a word.
