@@ -61,3 +61,20 @@ impl Without {
         self.0.contains(&kind)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_word_leaves_out_its_own_kind_and_one_that_names_none_is_refused_with_those_that_do() {
+        for (word, kind) in WORDS {
+            let without = Without::named(word).expect("it names a kind");
+            assert!(WORDS.iter().all(|(_, other)| without.leaves_out(*other) == (*other == kind)), "{word}");
+        }
+        let without = Without::named("stall,late").expect("both name a kind");
+        assert!(without.leaves_out(Trouble::Stall) && without.leaves_out(Trouble::Late));
+        let refused = Without::named("stall,slow").expect_err("there is no such kind");
+        assert!(refused.contains("twice"), "{refused}");
+    }
+}

@@ -211,3 +211,21 @@ impl Scripted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cough_sounds_and_has_no_words() {
+        let script = Script::new(160_000, &mut Random::new(3)).with_coughs(50, &mut Random::new(4));
+        assert!(script.coughs() > 0 && script.coughs() < script.spans.len());
+        let samples = script.samples(0, 160_000);
+        for (start, end) in &script.spans {
+            let is_cough = script.coughs.contains(start);
+            let span = &samples[*start as usize..*end as usize];
+            assert!(span.iter().all(|sample| *sample != 0 && is_word(*sample) != is_cough), "{start}");
+            assert_eq!(script.sample(*start), span[0]);
+        }
+    }
+}

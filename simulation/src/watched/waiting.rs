@@ -82,3 +82,43 @@ impl Waiting {
         Some((&turn.text, waits(turn)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn asks(waiting: &mut Waiting, at: Time, said: &[&str]) {
+        let messages = said.iter().map(|text| Message::User((*text).to_owned())).collect();
+        waiting.ask(at, &Chat { messages, tools: Vec::new(), max_output_tokens: 16 });
+    }
+
+    #[test]
+    fn a_turn_waits_until_words_come_after_a_model_was_asked_about_it() {
+        let (begin, end) = (Time::from_millis(0), Time::from_millis(20_000));
+        let mut waiting = Waiting::default();
+        assert!(waiting.say(begin, "first") && waiting.say(begin, "second"));
+        asks(&mut waiting, begin, &["second"]);
+        waiting.answer(FILLER);
+        waiting.answer("To the second.");
+        let first = waiting.too_long(end, PATIENCE).map(|(text, _)| text);
+        assert_eq!(first, Some("first"), "the answer was to the other one");
+        // It is part of a longer turn by then.
+        asks(&mut waiting, begin, &["first and more"]);
+        waiting.answer(FILLER);
+        assert!(waiting.too_long(end, PATIENCE).is_some(), "to pass the time is no answer");
+        waiting.answer("To the first.");
+        assert_eq!(waiting.too_long(end, PATIENCE), None);
+    }
+
+    #[test]
+    fn a_turn_whose_answer_was_prepared_is_answered_by_it() {
+        let begin = Time::from_millis(0);
+        let mut waiting = Waiting::default();
+        asks(&mut waiting, begin, &["Hello"]);
+        assert!(waiting.say(begin, "Hello"));
+        waiting.answer("Hello.");
+        assert_eq!(waiting.too_long(Time::from_millis(20_000), PATIENCE), None);
+    }
+}
