@@ -1,22 +1,39 @@
 //! Whole calls on simulated time, without a thread, a socket or a database.
 //!
-//! In each call run the real client, the real session of the relay (link, call, policy, journal) with real agents, the real codec of a language
-//! model, and the rules by which a relay begins, resumes and takes over sessions. Simulated are the network, the user, the database
-//! ([`store::Model`], which a test compares with the real one), a relay's own disk, a model on a bad day, and whatever else goes wrong. Everything
-//! comes from a seed: the same seed is the same call, to the last byte.
+//! In each call run the real client, the real session of the relay (link, call, policy, journal) with real agents, the real codecs of two language
+//! models, and the rules by which a relay begins, resumes and takes over sessions. Simulated are the network, the user, the database
+//! ([`store::Model`], which a test compares with the real one), a relay's own disk, models, recognisers and voices on a bad day, and whatever else
+//! goes wrong. Everything comes from a seed: the same seed is the same call, to the last byte.
+//!
+//! Of a hundred calls 85 are conversations, with the agent that hears or reads, asks a model, and speaks or writes. The others are with an agent
+//! that says back what it hears, or follows a script. Users of conversations barge in, type, mute, hold, cough, hang up, and run out of money;
+//! providers are slow, stall, fail, garble, cut characters in two, close in the middle of an utterance, and answer twice or late.
 //!
 //! `cargo xtask simulate --calls N --seed S` makes calls `S` to `S + N - 1`; a failing one prints its seed, and runs alone, with everything that
-//! happens in it, by `--calls 1 --seed THAT --trace`.
+//! happens in it, by `--calls 1 --seed THAT --trace`. With `--without stall,cough` the same calls are made without these kinds of trouble: whatever
+//! has to do with one of them fails no more then. The gate makes as many calls as it takes for 100,000 conversations.
 //!
 //! # What is proved
-//! At each step: nothing is told to be committed that is not stored, and in the ledger; no request is made that the store does not know to be
-//! exposed; no budget is overshot; a session that has ended writes nothing; an agent hears each sample once, in order, as it was said; a model
-//! is told one output of each call of a tool, and a backend is called when that is stored; no model is asked while words of the user still come,
-//! except about what was typed, what came of a tool, a turn that may be over and one that was too long. At the end: every session has ended; nothing stays
-//! set aside; ledger, sessions and budgets agree; what is metered is what was heard, and what is billed for a request is what it used (of a
-//! relay that was killed, at most what it had exposed); each turn has one number; what the page was told is what is stored; what stands as
-//! heard was heard; who began to speak before a text was typed has the lower number; no word is lost; a call that ends for want of money says so. At the page: nothing of an answer comes after its flush, nothing comes while it is held, and what sounds
-//! then is the next sample; an answer that was heard to its end was sent whole, each sample once.
+//! At each step:
+//! - Nothing is told to be committed that is not stored, and in the ledger. A session that has ended writes nothing.
+//! - No request is made that the store does not know to be exposed, and no budget is overshot.
+//! - An agent hears each sample once, in order, as it was said.
+//! - No answer begins before the one before it is over. What a model is told that the agent has said was heard.
+//! - A model is told one output of each call of a tool, and a backend is called when that is stored.
+//! - No model is asked while words of the user still come, except about what was typed, what came of a tool, a turn that may be over and one that was
+//!   too long.
+//! - At the page nothing of an answer comes after its flush, nothing comes while it is held, and what sounds then is the next sample.
+//!
+//! When a user has stayed on the line: every turn has an answer, or the user was told why not, and no words are left that have become no turn.
+//!
+//! At the end:
+//! - Every session has ended, and nothing stays set aside. Ledger, sessions and budgets agree.
+//! - What is metered is what was heard. What is billed for a request is what the provider says that it used, and what a voice or a recogniser was
+//!   given (of a relay that was killed, at most what it had exposed).
+//! - Each turn has one number; who began to speak before a text was typed has the lower one. What the page was told is what is stored.
+//! - What stands as heard was heard. An answer that was heard to its end was sent whole, each sample once.
+//! - Nothing but words interrupts an answer.
+//! - No word is lost; a call that ends for want of money says so.
 //!
 //! # Each rule, broken on purpose
 //! `cargo xtask breaks` breaks rules one at a time in a copy of the code, and says which seed's call notices. A break that no call notices is an
@@ -35,14 +52,17 @@ mod scenario;
 mod speech;
 pub mod store;
 mod talker;
+mod trouble;
 mod voice;
 mod watched;
+mod wire;
 mod world;
 
 use std::fmt;
 use std::ops::AddAssign;
 use std::time::Duration;
 
+pub use trouble::Without;
 pub use world::Fixed;
 
 /// Whether everything that happens is printed.
@@ -100,6 +120,8 @@ macro_rules! tally {
 tally! {
     /// Calls.
     calls: "calls",
+    /// Calls with the agent that holds conversations.
+    conversations: "of them conversations",
     /// Chunks of the microphone.
     chunks: "chunks",
     /// Connections that clients made.
@@ -124,6 +146,14 @@ tally! {
     excess: "billed in excess",
     /// What users got back since recognisers said afterwards that they bill less.
     credits: "credits",
+    /// Those that were made in Anthropic's dialect.
+    anthropic: "of them in Anthropic's dialect",
+    /// Recognisers and voices that were asked and were to say nothing for a while.
+    stalls: "of them to stall",
+    /// Recognisers and voices that were asked and were to say the same twice.
+    repeats: "of them to answer twice",
+    /// Recognisers that were asked and whose words were to come after the end of their turn.
+    late: "of them to be late",
     /// How often a user stayed on the line until everything was answered.
     awaited: "waited for each answer",
     /// Results of tools.
@@ -132,6 +162,10 @@ tally! {
     flushes: "interruptions",
     /// Answers that were held.
     holds: "holds",
+    /// Answers that were held, and went on because nobody had interrupted.
+    went_on: "of them for nothing said",
+    /// Utterances of users that were coughs.
+    coughs: "coughs",
     /// How often a user put the call on hold.
     on_hold: "put on hold",
     /// Gaps that were announced.

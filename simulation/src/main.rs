@@ -1,4 +1,4 @@
-//! Many calls, side by side: `simulate [--calls N] [--seed N] [--threads N] [--trace]`.
+//! Many calls, side by side.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
 
@@ -6,36 +6,49 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use simulation::{Fixed, Tally, Trace};
+use simulation::{Fixed, Tally, Trace, Without};
 
-/// Calls that fail are printed, up to this many.
-const FAILURES: usize = 10;
-/// A thread takes so many calls at a time.
-const BATCH: u64 = 50;
+const USAGE: &str = "usage: simulate [--calls N | --conversations N] [--seed N] [--threads N] \
+                     [--without KIND,KIND] [--trace]";
 
 fn main() -> ExitCode {
     let (mut calls, mut seed, mut threads, mut trace) = (100_000_u64, 1_u64, 2_u64, Trace(false));
+    let (mut conversations, mut without) = (None, Without::default());
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         if name == "--trace" {
             trace = Trace(true);
             continue;
         }
-        let value = arguments.next().and_then(|value| value.parse().ok());
-        match (name.as_str(), value) {
-            ("--calls", Some(value)) => calls = value,
-            ("--seed", Some(value)) => seed = value,
-            ("--threads", Some(value)) => threads = value,
+        let value = arguments.next().unwrap_or_default();
+        if name == "--without" {
+            match Without::named(&value) {
+                Ok(named) => without = named,
+                Err(error) => {
+                    eprintln!("{error}");
+                    return ExitCode::FAILURE;
+                }
+            }
+            continue;
+        }
+        match (name.as_str(), value.parse::<u64>()) {
+            ("--calls", Ok(value)) => calls = value,
+            ("--conversations", Ok(value)) => conversations = Some(value),
+            ("--seed", Ok(value)) => seed = value,
+            ("--threads", Ok(value)) => threads = value,
             _ => {
-                eprintln!("usage: simulate [--calls N] [--seed N] [--threads N] [--trace]");
+                eprintln!("{USAGE}");
                 return ExitCode::FAILURE;
             }
         }
     }
+    if let Some(conversations) = conversations {
+        calls = Fixed::default().calls_with(conversations, seed);
+    }
     let (next, total) = (AtomicU64::new(0), Mutex::new((Tally::default(), Vec::new())));
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| work(&next, &total, calls, seed, trace));
+            scope.spawn(|| work(&next, &total, calls, seed, &without, trace));
         }
     });
     let (tally, failures) = total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -47,8 +60,15 @@ fn main() -> ExitCode {
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn work(next: &AtomicU64, total: &Mutex<(Tally, Vec<(u64, String)>)>, calls: u64, seed: u64, trace: Trace) {
-    let fixed = Fixed::default();
+fn work(
+    next: &AtomicU64,
+    total: &Mutex<(Tally, Vec<(u64, String)>)>,
+    calls: u64,
+    seed: u64,
+    without: &Without,
+    trace: Trace,
+) {
+    let fixed = Fixed::default().without(without.clone());
     loop {
         let begin = next.fetch_add(BATCH, Ordering::Relaxed);
         let (mut tally, mut failures) = (Tally::default(), Vec::new());

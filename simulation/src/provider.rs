@@ -1,7 +1,6 @@
-//! A language model on a bad day: what it puts on OpenAI's wire, and when. The real codec and the real exchange read it.
+//! A language model on a bad day: when it puts what on its vendor's wire. The real codecs and the real exchange read it.
 
 use std::collections::VecDeque;
-use std::fmt::Write;
 use std::time::Duration;
 
 use protocol::Time;
@@ -11,7 +10,13 @@ use relay::provider::{
 };
 
 use crate::random::Random;
+use crate::scenario::Day;
 use crate::speech::Speech;
+use crate::wire::{Piece, Written};
+
+/// The kinds of models.
+pub(crate) const OPENAI: &str = "openai-chat";
+pub(crate) const ANTHROPIC: &str = "anthropic";
 
 /// The item that requests are billed by.
 pub(crate) const ITEM: &str = "anthropic/claude-haiku-5-5";
@@ -34,9 +39,25 @@ struct Stream {
     is_ready: bool,
 }
 
+/// What a provider does with a request beside answering it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Habits {
+    /// It says nothing for a while.
+    pub(crate) stalls: bool,
+    /// It says the same twice.
+    pub(crate) repeats: bool,
+    /// Its words come after the end of their turn.
+    pub(crate) is_late: bool,
+    /// It is a model that speaks Anthropic's dialect.
+    pub(crate) is_anthropic: bool,
+}
+
 /// A request that a simulated provider answers.
 pub(crate) struct Answering {
     pub(crate) id: RequestId,
+    pub(crate) habits: Habits,
+    /// What it bills by, if it was given all of that at once: the characters to speak, or the samples to understand.
+    pub(crate) given: Option<u64>,
     exchange: Exchange,
     acts: VecDeque<(Time, Act)>,
     /// Tokens that it bills: of the prompt, and of the answer. Only if it got so far.
@@ -47,11 +68,11 @@ pub(crate) struct Answering {
     held_back: Option<Time>,
 }
 
-/// The provider as an operator has configured it.
-pub(crate) fn provider() -> Provider {
+/// The provider as an operator has configured it, of this kind.
+pub(crate) fn provider(kind: &str) -> Provider {
     Provider {
         name: "model".into(),
-        kind: Kind::named("openai-chat").expect("it is in the registry"),
+        kind: Kind::named(kind).expect("it is in the registry"),
         base_url: "http://model.test/v1/".parse().expect("an address"),
         key: None,
         model: "model".into(),
@@ -71,105 +92,52 @@ impl Answering {
         id: RequestId,
         provider: &Provider,
         ask: &Ask,
-        faults: u64,
+        day: Day,
         random: &mut Random,
     ) -> Answering {
+        let Day { faults, .. } = day;
         let mut at = now + Duration::from_millis(random.between(20, 900));
         let mut acts = VecDeque::new();
-        if !matches!(ask, Ask::Chat(_)) {
-            let speech = Box::new(Speech::new(ask, faults, random));
-            let is_stream = matches!(ask, Ask::Listen);
-            let bounds = if is_stream {
-                let unanswered = Some(Duration::from_secs(15));
-                Bounds { silence: None, unanswered, whole: None, bytes: usize::MAX, ..Bounds::default() }
-            } else {
-                Bounds::default()
-            };
-            let (exchange, _) = Exchange::open(now, speech, bounds);
-            acts.push_back((at, if random.percent(faults / 4) { Act::Lost } else { Act::Head(200) }));
-            let stream = is_stream.then(Stream::default);
-            return Answering { id, exchange, acts, billed: None, stream, held_back: None };
-        }
+        let Ask::Chat(chat) = ask else {
+            return Answering::speech(now, at, id, ask, day, random);
+        };
         let codec = provider.codec(ask).expect("it is a language model");
         let (exchange, _) = Exchange::open(now, codec, provider.bounds(ask));
-        let (prompt, most) = match ask {
-            Ask::Chat(chat) => {
-                let bytes: usize = chat.messages.iter().map(Message::bytes).sum();
-                (bytes.div_ceil(4) as u64, u64::from(chat.max_output_tokens))
-            }
-            _ => (1, 1),
+        let is_anthropic = provider.kind.name == ANTHROPIC;
+        let habits = Habits { is_anthropic, ..Habits::default() };
+        let answers = |acts, exchange, billed| Answering {
+            id,
+            habits,
+            given: None,
+            exchange,
+            acts,
+            billed,
+            stream: None,
+            held_back: None,
         };
+        let bytes: usize = chat.messages.iter().map(Message::bytes).sum();
+        let (prompt, most) = (bytes.div_ceil(4) as u64, u64::from(chat.max_output_tokens));
         if random.percent(faults) {
             match random.between(0, 4) {
                 // Nobody there; a refusal; silence.
                 0 => {
                     acts.push_back((at, Act::Lost));
-                    return Answering { id, exchange, acts, billed: None, stream: None, held_back: None };
+                    return answers(acts, exchange, None);
                 }
                 1 => {
                     let status = [400, 401, 429, 500, 503][random.between(0, 4) as usize];
                     acts.push_back((at, Act::Head(status)));
                     acts.push_back((at, Act::Bytes(b"{\"error\":\"no\"}".to_vec())));
                     acts.push_back((at, Act::End));
-                    return Answering { id, exchange, acts, billed: None, stream: None, held_back: None };
+                    return answers(acts, exchange, None);
                 }
-                2 => return Answering { id, exchange, acts, billed: None, stream: None, held_back: None },
+                2 => return answers(acts, exchange, None),
                 _ => {}
             }
         }
         acts.push_back((at, Act::Head(200)));
-        // Some models do not keep to what they were asked for.
-        let mut tokens = if random.percent(faults / 8) { most + 5 } else { random.between(1, most.min(12)) };
-        let has_tools = matches!(ask, Ask::Chat(chat) if !chat.tools.is_empty());
-        let calls = if has_tools && random.percent(45) { random.between(1, 3) } else { 0 };
-        if calls > 0 {
-            tokens = random.between(0, 4);
-        }
-        let mut wire = String::new();
-        for token in 0..tokens {
-            let word = ["mm ", "yes, ", "grüß ", "no. "][random.between(0, 3) as usize];
-            let _ = write!(
-                wire,
-                "data: {{\"id\":\"r{id}\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{word}{token} \"}}}}]}}\n\n"
-            );
-            if random.percent(faults / 6) {
-                wire.push_str(
-                    ["data: garbage\n\n", ": comment\n\n", "\u{0}\n\n"][random.between(0, 2) as usize],
-                );
-            }
-        }
-        for call in 0..calls {
-            let name = ["look", "book"][random.between(0, 1) as usize];
-            // Of the few whose arguments fit nothing, the model hears.
-            let key = if random.percent(5) { "x" } else { "n" };
-            let number = random.between(0, 1 << 40);
-            let _ = write!(
-                wire,
-                r#"data: {{"id":"r{id}","choices":[{{"index":0,"delta":{{"tool_calls":[{{"index":{call},"id":"m{call}","#
-            );
-            let _ = write!(
-                wire,
-                "\"function\":{{\"name\":\"{name}\",\"arguments\":\"{{\\\"{key}\\\":{number}}}\"}}}}]}}}}]}}\n\n"
-            );
-        }
-        tokens += 4 * calls;
-        // Some say that they have used far more than they may.
-        let tokens = if random.percent(faults / 8) { tokens + random.between(1, 1 << 36) } else { tokens };
-        let says_usage = random.percent(70);
-        if says_usage {
-            let _ = write!(
-                wire,
-                "data: {{\"id\":\"r{id}\",\"choices\":[{{\"index\":0,\"delta\":{{}},\"finish_reason\":\"stop\"}}],\
-                 \"usage\":{{\"prompt_tokens\":{prompt},\"completion_tokens\":{tokens}}}}}\n\n"
-            );
-        }
-        wire.push_str("data: [DONE]\n\n");
-        if random.percent(faults / 6) {
-            // It answers twice.
-            wire.push_str(
-                "data: {\"id\":\"again\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"again\"}}]}\n\n",
-            );
-        }
+        let written = write(id, prompt, most, !chat.tools.is_empty(), faults, random);
+        let wire = if is_anthropic { written.as_anthropic() } else { written.as_openai() };
         let breaks = random.percent(faults / 2).then(|| random.between(0, wire.len() as u64) as usize);
         let stalls = random.percent(faults / 4);
         let bytes = &wire.as_bytes()[..breaks.unwrap_or(wire.len())];
@@ -184,8 +152,29 @@ impl Answering {
         if !stalls {
             acts.push_back((at, if breaks.is_some() && random.percent(50) { Act::Lost } else { Act::End }));
         }
-        let billed = (says_usage && breaks.is_none()).then_some((prompt, tokens));
-        Answering { id, exchange, acts, billed, stream: None, held_back: None }
+        answers(acts, exchange, written.usage.filter(|_| breaks.is_none()))
+    }
+
+    /// A recogniser or a voice, which answers from this time on.
+    fn speech(now: Time, at: Time, id: RequestId, ask: &Ask, day: Day, random: &mut Random) -> Answering {
+        let speech = Speech::new(ask, day, random);
+        let habits = speech.habits();
+        let given = match ask {
+            Ask::Speak(text) => Some(text.chars().count() as u64),
+            Ask::Transcribe(samples) => Some(samples.len() as u64),
+            _ => None,
+        };
+        let stream = matches!(ask, Ask::Listen).then(Stream::default);
+        let bounds = if stream.is_some() {
+            let unanswered = Some(Duration::from_secs(15));
+            Bounds { silence: None, unanswered, whole: None, bytes: usize::MAX, ..Bounds::default() }
+        } else {
+            Bounds::default()
+        };
+        let (exchange, _) = Exchange::open(now, Box::new(speech), bounds);
+        let head = if random.percent(day.faults / 4) { Act::Lost } else { Act::Head(200) };
+        let acts = VecDeque::from([(at, head)]);
+        Answering { id, habits, given, exchange, acts, billed: None, stream, held_back: None }
     }
 
     /// It gets more. What it says about that is told when its time has come.
@@ -270,5 +259,84 @@ impl Answering {
 
     pub(crate) fn is_over(&self) -> bool {
         self.exchange.is_over()
+    }
+}
+
+/// What a model answers that may call tools or not, at most so many tokens.
+fn write(
+    id: RequestId,
+    prompt: u64,
+    most: u64,
+    has_tools: bool,
+    faults: u64,
+    random: &mut Random,
+) -> Written {
+    // Some models do not keep to what they were asked for.
+    let mut tokens = if random.percent(faults / 8) { most + 5 } else { random.between(1, most.min(12)) };
+    let calls = if has_tools && random.percent(45) { random.between(1, 3) } else { 0 };
+    if calls > 0 {
+        tokens = random.between(0, 4);
+    }
+    let mut pieces = Vec::new();
+    for token in 0..tokens {
+        let word = ["mm ", "yes, ", "grüß ", "no. "][random.between(0, 3) as usize];
+        pieces.push(Piece::Word(format!("{word}{token} ")));
+        if random.percent(faults / 6) {
+            let noise =
+                ["data: garbage\n\n", ": comment\n\n", "\u{0}\n\n"][random.between(0, 2) as usize];
+            pieces.push(Piece::Noise(noise));
+        }
+    }
+    for _ in 0..calls {
+        let name = ["look", "book"][random.between(0, 1) as usize];
+        // Of the few whose arguments fit nothing, the model hears.
+        let key = if random.percent(5) { "x" } else { "n" };
+        pieces.push(Piece::Call { name, key, number: random.between(0, 1 << 40) });
+    }
+    tokens += 4 * calls;
+    // Some say that they have used far more than they may.
+    let tokens = if random.percent(faults / 8) { tokens + random.between(1, 1 << 36) } else { tokens };
+    let usage = random.percent(70).then_some((prompt, tokens));
+    Written { id, pieces, usage, answers_twice: random.percent(faults / 6) }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay::money::bill::Quantity;
+    use relay::provider::Chat;
+
+    use super::*;
+
+    #[test]
+    fn both_dialects_say_the_same_to_the_codecs_that_read_them() {
+        let call = Piece::Call { name: "look", key: "n", number: 7 };
+        let pieces = vec![Piece::Word("grüß 0 ".to_owned()), Piece::Noise(": comment\n\n"), call];
+        let written = Written { id: RequestId(3), pieces, usage: Some((41, 5)), answers_twice: true };
+        let messages = vec![Message::User("Hello.".to_owned())];
+        let ask = Ask::Chat(Chat { messages, tools: Vec::new(), max_output_tokens: 16 });
+        for (kind, wire) in [(OPENAI, written.as_openai()), (ANTHROPIC, written.as_anthropic())] {
+            let provider = provider(kind);
+            let codec = provider.codec(&ask).expect("it is a language model");
+            let (mut exchange, _) = Exchange::open(Time::ZERO, codec, provider.bounds(&ask));
+            let media_type = "text/event-stream";
+            let head = Input::Head { status: 200, retry_after: None, request_id: None, media_type };
+            exchange.handle_input(Time::ZERO, head);
+            for piece in wire.as_bytes().chunks(7) {
+                exchange.handle_input(Time::ZERO, Input::Bytes(piece));
+            }
+            let (mut words, mut calls, mut used) = (String::new(), Vec::new(), None);
+            while let Some(output) = exchange.poll_output() {
+                match output {
+                    Output::Event(Event::Text(text)) => words.push_str(&text),
+                    Output::Event(Event::ToolCall(call)) => calls.push((call.name, call.arguments)),
+                    Output::Event(Event::Finished(answer)) => used = answer.usage,
+                    _ => {}
+                }
+            }
+            assert_eq!(words, "grüß 0 ", "{kind}");
+            assert_eq!(calls, [("look".to_owned(), "{\"n\":7}".to_owned())], "{kind}");
+            let Some(Quantity::Tokens(tokens)) = used else { panic!("{kind} says {used:?}") };
+            assert_eq!((tokens.prompt_tokens(), tokens.output_tokens()), (41, 5), "{kind}");
+        }
     }
 }

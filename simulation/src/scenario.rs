@@ -7,9 +7,15 @@ use relay::NanoUsd;
 use relay::money::budget::{Caps, TokenCaps};
 
 use crate::random::Random;
+use crate::trouble::{Trouble, Without};
 
 /// Money that is enough for any call.
 const WIDE: NanoUsd = NanoUsd::new(5_000_000_000);
+/// How many of a hundred calls with an agent of another kind are conversations instead: 85 of a hundred calls are then.
+const ECHOES_THAT_CONVERSE: u64 = 85;
+const TALKERS_THAT_CONVERSE: u64 = 75;
+/// Who waits for every answer stays on the line for so long: longer than a turn may wait for its answer.
+const LINGERS: Duration = Duration::from_secs(130);
 
 /// Who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +31,9 @@ pub(crate) enum Who {
 }
 
 impl Who {
-    /// Whether it knows what was said before another relay had the call, and answers anew what was not heard.
-    pub(crate) fn has_memory(self) -> bool {
+    /// Whether it is the agent that holds conversations. It knows what was said before another relay had the call, and answers anew what was not
+    /// heard.
+    pub(crate) fn is_conversation(self) -> bool {
         matches!(self, Who::Chat | Who::Voice)
     }
 }
@@ -60,6 +67,19 @@ pub(crate) enum Refusing {
     Mendable,
     /// It says no for good.
     ForGood,
+}
+
+/// How bad the providers' day is, in a hundred requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Day {
+    /// Those that fail somehow.
+    pub(crate) faults: u64,
+    /// Recognisers and voices that stall.
+    pub(crate) stalls: u64,
+    /// Those that say the same twice.
+    pub(crate) repeats: u64,
+    /// Recognisers whose words come after the end of their turn.
+    pub(crate) late: u64,
 }
 
 /// See the module.
@@ -116,8 +136,11 @@ pub(crate) struct Scenario {
     pub(crate) buffer: Duration,
     pub(crate) resume_window: Duration,
     pub(crate) store_grace: Duration,
-    /// How bad the providers' day is, in a hundred.
-    pub(crate) provider_faults: u64,
+    pub(crate) day: Day,
+    /// So many of a hundred utterances of the user are coughs.
+    pub(crate) coughs: u64,
+    /// Whether the first model and the one that stands in for it speak Anthropic's dialect, and not OpenAI's.
+    pub(crate) is_anthropic: [bool; 2],
     /// A new day and a new month begin soon.
     pub(crate) is_midnight: bool,
     /// The wall clock when the call begins, in milliseconds since 1970.
@@ -125,17 +148,98 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    /// Half of the agents that are asked in text hear and speak instead, some through a recogniser that hears all of the call. Half of both
-    /// have tools. Half of the relays that are stopped send their sessions elsewhere first.
+    /// Most calls are conversations: few are with an agent that says back what it hears, or follows a script. Half of the agents that are asked
+    /// in text hear and speak instead, some through a recogniser that hears all of the call. Half of both have tools. Half of the relays that
+    /// are stopped send their sessions elsewhere first.
     pub(crate) fn with_voices(mut self, random: &mut Random) -> Scenario {
         if self.who == Who::Chat && random.percent(50) {
             self.who = Who::Voice;
             self.is_streamed = random.percent(60);
         }
-        self.has_tools = matches!(self.who, Who::Chat | Who::Voice) && random.percent(50);
-        let asks_a_model = matches!(self.who, Who::Chat | Who::Voice);
-        self.lingers = (asks_a_model && random.percent(20)).then_some(Duration::from_secs(60));
+        self.has_tools = self.who.is_conversation() && random.percent(50);
+        let asks_a_model = self.who.is_conversation();
+        self.lingers = (asks_a_model && random.percent(20)).then_some(LINGERS);
         self.drains = self.stop > 0 && random.percent(50);
+        self
+    }
+
+    /// The same as a conversation, if it is one of the many that are: what was drawn for it stays, but for who answers.
+    pub(crate) fn with_more_conversations(mut self, random: &mut Random) -> Scenario {
+        let converts = match self.who {
+            Who::Echo => random.percent(ECHOES_THAT_CONVERSE),
+            Who::Talker => random.percent(TALKERS_THAT_CONVERSE),
+            Who::Chat | Who::Voice => false,
+        };
+        if !converts {
+            return self;
+        }
+        self.who = if random.percent(50) { Who::Voice } else { Who::Chat };
+        self.is_streamed = self.who == Who::Voice && random.percent(60);
+        self.has_tools = random.percent(50);
+        self.lingers = random.percent(12).then_some(LINGERS);
+        if self.who == Who::Chat {
+            // What is typed is drawn with each chunk.
+            self.type_percent = self.type_percent.max(if self.chunk < 320 { 1 } else { 5 });
+        }
+        self
+    }
+
+    /// What else goes wrong in a conversation: providers that stall, repeat themselves or are late, users who cough, models of another dialect.
+    /// Each is drawn whatever the others are.
+    pub(crate) fn with_troubles(mut self, random: &mut Random) -> Scenario {
+        let mut sometimes = |percent, most| {
+            let (happens, how_often) = (random.percent(percent), random.between(2, most));
+            if happens { how_often } else { 0 }
+        };
+        let (stalls, repeats, late) = (sometimes(25, 30), sometimes(25, 40), sometimes(25, 60));
+        let (coughs, only_coughs) = (sometimes(35, 60), sometimes(8, 2) > 0);
+        let is_anthropic = sometimes(50, 2) > 0;
+        if !self.who.is_conversation() {
+            return self;
+        }
+        self.is_anthropic = [is_anthropic, !is_anthropic];
+        if self.who == Who::Voice {
+            self.day = Day { stalls, repeats, late, ..self.day };
+            self.coughs = if only_coughs { 100 } else { coughs };
+        }
+        self
+    }
+
+    /// The same call without these kinds of trouble.
+    pub(crate) fn without(mut self, without: &Without) -> Scenario {
+        let out = |kind| without.leaves_out(kind);
+        if out(Trouble::Network) {
+            (self.bad_network, self.slow_line) = (false, false);
+        }
+        if out(Trouble::Relays) {
+            (self.crash, self.stop, self.drains) = (0, 0, false);
+        }
+        if out(Trouble::Store) {
+            (self.refuses, self.lost_answers, self.disk_full) = (None, 0, false);
+            self.away.clear();
+        }
+        if out(Trouble::Money) {
+            self.caps = Caps { session: WIDE, user_day: WIDE, account_month: WIDE, ..self.caps };
+            self.others = None;
+        }
+        if out(Trouble::Faults) {
+            self.day.faults = 0;
+        }
+        if out(Trouble::Stall) {
+            self.day.stalls = 0;
+        }
+        if out(Trouble::Twice) {
+            self.day.repeats = 0;
+        }
+        if out(Trouble::Late) {
+            self.day.late = 0;
+        }
+        if out(Trouble::Cough) {
+            self.coughs = 0;
+        }
+        if out(Trouble::Anthropic) {
+            self.is_anthropic = [false; 2];
+        }
         self
     }
 
@@ -221,7 +325,12 @@ impl Scenario {
             buffer: Duration::from_secs(if random.percent(10) { random.between(2, 5) } else { 30 }),
             resume_window: Duration::from_secs(if random.percent(20) { 5 } else { 60 }),
             store_grace: Duration::from_secs(if random.percent(30) { 10 } else { 60 }),
-            provider_faults: if random.percent(50) { random.between(5, 60) } else { 0 },
+            day: Day {
+                faults: if random.percent(50) { random.between(5, 60) } else { 0 },
+                ..Day::default()
+            },
+            coughs: 0,
+            is_anthropic: [false; 2],
             is_midnight,
             begins_ms: if is_midnight {
                 1_798_761_600_000 - random.between(0, 12_000) as i64

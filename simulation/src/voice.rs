@@ -21,6 +21,8 @@ pub(crate) struct Script {
     pub(crate) spans: Vec<(u32, u32)>,
     /// A pause this long ends what is said.
     pub(crate) pause: u32,
+    /// Where those begin that are coughs: they sound, and have no words.
+    coughs: Vec<u32>,
 }
 
 impl Script {
@@ -32,7 +34,7 @@ impl Script {
             let long = if random.percent(70) { 12_000 } else { 48_000 };
             let end = at + random.between(4_000, long) as u32;
             if end > length {
-                return Script { spans, pause };
+                return Script { spans, pause, coughs: Vec::new() };
             }
             spans.push((at, end));
             let silence = if random.percent(60) { 12_000 } else { 40_000 };
@@ -40,13 +42,30 @@ impl Script {
         }
     }
 
+    /// The same with so many coughs in a hundred utterances, which are as short as a cough then.
+    pub(crate) fn with_coughs(mut self, percent: u64, random: &mut Random) -> Script {
+        for (start, end) in &mut self.spans {
+            let length = random.between(3_200, 9_600) as u32;
+            if random.percent(percent) {
+                *end = (*start + length).min(*end);
+                self.coughs.push(*start);
+            }
+        }
+        self
+    }
+
+    pub(crate) fn coughs(&self) -> usize {
+        self.coughs.len()
+    }
+
     /// The samples from a place in the timeline on.
     pub(crate) fn samples(&self, from: u32, count: u32) -> Vec<i16> {
         let voice = voice();
         let mut samples = vec![0; count as usize];
         for (start, end) in &self.spans {
+            let is_cough = self.coughs.contains(start);
             for at in (*start).max(from)..(*end).min(from + count) {
-                samples[(at - from) as usize] = voice[at as usize % SECOND];
+                samples[(at - from) as usize] = sound(voice[at as usize % SECOND], is_cough);
             }
         }
         samples
@@ -54,9 +73,20 @@ impl Script {
 
     /// What stands at this place.
     pub(crate) fn sample(&self, at: u32) -> i16 {
-        let speaks = self.spans.iter().any(|(start, end)| (*start..*end).contains(&at));
-        if speaks { voice()[at as usize % SECOND] } else { 0 }
+        let span = self.spans.iter().find(|(start, end)| (*start..*end).contains(&at));
+        span.map_or(0, |(start, _)| sound(voice()[at as usize % SECOND], self.coughs.contains(start)))
     }
+}
+
+/// A sample of a word is odd, and one of a cough is even and not silent: whoever computes voice activity hears no difference, and a simulated
+/// recogniser knows what has words.
+fn sound(sample: i16, is_cough: bool) -> i16 {
+    if is_cough { (sample & !1) | 2 } else { sample }
+}
+
+/// Whether a sample is one of a word.
+pub(crate) fn is_word(sample: i16) -> bool {
+    sample & 1 == 1
 }
 
 /// The synthetic voice, never silent.
@@ -178,6 +208,24 @@ impl Scripted {
                 self.speaking = Some(start);
                 on_event(VoiceEvent::SpeechStarted { at: place(start) });
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cough_sounds_and_has_no_words() {
+        let script = Script::new(160_000, &mut Random::new(3)).with_coughs(50, &mut Random::new(4));
+        assert!(script.coughs() > 0 && script.coughs() < script.spans.len());
+        let samples = script.samples(0, 160_000);
+        for (start, end) in &script.spans {
+            let is_cough = script.coughs.contains(start);
+            let span = &samples[*start as usize..*end as usize];
+            assert!(span.iter().all(|sample| *sample != 0 && is_word(*sample) != is_cough), "{start}");
+            assert_eq!(script.sample(*start), span[0]);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What an agent was told and did, beside the agent: the truth that records are compared with.
 
+mod waiting;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +13,8 @@ use relay::money::tab::RequestId;
 use relay::provider::{Ask, Chat, Message, ToolCall};
 
 use crate::voice::Script;
+pub(crate) use waiting::FILLER;
+use waiting::Waiting;
 
 /// Of whom no words come for so long, nobody waits for more.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(10);
@@ -55,12 +59,20 @@ pub(crate) struct Log {
     is_urgent: bool,
     /// What a model was asked last, without what the user did not say.
     question: Vec<Message>,
-    /// Since when what the user said or typed last has no answer, and what it was.
-    pub(crate) unanswered: Option<(Time, String)>,
+    /// What the user has said or typed and has no answer.
+    pub(crate) waiting: Waiting,
+    /// How often the user was heard to say anything, whatever came of it.
+    pub(crate) words: u64,
+    /// Answers that were dropped where they were, while the call went on.
+    pub(crate) cuts: u64,
+    /// Answers that were held and went on, since nobody had interrupted.
+    pub(crate) went_on: u64,
     /// How often it found that somebody speaks, where it listens and does not know the script.
     pub(crate) found: u64,
     /// The call ends.
     has_left: bool,
+    /// It says its last words.
+    has_parted: bool,
     /// What it heard last ends here.
     at: u32,
     now: Time,
@@ -239,6 +251,13 @@ impl Log {
 
     /// What it says of the user's words as they come.
     fn follow(&mut self, output: &AgentOutput) {
+        self.words += u64::from(matches!(
+            output,
+            AgentOutput::Partial { .. }
+                | AgentOutput::Said { .. }
+                | AgentOutput::Remarked { .. }
+                | AgentOutput::Typed { .. }
+        ));
         match output {
             AgentOutput::Partial { text, .. } => self.saying = Some((self.now, text.clone())),
             AgentOutput::Said { start, end, .. } => {
@@ -275,6 +294,12 @@ impl Log {
             }
             _ => {}
         }
+    }
+
+    /// What the user seemed to say for longer than this, of which nothing has become: no turn, and nothing at all.
+    pub(crate) fn is_left_unsaid(&self, now: Time, patience: Duration) -> Option<&str> {
+        let saying = self.saying.as_ref().filter(|(since, _)| now.since(*since) > patience);
+        saying.map(|(_, words)| words.as_str())
     }
 
     fn wrong(&mut self, what: String) {
@@ -318,9 +343,14 @@ impl Agent for Watched {
                 _ => log.wrong(format!("{heard} bytes stay of answer {answer}, of which no more was heard")),
             },
             // Who has put the call on hold waits for nothing.
-            AgentInput::OnHold(_) | AgentInput::Farewell => log.unanswered = None,
+            AgentInput::OnHold(_) => log.waiting.forget(),
+            AgentInput::Farewell => {
+                log.waiting.forget();
+                log.has_parted = true;
+            }
             AgentInput::Leave => {
-                (log.unanswered, log.has_left) = (None, true);
+                log.waiting.forget();
+                log.has_left = true;
                 // The call had ended by then.
                 let now = log.now;
                 if let Some(given) = log.answers.last_mut() {
@@ -355,6 +385,8 @@ impl Agent for Watched {
                     log.recall(chat);
                     if self.takes_turns {
                         log.wait(chat);
+                        let now = log.now;
+                        log.waiting.ask(now, chat);
                     }
                 }
                 log.asked.insert(*request, (*provider, *at_most));
@@ -371,7 +403,7 @@ impl Agent for Watched {
             AgentOutput::TurnGoesOn => log.longer += 1,
             AgentOutput::Degraded { what: Ability::Hearing, degraded } => log.is_deaf = *degraded,
             AgentOutput::Words { text, start, .. } => {
-                log.unanswered = None;
+                log.waiting.answer(text);
                 if log.answers.last().is_none_or(|given| given.is_whole || given.is_over) {
                     let sounds = log.answers.last().is_some_and(|given| given.samples > 0 && !given.is_over);
                     if self.takes_turns && sounds {
@@ -385,10 +417,14 @@ impl Agent for Watched {
                 }
             }
             AgentOutput::Said { text, .. } if text.trim().is_empty() => {}
-            AgentOutput::Said { text, .. } | AgentOutput::Typed { text, .. } => {
-                log.unanswered = Some((log.now, text.clone()));
+            AgentOutput::Said { text, .. } | AgentOutput::Typed { text, .. } if self.takes_turns => {
+                let now = log.now;
+                if !log.waiting.say(now, text) {
+                    log.wrong(format!("too many turns wait for an answer, and {text:?} is one more"));
+                }
             }
-            AgentOutput::Trouble(_) => log.unanswered = None,
+            AgentOutput::Trouble(_) => log.waiting.tell_why(),
+            AgentOutput::FalseInterruption => log.went_on += 1,
             AgentOutput::Sound(samples) => {
                 if let Some(given) = log.answers.last_mut().filter(|given| !given.is_over) {
                     given.samples += samples.len() as u32;
@@ -401,6 +437,7 @@ impl Agent for Watched {
             }
             AgentOutput::Cut => {
                 let cut = (!log.has_left).then_some(log.now);
+                log.cuts += u64::from(!log.has_left && !log.has_parted);
                 if let Some(given) = log.answers.last_mut().filter(|given| !given.is_over) {
                     (given.is_whole, given.is_over, given.cut) = (false, true, cut);
                 }

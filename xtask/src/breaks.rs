@@ -39,8 +39,9 @@ const UNDERSTANDING: &str = "relay/src/agent/conversation/understanding.rs";
 /// Of the model of the store: what the real one gives back is shown by the suite that runs on both databases.
 const BOOKS: &str = "simulation/src/store/money.rs";
 const MEMORY: &str = "relay/src/agent/conversation/memory.rs";
+const PIECE: &str = "relay/src/agent/conversation/speaking/piece.rs";
 
-const BREAKS: [Break; 28] = [
+const BREAKS: [Break; 31] = [
     Break {
         wrong: "what was set aside for a lost session stays set aside",
         file: BOOKS,
@@ -180,6 +181,24 @@ const BREAKS: [Break; 28] = [
         right: "self.outbox.push(AgentOutput::Said { text, start, end, words_end });\n        self.wants_to_think = true;",
         broken: "self.outbox.push(AgentOutput::Said { text, start, end, words_end });\n        \
                  self.wants_to_think = !self.outbox.is_answering();",
+    },
+    Break {
+        wrong: "a model is not told what the user has said, and answers something else",
+        file: UNDERSTANDING,
+        right: "self.memory.user_said(&text);\n        self.outbox.push(AgentOutput::Said {",
+        broken: "self.outbox.push(AgentOutput::Said {",
+    },
+    Break {
+        wrong: "a cough interrupts an answer",
+        file: UNDERSTANDING,
+        right: "Decision::Hold => self.outbox.push(AgentOutput::Hold(true)),",
+        broken: "Decision::Hold => self.interrupt(),",
+    },
+    Break {
+        wrong: "a voice is paid for more than it was given to say",
+        file: PIECE,
+        right: "return Some(Quantity::Characters(self.characters()));",
+        broken: "return Some(Quantity::Characters(self.characters() + 1));",
     },
     Break {
         wrong: "a client forgets what a relay has received and not committed",

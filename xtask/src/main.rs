@@ -115,6 +115,10 @@ enum Command {
         /// The seed of an earlier run, to repeat it
         #[arg(long)]
         seed: Option<u64>,
+        /// Kinds of trouble that the whole calls are made without, parted by commas: network, relays, store, money, faults, stall, twice, late,
+        /// cough, anthropic
+        #[arg(long, value_name = "KINDS")]
+        without: Option<String>,
         /// Print everything that happens in the whole calls
         #[arg(long)]
         trace: bool,
@@ -181,7 +185,9 @@ fn main() -> ExitCode {
         Command::Bench { what, json, seconds, write } => bench::run_bench(what, json, seconds, write),
         Command::Soak { minutes, json } => bench::soak(minutes, json),
         Command::Release { dry_run } => release::run(dry_run),
-        Command::Simulate { calls, seed, trace } => simulate::run_calls(calls, seed, trace).map(|_| ()),
+        Command::Simulate { calls, seed, without, trace } => {
+            simulate::run_calls(calls, seed, without.as_deref(), trace).map(|_| ())
+        }
         Command::Breaks { calls } => breaks::run_all(calls),
         Command::Fuzz { seconds, target } => fuzzing::run_targets(seconds, target.as_deref()),
         Command::Rolling { from } => rolling::run_beside(&from),

@@ -9,11 +9,11 @@ use crate::step::run;
 use crate::workspace;
 
 /// Runs `calls` simulated calls of each kind, the link alone and the whole, and prints the seed with which both can be repeated.
-pub(crate) fn run_calls(calls: u64, seed: Option<u64>, trace: bool) -> Result<u64> {
+pub(crate) fn run_calls(calls: u64, seed: Option<u64>, without: Option<&str>, trace: bool) -> Result<u64> {
     let seed = seed.unwrap_or_else(random_seed);
     eprintln!("{calls} calls, seed {seed}");
     run_links(calls, seed)?;
-    run_whole(calls, seed, trace)?;
+    run_whole(calls, seed, without, trace)?;
     Ok(seed)
 }
 
@@ -28,20 +28,27 @@ fn run_links(calls: u64, seed: u64) -> Result<()> {
 }
 
 /// Calls with everything that is written of them.
-pub(crate) fn run_whole(calls: u64, seed: u64, trace: bool) -> Result<()> {
+fn run_whole(calls: u64, seed: u64, without: Option<&str>, trace: bool) -> Result<()> {
     // The relay is built for its tests anyway: for this, optimising it would take longer than it saves.
     run(
         workspace::cargo()
             .args(["run", "--quiet", "--package", "simulation", "--bin", "simulate", "--"])
             .args(numbers(calls, seed))
+            .args(without.into_iter().flat_map(|kinds| ["--without", kinds]))
             .args(trace.then_some("--trace")),
         &replay(calls, seed),
     )
 }
 
-/// The same by the program that `cargo build --workspace` has made. Built alone it would be compiled with other features, and so anew.
-pub(crate) fn run_built(calls: u64, seed: u64) -> Result<()> {
-    run(Command::new(workspace::program("simulate")).args(numbers(calls, seed)), &replay(calls, seed))
+/// As many of them as it takes for so many conversations, by the program that `cargo build --workspace` has made. Built alone it would be compiled
+/// with other features, and so anew.
+pub(crate) fn run_built(conversations: u64, seed: u64) -> Result<()> {
+    let numbers =
+        ["--conversations".to_owned(), conversations.to_string(), "--seed".to_owned(), seed.to_string()];
+    run(
+        Command::new(workspace::program("simulate")).args(numbers),
+        "see one of them by `cargo xtask simulate --calls 1 --seed THAT --trace`",
+    )
 }
 
 fn numbers(calls: u64, seed: u64) -> [String; 4] {

@@ -7,7 +7,7 @@ use ::relay::NanoUsd;
 use ::relay::admission::throttle;
 use ::relay::agent::Team;
 use ::relay::money::bill::{Billing, ItemPrice};
-use ::relay::provider::{Service, Skills};
+use ::relay::provider::{Provider, Service, Skills};
 use ::relay::records::store::{NewSession, Opened, Quota, SessionState, TakeOver, TakenOver};
 use ::relay::session::beginning::{Beginning, first_money};
 use ::relay::session::resume::{
@@ -77,7 +77,7 @@ impl Door {
     }
 }
 
-impl World<'_> {
+impl<'a> World<'a> {
     pub(super) fn greet(&mut self, connection: u32, packet: &Packet) -> Result<(), String> {
         let Some(place) = self.doors.iter().position(|door| door.connection == connection) else {
             return Ok(());
@@ -166,7 +166,7 @@ impl World<'_> {
                 let Some(resume) = &hello.resume else { return Ok(()) };
                 let (rate, caps) = (self.scenario.agent_codec.rate(), self.scenario.caps);
                 let mut beginning = Beginning::taken_over(*taken, resume, rate, caps, self.unix_ms());
-                if !self.scenario.who.has_memory() {
+                if !self.scenario.who.is_conversation() {
                     beginning.broken_off.clear();
                 }
                 for turn in &beginning.broken_off {
@@ -398,6 +398,14 @@ impl World<'_> {
                 [ears[0], ears[1], item, item, voice, voice].into_iter().cloned().collect()
             }
         }
+    }
+
+    /// The model that an agent asks by this place.
+    pub(super) fn model(&self, place: usize) -> &'a Provider {
+        // Whom a conversation that speaks asks where the first one fails.
+        let stands_in = self.scenario.who == Who::Voice && place == 3;
+        let [openai, anthropic] = &self.fixed.models;
+        if self.scenario.is_anthropic[usize::from(stands_in)] { anthropic } else { openai }
     }
 
     /// Whom a conversation asks, by these places.

@@ -22,6 +22,7 @@ use crate::provider;
 use crate::random::Random;
 use crate::scenario::{Leave, Scenario};
 use crate::store::Model;
+use crate::trouble::Without;
 use crate::voice::Script;
 use crate::{Tally, Trace};
 use door::Door;
@@ -34,6 +35,8 @@ use work::Op;
 /// The user, and who pays.
 const USER: &str = "ada";
 const ACCOUNT: &str = "acme";
+/// When a call begins.
+const START: Time = Time::from_millis(1_000);
 /// After the call, this long is enough for everything to come to its end.
 const AFTERMATH: Duration = Duration::from_secs(900);
 /// No call lasts longer.
@@ -43,12 +46,47 @@ const LONGEST: Duration = Duration::from_secs(1_200);
 pub struct Fixed {
     prices: PriceTable,
     listening: [Price; 2],
-    model: Provider,
+    /// Language models, by their dialects: OpenAI's and Anthropic's. Both are billed alike.
+    models: [Provider; 2],
     item: ItemPrice,
     /// Recognisers that hear all of a call, each at a price of its own, and those that are asked about each utterance; and voices.
     streams: [ItemPrice; 2],
     utterances: ItemPrice,
     voice: ItemPrice,
+    without: Without,
+}
+
+impl Fixed {
+    /// Leaves these kinds of trouble out of every call.
+    #[must_use]
+    pub fn without(self, without: Without) -> Fixed {
+        Fixed { without, ..self }
+    }
+
+    /// How many calls there are from a seed on until so many of them are conversations.
+    #[must_use]
+    pub fn calls_with(&self, conversations: u64, seed: u64) -> u64 {
+        let (mut calls, mut found) = (0, 0);
+        while found < conversations {
+            let (scenario, _) = self.scenario(seed.wrapping_add(calls));
+            found += u64::from(scenario.who.is_conversation());
+            calls += 1;
+        }
+        calls
+    }
+
+    /// What the call of a seed is like, and the random numbers for the rest of it. Most of it is drawn apart from the rest, so that everything
+    /// else of a call stays as its seed has always made it.
+    fn scenario(&self, seed: u64) -> (Scenario, Random) {
+        let mut random = Random::new(seed);
+        let apart = |salt: u64| Random::new(seed ^ salt);
+        let scenario = Scenario::new(START, &mut random)
+            .with_voices(&mut apart(0x00c0_ffee))
+            .with_more_conversations(&mut apart(0x0add_ed00))
+            .with_troubles(&mut apart(0x0bad_da75))
+            .without(&self.without);
+        (scenario, random)
+    }
 }
 
 impl Default for Fixed {
@@ -56,14 +94,15 @@ impl Default for Fixed {
         let prices = PriceTable::shipped();
         let price = |item| prices.second_price_at(item, 0).expect("the shipped table prices it").clone();
         let listening = [price("echo/listening"), price("relay/audio")];
-        let model = provider::provider();
+        let models = [provider::OPENAI, provider::ANTHROPIC].map(provider::provider);
         // A price that begins on some day is in force by then.
-        let item = model.price(&prices, 1_900_000_000_000).expect("the shipped table prices it");
+        let item = models[0].price(&prices, 1_900_000_000_000).expect("the shipped table prices it");
         let streams = ["echo/listening", "deepgram/flux-general-en"];
         let streams = streams.map(|item| ItemPrice::stream(&prices, item, 0).expect("priced"));
         let utterances = ItemPrice::utterances(&prices, "deepgram/nova-3", 0).expect("priced");
         let voice = ItemPrice::voice(&prices, "deepgram/aura-2", 0).expect("priced");
-        Fixed { listening, model, item, streams, utterances, voice, prices }
+        let without = Without::default();
+        Fixed { listening, models, item, streams, utterances, voice, prices, without }
     }
 }
 
@@ -96,11 +135,10 @@ pub(crate) struct World<'a> {
 
 impl<'a> World<'a> {
     pub(crate) fn new(fixed: &'a Fixed, seed: u64, trace: Trace) -> World<'a> {
-        let mut random = Random::new(seed);
-        let start = Time::from_millis(1_000);
-        // Drawn apart from the rest, so that everything else of a call stays as its seed has always made it.
-        let scenario = Scenario::new(start, &mut random).with_voices(&mut Random::new(seed ^ 0x00c0_ffee));
-        let script = Script::new(scenario.chunks * scenario.chunk, &mut random);
+        let start = START;
+        let (scenario, mut random) = fixed.scenario(seed);
+        let script = Script::new(scenario.chunks * scenario.chunk, &mut random)
+            .with_coughs(scenario.coughs, &mut Random::new(seed ^ 0x00c0_4911));
         let config = client::Config {
             buffer: scenario.buffer,
             give_up_after: Duration::from_secs(90),
@@ -111,7 +149,6 @@ impl<'a> World<'a> {
             fixed,
             now: start,
             start,
-            script,
             client: Client::new(config),
             page: Page::new(start, &scenario),
             connections: Vec::new(),
@@ -128,8 +165,14 @@ impl<'a> World<'a> {
             is_aftermath: false,
             tokens: 0,
             truth: Truth::default(),
-            tally: Tally { calls: 1, ..Tally::default() },
+            tally: Tally {
+                calls: 1,
+                conversations: u64::from(scenario.who.is_conversation()),
+                coughs: script.coughs() as u64,
+                ..Tally::default()
+            },
             scenario,
+            script,
             random,
             trace,
         };

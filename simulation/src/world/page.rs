@@ -17,6 +17,9 @@ use crate::watched::tool_output;
 /// What was rendered is told this often.
 const TICK: Duration = Duration::from_millis(100);
 
+/// What every text that is typed begins with.
+pub(super) const TYPED: &str = "typed ";
+
 /// What the page was told of one session.
 #[derive(Debug, Default)]
 pub(super) struct Told {
@@ -257,7 +260,7 @@ impl World<'_> {
     }
 
     fn type_text(&mut self) -> Result<(), String> {
-        let text = format!("typed {}", self.page.typed.len());
+        let text = format!("{TYPED}{}", self.page.typed.len());
         match self.client.handle_message(self.now, &Upward::Text { text: text.clone() }) {
             Ok(()) => {
                 self.tally.texts += 1;

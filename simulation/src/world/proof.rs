@@ -1,7 +1,8 @@
 //! What has to be true, at each step and at the end of a call.
 
+mod agents;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use ::relay::NanoUsd;
 use ::relay::call::Turn;
@@ -12,16 +13,13 @@ use ::relay::money::meter::REPEATED_SAMPLE;
 use ::relay::money::tab::RequestId;
 use ::relay::records::store::{SessionRow, TurnRow};
 use ::relay::session::machine::Departure;
-use protocol::client::State;
 use protocol::{CloseCode, Mark, Role};
 
+use super::page::TYPED;
 use super::session::{GOODBYE, Live};
 use super::truth::{End, Epoch, OTHER};
 use super::{ACCOUNT, USER, World};
 use crate::watched::Log;
-
-/// How long an answer may take on a bad day of the providers.
-const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Whether it is what an agent says when there is no more money.
 fn is_goodbye(row: &TurnRow) -> bool {
@@ -193,6 +191,8 @@ impl World<'_> {
         check_repeated(row, &ledger, epochs)?;
         self.check_requests(&ledger, epochs)?;
         self.check_credits(id, epochs)?;
+        agents::check_given(epochs)?;
+        self.check_cuts(epochs)?;
         self.check_turns(&turns)?;
         check_order(&turns, epochs)?;
         self.check_told_turns(id, row, &turns, epochs)?;
@@ -390,8 +390,10 @@ impl World<'_> {
             }
             end = turn.end;
         }
+        // Words that come late may have no place of their own either.
+        let is_typed = |turn: &&Turn| turn.end == turn.start && turn.text.starts_with(TYPED);
         let mut typed: Vec<&str> =
-            users.filter(|turn| turn.end == turn.start).map(|turn| turn.text.as_str()).collect();
+            users.filter(is_typed).map(|turn| turn.text.as_str()).collect();
         let before = typed.len();
         typed.sort_unstable();
         typed.dedup();
@@ -558,27 +560,6 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Who has stayed on the line for a minute has an answer, or was told why there is none.
-    pub(super) fn check_answered(&mut self) -> Result<(), String> {
-        let is_up = self.client.state() == State::Connected;
-        if self.scenario.lingers.is_none() || !self.scenario.is_fair() || !is_up {
-            return Ok(());
-        }
-        for live in &self.live {
-            let log = live.log.lock();
-            // A bad line may bring it late.
-            let unanswered = log.unanswered.as_ref().filter(|(since, _)| self.now.since(*since) > PATIENCE);
-            if let Some((since, said)) = unanswered {
-                return Err(format!(
-                    "{said:?} has no answer, {:?} after it was said",
-                    self.now.since(*since)
-                ));
-            }
-        }
-        self.tally.awaited += 1;
-        Ok(())
-    }
-
     /// Nothing that was typed is lost: it stands in a transcript, or the page was told that it was not delivered.
     fn check_typed(&self) -> Result<(), String> {
         let is_tainted = self.truth.is_refused || self.truth.is_lossy || self.truth.is_erased;
@@ -608,6 +589,7 @@ impl World<'_> {
             found += log.found;
             let is_eager = |used: &&Option<Quantity>| matches!(used, Some(Quantity::Eager(_)));
             self.tally.longer += log.longer;
+            self.tally.went_on += log.went_on;
             self.tally.eager += log.spent.values().filter(is_eager).count() as u64;
         }
         self.tally.computed += u64::from(found > 0);

@@ -15,15 +15,15 @@ use ::relay::session::resume::resume_hash;
 use ::relay::session::{Incoming, Outgoing};
 use audio::Hz;
 use protocol::relay::Attachment;
-use protocol::{CloseCode, Hello, Limits, Mark, Prices, RelayMessage, Time};
+use protocol::{CloseCode, Hello, Limits, Mark, Prices, RelayMessage, Role, Time};
 
 use super::{ACCOUNT, USER, World};
 use crate::network::Packet;
-use crate::provider::Answering;
+use crate::provider::{Answering, Habits};
 use crate::scenario::Who;
 use crate::talker::Talker;
 use crate::voice::SimulatedEars;
-use crate::watched::{Shared, Watched, tool_output};
+use crate::watched::{FILLER, Shared, Watched, tool_output};
 
 /// What an agent says when there is no more money.
 pub(super) const GOODBYE: &str = "Bye.";
@@ -197,6 +197,12 @@ impl World<'_> {
                 beginning.correct(&mut said);
                 let turns = TurnRow::as_said(said.into_iter().map(|said| said.row).collect());
                 log.lock().earlier = turns.iter().map(|turn| turn.text.clone()).collect();
+                // What the user said last is answered here, should nothing of an answer have been heard.
+                if let Some(newest) = turns.iter().rfind(|turn| !turn.text.is_empty())
+                    && newest.role == Role::User
+                {
+                    log.lock().waiting.inherit(self.now, &newest.text);
+                }
                 let limit_goodbye = GOODBYE.to_owned();
                 let mut persona = Persona { max_output_tokens: 16, limit_goodbye, ..Persona::default() };
                 if self.scenario.who == Who::Voice {
@@ -213,7 +219,7 @@ impl World<'_> {
                 Box::new(agent.with_unheard(&beginning.unheard))
             }
         };
-        let takes_turns = self.scenario.who.has_memory();
+        let takes_turns = self.scenario.who.is_conversation();
         Box::new(Watched { agent, takes_turns, log, script })
     }
 
@@ -387,13 +393,17 @@ impl World<'_> {
                 Output::Record(recorded) => self.truth.record(live, &recorded),
                 // Nobody looks at traces here.
                 Output::Trace(_) => {}
-                Output::Open { request, provider: _, ask } => {
+                Output::Open { request, provider, ask } => {
                     self.check_open(live, request)?;
                     self.tally.requests += 1;
-                    let faults = self.scenario.provider_faults;
-                    let answering =
-                        Answering::open(self.now, request, &self.fixed.model, &ask, faults, &mut self.random);
-                    self.truth.opened(&live.id, live.books.epoch, request, answering.billed);
+                    let (model, day) = (self.model(provider), self.scenario.day);
+                    let answering = Answering::open(self.now, request, model, &ask, day, &mut self.random);
+                    let Habits { stalls, repeats, is_late, is_anthropic } = answering.habits;
+                    self.tally.anthropic += u64::from(is_anthropic);
+                    self.tally.stalls += u64::from(stalls);
+                    self.tally.repeats += u64::from(repeats);
+                    self.tally.late += u64::from(is_late);
+                    self.truth.opened(&live.id, live.books.epoch, request, &answering);
                     live.requests.push(answering);
                 }
                 Output::Feed { request, feed } => {
@@ -566,7 +576,7 @@ fn toolbox(id: &str, epoch: u32) -> Toolbox {
     Toolbox {
         tools: vec![tool("look", Runs::Page), tool("book", Runs::Webhook)],
         max_steps: 2,
-        filler: "One moment.".to_owned(),
+        filler: FILLER.to_owned(),
         prefix: format!("call_{id}_{epoch}_"),
     }
 }

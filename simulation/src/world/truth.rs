@@ -13,6 +13,7 @@ use protocol::{CloseCode, Mark};
 
 use super::ACCOUNT;
 use super::session::Live;
+use crate::provider::Answering;
 use crate::scenario::{Refusing, Span};
 use crate::store::Model;
 use crate::watched::Shared;
@@ -60,6 +61,8 @@ pub(super) struct Epoch {
     pub(super) billed: BTreeMap<RequestId, Option<(u64, u64)>>,
     /// What recognisers that were let go of say that they bill, and whether what comes of it is written when the session is over here.
     pub(super) late: BTreeMap<RequestId, (Billed, bool)>,
+    /// What recognisers and voices were given that bill by that, by request.
+    pub(super) given: BTreeMap<RequestId, u64>,
     /// Requests that were under way when the relay was killed.
     pub(super) open: Vec<RequestId>,
     /// Samples of the agent that were sent.
@@ -80,6 +83,7 @@ impl Truth {
             end: None,
             billed: BTreeMap::new(),
             late: BTreeMap::new(),
+            given: BTreeMap::new(),
             open: Vec::new(),
             sent: 0,
         });
@@ -99,9 +103,10 @@ impl Truth {
         self.epochs.get_mut(id)?.iter_mut().find(|epoch| epoch.number == number)
     }
 
-    pub(super) fn opened(&mut self, id: &str, number: u32, request: RequestId, billed: Option<(u64, u64)>) {
+    pub(super) fn opened(&mut self, id: &str, number: u32, request: RequestId, answering: &Answering) {
         if let Some(epoch) = self.epoch(id, number) {
-            epoch.billed.insert(request, billed);
+            epoch.billed.insert(request, answering.billed);
+            epoch.given.extend(answering.given.map(|given| (request, given)));
         }
     }
 

@@ -109,7 +109,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "simulation",
-        title: "100,000 simulated calls, whole",
+        title: "simulated calls, whole, with 100,000 conversations among them",
         needs: &["build"],
         when: When::Beside("rust"),
         run: tests::simulation,

@@ -15,8 +15,9 @@ use crate::simulate;
 use crate::step::{run, watch};
 use crate::workspace::{self, WASM};
 
-/// As many as the acceptance of the protocol asks for.
-const SIMULATED_CALLS: u64 = 100_000;
+/// Whole calls go on until so many of them are conversations, as the acceptance of the agent asks for; they and the links are at least as many as
+/// the acceptance of the protocol asks for.
+const SIMULATED_CONVERSATIONS: u64 = 100_000;
 /// The gate makes the same calls each time: what it says is about the change. The long step makes others each time.
 const SIMULATED_SEED: u64 = 1;
 /// Simulated calls with `--all`.
@@ -87,9 +88,9 @@ pub(super) fn wasm() -> Result<Outcome> {
 }
 
 pub(super) fn simulation() -> Result<Outcome> {
-    simulate::run_built(SIMULATED_CALLS, SIMULATED_SEED)?;
+    simulate::run_built(SIMULATED_CONVERSATIONS, SIMULATED_SEED)?;
     let outcome = Outcome { passed: 1, ..Outcome::ok() };
-    Ok(outcome.note(format!("{SIMULATED_CALLS} calls, seed {SIMULATED_SEED}")))
+    Ok(outcome.note(format!("{SIMULATED_CONVERSATIONS} conversations among them, seed {SIMULATED_SEED}")))
 }
 
 /// Relays behind the proxies of `deploy/`: for as long as it takes until one closes what idles, and with as many calls as a relay is killed with.
@@ -103,7 +104,7 @@ pub(super) fn proxies() -> Result<Outcome> {
 }
 
 pub(super) fn long_simulation() -> Result<Outcome> {
-    let seed = simulate::run_calls(MANY_SIMULATED_CALLS, None, false)?;
+    let seed = simulate::run_calls(MANY_SIMULATED_CALLS, None, None, false)?;
     let outcome = Outcome { passed: 2, ..Outcome::ok() };
     Ok(outcome.note(format!("twice {MANY_SIMULATED_CALLS} calls, seed {seed}")))
 }

@@ -4,7 +4,7 @@ mod asked;
 
 use std::collections::VecDeque;
 
-use audio::{Attention, VoiceEvent};
+use audio::{Attention, VoiceEvent, encode_s16le_from_i16};
 use protocol::ErrorCode;
 
 use super::super::super::AgentOutput;
@@ -123,7 +123,8 @@ impl<E: Ears> Streamed<E> {
     pub(super) fn hear(&mut self, position: u32, samples: &[i16], outbox: &mut Outbox) {
         let is_voiced = &mut self.is_voiced;
         self.ears.push(samples, |event| *is_voiced = matches!(event, VoiceEvent::SpeechStarted { .. }));
-        let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let mut bytes = vec![0; 2 * samples.len()];
+        encode_s16le_from_i16(samples, &mut bytes);
         let kept = Kept { position, bytes: bytes.into() };
         self.end = kept.end();
         self.is_paused = false;
@@ -275,24 +276,30 @@ impl<E: Ears> Streamed<E> {
                 }
             }
             Event::Turn(TurnSign::GoesOn) => self.understood.push_back(Understood::GoesOn),
+            // It was closed before it has said the last words that are wanted of it, and no sample comes with which another one would be asked.
+            Event::Finished(_) if self.is_paused && !self.kept.is_empty() => self.broke(false, outbox),
             // It was closed for want of anything to hear, or broke while nobody said anything: nobody is unheard by that. One is asked again with
             // the next sample, and given what has no last word.
             Event::Finished(_) => self.spent(outbox),
             Event::Failed(_) if self.is_paused && self.kept.is_empty() => self.spent(outbox),
-            Event::Failed(failure) => {
-                let next = asked.recogniser + 1;
-                self.failures = if asked.was_of_use(self.end) { 1 } else { self.failures + 1 };
-                self.spent(outbox);
-                if failure.kind == FailureKind::Timeout && next >= self.recognisers.len() {
-                    // All of them took so long to say nothing that the user is told before they are asked once more.
-                    self.is_heard(false);
-                }
-                self.replace(next, outbox);
-            }
+            Event::Failed(failure) => self.broke(failure.kind == FailureKind::Timeout, outbox),
             _ => {}
         }
         self.let_go(outbox);
         true
+    }
+
+    /// The recogniser is of no use any more, having said nothing for as long as it may or not: another one is asked.
+    fn broke(&mut self, was_silent: bool, outbox: &mut Outbox) {
+        let Some(asked) = &self.asked else { return };
+        let (next, was_of_use) = (asked.recogniser + 1, asked.was_of_use(self.end));
+        self.failures = if was_of_use { 1 } else { self.failures + 1 };
+        self.spent(outbox);
+        if was_silent && next >= self.recognisers.len() {
+            // All of them took so long to say nothing that the user is told before they are asked once more.
+            self.is_heard(false);
+        }
+        self.replace(next, outbox);
     }
 
     /// The request is over.

@@ -152,6 +152,20 @@ fn the_last_words_before_a_mute_are_wanted_of_a_stand_in_as_well() {
 }
 
 #[test]
+fn the_last_words_before_a_mute_are_wanted_of_another_one_where_the_recogniser_closes_before_it_says_them() {
+    let mut talk = Talk::new();
+    let ears = asked_next(&talk.chunk()).expect("one is asked");
+    (0..9).for_each(|_| drop(talk.chunk()));
+    assert_eq!(talk.input(AgentInput::Pause), [flush(ears)]);
+    let did = talk.event(ears, &Event::Finished(Answer::default()));
+    let other = ask_of(&did, OTHER_EARS).0;
+    assert_eq!(bytes_fed(&did, other), 10 * 3_200);
+    assert_eq!(did.last(), Some(&flush(other)), "no sample follows with which one would be asked");
+    let did = talk.hears(other, "Good bye", (0, 16_000), true);
+    assert_eq!(said_words(&did), [("Good bye", 0, 16_000)]);
+}
+
+#[test]
 fn what_is_too_long_ago_for_a_stand_in_is_told_the_user() {
     let fails_after = |has_final: bool| {
         let mut talk = Talk::new();
