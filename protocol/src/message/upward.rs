@@ -69,46 +69,54 @@ macro_rules! upward {
     };
 }
 
-upward! {
-    /// What the user typed: an utterance like one that was spoken.
-    "text" => Text {
-        /// The words.
-        text: String,
-    }
-    /// Words that the agent is to speak as they are.
-    "say" => Say {
-        /// The words.
-        text: String,
-        /// Whether what the agent is saying is cut off for them.
-        interrupt: bool,
-    }
-    /// Something that the agent is to know, and need not answer.
-    "context" => Context {
-        /// The words.
-        text: String,
-    }
-    /// Values for the agent's prompt, in place of the earlier ones of the same names.
-    "variables" => Variables {
-        /// Names and values.
-        variables: Variables,
-    }
-    /// What a tool that the page runs has given.
-    "tool_result" => ToolResult {
-        /// The id of the `tool_call`.
-        call_id: String,
-        /// What it gave, or what went wrong.
-        output: String,
-        /// Whether it failed.
-        is_error: bool,
-    }
-    /// What the user really said in a turn, in place of what was understood.
-    "correction" => Correction {
-        /// The turn.
-        turn: u32,
-        /// The words.
-        text: String,
-    }
+/// Hands the list of what a client says among its audio to the macro `$then`: of each its documentation, its `type`, its name and its fields.
+#[macro_export]
+macro_rules! upward_messages {
+    ($then:ident) => {
+        $then! {
+            /// What the user typed: an utterance like one that was spoken.
+            "text" => Text {
+                /// The words.
+                text: String,
+            }
+            /// Words that the agent is to speak as they are.
+            "say" => Say {
+                /// The words.
+                text: String,
+                /// Whether what the agent is saying is cut off for them.
+                interrupt: bool,
+            }
+            /// Something that the agent is to know, and need not answer.
+            "context" => Context {
+                /// The words.
+                text: String,
+            }
+            /// Values for the agent's prompt, in place of the earlier ones of the same names.
+            "variables" => Variables {
+                /// Names and values.
+                variables: Variables,
+            }
+            /// What a tool that the page runs has given.
+            "tool_result" => ToolResult {
+                /// The id of the `tool_call`.
+                call_id: String,
+                /// What it gave, or what went wrong.
+                output: String,
+                /// Whether it failed.
+                is_error: bool,
+            }
+            /// What the user really said in a turn, in place of what was understood.
+            "correction" => Correction {
+                /// The turn.
+                turn: u32,
+                /// The words.
+                text: String,
+            }
+        }
+    };
 }
+
+upward_messages!(upward);
 
 /// Names and values, an object on the wire. Of one name that comes twice, the later value counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
