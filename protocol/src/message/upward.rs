@@ -227,7 +227,7 @@ impl Numbered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ClientMessage;
+    use crate::{ClientMessage, write_json};
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -246,6 +246,16 @@ mod tests {
         let mark = Mark { seq: u32::MAX, position: u32::MAX };
         let json = ClientMessage::from(Numbered { mark, message: longest }).to_json();
         assert!(json.len() <= MESSAGE_MAX_BYTES, "{}", json.len());
+    }
+
+    #[test]
+    fn what_an_application_is_told_back_of_a_tool_has_its_fields_in_camel_case_and_the_wire_has_not() {
+        let wire = r#"{"type":"tool_result","seq":1,"position":0,"call_id":"c7","output":"{}","is_error":true}"#;
+        let message = Upward::parse(wire).expect("a message");
+        let told = r#"{"type":"tool_result","callId":"c7","output":"{}","isError":true}"#;
+        assert_eq!(write_json(&message), told);
+        let numbered = Numbered { mark: Mark { seq: 1, position: 0 }, message };
+        assert_eq!(ClientMessage::from(numbered).to_json(), wire);
     }
 
     #[test]
