@@ -178,6 +178,8 @@ function render() {
   element("pill").dataset.tone = element("halo").dataset.tone = view.tone;
   showControls();
   showAgent(snapshot?.session);
+  // A WebSocket is what everybody expects.
+  element("over-http").hidden = snapshot?.transport !== "http";
   if (story && snapshot) {
     showUsage(story);
     const { error } = before ?? {};

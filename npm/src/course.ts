@@ -4,14 +4,14 @@ import { EVENTS, tokenOf } from "./check.js";
 import type { CloseName } from "./codes.js";
 import { Emitter } from "./emitter.js";
 import { VoxrelayError, callOver, errorFrom, noCall } from "./error.js";
-import type { CallEvents, MicrophoneEvent, PageMessage, SessionEvent, StateEvent, ToolCallEvent, Usage } from "./events.js";
+import type { CallEvents, MicrophoneEvent, SessionEvent, StateEvent, ToolCallEvent, Usage } from "./events.js";
 import { type RunningEngine, endEngine, loadParts, loadVoice, startEngine } from "./loader.js";
 import { Messages } from "./messages.js";
 import type { ConnectOptions, Logger } from "./options.js";
 import { CallPage } from "./page.js";
 import type { Measured, QualityMeter } from "./quality.js";
 import { askWhy, plainOf } from "./requests.js";
-import type { Command, Heard } from "./roles.js";
+import type { Command, Heard, UpwardFields, UpwardType } from "./roles.js";
 import { settingsOf } from "./settings.js";
 import { type CallSnapshot, type Devices, LevelSource, caption, finished, merged, untouched } from "./snapshot.js";
 import { Source } from "./source.js";
@@ -195,7 +195,7 @@ export abstract class Course extends Emitter<CallEvents> {
   }
 
   /** @internal Hands the engine a message as it goes over the wire. */
-  protected handOver(type: PageMessage["type"], fields: object): Promise<void> {
+  protected handOver<Type extends UpwardType>(type: Type, fields: UpwardFields<Type>): Promise<void> {
     if (this.isOver) return Promise.reject(callOver());
     if (!this.#engine) return Promise.reject(noCall());
     return this.#messages.ask((id) => this.command(["message", id, JSON.stringify({ type, ...fields })]));

@@ -1,6 +1,8 @@
 // Runs in AudioWorkletGlobalScope, where there is neither TextDecoder nor fetch, and on the audio thread, where nothing may take
 // long. So it only carries samples: every decision about them is the engine's.
 
+import type { PlaybackTold, TapTold } from "./wasm/voxrelay_wasm.js";
+
 /** What TypeScript's DOM library does not say about AudioWorkletGlobalScope. */
 interface WorkletScope {
   readonly sampleRate: number;
@@ -20,7 +22,7 @@ export function registerProcessors(): void {
   const loudest = Math.ceil(sampleRate * 0.003);
 
   /** A processor that gets the engine's port through its own, and ends when it gets `null`: it says so when it is run for the last time. */
-  class Connected extends AudioWorkletProcessor {
+  class Connected<Told> extends AudioWorkletProcessor {
     engine: MessagePort | undefined;
     alive = true;
 
@@ -34,7 +36,7 @@ export function registerProcessors(): void {
       };
     }
 
-    declare told: (message: unknown) => void;
+    declare told: (message: Told) => void;
     /** Takes samples of the microphone, and gives some of the loudspeaker's. */
     declare run: (input?: Float32Array, output?: Float32Array) => void;
 
@@ -47,7 +49,7 @@ export function registerProcessors(): void {
   }
 
   /** Posts the microphone, mono, in blocks of about 20 ms. Told `true`: be still. Told a number: go on, in blocks of as many samples at most if it is not 0. */
-  class Tap extends Connected {
+  class Tap extends Connected<TapTold> {
     constructor() {
       super();
       const block = new Float32Array(Math.floor(sampleRate / 6_400) * 128 || 128);
@@ -84,7 +86,7 @@ export function registerProcessors(): void {
    * more. A fade takes 3 ms. Says how many samples it has
    * rendered since it last said so, and `null` when it has dropped.
    */
-  class Playback extends Connected {
+  class Playback extends Connected<PlaybackTold> {
     /** A ring: what is played next lies at `read`. The variables are the constructor's own, since those have short names in what is downloaded. */
     constructor() {
       super();
@@ -94,7 +96,7 @@ export function registerProcessors(): void {
       let rendered = 0;
       // How loud it is, in steps of a fade; told to wait; samples left of what is dropped.
       let gain = loudest;
-      let waits: unknown = false;
+      let waits: boolean | number | null = false;
       let fading = 0;
 
       const report = (): void => {

@@ -1,7 +1,7 @@
 // What the page and the engine say to each other. Both ways it is described in Rust: the types are made from `sdk-wasm/src/engine`.
 
 import type { CallEvents } from "./events.js";
-import type { Engine, Report, Settings as EngineSettings } from "./wasm/voxrelay_wasm.js";
+import type { Engine, Report, Settings as EngineSettings, Upward } from "./wasm/voxrelay_wasm.js";
 
 export type { Report };
 
@@ -37,6 +37,16 @@ export interface Outlet {
 
 /** What the engine tells of one type, as a page may have it. */
 export type Told<Type extends Report["type"]> = Readonly<Omit<Extract<Report, { type: Type }>, "type">>;
+
+/** The name of a field as it is written on the wire. */
+type OnTheWire<Name extends string> = Name extends `${infer First}${infer Rest}` ? `${First extends Lowercase<First> ? First : `_${Lowercase<First>}`}${OnTheWire<Rest>}` : "";
+
+/** The types of the messages that a page sends among its audio. */
+export type UpwardType = Upward["type"];
+
+/** What a message of one type brings, as it goes over the wire. */
+export type UpwardFields<Type extends UpwardType> = Fields<Extract<Upward, { type: Type }>>;
+type Fields<Message> = { readonly [Name in keyof Message as Name extends "type" ? never : OnTheWire<Name & string>]: Message[Name] };
 
 /** The events that a page sees as the engine tells them. */
 export type AsTold = "agent" | "transcript" | "budget" | "toolCall" | "toolCancel" | "degraded" | "latency" | "listened" | "undelivered";

@@ -22,7 +22,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = "import type { Outlet } from \"../roles.js\";
 import type { CloseName } from \"../codes.js\";
-import type { PageMessage } from \"../events.js\";";
+export type Variables = Record<string, string>;";
 
 // The default one is three times its size, and a page downloads it.
 #[global_allocator]

@@ -175,6 +175,19 @@ describe("the demo page", { concurrency: 2 }, () => {
     }
   });
 
+  test("a call that goes over HTTP shows so among how it is, and the next one does not", async () => {
+    const page = await fresh();
+    const row = page.locator("#over-http");
+    await connect(page);
+    assert.equal(await row.isVisible(), false);
+    await tell(page, "transport", { transport: "http" });
+    assert.equal(await row.isVisible(), true);
+    assert.equal(await row.textContent(), "ConnectionOver HTTP");
+    await tell(page, "ended", { reason: "normal", code: 1000 });
+    await connect(page);
+    assert.equal(await row.isVisible(), false);
+  });
+
   test("sums a call up when it is over: how long, how much, why; the next call takes that away", async () => {
     const page = await fresh();
     await connect(page);

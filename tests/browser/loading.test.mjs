@@ -2,6 +2,7 @@
 // The module by itself, as a page with an import map has it: it fetches the two files beside it, and one that did not come is asked for again.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -11,9 +12,35 @@ import { Relay } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 import { TestPage } from "./support/test-page.mjs";
 
+/** The files that `cargo xtask size` counts, by the way of loading. @type {Map<string, string[]>} */
+const COUNTED = new Map();
+for (const [, way, names] of readFileSync(new URL("../../xtask/src/size.rs", import.meta.url), "utf8").matchAll(/^ {4}\("([^"]+)", &\[([^\]]+)\]\),$/gm)) {
+  COUNTED.set(way, [...names.matchAll(/"([^"]+)"/g)].map(([, name]) => name));
+}
+
 describe("the module and the files beside it", () => {
   const stage = new Stage();
   after(() => stage.clear());
+
+  test("what is fetched before the first word can be said is what the size is counted of, by either way of loading", async () => {
+    assert.deepEqual([...COUNTED.keys()], ["script tag", "ES modules"]);
+    for (const [way, names] of COUNTED) {
+      const { tab, server } = await openPage(stage, "chromium");
+      const isModule = way === "ES modules";
+      // The page itself has the script tag.
+      const before = isModule ? server.asked.length : 0;
+      // Microphone, loudspeaker and engine are there when the token is asked for, which does not come: nothing that is fetched later is.
+      await tab.evaluate(async (sdk) => {
+        const { VoiceClient } = sdk ? await import(sdk) : Reflect.get(globalThis, "Voxrelay");
+        await new Promise((asked, failed) => {
+          const token = () => new Promise(() => asked(undefined));
+          VoiceClient.connect({ url: "/v1/call", token }).catch(failed);
+        });
+      }, isModule ? "/sdk/index.js" : "");
+      const fetched = server.asked.slice(before).filter((path) => path.startsWith("/sdk/"));
+      assert.deepEqual([...new Set(fetched)].sort(), names.map((name) => `/sdk/${name}`).sort(), way);
+    }
+  });
 
   test("a worker.js that does not come, or is of another version, is told in words, and the next call has it", async () => {
     const relay = await Relay.start();

@@ -1,7 +1,7 @@
 //! A client over plain HTTP requests that sends what it is told to.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
@@ -24,8 +24,9 @@ pub const CLOSE: u8 = 8;
 /// An open wire.
 #[derive(Debug)]
 pub struct OverHttp {
-    relay: SocketAddr,
-    id: String,
+    to: SocketAddr,
+    /// Its id.
+    pub id: String,
     /// The number of the next request.
     pub number: u32,
     events: BufReader<TcpStream>,
@@ -42,11 +43,12 @@ pub struct Answer {
     pub code: Option<String>,
 }
 
-/// An id that no other test has.
+/// An id that no other test has, of random bits as a client makes it: load balancers choose a relay by it.
 #[must_use]
 pub fn wire_id() -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    format!("{:016x}{:016x}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+    // The keys of each state are random.
+    let [one, other] = [(); 2].map(|()| RandomState::new().hash_one(0_u8));
+    format!("{one:016x}{other:016x}")
 }
 
 /// The body of a request with this number and these messages.
@@ -67,11 +69,18 @@ impl OverHttp {
     /// # Errors
     /// The answer, when the relay does not let it in.
     pub async fn open(relay: &Relay, id: &str, lines: &str) -> Result<OverHttp, Answer> {
-        let mut stream = TcpStream::connect(relay.address).await.expect("connects");
+        OverHttp::open_at(relay.address, id, lines).await
+    }
+
+    /// Opens a wire at whoever listens there: a relay, or a proxy before relays.
+    ///
+    /// # Errors
+    /// The answer, when it is not let in.
+    pub async fn open_at(to: SocketAddr, id: &str, lines: &str) -> Result<OverHttp, Answer> {
+        let mut stream = TcpStream::connect(to).await.expect("connects");
         // An answer to HTTP/1.0 is not in chunks.
         let request = format!(
-            "GET /v1/call/http/{id} HTTP/1.0\r\nhost: {}\r\naccept: text/event-stream\r\n{lines}\r\n",
-            relay.address
+            "GET /v1/call/http/{id} HTTP/1.0\r\nhost: {to}\r\naccept: text/event-stream\r\n{lines}\r\n"
         );
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut events = BufReader::new(stream);
@@ -81,7 +90,7 @@ impl OverHttp {
             assert!(matches!(read, Ok(Ok(1..))), "{read:?} after {head:?}");
         }
         if head.contains(" 200 ") {
-            return Ok(OverHttp { relay: relay.address, id: id.to_owned(), number: 0, events });
+            return Ok(OverHttp { to, id: id.to_owned(), number: 0, events });
         }
         let mut rest = String::new();
         events.read_to_string(&mut rest).await.expect("an answer");
@@ -90,7 +99,12 @@ impl OverHttp {
 
     /// Opened and greeted with a good token.
     pub async fn welcomed(relay: &Relay, sub: &str) -> (OverHttp, Welcome) {
-        let mut wire = OverHttp::open(relay, &wire_id(), "").await.expect("let in");
+        OverHttp::welcomed_at(relay.address, sub).await
+    }
+
+    /// The same at whoever listens there.
+    pub async fn welcomed_at(to: SocketAddr, sub: &str) -> (OverHttp, Welcome) {
+        let mut wire = OverHttp::open_at(to, &wire_id(), "").await.expect("let in");
         let hello = hello(&token_but(&json!({ "sub": sub })), None);
         assert_eq!(wire.say(&ClientMessage::from(hello)).await, 204);
         loop {
@@ -115,7 +129,7 @@ impl OverHttp {
 
     /// Sends this body.
     pub async fn post(&self, body: &[u8]) -> Answer {
-        post(self.relay, &self.id, body).await
+        post(self.to, &self.id, body).await
     }
 
     /// Waits for what comes next.

@@ -69,46 +69,54 @@ macro_rules! upward {
     };
 }
 
-upward! {
-    /// What the user typed: an utterance like one that was spoken.
-    "text" => Text {
-        /// The words.
-        text: String,
-    }
-    /// Words that the agent is to speak as they are.
-    "say" => Say {
-        /// The words.
-        text: String,
-        /// Whether what the agent is saying is cut off for them.
-        interrupt: bool,
-    }
-    /// Something that the agent is to know, and need not answer.
-    "context" => Context {
-        /// The words.
-        text: String,
-    }
-    /// Values for the agent's prompt, in place of the earlier ones of the same names.
-    "variables" => Variables {
-        /// Names and values.
-        variables: Variables,
-    }
-    /// What a tool that the page runs has given.
-    "tool_result" => ToolResult {
-        /// The id of the `tool_call`.
-        call_id: String,
-        /// What it gave, or what went wrong.
-        output: String,
-        /// Whether it failed.
-        is_error: bool,
-    }
-    /// What the user really said in a turn, in place of what was understood.
-    "correction" => Correction {
-        /// The turn.
-        turn: u32,
-        /// The words.
-        text: String,
-    }
+/// Hands the list of what a client says among its audio to the macro `$then`: of each its documentation, its `type`, its name and its fields.
+#[macro_export]
+macro_rules! upward_messages {
+    ($then:ident) => {
+        $then! {
+            /// What the user typed: an utterance like one that was spoken.
+            "text" => Text {
+                /// The words.
+                text: String,
+            }
+            /// Words that the agent is to speak as they are.
+            "say" => Say {
+                /// The words.
+                text: String,
+                /// Whether what the agent is saying is cut off for them.
+                interrupt: bool,
+            }
+            /// Something that the agent is to know, and need not answer.
+            "context" => Context {
+                /// The words.
+                text: String,
+            }
+            /// Values for the agent's prompt, in place of the earlier ones of the same names.
+            "variables" => Variables {
+                /// Names and values.
+                variables: Variables,
+            }
+            /// What a tool that the page runs has given.
+            "tool_result" => ToolResult {
+                /// The id of the `tool_call`.
+                call_id: String,
+                /// What it gave, or what went wrong.
+                output: String,
+                /// Whether it failed.
+                is_error: bool,
+            }
+            /// What the user really said in a turn, in place of what was understood.
+            "correction" => Correction {
+                /// The turn.
+                turn: u32,
+                /// The words.
+                text: String,
+            }
+        }
+    };
 }
+
+upward_messages!(upward);
 
 /// Names and values, an object on the wire. Of one name that comes twice, the later value counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -219,7 +227,7 @@ impl Numbered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ClientMessage;
+    use crate::{ClientMessage, write_json};
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -238,6 +246,16 @@ mod tests {
         let mark = Mark { seq: u32::MAX, position: u32::MAX };
         let json = ClientMessage::from(Numbered { mark, message: longest }).to_json();
         assert!(json.len() <= MESSAGE_MAX_BYTES, "{}", json.len());
+    }
+
+    #[test]
+    fn what_an_application_is_told_back_of_a_tool_has_its_fields_in_camel_case_and_the_wire_has_not() {
+        let wire = r#"{"type":"tool_result","seq":1,"position":0,"call_id":"c7","output":"{}","is_error":true}"#;
+        let message = Upward::parse(wire).expect("a message");
+        let told = r#"{"type":"tool_result","callId":"c7","output":"{}","isError":true}"#;
+        assert_eq!(write_json(&message), told);
+        let numbered = Numbered { mark: Mark { seq: 1, position: 0 }, message };
+        assert_eq!(ClientMessage::from(numbered).to_json(), wire);
     }
 
     #[test]

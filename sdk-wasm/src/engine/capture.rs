@@ -4,6 +4,7 @@ use audio::{Chunker, Hz, Level, LevelMeter, MAX_CHUNK_MS, MIN_CHUNK_MS, Resample
 use js_sys::Float32Array;
 use protocol::{ErrorCode, ErrorInfo};
 use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::{Event, MessagePort};
 
 use super::voice::Voice;
@@ -20,6 +21,11 @@ const AWAITED_MS: u32 = 8;
 // Constants, so that of all the errors' texts only these are downloaded.
 const SILENT: ErrorInfo = ErrorCode::MicrophoneSilent.info();
 const UNSUPPORTED_RATE: ErrorInfo = ErrorCode::AudioUnavailable.info();
+
+// What `Tap::tell` posts, as the worklet has it.
+#[wasm_bindgen(typescript_custom_section)]
+const TAP_TOLD: &str = "/** What the tap is told: to be still, or to go on in blocks of as many samples at most, if that is not 0. */
+export type TapTold = true | number;";
 
 /// The way of the microphone's samples.
 pub(crate) struct Capture {

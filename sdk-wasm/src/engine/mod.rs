@@ -5,6 +5,7 @@ mod link;
 mod playback;
 mod report;
 mod socket;
+mod upward;
 mod voice;
 
 use std::cell::RefCell;

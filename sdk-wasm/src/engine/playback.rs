@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use audio::{Hz, Lateness, Level, LevelMeter, PlayoutBuffer, Resampler, Unevenness, decode_s16le};
 use js_sys::Float32Array;
 use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::{Event, MessagePort};
 
 use super::link::now_ms;
@@ -23,6 +24,11 @@ const CAPACITY_MS: u32 = 60_000;
 const BLOCK_MS: u32 = 20;
 /// What the page holds by itself goes on after this, unless the relay has said what becomes of it.
 const HELD_MS: u32 = 1_000;
+
+// What `post` posts, as the worklet has it.
+#[wasm_bindgen(typescript_custom_section)]
+const PLAYBACK_TOLD: &str = "/** What the loudspeaker is told: samples, whether to wait, for how many samples to wait at most, or to drop the rest. */
+export type PlaybackTold = Float32Array | boolean | number | null;";
 
 /// The way of the agent's samples.
 pub(crate) struct Playback {

@@ -109,10 +109,7 @@ pub(crate) enum Report<'a> {
     /// Whether an operator listens in.
     Listened { listening: bool },
     /// A message that the relay will not get.
-    Undelivered {
-        #[tsify(type = "PageMessage")]
-        message: &'a Upward,
-    },
+    Undelivered { message: &'a Upward },
     /// The message with this id will be delivered.
     Taken { id: u32 },
     /// The message with this id was not taken.

@@ -4,12 +4,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use protocol::{ClientMessage, CloseCode, RelayMessage};
+use protocol::{Bye, ClientMessage, CloseCode, RelayMessage};
 use serde_json::{Value, json};
 use tests::caller::Caller;
+use tests::over_http::{BINARY, OverHttp, body, post};
 use tests::postgres::shared;
 use tests::proxy::{Kind, Proxy};
-use tests::{Heard, Raw, Relay, alone, hello, token_but};
+use tests::{Heard, Raw, Relay, alone, chunk, hello, token_but};
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Error;
 
@@ -111,4 +112,44 @@ async fn nobody_behind_a_proxy_is_turned_away_when_one_relay_of_two_is_killed() 
         }
     });
     join_all(before).await;
+}
+
+/// How many wires are opened through each proxy at least.
+const WIRES: usize = 8;
+/// How many of them are opened at most until each relay has one.
+const MOST_WIRES: usize = 64;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_request_of_a_call_over_http_comes_through_a_proxy_to_the_relay_that_has_the_call() {
+    let database = shared().database().await;
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let first = Relay::start_on(&database, folders[0].path(), "").await;
+    let second = Relay::start_on(&database, folders[1].path(), "").await;
+    let relays = [first.address, second.address];
+    join_all(Kind::ALL.map(async |kind| {
+        let proxy = Proxy::start(kind, relays).await;
+        let (mut wires, mut at_each) = (Vec::new(), [0_usize; 2]);
+        while wires.len() < WIRES || at_each.contains(&0) {
+            assert!(wires.len() < MOST_WIRES, "{kind:?}: one of the relays has no wire: {at_each:?}");
+            let sub = format!("{kind:?}, wire {}", wires.len());
+            let (wire, _) = OverHttp::welcomed_at(proxy.address, &sub).await;
+            // A request that was taken is answered so once more by the relay that has the wire, and by no other.
+            let again = body(wire.number - 1, &[]);
+            for (count, relay) in at_each.iter_mut().zip(relays) {
+                *count += usize::from(post(relay, &wire.id, &again).await.status == 204);
+            }
+            wires.push(wire);
+        }
+        assert_eq!(at_each.iter().sum::<usize>(), wires.len(), "{kind:?}: {at_each:?}");
+        for seq in 0..5 {
+            for wire in &mut wires {
+                assert_eq!(wire.bring(&[(BINARY, &chunk(seq))]).await.status, 204, "{kind:?}");
+            }
+        }
+        for wire in &mut wires {
+            assert_eq!(wire.say(&ClientMessage::from(Bye { end: 5 })).await, 204, "{kind:?}");
+            assert_eq!(wire.end().await, (vec![], CloseCode::Normal.code()), "{kind:?}");
+        }
+    }))
+    .await;
 }

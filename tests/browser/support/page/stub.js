@@ -27,6 +27,7 @@
   /** What an event changes in the snapshot; of all others nothing. @type {Record<string, (event: any, before: any) => object>} */
   const CHANGES = {
     state: (event) => (event.state === "connected" ? { ...event, error: undefined } : event),
+    transport: ({ transport }) => ({ transport }),
     session: (session) => ({ session }),
     agent: ({ state }) => ({ agent: state }),
     usage: (usage) => ({ usage }),
@@ -59,6 +60,7 @@
       state: "idle",
       attempt: 0,
       retryInMs: 0,
+      transport: "websocket",
       captions: [],
       usage: { audioMs: 0, tokens: 0, characters: 0, cost: 0, costNanoUsd: 0, leftNanoUsd: 0 },
       devices: { muted: false },
