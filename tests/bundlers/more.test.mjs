@@ -16,11 +16,13 @@ describe("the packed package", () => {
   afterEach(() => stage.clear());
   after(() => stage.clear());
 
-  test("builds with Vite 6 as it is, and calls under the documented policy", async () => {
-    const folder = workplace("vite-6");
-    build(folder);
-    await assertCalls(stage, join(folder, "dist"));
-  });
+  for (const name of ["vite-7", "vite-6"]) {
+    test(`builds with ${name} as it is, and calls under the documented policy`, async () => {
+      const folder = workplace(name);
+      build(folder);
+      await assertCalls(stage, join(folder, "dist"));
+    });
+  }
 
   test("builds with a Vite that inlines more, and the README's line, and calls under the documented policy", async () => {
     const folder = workplace("vite-8");
