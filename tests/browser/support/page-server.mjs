@@ -96,9 +96,15 @@ export class PageServer {
     const headers = { ...asked.headers, host: `127.0.0.1:${this.relay}` };
     const passed = request({ host: "127.0.0.1", port: this.relay, path: asked.url, method: asked.method, headers });
     const path = asked.url ?? "";
-    answer.on("close", () => answer.writableEnded || this.givenUp.push(path));
+    answer.on("close", () => {
+      if (answer.writableEnded) return;
+      this.givenUp.push(path);
+      // A stream that the browser has lost is one that the relay has lost, too.
+      passed.destroy();
+    });
     passed.on("response", (response) => {
       answer.writeHead(response.statusCode ?? 502, response.headers);
+      response.on("error", () => answer.destroy());
       const slow = this.#slow.get(path);
       this.#slow.delete(path);
       if (slow) void drip(response, answer, slow);
