@@ -22,6 +22,8 @@ export class PageServer {
   #slow = new Map();
   /** The content security policy of the page, if it has one. @type {string | undefined} */
   policy;
+  /** Other headers of the page and what lies beside it. @type {Record<string, string>} */
+  headers = {};
   /** What was asked for, beside the page. @type {string[]} */
   asked = [];
   /** Answers that the browser did not wait for. @type {string[]} */
@@ -84,7 +86,7 @@ export class PageServer {
     const name = pathname.slice(PageServer.path.length) || "index.html";
     try {
       const body = await readFile(this.#files.get(name) ?? new URL(`./page/${name}`, import.meta.url));
-      answer.writeHead(200, { "content-type": TYPES[extname(name)] ?? "application/octet-stream", "cache-control": "no-store", ...(this.policy ? { "content-security-policy": this.policy } : {}) });
+      answer.writeHead(200, { "content-type": TYPES[extname(name)] ?? "application/octet-stream", "cache-control": "no-store", ...this.headers, ...(this.policy ? { "content-security-policy": this.policy } : {}) });
       answer.end(body);
     } catch {
       answer.writeHead(404).end();

@@ -2,11 +2,11 @@
 // What a page was told of its line.
 
 /** @typedef {import("voxrelay").QualityEvent} QualityEvent */
-/** @typedef {import("./test-page.mjs").TestPage} TestPage */
+/** @typedef {import("./test-call.mjs").TestCall} TestCall */
 
-/** @param {TestPage} page @returns {Promise<QualityEvent[]>} */
+/** @param {TestCall} page @returns {Promise<QualityEvent[]>} */
 export const told = async (page) => (await page.noted()).filter(({ name }) => name === "quality").map(({ event }) => event);
 
-/** Waits for a warning to be raised or cleared. @param {TestPage} page @param {string} name @param {boolean} raised @param {number} patienceMs */
+/** Waits for a warning to be raised or cleared. @param {TestCall} page @param {string} name @param {boolean} raised @param {number} patienceMs */
 export const warned = (page, name, raised, patienceMs) =>
   page.hears(({ name: what, event }) => what === "quality" && event.changed.some((/** @type {any} */ change) => change.name === name && change.raised === raised), 0, patienceMs);
