@@ -72,24 +72,6 @@ describe("the module and the files beside it", () => {
     assert.equal(await call(), "worker");
   });
 
-  test("a later.js that does not come at first is asked for after a heartbeat, and quality is told from then on", async () => {
-    const { tab, server } = await openPage(stage, "chromium");
-    const file = "/sdk/later.js";
-    server.fail(file);
-    const isTold = await tab.evaluate(async (sdk) => {
-      const { VoiceClient } = await import(sdk);
-      const made = await VoiceClient.connect({ url: "/v1/call", token: async () => (await fetch("/dev/token")).text() });
-      const isTold = await new Promise((resolve) => {
-        made.on("quality", () => resolve(true));
-        setTimeout(resolve, 60_000, false);
-      });
-      await made.close();
-      return isTold;
-    }, "/sdk/index.js");
-    assert.ok(isTold);
-    assert.equal(server.asked.filter((path) => path === file).length, 2);
-  });
-
   test("a worklet that did not load is there at the next call in the same audio context, and one that is loaded twice plays all the same", async () => {
     const { tab, server } = await openPage(stage, "chromium");
     // What the page has already is asked for once more by the audio context.

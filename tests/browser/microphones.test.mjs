@@ -6,64 +6,26 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { after, afterEach, describe, test } from "node:test";
 
 import { launch } from "./support/chromium.mjs";
-import { plugIn } from "./support/microphones.mjs";
 import { Relay, until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 import { TestCall } from "./support/test-call.mjs";
 import { TestPage } from "./support/test-page.mjs";
+import { isHeard, isStoodInFor, saysMicrophone, twoMicrophones } from "./support/two-microphones.mjs";
 
 describe("microphones that come and go", () => {
   const stage = new Stage();
   afterEach(() => stage.clear());
   after(() => stage.clear());
 
-  /** A page with two microphones. */
-  async function twoMicrophones() {
-    const relay = await Relay.start();
-    stage.after(() => relay.stop());
-    const browser = await launch(stage);
-    const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
-    return { relay, page, microphones: await plugIn(page.page, ["desk", "headset"]) };
-  }
-
-  /** @param {TestPage} page @param {string} id @param {object} event @param {number} [from] */
-  function saysMicrophone(page, id, event, from) {
-    const wanted = JSON.stringify({ label: `Microphone ${id}`, deviceId: id, ...event });
-    return page.hears(({ name, event: said }) => name === "microphone" && JSON.stringify(said) === wanted, from);
-  }
-
-  /** Waits until more of the user is heard than by now. @param {TestPage} page */
-  async function isHeard(page) {
-    const from = (await page.noted()).length;
-    const more = await page.hears(({ name }) => name === "usage", from);
-    const { audioMs } = (await page.noted())[more - 1].event;
-    await page.hears(({ name, event }) => name === "usage" && event.audioMs > audioMs, more);
-  }
-
   test("a chosen microphone that goes away is stood in for by the default one, which is said, and taken again when it is back", async () => {
-    for (const deviceId of [undefined, { exact: "headset" }, { ideal: "headset" }, "headset"]) {
-      const { page, microphones } = await twoMicrophones();
-      await page.start(deviceId ? { microphone: { deviceId } } : {});
-      if (!deviceId) await page.setMicrophone("headset");
-      let said = await saysMicrophone(page, "headset", { live: true, fallback: false });
-
-      await microphones.plug(["desk"]);
-      said = await saysMicrophone(page, "headset", { live: false, fallback: false }, said);
-      said = await saysMicrophone(page, "desk", { live: true, fallback: true }, said);
-      await isHeard(page);
-
-      await microphones.plug(["desk", "headset"]);
-      said = await saysMicrophone(page, "headset", { live: true, fallback: false }, said);
-      await until("only the chosen one is open", async () => String(await microphones.live()) === "headset");
-      await isHeard(page);
-      assert.deepEqual((await page.noted()).filter(({ name }) => name === "error"), []);
-      await page.close();
+    for (const deviceId of [undefined, "headset"]) {
+      await isStoodInFor(stage, deviceId);
       await stage.clear();
     }
   });
 
   test("a chosen microphone whose track goes on in silence when it is gone is stood in for, and one that is still there stays", async () => {
-    const { page, microphones } = await twoMicrophones();
+    const { page, microphones } = await twoMicrophones(stage);
     await page.start();
     await page.setMicrophone("headset");
     let said = await saysMicrophone(page, "headset", { live: true, fallback: false });
@@ -81,7 +43,7 @@ describe("microphones that come and go", () => {
   });
 
   test("with no microphone at all an error says so, and the chosen one is taken when it is back", async () => {
-    const { page, microphones } = await twoMicrophones();
+    const { page, microphones } = await twoMicrophones(stage);
     await page.start();
     await page.setMicrophone("headset");
     await microphones.plug([]);
@@ -93,7 +55,7 @@ describe("microphones that come and go", () => {
   });
 
   test("one that another program has is told as busy, at the beginning of a call and within it, and no more once it is heard", async () => {
-    const { page, microphones, relay } = await twoMicrophones();
+    const { page, microphones, relay } = await twoMicrophones(stage);
     await microphones.occupy(["desk", "headset"]);
     await assert.rejects(page.start(), /microphone_busy: .*NotReadableError/);
     assert.deepEqual(relay.sessions(), [], "nobody is billed");
@@ -118,7 +80,7 @@ describe("microphones that come and go", () => {
   });
 
   test("one that is only wished for is taken as soon as it is there", async () => {
-    const { page, microphones } = await twoMicrophones();
+    const { page, microphones } = await twoMicrophones(stage);
     await microphones.plug(["desk"]);
     await page.start({ microphone: { deviceId: "headset" } });
     const said = await saysMicrophone(page, "desk", { live: true, fallback: true });
@@ -129,7 +91,7 @@ describe("microphones that come and go", () => {
   });
 
   test("one that opens when the call is hung up is refused and let go", async () => {
-    const { page, microphones } = await twoMicrophones();
+    const { page, microphones } = await twoMicrophones(stage);
     await page.start();
     await microphones.hold("headset");
     const late = assert.rejects(page.setMicrophone("headset"), /The call is over/);
@@ -141,7 +103,7 @@ describe("microphones that come and go", () => {
   });
 
   test("of two that are asked for, the last one counts, whichever opens first and whatever happens then", async () => {
-    const { page, microphones } = await twoMicrophones();
+    const { page, microphones } = await twoMicrophones(stage);
     await page.start();
     await microphones.hold("headset");
     const slow = page.setMicrophone("headset");
@@ -156,7 +118,7 @@ describe("microphones that come and go", () => {
   });
 
   test("one that cannot be opened leaves the one before, also if another one failed meanwhile", async () => {
-    const { page, microphones } = await twoMicrophones();
+    const { page, microphones } = await twoMicrophones(stage);
     await page.start();
     await page.setMicrophone("headset");
     await microphones.hold("gone");
@@ -169,7 +131,7 @@ describe("microphones that come and go", () => {
   });
 
   test("one that is taken away is closed, which is no silence of a microphone, and the next one is heard", async () => {
-    const { page, microphones } = await twoMicrophones();
+    const { page, microphones } = await twoMicrophones(stage);
     await page.start();
     await isHeard(page);
     await page.setMicrophone(false);
@@ -188,7 +150,7 @@ describe("microphones that come and go", () => {
   });
 
   test("while one is open the screen stays on", async () => {
-    const { page } = await twoMicrophones();
+    const { page } = await twoMicrophones(stage);
     // The locks are the browser's own; the test keeps them in sight.
     await page.page.evaluate(() => {
       const { wakeLock } = navigator;
@@ -215,7 +177,7 @@ describe("microphones that come and go", () => {
 
   test("a call without a microphone, or with a stream of the page, changes to the one that is asked for", async () => {
     for (const own of [false, true]) {
-      const { page, microphones } = await twoMicrophones();
+      const { page, microphones } = await twoMicrophones(stage);
       await page.page.evaluate(async (isOwn) => {
         const stream = isOwn && (await navigator.mediaDevices.getUserMedia({ audio: true }));
         await /** @type {any} */ (globalThis).harness.start({ microphone: stream });

@@ -1,5 +1,6 @@
 // @ts-check
-// Something on the way lets no WebSocket through. The call is made over HTTP, by itself, and loses as little as any other.
+// Something on the way lets no WebSocket through. The call is made over HTTP, by itself, and loses as little as any other. `more/over-http.test.mjs`
+// has WebSockets that are not refused, and of no use all the same.
 
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -106,33 +107,14 @@ describe("a call over HTTP", () => {
   afterEach(() => stage.clear());
   after(() => stage.clear());
 
-  /** @param {"refuses" | "hangs" | "swallows"} [how] */
-  async function open(how) {
+  async function open() {
     const relay = await Relay.start();
     stage.after(() => relay.stop());
-    const network = await NoWebSockets.start(relay.port, how);
+    const network = await NoWebSockets.start(relay.port);
     stage.after(() => network.stop());
     const browser = await launch(stage);
     return { relay, network, page: await TestPage.open(browser, network.url) };
   }
-
-  test("is made where WebSockets hang, after the first one", async () => {
-    const { network, page } = await open("hangs");
-    await page.start({ microphone: false });
-    assert.deepEqual([network.refused, transports(await page.noted())], [1, ["http"]]);
-    assert.equal(await page.say("sendText", "Is there a table at eight?"), "taken");
-    await page.hears(({ name, event }) => name === "transcript" && event.role === "agent" && event.last);
-    await page.close();
-  });
-
-  test("is made where WebSockets open and bring nothing, after the second one", async () => {
-    const { network, page } = await open("swallows");
-    await page.start({ microphone: false });
-    assert.deepEqual([network.refused, transports(await page.noted())], [2, ["http"]]);
-    assert.equal(await page.say("sendText", "Is there a table at eight?"), "taken");
-    await page.hears(({ name, event }) => name === "transcript" && event.role === "agent" && event.last);
-    await page.close();
-  });
 
   test("is made at once where the page asks for it, with the engine on the page, too", async () => {
     for (const worker of /** @type {const} */ (["auto", "never"])) {

@@ -11,24 +11,15 @@ import { Relay, until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 import { TestPage } from "./support/test-page.mjs";
 import { watchTracks } from "./support/tracks.mjs";
+import { openWatched } from "./support/watched-page.mjs";
 
 describe("what calls leave behind", () => {
   const stage = new Stage();
   afterEach(() => stage.clear());
   after(() => stage.clear());
 
-  /** A page of a relay of its own, whose tracks are watched. */
-  async function watchedPage() {
-    const relay = await Relay.start();
-    stage.after(() => relay.stop());
-    const browser = await launch(stage);
-    const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
-    const tracks = await watchTracks(page.page);
-    return { relay, page, tracks };
-  }
-
   test("ten closed calls leave neither a live track nor anything else", async () => {
-    const { page, tracks } = await watchedPage();
+    const { page, tracks } = await openWatched(stage);
     for (let call = 0; call < 10; call += 1) {
       await page.start();
       await page.close();
@@ -36,30 +27,6 @@ describe("what calls leave behind", () => {
     assert.equal(await tracks.live(), 0);
     await tracks.forget();
     await leavesOnly(page.page, {});
-  });
-
-  test("of ten microphones of a call only the last one is live, and with the call everything goes", async () => {
-    const { page, tracks } = await watchedPage();
-    await page.start();
-    for (let change = 0; change < 10; change += 1) await page.setMicrophone(change % 2 ? "default" : undefined);
-    assert.equal(await tracks.live(), 1);
-    await tracks.forget();
-    // Chromium keeps each source, and with it its stream, for as long as its context; a port leads to the engine, and one to each processor.
-    const sources = { MediaStreamAudioSourceNode: 11, MediaStream: 11, MediaStreamTrack: 11 };
-    await leavesOnly(page.page, { Worker: 1, AudioContext: 1, AudioWorkletNode: 2, MessagePort: 3, ...sources });
-    await page.close();
-    await leavesOnly(page.page, {});
-  });
-
-  test("ten calls for which no sound could be made leave nothing", async () => {
-    const { page, tracks, relay } = await watchedPage();
-    for (let call = 0; call < 10; call += 1) {
-      await assert.rejects(page.start({ workletUrl: "/missing.js" }), /audio_unavailable: /);
-    }
-    assert.equal(await tracks.live(), 0);
-    await tracks.forget();
-    await leavesOnly(page.page, {});
-    assert.deepEqual(relay.sessions(), []);
   });
 
   test("hanging up gives the microphone back at once, and is through when the last word is", async () => {
@@ -97,7 +64,7 @@ describe("what calls leave behind", () => {
   });
 
   test("who hangs up and does not wait is through at once without a connection, and is told what is given up", async () => {
-    const { page, tracks, relay } = await watchedPage();
+    const { page, tracks, relay } = await openWatched(stage);
     await page.start();
     await page.hears(({ name }) => name === "usage");
     assert.equal(await page.say("simulateOutage", 60_000), "taken");
@@ -131,7 +98,7 @@ describe("what calls leave behind", () => {
 
   test("who hangs up and does not wait loses nothing that a free line has taken, over a WebSocket or HTTP", async () => {
     for (const transport of /** @type {const} */ (["websocket", "http"])) {
-      const { page, relay } = await watchedPage();
+      const { page, relay } = await openWatched(stage);
       await page.start({ transport });
       await page.hears(({ name }) => name === "usage");
       assert.equal(await page.say("close", { finish: false }), "taken");
@@ -143,7 +110,7 @@ describe("what calls leave behind", () => {
   });
 
   test("an abort at any moment leaves no live track, and rejects with its reason or ends the call", async () => {
-    const { page, tracks } = await watchedPage();
+    const { page, tracks } = await openWatched(stage);
     for (const ms of [0, 1, 5, 10, 20, 40, 80, 120, 160, 240]) {
       const outcome = await page.page.evaluate(async (after) => {
         const { VoiceClient } = /** @type {typeof import("voxrelay")} */ (Reflect.get(globalThis, "Voxrelay"));
@@ -164,7 +131,7 @@ describe("what calls leave behind", () => {
   });
 
   test("a token function that gives up ends the call at once, and nobody holds a microphone", async () => {
-    const { page, tracks, relay } = await watchedPage();
+    const { page, tracks, relay } = await openWatched(stage);
     const said = await page.page.evaluate(async () => {
       const { VoiceClient } = /** @type {typeof import("voxrelay")} */ (Reflect.get(globalThis, "Voxrelay"));
       const token = async () => Promise.reject(Object.assign(new Error("signed out"), { retryable: false }));

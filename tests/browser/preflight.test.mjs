@@ -9,14 +9,11 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { launch } from "./support/chromium.mjs";
+import { isCurable, openLooking, short } from "./support/looking-page.mjs";
 import { NoWebSockets } from "./support/no-websockets.mjs";
 import { Relay } from "./support/relay.mjs";
 import { SlowLine } from "./support/slow-line.mjs";
 import { Stage } from "./support/stage.mjs";
-import { TestPage } from "./support/test-page.mjs";
-
-/** @typedef {import("voxrelay/preflight").PreflightReport} Report */
-/** @typedef {{ url?: string, token?: string, tokenFails?: boolean, microphone?: any, agent?: string, transport?: import("voxrelay").ConnectOptions["transport"], ask?: boolean, abortMs?: number }} Asked */
 
 /** How long it takes on a good line, even on a busy machine. */
 const A_FEW_SECONDS_MS = 20_000;
@@ -48,70 +45,9 @@ describe("a preflight", () => {
   after(() => stage.clear());
 
   const origin = () => `http://127.0.0.1:${relay.port}`;
-  const url = () => `ws://127.0.0.1:${relay.port}/v1/call`;
 
-  /**
-   * A page that looks, and what it leaves.
-   * @param {{ browser?: import("playwright-core").Browser, from?: string, policy?: string, granted?: boolean }} [where]
-   */
-  async function open({ browser: opened = browser, from = origin(), policy, granted = true } = {}) {
-    const page = await TestPage.open(opened, from, policy ? { policy } : {});
-    stage.after(() => page.context.close());
-    if (granted) await page.context.grantPermissions(["local-network-access", "microphone"], { origin: from });
-    await page.page.evaluate(() => {
-      /** @type {any[]} */
-      const made = [];
-      for (const name of ["AudioContext", "WebSocket"]) {
-        const Made = /** @type {any} */ (globalThis)[name];
-        Object.assign(globalThis, { [name]: class extends Made { constructor(/** @type {any[]} */ ...args) { super(...args); made.push(this); } } });
-      }
-      const { mediaDevices } = navigator;
-      const ask = mediaDevices.getUserMedia.bind(mediaDevices);
-      let asked = 0;
-      mediaDevices.getUserMedia = async (wanted) => {
-        asked++;
-        const stream = await ask(wanted);
-        made.push(...stream.getTracks());
-        return stream;
-      };
-      Object.assign(globalThis, {
-        asked: () => asked,
-        alive: () => made.filter(({ state, readyState }) => state === "running" || readyState === "live" || readyState === 1 || readyState === 0).length,
-      });
-    });
-    /** @param {Asked} [asked] @returns {Promise<Report>} */
-    const look = (asked = {}) =>
-      page.page.evaluate(
-        async ([sdk, fallback, { url, token, tokenFails, ask, abortMs, ...rest }]) => {
-          const { preflight } = await import(sdk);
-          const call = {
-            url: url ?? fallback,
-            token: async () => {
-              if (tokenFails) throw new Error("the shop is closed");
-              return token ?? (await fetch("/dev/token")).text();
-            },
-            ...rest,
-          };
-          const signal = abortMs === undefined ? undefined : AbortSignal.timeout(abortMs);
-          return preflight(call, { ...(ask && { askForMicrophone: true }), ...(signal && { signal }) });
-        },
-        /** @type {const} */ ([`${origin()}/sdk/preflight.js`, url(), asked]),
-      );
-    const alive = () => page.page.evaluate(() => /** @type {any} */ (globalThis).alive());
-    return { page, look, alive };
-  }
-
-  /** What there is to say of each thing, in short. @param {Report} report */
-  const short = ({ checks }) =>
-    Object.fromEntries(Object.entries(checks).map(([name, { grade, code }]) => [name, code ? `${grade}: ${code}` : grade]));
-
-  /** Whoever is told of trouble is told what to do. @param {Report} report */
-  function isCurable({ checks }) {
-    for (const [name, { grade, message, cure }] of Object.entries(checks)) {
-      assert.ok(message.length > 10, name);
-      if (grade !== "good" && grade !== "skipped") assert.ok(cure && cure.length > 10, `${name}: ${message}`);
-    }
-  }
+  /** A page that looks, and what it leaves. @param {Partial<Parameters<typeof openLooking>[2]>} [where] */
+  const open = (where) => openLooking(stage, relay, { browser, ...where });
 
   test("finds everything well, writes nothing and leaves nothing", async () => {
     const { look, alive } = await open();
@@ -193,23 +129,6 @@ describe("a preflight", () => {
     const report = await blocked.look({ ...NONE, url: `${network.url}/v1/call`, transport: "websocket" });
     assert.deepEqual([report.grade, short(report).address, short(report).connection], ["failed", "good", "failed: not_a_websocket"], JSON.stringify(report));
     for (const each of [elsewhere, away, report]) isCurable(each);
-  });
-
-  test("tells that a call goes over HTTP where WebSockets are refused, or open and bring nothing", async () => {
-    for (const [how, code] of /** @type {const} */ ([["refuses", "not_a_websocket"], ["swallows", "link_lost"]])) {
-      const network = await NoWebSockets.start(relay.port, how);
-      stage.after(() => network.stop());
-      const { page, look, alive } = await open({ from: network.url });
-      const report = await look({ ...NONE, url: `${network.url}/v1/call` });
-      assert.deepEqual([report.grade, short(report).address, short(report).connection], ["fair", "good", `fair: ${code}`], JSON.stringify(report));
-      assert.match(report.checks.connection.message, /goes over HTTP/);
-      isCurable(report);
-      assert.equal(await alive(), 0);
-      // The one place that the user has is free.
-      await page.start(NONE);
-      assert.equal((await page.noted()).find(({ name }) => name === "transport")?.event.transport, "http");
-      await page.close();
-    }
   });
 
   test("measures a line that is too slow for a call", async () => {

@@ -1,5 +1,6 @@
 // @ts-check
-// How well the line does is told while a call goes on, and what is to be warned of is raised and clears.
+// How well the line does is told while a call goes on, and what is to be warned of is raised and clears. `more/quality.test.mjs` has the warnings that
+// take a whole story.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -11,18 +12,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { launch } from "./support/chromium.mjs";
 import { Proxy } from "./support/proxy.mjs";
-import { Relay, until } from "./support/relay.mjs";
+import { told, warned } from "./support/quality.mjs";
+import { Relay } from "./support/relay.mjs";
 import { SlowLine } from "./support/slow-line.mjs";
-import { speak } from "./support/speech.mjs";
 import { Stage } from "./support/stage.mjs";
 import { TestPage } from "./support/test-page.mjs";
 
 /** @typedef {import("voxrelay").QualityEvent} QualityEvent */
-
-/** What the echo agent says back for about 20 s: one utterance, since nobody draws breath in it. */
-const STORY =
-  "the north wind and the sun were disputing which was the stronger when a traveller came along wrapped in a warm cloak and they agreed that the one " +
-  "who first succeeded in making the traveller take his cloak off should be considered stronger than the other";
 
 describe("the quality of a call", () => {
   const stage = new Stage();
@@ -44,20 +40,13 @@ describe("the quality of a call", () => {
   });
   after(() => stage.clear());
 
-  /** A call from a page whose relay is found there. @param {string} url @param {import("playwright-core").Browser} [by] */
-  async function call(url, by = browser) {
-    const page = await TestPage.open(by, url);
+  /** A call from a page whose relay is found there. @param {string} url */
+  async function call(url) {
+    const page = await TestPage.open(browser, url);
     stage.after(() => page.context.close());
     await page.start();
     return page;
   }
-
-  /** @param {TestPage} page @returns {Promise<QualityEvent[]>} */
-  const told = async (page) => (await page.noted()).filter(({ name }) => name === "quality").map(({ event }) => event);
-
-  /** Waits for a warning to be raised or cleared. @param {TestPage} page @param {string} name @param {boolean} raised @param {number} patienceMs */
-  const warned = (page, name, raised, patienceMs) =>
-    page.hears(({ name: what, event }) => what === "quality" && event.changed.some((/** @type {any} */ change) => change.name === name && change.raised === raised), 0, patienceMs);
 
   test("is told every two seconds, and of a good line nothing is warned of", async () => {
     const page = await call(`http://127.0.0.1:${relay.port}`);
@@ -74,22 +63,6 @@ describe("the quality of a call", () => {
     const raised = (await told(page)).flatMap(({ changed }) => changed).map(({ name }) => name);
     assert.ok(!raised.includes("high-rtt") && !raised.includes("uplink-backlog"), raised.join());
     await page.close();
-  });
-
-  test("warns of a voice that the microphone cuts off and no more when it is silent, and of a quiet one it does not", async () => {
-    const loud = join(folder, "loud.wav");
-    const voice = ["-r", "44100", "-b", "16", "-c", "1"];
-    execFileSync("sox", [join(folder, "a.wav"), ...voice, loud, "gain", "30", "repeat", "9"], { stdio: ["ignore", "ignore", "ignore"] });
-    const page = await call(`http://127.0.0.1:${relay.port}`, await launch(stage, { microphone: loud }));
-    await warned(page, "clipping", true, 30_000);
-    const worst = (await told(page)).map(({ clippedMs }) => clippedMs);
-    assert.ok(Math.max(...worst) < 2_500, worst.join());
-    // What is said ends after a while, and with it what is cut off.
-    await warned(page, "clipping", false, 60_000);
-    await page.close();
-    const quiet = await call(`http://127.0.0.1:${relay.port}`);
-    await quiet.hears(({ name, event }) => name === "quality" && event.clippedMs === 0, 0, 10_000);
-    await quiet.close();
   });
 
   test("warns of a relay that is far away, and no more when it is near again", async () => {
@@ -116,61 +89,6 @@ describe("the quality of a call", () => {
     const last = (await told(page)).at(-1);
     assert.ok(Number(last?.waitingMs) < 2_000, JSON.stringify(last));
     assert.ok(!last?.warnings.includes("uplink-backlog"));
-    await page.close();
-  });
-
-  /** A call of a user who tells a story, and again once it was answered, over a line that a test can hold. */
-  async function storyTeller() {
-    const { file } = speak(stage, [0.5, STORY, 40, STORY, 40]);
-    const proxy = await Proxy.start(relay.port);
-    stage.after(() => proxy.stop());
-    const page = await call(proxy.url, await launch(stage, { microphone: file }));
-    /** Waits until the agent begins to say it back. @param {number} [from] How much of what was noted is not meant. */
-    const answers = (from) => page.hears(({ name, event }) => name === "agent" && event.state === "speaking", from, 60_000);
-    return { page, proxy, answers };
-  }
-
-  /** Whether a warning was raised so far. @param {TestPage} page @param {string} name */
-  const isRaised = async (page, name) => (await told(page)).some(({ changed }) => changed.some((change) => change.name === name && change.raised));
-
-  test("warns of sound that comes late and unevenly, and of it no more when the next answer comes as it should", async () => {
-    const { page, proxy, answers } = await storyTeller();
-    const from = await answers();
-    // Held for less than the relay sends ahead: what is late is not heard as a gap yet.
-    await until("both are warned of", async () => {
-      proxy.freeze();
-      await sleep(1_500);
-      proxy.thaw();
-      await sleep(100);
-      return (await isRaised(page, "late-sound")) && isRaised(page, "high-jitter");
-    }, 25_000);
-    const raised = (await told(page)).flatMap(({ changed }) => changed);
-    for (const [name, threshold] of /** @type {const} */ ([["late-sound", 1_000], ["high-jitter", 100]])) {
-      const change = raised.find((change) => change.name === name);
-      assert.ok(change?.threshold === threshold && change.value > 0, JSON.stringify(change));
-    }
-    await answers(from);
-    await warned(page, "late-sound", false, 40_000);
-    await warned(page, "high-jitter", false, 40_000);
-    await page.close();
-  });
-
-  test("warns of an answer that ran out, and of it no more ten seconds later", async () => {
-    const { page, proxy, answers } = await storyTeller();
-    await answers();
-    await sleep(1_000);
-    // Held for longer than the relay sends ahead, and then for as much longer as the playing has come to wait by.
-    for (const heldMs of [3_200, 4_700]) {
-      proxy.freeze();
-      await sleep(heldMs);
-      proxy.thaw();
-      await sleep(100);
-    }
-    await warned(page, "underruns", true, 10_000);
-    await warned(page, "underruns", false, 40_000);
-    const last = (await told(page)).at(-1);
-    assert.ok(Number(last?.underruns) >= 2, JSON.stringify(last));
-    assert.ok(!last?.warnings.includes("underruns"));
     await page.close();
   });
 });

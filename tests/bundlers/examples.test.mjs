@@ -6,28 +6,21 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, afterEach, describe, test } from "node:test";
 
-import { launch, rawMicrophone } from "../browser/support/chromium.mjs";
+import { launch } from "../browser/support/chromium.mjs";
 import { CACHE, ROOT, npm } from "../browser/support/installed.mjs";
 import { Relay, until } from "../browser/support/relay.mjs";
-import { speak } from "../browser/support/speech.mjs";
 import { Stage } from "../browser/support/stage.mjs";
 import { Fakes } from "../providers/support/fakes.mjs";
-import { assertRareCall, freePort, packedPackage, serve } from "./workshop.mjs";
+import { assertAnswers, instructions, projectOf, relayAsToldIn, server } from "./example.mjs";
+import { assertRareCall, freePort, serve } from "./workshop.mjs";
 
 /** Where `cargo xtask demo` listens unless it is told otherwise. */
 const RELAY = "http://127.0.0.1:8080";
 
-/**
- * @typedef {object} Use
- * @property {(page: Page) => Promise<void>} [before] What is done with a page before its call button is pressed.
- * @property {(page: Page) => Promise<void>} [after] What is done afterwards.
- * @property {(page: Page, complaints: string[]) => Promise<void>} [last] What is done when the agent has answered.
- */
-/** @typedef {import("playwright-core").Page} Page */
+/** @typedef {import("./example.mjs").Use} Use */
 
 /** @type {Record<string, Use>} */
 const USES = {
@@ -70,15 +63,6 @@ describe("the examples", () => {
     const relay = await Relay.start();
     stage.after(() => relay.stop());
     return `http://127.0.0.1:${relay.port}`;
-  }
-
-  /** Runs the relay by the command that an example's first lines name, for pages of this origin, whose port was free. @param {string} first @param {string} origin */
-  async function relayAsToldIn(first, origin) {
-    const [, command = "", settings = ""] = /`voxrelay ([a-z]+) --config ([^`]+)`/.exec(first) ?? [];
-    assert.deepEqual([command, settings], ["serve", "examples/token-server/voxrelay.toml"]);
-    const relay = await Relay.run([command, "--config", join(ROOT, settings)], { VOXRELAY_ORIGINS: origin });
-    stage.after(() => relay.stop());
-    return relay;
   }
 
   for (const page of ["minimal.html", "push-to-talk.html", "visualiser.html", "text-and-voice.html"]) {
@@ -124,7 +108,7 @@ describe("the examples", () => {
     npm(project, "run", "build");
     const port = await freePort();
     const origin = `http://127.0.0.1:${port}`;
-    const relay = await relayAsToldIn(first, origin);
+    const relay = await relayAsToldIn(stage, first, origin);
     await serve(stage, project, "start", { PORT: String(port), RELAY: `http://127.0.0.1:${relay.port}` });
     await assertAnswers(stage, origin, "#captions", {
       last: async (page, complaints) => {
@@ -145,7 +129,7 @@ describe("the examples", () => {
     npm(folder, "install", "--no-audit", "--no-fund", "--loglevel=error");
     const port = await freePort();
     const origin = `http://127.0.0.1:${port}`;
-    const relay = await relayAsToldIn(first, origin);
+    const relay = await relayAsToldIn(stage, first, origin);
     await serve(stage, folder, "start", { PORT: String(port), RELAY: `http://127.0.0.1:${relay.port}` });
     assert.equal((await fetch(`${origin}/voice-token`)).status, 401);
     await assertAnswers(stage, origin, "#said", { before: (page) => page.locator("#sign-in").click() });
@@ -208,29 +192,6 @@ describe("the examples", () => {
   });
 });
 
-/** The comment with which a page begins. @param {string} page */
-function instructions(page) {
-  const comment = /<!--([^]*?)-->/.exec(readFileSync(join(ROOT, "examples", page), "utf8"))?.[1];
-  if (!comment) throw new Error(`examples/${page} does not say how it is run`);
-  return comment.replaceAll(/\s+/g, " ").trim();
-}
-
-/** A project of the examples and, where it looks for it, the packed package. @param {string} name */
-function projectOf(name) {
-  const root = join(CACHE, "examples");
-  const project = join(root, "examples", name);
-  rmSync(root, { recursive: true, force: true });
-  mkdirSync(root, { recursive: true });
-  cpSync(join(ROOT, "examples", name), project, {
-    recursive: true,
-    filter: (file) => !/[\\/](node_modules|dist|\.next|package-lock\.json)$/.test(file),
-  });
-  cpSync(packedPackage(), join(root, "npm"), { recursive: true });
-  // Vite looks for the workspace's root, as it does in the repository.
-  cpSync(join(ROOT, "package.json"), join(root, "package.json"));
-  return project;
-}
-
 /** Adds a page with the call that needs all that is fetched later, which the same build makes. @param {string} project */
 function withRarePage(project) {
   const here = join(ROOT, "tests", "bundlers");
@@ -238,65 +199,4 @@ function withRarePage(project) {
   mkdirSync(join(project, "app", "rare"));
   writeFileSync(join(project, "app", "rare", "page.jsx"), page.replace('"../call.js"', '"../../call.js"'));
   cpSync(join(here, "app", "call.js"), join(project, "call.js"));
-}
-
-/**
- * Runs one of Vite's servers until the test is over.
- * @param {Stage} stage
- * @param {string} folder
- * @param {string} script
- * @param {string} relay
- * @returns {Promise<string>} The address it prints.
- */
-async function server(stage, folder, script, relay) {
-  const child = spawn("npm", ["run", script], {
-    cwd: folder,
-    env: { ...process.env, RELAY: relay, NO_COLOR: "1" },
-    stdio: ["ignore", "pipe", "inherit"],
-    detached: true,
-  });
-  // npm starts a shell that starts Vite: the group goes together.
-  stage.after(() => child.pid && process.kill(-child.pid));
-  for await (const line of createInterface({ input: child.stdout })) {
-    const address = /Local:\s+(http:\S+)/.exec(line)?.[1];
-    if (address) {
-      child.stdout.resume();
-      return address;
-    }
-  }
-  throw new Error(`npm run ${script} ended without an address`);
-}
-
-/**
- * Opens the page, presses its call button, speaks, and waits for the agent.
- * @param {Stage} stage
- * @param {string} address
- * @param {string} answer Where the page shows what is said.
- * @param {Use} [use]
- */
-async function assertAnswers(stage, address, answer, { before, after, last } = {}) {
-  // More than once, for pages that do not listen from the first moment on.
-  const speech = speak(stage, [0.5, "hello", 2, "hello", 2, "hello", 2, "hello", 8]);
-  const browser = await launch(stage, { microphone: speech.file });
-  const context = await browser.newContext();
-  await rawMicrophone(context);
-  const page = await context.newPage();
-  /** @type {string[]} */
-  const complaints = [];
-  page.on("console", (message) => {
-    // No example needs an icon.
-    if (message.type() === "error" && !message.location().url.endsWith("/favicon.ico")) complaints.push(message.text());
-  });
-  page.on("pageerror", (error) => complaints.push(error.message));
-  await page.goto(address);
-  await before?.(page);
-  await page.locator("#call").click();
-  await after?.(page);
-  const said = async () => /You spoke for \d/.test((await page.locator(answer).textContent()) ?? "");
-  await until(`${address} shows the agent's answer`, said, 30_000).catch(async (error) => {
-    throw new Error(`${error.message}; the page says: ${await page.locator("body").innerText()}; complaints: ${complaints.join("; ")}`);
-  });
-  await last?.(page, complaints);
-  assert.deepEqual(complaints, []);
-  await browser.close();
 }

@@ -16,13 +16,11 @@ describe("the packed package", () => {
   afterEach(() => stage.clear());
   after(() => stage.clear());
 
-  for (const name of ["vite-8", "vite-7"]) {
-    test(`builds with ${name} as it is, and calls under the documented policy`, async () => {
-      const folder = workplace(name);
-      build(folder);
-      await assertCalls(stage, join(folder, "dist"));
-    });
-  }
+  test("builds with vite-8 as it is, and calls under the documented policy", async () => {
+    const folder = workplace("vite-8");
+    build(folder);
+    await assertCalls(stage, join(folder, "dist"));
+  });
 
   test("builds with webpack as it is, and calls under the documented policy", async () => {
     const folder = workplace("webpack");

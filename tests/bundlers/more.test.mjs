@@ -16,11 +16,29 @@ describe("the packed package", () => {
   afterEach(() => stage.clear());
   after(() => stage.clear());
 
-  test("builds with Vite 6 as it is, and calls under the documented policy", async () => {
-    const folder = workplace("vite-6");
-    build(folder);
-    await assertCalls(stage, join(folder, "dist"));
-  });
+  for (const name of ["vite-7", "vite-6"]) {
+    test(`builds with ${name} as it is, and calls under the documented policy`, async () => {
+      const folder = workplace(name);
+      build(folder);
+      await assertCalls(stage, join(folder, "dist"));
+    });
+  }
+
+  for (const [what, change, assertWorks] of /** @type {const} */ ([
+    ["an app", () => undefined, assertCalls],
+    ["an app of React", withReact, assertAnswered],
+  ])) {
+    test(`${what} calls from Vite's dev server with the README's line, under the documented policy`, async () => {
+      const folder = workplace("vite-8");
+      change(folder);
+      const [line] = /optimizeDeps: \{[^}]*\}/.exec(README) ?? [];
+      if (!line) throw new Error("npm/README.md has no line for Vite's dev server");
+      writeFileSync(join(folder, "vite.config.js"), `export default { ${line} };\n`);
+      const origin = await serve(stage, folder, "dev", { PORT: String(await freePort()) });
+      // The dev server tells its page by a WebSocket of its own what was changed.
+      await assertWorks(stage, origin, { policy: (given) => given.replace("connect-src", "connect-src ws://127.0.0.1:*") });
+    });
+  }
 
   test("builds with a Vite that inlines more, and the README's line, and calls under the documented policy", async () => {
     const folder = workplace("vite-8");

@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
+import { connect } from "node:net";
 import { extname, join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -240,6 +241,7 @@ export async function assertAnswered(stage, folder, { policy = (given) => given 
   /** @type {Site} */
   const site = { port: 0, policy: "", token: "", later: [] };
   const server = createServer((request, response) => void answer(site, folder, request, response));
+  if (folder.startsWith("http:")) server.on("upgrade", (request, socket, head) => upgrade(folder, request, socket, head));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   stage.after(() => {
@@ -302,5 +304,25 @@ async function answer({ policy, token, later }, folder, request, response) {
   } catch {
     response.statusCode = 404;
     response.end();
+  }
+}
+
+/**
+ * Passes a WebSocket on, which a dev server has with its page.
+ * @param {string} origin
+ * @param {import("node:http").IncomingMessage} request
+ * @param {import("node:stream").Duplex} page
+ * @param {Buffer} head
+ */
+function upgrade(origin, request, page, head) {
+  const { hostname, port } = new URL(origin);
+  const other = connect(Number(port), hostname);
+  const lines = request.rawHeaders.reduce((text, part, i) => text + part + (i % 2 ? "\r\n" : ": "), "");
+  other.write(`${request.method} ${request.url} HTTP/1.1\r\n${lines}\r\n`);
+  other.write(head);
+  for (const [from, to] of [[page, other], [other, page]]) {
+    from.on("error", () => to.destroy());
+    from.on("close", () => to.destroy());
+    from.pipe(to);
   }
 }

@@ -6,11 +6,14 @@ import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 
 import { ENGINES, openPage } from "../browser/support/engines.mjs";
+import { median } from "../browser/support/signal.mjs";
 import { LOUDSPEAKERS } from "../browser/support/sound.mjs";
 import { Stage } from "../browser/support/stage.mjs";
 
 /** A canceller that hears what is played takes away more than this, and one that does not takes nothing. */
 const CANCELLED_DB = 20;
+/** So often is each way measured, in turns: how soon a canceller knows the room differs from one time to the next. */
+const TIMES = 3;
 
 /** Engines whose microphones can be in a room, and whether their contexts can be given a loudspeaker. */
 const ROOMS = /** @type {Record<string, { choosesLoudspeakers: boolean }>} */ ({
@@ -36,13 +39,16 @@ describe("the agent's voice in the user's microphone", () => {
         ["an element", { echoCancellation: true, element: true }],
         ...(ROOMS[name].choosesLoudspeakers ? [["the context, on another loudspeaker", { echoCancellation: true, speaker: LOUDSPEAKERS[1] }]] : []),
       ]);
-      const taken = new Map();
-      for (const [what, way] of ways) {
-        const db = uncancelled - (await left(way));
-        taken.set(what, db);
-        t.diagnostic(`${name}: ${db.toFixed(0)} dB of it are taken away where it is played by ${what}`);
+      const taken = /** @type {Map<string, number[]>} */ (new Map(ways.map(([what]) => [what, []])));
+      for (let time = 0; time < TIMES; time += 1) {
+        for (const [what, way] of ways) taken.get(what)?.push(uncancelled - (await left(way)));
       }
-      for (const [what, db] of taken) if (what !== "an element") assert.ok(db > CANCELLED_DB, `${what}: ${db.toFixed(1)} dB`);
+      for (const [what, dbs] of taken) {
+        const each = dbs.map((db) => db.toFixed(0)).join(", ");
+        t.diagnostic(`${name}: ${median(dbs).toFixed(0)} dB of it are taken away where it is played by ${what} (median of ${each})`);
+        // By an element the SDK plays nothing: what is said of it is for those who do.
+        if (what !== "an element") assert.ok(median(dbs) > CANCELLED_DB, `${what}: ${each} dB`);
+      }
     });
   }
 });
@@ -53,7 +59,7 @@ describe("the agent's voice in the user's microphone", () => {
  * @returns {Promise<number>}
  */
 async function loudness({ echoCancellation, element = false, speaker }) {
-  const SETTLED_MS = 6_000;
+  const SETTLED_MS = 12_000;
   const MEASURED_MS = 5_000;
   const context = new AudioContext();
   const audio = { echoCancellation, noiseSuppression: false, autoGainControl: false, channelCount: 1 };

@@ -39,20 +39,7 @@ describe("the user speaks over the agent", () => {
       engine.speak();
       const { microphone } = await call.levels();
       await call.mute(false);
-      const voiced = engine.isTold ? VOICED.told : VOICED.humming;
-      let took = Infinity;
-      await until("the agent is silent", async () => {
-        const { blockMs, loudspeaker, microphone: spoken } = await call.levels();
-        const begin = spoken.findIndex((level, at) => at >= microphone.length && level > voiced);
-        if (begin < 0) return false;
-        const quiet = Math.round(200 / blockMs);
-        for (let at = begin; at + quiet <= loudspeaker.length; at += 1) {
-          if (!loudspeaker.slice(at, at + quiet).every((level) => level < SILENT)) continue;
-          took = (at - begin) * blockMs;
-          return true;
-        }
-        return false;
-      }, (speech.seconds + 10) * 1_000);
+      const took = await silentAfter(call, engine.isTold, microphone.length, (speech.seconds + 10) * 1_000);
       await call.hangUp();
       t.diagnostic(`silent ${took.toFixed(0)} ms after the first sound of the word`);
       assert.ok(took < PATIENCE_MS, `it went on for ${took} ms`);
@@ -62,4 +49,54 @@ describe("the user speaks over the agent", () => {
       assert.ok(cut.length > 0, JSON.stringify([...turns.values()]));
     });
   }
+
+  for (const name of ENGINES) {
+    test(`the page holds the agent by itself over a voice, where the relay does not listen, in ${name}`, async (t) => {
+      const { VOXRELAY_AGENTS__TELLER__STT: _, ...deaf } = await storyTeller(stage, { story: STORY, words: "", times: 3 });
+      const speech = speak(stage, [PAUSE_S, WORDS, PAUSE_S]);
+      const { call, engine, server } = await openPage(stage, name, { microphone: speech.file, settings: deaf });
+      await call.start({ meter: true, voiceActivity: true });
+      await call.mute(true);
+      await until("the agent tells its story", async () => (await call.levels()).loudspeaker.slice(-300).some((level) => level > SILENT));
+      engine.speak();
+      const { microphone } = await call.levels();
+      await call.mute(false);
+      if (engine.isTold) {
+        const took = await silentAfter(call, true, microphone.length, (speech.seconds + 10) * 1_000);
+        t.diagnostic(`silent ${took.toFixed(0)} ms after the first sound of the word`);
+        assert.ok(took < PATIENCE_MS, `it went on for ${took} ms`);
+      } else {
+        // A hum and a beep are no voice: that it is looked for in them harms no call.
+        const { length } = await call.noted();
+        await call.hears(({ name }) => name === "usage", length);
+      }
+      assert.ok(server.asked.includes("/sdk/voice.wasm"), `${server.asked}`);
+      await call.hangUp();
+    });
+  }
 });
+
+/**
+ * Waits until the agent is silent; how long after the first sound of the user from this block on, in ms.
+ * @param {import("../browser/support/test-call.mjs").TestCall} call
+ * @param {boolean} isTold Whether the microphone hears a file.
+ * @param {number} from
+ * @param {number} patienceMs
+ */
+async function silentAfter(call, isTold, from, patienceMs) {
+  const voiced = isTold ? VOICED.told : VOICED.humming;
+  let took = Infinity;
+  await until("the agent is silent", async () => {
+    const { blockMs, loudspeaker, microphone: spoken } = await call.levels();
+    const begin = spoken.findIndex((level, at) => at >= from && level > voiced);
+    if (begin < 0) return false;
+    const quiet = Math.round(200 / blockMs);
+    for (let at = begin; at + quiet <= loudspeaker.length; at += 1) {
+      if (!loudspeaker.slice(at, at + quiet).every((level) => level < SILENT)) continue;
+      took = (at - begin) * blockMs;
+      return true;
+    }
+    return false;
+  }, patienceMs);
+  return took;
+}

@@ -1,6 +1,6 @@
 // @ts-check
 // A minute's call from a real Chromium over a network that takes 100 ms each way and loses packets: no word is lost, and it is said how
-// late they are. `cargo xtask bench lossy-page` prints the table of docs/browsers.md.
+// late they are; where the buffer is too short for that, all that had to go is announced. `cargo xtask bench lossy-page` prints the table of docs/browsers.md.
 
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -40,6 +40,11 @@ const STORY = [
 /** TCP itself may wait for two minutes between two tries. */
 const LOADING_MS = 300_000;
 
+/** What falls behind for longer than this has to go. */
+const SHORT_BUFFER_SECONDS = 5;
+/** The page is told of its microphone, and lets go of it, this much earlier or later than its last block is counted. */
+const UNCERTAIN_S = 1;
+
 /** A call keeps as much as is said in it, so that nothing has to go however late it is. */
 const TRIALS = [
   { lossPercent: 0, bufferSeconds: 30, isComfortable: true },
@@ -78,37 +83,42 @@ describe("a minute's call over a network that loses packets", () => {
   afterEach(() => stage.clear());
   after(() => console.log(table.join("\n")));
 
+  /** A minute's call, to its end. @param {number} lossPercent @param {number} bufferSeconds */
+  async function called(lossPercent, bufferSeconds) {
+    // Each sentence after the other, without a pause in which a chunk could be lost unheard.
+    const speech = speak(stage, [3, STORY.join(" "), 2]);
+    const relay = await Relay.start();
+    stage.after(() => relay.stop());
+    const network = await lossyNetwork(stage, { delayMs: DELAY_MS, lossPercent });
+    const server = await PageServer.start(relay.port);
+    stage.after(() => server.stop());
+    const proxy = await Proxy.start(server.port, network.near);
+    stage.after(() => proxy.stop());
+    const { open } = await launch(stage, { microphone: speech.file, isLooped: true, trusts: proxy.url, there: network.there });
+    const tab = await open(proxy.url + PageServer.path);
+    const contexts = await watchContexts(tab);
+    await tab.click();
+    const call = new TestCall(tab);
+    // The SDK comes over the same network, and takes its time: its worklet, too, for which the browser asks when the microphone is open. The file
+    // is played from that opening on and over again, so that all of it is heard in the minute from whenever the worklet is there.
+    const starting = call.start({ bufferSeconds });
+    await call.hears(({ name, event }) => name === "microphone" && event.live, 0, LOADING_MS);
+    const begin = Date.now();
+    await starting;
+    const connected = Date.now() - begin;
+    await sleep(Math.max(0, speech.seconds * 1_000 - connected));
+    const hangUp = Date.now();
+    await call.close();
+    const hungUp = Date.now() - hangUp;
+    const session = await relay.endedSession();
+    const noted = await call.noted();
+    const gaps = noted.filter(({ name }) => name === "gap").reduce((sum, { event }) => sum + event.samples, 0);
+    return { speech, relay, session, noted, contexts, proxy, gaps, connected, hungUp };
+  }
+
   for (const { lossPercent, bufferSeconds, isComfortable } of TRIALS) {
     test(`loses no word where ${lossPercent} % of them are lost${isComfortable ? ", and is comfortable" : ""}`, async (t) => {
-      // Each sentence after the other, without a pause in which a chunk could be lost unheard.
-      const speech = speak(stage, [3, STORY.join(" "), 2]);
-      const relay = await Relay.start();
-      stage.after(() => relay.stop());
-      const network = await lossyNetwork(stage, { delayMs: DELAY_MS, lossPercent });
-      const server = await PageServer.start(relay.port);
-      stage.after(() => server.stop());
-      const proxy = await Proxy.start(server.port, network.near);
-      stage.after(() => proxy.stop());
-      const { open } = await launch(stage, { microphone: speech.file, isLooped: true, trusts: proxy.url, there: network.there });
-      const tab = await open(proxy.url + PageServer.path);
-      const contexts = await watchContexts(tab);
-      await tab.click();
-      const call = new TestCall(tab);
-      // The SDK comes over the same network, and takes its time: its worklet, too, for which the browser asks when the microphone is open. The file
-      // is played from that opening on and over again, so that all of it is heard in the minute from whenever the worklet is there.
-      const starting = call.start({ bufferSeconds });
-      await call.hears(({ name, event }) => name === "microphone" && event.live, 0, LOADING_MS);
-      const begin = Date.now();
-      await starting;
-      const connected = Date.now() - begin;
-      await sleep(Math.max(0, speech.seconds * 1_000 - connected));
-      const hangUp = Date.now();
-      await call.close();
-      const hungUp = Date.now() - hangUp;
-      const session = await relay.endedSession();
-      const noted = await call.noted();
-      const gaps = noted.filter(({ name }) => name === "gap").reduce((sum, { event }) => sum + event.samples, 0);
-
+      const { speech, relay, session, contexts, proxy, gaps, connected, hungUp } = await called(lossPercent, bufferSeconds);
       const { samples, rate } = readWav(await relay.recording(session.id));
       const given = await contexts.captured();
       const matches = compare(toReferenceRate(given.samples, given.rate), samples, rate);
@@ -136,4 +146,17 @@ describe("a minute's call over a network that loses packets", () => {
       if (isComfortable) assert.ok(Number(most) * 1_000 < COMFORTABLE_MS, `${most} s late`);
     });
   }
+
+  test("announces all that had to go where 30 % of them are lost and the buffer is short", async (t) => {
+    const { session, noted, contexts, gaps } = await called(30, SHORT_BUFFER_SECONDS);
+    // The microphone is heard before the SDK's worklet is there: what was spoken counts from then on.
+    const from = noted.find(({ name, event }) => name === "microphone" && event.live)?.time ?? 0;
+    const { samples, rate, times } = await contexts.captured();
+    const spoken = (samples.length / times.length) * times.filter((time) => time >= from).length / rate;
+    const [metered, announced] = [session.audio_samples, gaps].map((count) => count / RATE);
+    t.diagnostic(`${spoken.toFixed(1)} s spoken, ${metered.toFixed(1)} s metered, ${announced.toFixed(1)} s announced in ${noted.filter(({ name }) => name === "gap").length} gaps`);
+    assert.equal(session.end_reason, "normal");
+    assert.ok(announced > 0, "more was said than fits the buffer");
+    assert.ok(Math.abs(metered + announced - spoken) < UNCERTAIN_S, `${metered} s and ${announced} s of ${spoken} s`);
+  });
 });

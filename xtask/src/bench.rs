@@ -182,9 +182,9 @@ fn barge_in() -> Result<Printed> {
         run(workspace::cargo().args(["build", "--package", "fakes"]), "the message above says what is wrong")
     })?;
     let mut node = workspace::node();
-    node.args(["--test", "--test-reporter=spec", "tests/browser/barge-in.test.mjs"]);
+    node.args(["--test", "--test-reporter=spec", "tests/browser/more/barge-in.test.mjs"]);
     node.env("E2E_BARGE_INS", "50").env("E2E_RELAY", relay).env("E2E_FAKES", workspace::program("fakes"));
-    shown(node.env("E2E_CHROMIUM", crate::gate::chromium()?), "see tests/browser/barge-in.test.mjs")
+    shown(node.env("E2E_CHROMIUM", crate::gate::chromium()?), "see tests/browser/more/barge-in.test.mjs")
 }
 
 /// The table is what the test prints last.

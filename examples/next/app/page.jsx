@@ -1,6 +1,5 @@
 // A call from a Next.js app, which also gives the token. Run it: `voxrelay serve --config examples/token-server/voxrelay.toml` in the root of
 // the repository starts a relay; then, in this folder, `npm install`, `npm run build` and `npm start`, and open http://127.0.0.1:3000.
-// With `npm run dev` it does as well.
 
 import { Conversation } from "./conversation.jsx";
 

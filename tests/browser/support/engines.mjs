@@ -53,13 +53,14 @@ export const ENGINES = process.env.E2E_ENGINES?.split(",") ?? Object.keys(LAUNCH
  * Opens a page for a call in an engine, behind a network that can be cut.
  * @param {Stage} stage Clears everything away.
  * @param {string} name Of the engine.
- * @param {Microphones & { settings?: Record<string, string> }} [options] `settings`: the relay's.
+ * @param {Microphones & { settings?: Record<string, string>, headers?: Record<string, string> }} [options] `settings`: the relay's; `headers`: the page's.
  */
-export async function openPage(stage, name, { settings, ...microphones } = {}) {
+export async function openPage(stage, name, { settings, headers = {}, ...microphones } = {}) {
   const relay = await Relay.start(settings);
   stage.after(() => relay.stop());
   const server = await PageServer.start(relay.port);
   stage.after(() => server.stop());
+  server.headers = headers;
   const proxy = await Proxy.start(server.port);
   stage.after(() => proxy.stop());
   const engine = await LAUNCH[name](stage, microphones);

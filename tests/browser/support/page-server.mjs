@@ -22,6 +22,8 @@ export class PageServer {
   #slow = new Map();
   /** The content security policy of the page, if it has one. @type {string | undefined} */
   policy;
+  /** Other headers of the page and what lies beside it. @type {Record<string, string>} */
+  headers = {};
   /** What was asked for, beside the page. @type {string[]} */
   asked = [];
   /** Answers that the browser did not wait for. @type {string[]} */
@@ -84,7 +86,7 @@ export class PageServer {
     const name = pathname.slice(PageServer.path.length) || "index.html";
     try {
       const body = await readFile(this.#files.get(name) ?? new URL(`./page/${name}`, import.meta.url));
-      answer.writeHead(200, { "content-type": TYPES[extname(name)] ?? "application/octet-stream", "cache-control": "no-store", ...(this.policy ? { "content-security-policy": this.policy } : {}) });
+      answer.writeHead(200, { "content-type": TYPES[extname(name)] ?? "application/octet-stream", "cache-control": "no-store", ...this.headers, ...(this.policy ? { "content-security-policy": this.policy } : {}) });
       answer.end(body);
     } catch {
       answer.writeHead(404).end();
@@ -96,9 +98,15 @@ export class PageServer {
     const headers = { ...asked.headers, host: `127.0.0.1:${this.relay}` };
     const passed = request({ host: "127.0.0.1", port: this.relay, path: asked.url, method: asked.method, headers });
     const path = asked.url ?? "";
-    answer.on("close", () => answer.writableEnded || this.givenUp.push(path));
+    answer.on("close", () => {
+      if (answer.writableEnded) return;
+      this.givenUp.push(path);
+      // A stream that the browser has lost is one that the relay has lost, too.
+      passed.destroy();
+    });
     passed.on("response", (response) => {
       answer.writeHead(response.statusCode ?? 502, response.headers);
+      response.on("error", () => answer.destroy());
       const slow = this.#slow.get(path);
       this.#slow.delete(path);
       if (slow) void drip(response, answer, slow);

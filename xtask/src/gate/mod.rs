@@ -164,6 +164,13 @@ const STEPS: &[Step] = &[
         run: tests::browser,
     },
     Step {
+        name: "browser-more",
+        title: "the same browser and relay: what takes long, and other ways to the same",
+        needs: &["build", "sdk"],
+        when: When::All,
+        run: tests::more_browser,
+    },
+    Step {
         name: "engines",
         title: "the same call in Firefox and in WebKit",
         needs: &["tools", "build", "sdk"],

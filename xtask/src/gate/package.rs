@@ -101,9 +101,9 @@ pub(super) fn bundlers() -> Result<Outcome> {
     built_by(&["gate.test.mjs", "examples.test.mjs"])
 }
 
-/// The other bundlers.
+/// The other bundlers, and what of the examples takes long.
 pub(super) fn more_bundlers() -> Result<Outcome> {
-    built_by(&["more.test.mjs", "supabase.test.mjs"])
+    built_by(&["more.test.mjs", "supabase.test.mjs", "examples-more.test.mjs"])
 }
 
 fn built_by(files: &[&str]) -> Result<Outcome> {

@@ -171,9 +171,11 @@ pub(super) fn spoken() -> Result<Outcome> {
 
 /// Tests in the browser in which nobody waits for sound in real time: what a page looks like, what it is told, what is left of it. They run beside
 /// the others, which mostly wait, and after them in whatever the machine has to give. Two of these at a time were heard in the sound of the others.
-const UNTIMED: [&str; 23] = [
+const UNTIMED: [&str; 25] = [
     "arguments",
+    "autoplay",
     "budget",
+    "dashboard",
     "demo-behaviour",
     "demo-looks",
     "demo-page",
@@ -224,6 +226,11 @@ pub(super) fn browser() -> Result<Outcome> {
     let mut outcome = outcome.finish(ok, &format!("node --test {folder}"));
     outcome.add(beside.outcome(&format!("node --test {folder}, what is untimed"))?);
     Ok(outcome)
+}
+
+/// What takes long, or is another way to what the gate's own tests have shown.
+pub(super) fn more_browser() -> Result<Outcome> {
+    node_tests("tests/browser/more", |node| node.env("E2E_FAKES", workspace::program("fakes")))
 }
 
 /// Tests under Node that run while something else does. What they print is shown when they are waited for.

@@ -7,16 +7,16 @@
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 
-import { launch } from "./support/chromium.mjs";
-import { Relay, until } from "./support/relay.mjs";
-import { PATIENCE_MS, delays, quantile } from "./support/barge-ins.mjs";
-import { sameEverywhere } from "./support/heard.mjs";
-import { Proxy } from "./support/proxy.mjs";
-import { speak } from "./support/speech.mjs";
-import { Stage } from "./support/stage.mjs";
-import { storyTeller } from "./support/story-teller.mjs";
-import { TestPage } from "./support/test-page.mjs";
-import { Fakes } from "../providers/support/fakes.mjs";
+import { launch } from "../support/chromium.mjs";
+import { Relay, until } from "../support/relay.mjs";
+import { PATIENCE_MS, delays, quantile } from "../support/barge-ins.mjs";
+import { sameEverywhere } from "../support/heard.mjs";
+import { Proxy } from "../support/proxy.mjs";
+import { speak } from "../support/speech.mjs";
+import { Stage } from "../support/stage.mjs";
+import { storyTeller } from "../support/story-teller.mjs";
+import { TestPage } from "../support/test-page.mjs";
+import { Fakes } from "../../providers/support/fakes.mjs";
 
 const TIMES = Number(process.env.E2E_BARGE_INS ?? 2);
 /** So often in one call. */
