@@ -8,6 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use simulation::{Fixed, Tally, Trace, Without};
 
+/// Calls that fail are printed, up to this many.
+const FAILURES: usize = 10;
+/// A thread takes so many calls at a time.
+const BATCH: u64 = 50;
 const USAGE: &str = "usage: simulate [--calls N | --conversations N] [--seed N] [--threads N] \
                      [--without KIND,KIND] [--trace]";
 

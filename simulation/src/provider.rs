@@ -282,8 +282,7 @@ fn write(
         let word = ["mm ", "yes, ", "grüß ", "no. "][random.between(0, 3) as usize];
         pieces.push(Piece::Word(format!("{word}{token} ")));
         if random.percent(faults / 6) {
-            let noise =
-                ["data: garbage\n\n", ": comment\n\n", "\u{0}\n\n"][random.between(0, 2) as usize];
+            let noise = ["data: garbage\n\n", ": comment\n\n", "\u{0}\n\n"][random.between(0, 2) as usize];
             pieces.push(Piece::Noise(noise));
         }
     }

@@ -325,10 +325,7 @@ impl Scenario {
             buffer: Duration::from_secs(if random.percent(10) { random.between(2, 5) } else { 30 }),
             resume_window: Duration::from_secs(if random.percent(20) { 5 } else { 60 }),
             store_grace: Duration::from_secs(if random.percent(30) { 10 } else { 60 }),
-            day: Day {
-                faults: if random.percent(50) { random.between(5, 60) } else { 0 },
-                ..Day::default()
-            },
+            day: Day { faults: if random.percent(50) { random.between(5, 60) } else { 0 }, ..Day::default() },
             coughs: 0,
             is_anthropic: [false; 2],
             is_midnight,

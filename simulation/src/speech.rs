@@ -167,8 +167,7 @@ impl Speech {
                 let end = samples.len() as u32;
                 let has_words = samples.iter().any(|sample| voice::is_word(*sample));
                 let is_missed = self.random.percent(5);
-                let text =
-                    if is_missed || !has_words { String::new() } else { format!("{end} samples") };
+                let text = if is_missed || !has_words { String::new() } else { format!("{end} samples") };
                 self.say(
                     now,
                     800,

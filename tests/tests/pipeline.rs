@@ -382,7 +382,11 @@ async fn what_deepgram_says_after_a_call_that_it_bills_is_a_row_of_the_operators
     let beyond = excess(&rows);
     let [row] = &beyond[..] else { panic!("{rows:?}") };
     assert!(row.key.ends_with(".late/excess_sample") && row.request_id.is_some(), "{row:?}");
-    assert_eq!((row.cost.get(), credits), (0, Vec::new()), "nobody is charged, and nobody gets anything back");
+    assert_eq!(
+        (row.cost.get(), credits),
+        (0, Vec::new()),
+        "nobody is charged, and nobody gets anything back"
+    );
     assert!((row.quantity + heard).abs_diff(120 * 16_000) <= 4_000, "{row:?} beside {heard}");
 
     let (rows, heard, credits) = less;

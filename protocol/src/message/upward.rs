@@ -250,7 +250,8 @@ mod tests {
 
     #[test]
     fn what_an_application_is_told_back_of_a_tool_has_its_fields_in_camel_case_and_the_wire_has_not() {
-        let wire = r#"{"type":"tool_result","seq":1,"position":0,"call_id":"c7","output":"{}","is_error":true}"#;
+        let wire =
+            r#"{"type":"tool_result","seq":1,"position":0,"call_id":"c7","output":"{}","is_error":true}"#;
         let message = Upward::parse(wire).expect("a message");
         let told = r#"{"type":"tool_result","callId":"c7","output":"{}","isError":true}"#;
         assert_eq!(write_json(&message), told);

@@ -392,8 +392,7 @@ impl World<'_> {
         }
         // Words that come late may have no place of their own either.
         let is_typed = |turn: &&Turn| turn.end == turn.start && turn.text.starts_with(TYPED);
-        let mut typed: Vec<&str> =
-            users.filter(is_typed).map(|turn| turn.text.as_str()).collect();
+        let mut typed: Vec<&str> = users.filter(is_typed).map(|turn| turn.text.as_str()).collect();
         let before = typed.len();
         typed.sort_unstable();
         typed.dedup();

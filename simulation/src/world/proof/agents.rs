@@ -58,7 +58,9 @@ impl World<'_> {
                 return Err(format!("{said:?} has no answer, {waits:?} after it was said or asked about"));
             }
             if let Some(words) = log.is_left_unsaid(self.now, PATIENCE) {
-                return Err(format!("{words:?} is neither said nor taken back, and the user has long been silent"));
+                return Err(format!(
+                    "{words:?} is neither said nor taken back, and the user has long been silent"
+                ));
             }
         }
         self.tally.awaited += 1;
