@@ -26,6 +26,8 @@ const LONG_TURN: u32 = 16_000;
 pub(crate) struct Log {
     /// Audio that it heard, as places in the user's timeline. What it was given while it said that nobody hears the user is no part of that.
     pub(crate) heard: Vec<(u32, u32)>,
+    /// That part.
+    pub(crate) unheard: Vec<(u32, u32)>,
     is_deaf: bool,
     /// Samples that it was given.
     pub(crate) samples: u64,
@@ -162,10 +164,10 @@ impl Log {
                 self.wrong(format!("another sample at {place} than was said"));
             }
         }
-        match self.heard.last_mut().filter(|(_, end)| *end == position) {
-            _ if self.is_deaf => {}
+        let ranges = if self.is_deaf { &mut self.unheard } else { &mut self.heard };
+        match ranges.last_mut().filter(|(_, end)| *end == position) {
             Some(last) => last.1 = end,
-            None => self.heard.push((position, end)),
+            None => ranges.push((position, end)),
         }
         self.samples += samples.len() as u64;
         self.at = end;

@@ -361,13 +361,7 @@ impl Call {
                 }
             }
             Input::Command(command) => self.handle_command(command),
-            Input::Billed(billed) => {
-                self.tab.correct(billed);
-                if self.has_ended {
-                    // Nothing is settled any more but by whoever lets go of the call.
-                    return;
-                }
-            }
+            Input::Billed(billed) => self.tab.correct(billed),
             _ if self.ending.is_some() => {}
             Input::Audio { mark, payload } if self.is_penniless() => self.skip_audio(mark, payload.len()),
             Input::Audio { mark, payload } => {

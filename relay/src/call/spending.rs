@@ -248,11 +248,11 @@ impl Call {
             }
         }
         // At a threshold everything is settled at once, because the operator is told when the ledger reaches it, and is to hear the same sum
-        // as the page.
-        if self.told_percent != told
+        // as the page. A call that ends has settled all: what is said of it since is for [`Call::settle_late`], behind the session's end.
+        let is_time = self.told_percent != told
             || self.now >= self.recorded + RECORD_EVERY
-            || self.tab.unrowed_samples() > RECORD_SAMPLES
-        {
+            || self.tab.unrowed_samples() > RECORD_SAMPLES;
+        if is_time && self.ending.is_none() {
             self.settle_up();
         }
     }

@@ -57,7 +57,9 @@ fn check_order(turns: &[TurnRow], epochs: &[Epoch]) -> Result<(), String> {
     let [epoch] = epochs else { return Ok(()) };
     let users = || turns.iter().map(|row| &row.turn).filter(|turn| turn.role == Role::User);
     for (start, text) in &epoch.log.lock().overtaken {
-        let spoken = users().find(|turn| turn.start == *start && turn.end > turn.start);
+        // Words that come later still begin a turn of their own there, which is behind the first.
+        let spoken = users().filter(|turn| turn.start == *start && !turn.text.starts_with("typed "));
+        let spoken = spoken.min_by_key(|turn| turn.turn);
         let typed = users().find(|turn| turn.text == *text);
         if let (Some(spoken), Some(typed)) = (spoken, typed)
             && spoken.turn > typed.turn

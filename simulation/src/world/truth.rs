@@ -254,8 +254,8 @@ impl Truth {
         let mut ranges: Vec<(u32, u32)> = Vec::new();
         for epoch in epochs {
             let log = epoch.log.lock();
-            // What an earlier relay has heard and the client has dropped by now is lost.
-            for (from, to) in log.gaps.iter().filter(|_| !and_dropped) {
+            // What an earlier relay has heard and the client has dropped by now is lost. What comes again while nobody hears costs nothing here.
+            for (from, to) in log.gaps.iter().chain(&log.unheard).filter(|_| !and_dropped) {
                 ranges = ranges
                     .into_iter()
                     .flat_map(|(start, end)| [(start, end.min(*from)), (start.max(*to), end)])
