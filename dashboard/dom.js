@@ -31,9 +31,22 @@ export function table(caption, columns, rows) {
   // What scrolls can be reached with the keyboard.
   return el(
     "div",
-    { class: "wide", tabindex: 0, role: "group", "aria-label": caption },
+    { class: "wide", tabindex: 0, role: "group", "aria-label": caption, "data-of": caption },
     el("table", {}, el("caption", { class: "sr" }, caption), el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body)),
   );
+}
+
+/**
+ * Puts something else into an element. If the focus was inside, it goes to what is of the same `data-of` now, or else to the content, as it would be lost.
+ * @param {HTMLElement} place @param {...(Node | string)} inside
+ */
+export function refill(place, ...inside) {
+  const hasFocus = place.contains(document.activeElement);
+  const of = document.activeElement?.getAttribute("data-of");
+  place.replaceChildren(...inside);
+  if (!hasFocus) return;
+  const same = [...place.querySelectorAll("[data-of]")].find((found) => found.getAttribute("data-of") === of);
+  /** @type {HTMLElement | null} */ (same ?? document.getElementById("main"))?.focus({ preventScroll: true });
 }
 
 /** @param {[string, string][]} figures */

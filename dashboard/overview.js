@@ -2,7 +2,7 @@
 
 import { read, watchLive } from "./api.js";
 import { chart } from "./charts.js";
-import { count, duration, el, money, share, table, tiles, when } from "./dom.js";
+import { count, duration, el, money, refill, share, table, tiles, when } from "./dom.js";
 import { daysForm } from "./days.js";
 import { endCall } from "./orders.js";
 
@@ -30,22 +30,17 @@ function showLive(place, line) {
   const words = el("p", { class: "soft" }, sessions.length === 0 ? "Nobody talks to an agent." : `${number} ${sessions.length === 1 ? "call" : "calls"}`);
   // While somebody is asked about a call, the list stays as it is.
   if (document.querySelector("dialog[open]")) return;
-  const held = place.contains(document.activeElement) ? document.activeElement?.getAttribute("data-of") : null;
   const rows = sessions.map((session) => [
-    el("a", { href: `#/call/${encodeURIComponent(session.id)}` }, session.user_sub),
+    el("a", { href: `#/call/${encodeURIComponent(session.id)}`, "data-of": `call ${session.id}` }, session.user_sub),
     session.agent,
     session.account,
     when(session.started_at),
     money(session.cost_nano_usd),
-    el("button", { class: "quiet", type: "button", "data-of": session.id, "aria-label": `End the call of ${session.user_sub}`, click: () => endCall(session.id, session.user_sub) }, "End"),
+    el("button", { class: "quiet", type: "button", "data-of": `end ${session.id}`, "aria-label": `End the call of ${session.user_sub}`, click: () => endCall(session.id, session.user_sub) }, "End"),
   ]);
   const columns = [{ name: "User" }, { name: "Agent" }, { name: "Account" }, { name: "Began (UTC)" }, { name: "Cost", isNumber: true }, { name: "End it" }];
-  place.replaceChildren(title, words, ...(rows.length > 0 ? [table("Calls now", columns, rows)] : []));
-  if (held === null || held === undefined) return;
-  // The button that had the focus is a new one, or its call is over.
-  const button = [...place.querySelectorAll("button")].find((found) => found.getAttribute("data-of") === held);
-  if (button) button.focus();
-  else document.getElementById("main")?.focus({ preventScroll: true });
+  // The stream writes the list anew, also while somebody goes through it with the keyboard.
+  refill(place, title, words, ...(rows.length > 0 ? [table("Calls now", columns, rows)] : []));
 }
 
 /** @param {any} found */
