@@ -49,6 +49,11 @@ export function refill(place, ...inside) {
   /** @type {HTMLElement | null} */ (same ?? document.getElementById("main"))?.focus({ preventScroll: true });
 }
 
+/** @param {string} id @param {string} name @param {Record<string, string>} choices What each value is called. */
+export function select(id, name, choices) {
+  return el("select", { id, name }, ...Object.entries(choices).map(([value, word]) => el("option", { value }, word)));
+}
+
 /** @param {[string, string][]} figures */
 export function tiles(figures) {
   return el("dl", { class: "tiles" }, ...figures.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
@@ -91,7 +96,7 @@ export function tell(words) {
 
 /**
  * Asks before something is done that cannot be taken back.
- * @param {{ title: string, words: string, yes: string, fields?: { name: string, label: string, value?: string, type?: string }[] }} question
+ * @param {{ title: string, words: string, yes: string, fields?: { name: string, label: string, value?: string, type?: string, choices?: Record<string, string> }[] }} question
  * @returns {Promise<Record<string, string> | undefined>} What was written into the fields, or `undefined` if it is not to be done.
  */
 export function confirmed({ title, words, yes, fields = [] }) {
@@ -100,7 +105,9 @@ export function confirmed({ title, words, yes, fields = [] }) {
   part("ask-title").textContent = title;
   part("ask-words").textContent = words;
   part("ask-yes").textContent = yes;
-  const inputs = fields.map(({ name, value = "", type = "text" }) => el("input", { id: `ask-${name}`, name, value, type, required: true, autocomplete: "off" }));
+  const inputs = fields.map(({ name, value = "", type = "text", choices }) =>
+    choices ? select(`ask-${name}`, name, choices) : el("input", { id: `ask-${name}`, name, value, type, required: true, autocomplete: "off" }),
+  );
   const labels = fields.map(({ name, label }, at) => el("div", {}, el("label", { for: `ask-${name}` }, label), inputs[at]));
   part("ask-fields").replaceChildren(...labels);
   dialog.returnValue = "no";

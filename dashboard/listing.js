@@ -1,7 +1,7 @@
 // A list that is read a page at a time, and what it is narrowed by.
 
 import { read } from "./api.js";
-import { count, el, refill, table, tell } from "./dom.js";
+import { count, el, refill, select, table, tell } from "./dom.js";
 
 /**
  * @typedef {object} Listing
@@ -22,9 +22,7 @@ export function listing({ title, what, nothing, path, rows: field, by, columns, 
   const list = el("section", { class: "card", "aria-label": title }, el("p", { class: "soft" }, "…"));
   const more = el("button", { class: "quiet", type: "button", hidden: true, click: () => void show(next) }, "Show more");
   const inputs = Object.entries(by).map(([name, { choices, value = "" }]) => {
-    const input = choices
-      ? el("select", { id: `by-${name}`, name }, ...Object.entries(choices).map(([given, word]) => el("option", { value: given }, word)))
-      : el("input", { id: `by-${name}`, name, autocomplete: "off", spellcheck: "false" });
+    const input = choices ? select(`by-${name}`, name, choices) : el("input", { id: `by-${name}`, name, autocomplete: "off", spellcheck: "false" });
     input.value = value;
     return input;
   });

@@ -232,6 +232,71 @@ describe("the dashboard", () => {
     assert.deepEqual(complaints, []);
   });
 
+  test("shows a budget that is spent, sets it and takes that back when that is confirmed", async () => {
+    // 10 s of listening.
+    const { relay, browser, origin, caller } = await begin({ VOXRELAY_LIMITS__USER_DAY_USD: "0.0008" });
+    await caller.hears(({ name, event }) => name === "ended" && event.reason === "budget", 0, 60_000);
+    const { user_sub: user } = await relay.endedSession();
+    const { page, complaints } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`, { viewport: SCREENS["a small phone"] });
+    await shows(page, "Overview");
+    await page.getByRole("link", { name: "Budgets" }).click();
+    await shows(page, "Budgets");
+    const row = page.getByRole("row").filter({ has: page.getByRole("rowheader", { name: `user ${user}`, exact: true }) });
+    const [cap, byHand] = [5, 6].map((at) => row.getByRole("cell").nth(at));
+    await cap.filter({ hasText: "$0.0008" }).waitFor();
+    await page.getByRole("cell", { name: "100 %", exact: true }).waitFor();
+    const set = page.getByRole("button", { name: `Set the budget of user ${user}`, exact: true });
+    const reset = page.getByRole("button", { name: `Reset the budget of user ${user}`, exact: true });
+    assert.equal(await reset.count(), 0, "nothing is set");
+    const change = async (/** @type {string} */ usd) => {
+      await set.click();
+      await page.getByLabel("US dollars").fill(usd);
+      await page.getByLabel("Why, for administrators").fill("a good customer");
+      await page.getByRole("dialog").getByRole("button", { name: "Set it" }).click();
+    };
+    for (const wrong of ["much", "1e3", "-1", " "]) {
+      await change(wrong);
+      await page.getByRole("dialog").getByText("Write an amount such as 1.25.").waitFor();
+      await page.getByRole("button", { name: "Understood" }).click();
+    }
+    await page.getByLabel("Spent or set aside").selectOption("");
+    await page.getByRole("button", { name: "Show", exact: true }).click();
+    await page.getByRole("rowheader", { name: /^account / }).waitFor();
+    await change("1.25");
+    await byHand.filter({ hasText: "$1.25" }).waitFor();
+    await cap.filter({ hasText: "$1.25" }).waitFor();
+    await page.waitForFunction((name) => document.activeElement?.getAttribute("aria-label") === name, `Set the budget of user ${user}`);
+    // What was set is far from spent.
+    await page.getByLabel("Spent or set aside").selectOption("50");
+    await page.getByRole("button", { name: "Show", exact: true }).click();
+    await page.getByText("There is no such budget.").waitFor();
+    await page.getByLabel("Spent or set aside").selectOption("");
+    await page.getByRole("button", { name: "Show", exact: true }).click();
+    await reset.click();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await reset.click();
+    await page.getByRole("dialog").getByRole("button", { name: "Reset it" }).click();
+    await cap.filter({ hasText: "$0.0008" }).waitFor();
+    await reset.waitFor({ state: "detached" });
+    // One that no call has used yet is set by its name.
+    await page.getByRole("button", { name: "Set a budget" }).click();
+    await page.getByLabel("Whose").selectOption("account");
+    await page.getByLabel("User or account").fill("a/new one");
+    await page.getByLabel("US dollars").fill("0");
+    await page.getByLabel("Why, for administrators").fill("not yet");
+    await page.getByRole("dialog").getByRole("button", { name: "Set it" }).click();
+    const given = async () => {
+      const answer = await fetch(`${origin}/v1/admin/audit`, { headers: { authorization: `Bearer ${adminOf(relay)}` } });
+      const { audit } = /** @type {any} */ (await answer.json());
+      return audit.length >= 3 && audit.map((/** @type {any} */ deed) => `${deed.what} ${deed.reason}`);
+    };
+    const deeds = await until("all of it is in the audit", given);
+    assert.deepEqual(deeds, ["set_budget not yet", "reset_budget ", "set_budget a good customer"]);
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= SCREENS["a small phone"].width, `it is ${width} wide`);
+    assert.deepEqual(complaints, []);
+  });
+
   test("denies a user, and what a user is called is a text and nothing else", async () => {
     const { relay, browser, origin, caller } = await begin();
     await caller.close();
