@@ -20,7 +20,7 @@ import { TestPage } from "./support/test-page.mjs";
 /** What `globalThis` holds in the page. @typedef {any} Stub */
 
 const SCREENS = { "a small phone": { width: 320, height: 568 }, "a desktop": { width: 1280, height: 800 } };
-const PAGES = { "#/": "Overview", "#/spend": "Spend", "#/budgets": "Budgets", "#/sessions": "Sessions", "#/webhooks": "Webhooks" };
+const PAGES = { "#/": "Overview", "#/spend": "Spend", "#/budgets": "Budgets", "#/sessions": "Sessions", "#/webhooks": "Webhooks", "#/audit": "Audit" };
 
 describe("the dashboard", () => {
   const stage = new Stage();
@@ -294,6 +294,43 @@ describe("the dashboard", () => {
     assert.deepEqual(deeds, ["set_budget not yet", "reset_budget ", "set_budget a good customer"]);
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(width <= SCREENS["a small phone"].width, `it is ${width} wide`);
+    assert.deepEqual(complaints, []);
+  });
+
+  test("lists what administrators did, by each deed that the relay knows", async () => {
+    const { relay, browser, origin, caller } = await begin({ VOXRELAY_API__REQUESTS_PER_MINUTE: "1000" });
+    await caller.close();
+    await relay.endedSession();
+    const headers = { authorization: `Bearer ${adminOf(relay)}`, "content-type": "application/json" };
+    for (let at = 0; at < 60; at += 1) {
+      const body = JSON.stringify({ kind: "sub", subject: `user-${at}`, reason: "<b>abuse</b>" });
+      assert.equal((await fetch(`${origin}/v1/admin/denials`, { method: "POST", headers, body })).status, 201);
+    }
+    assert.equal((await fetch(`${origin}/v1/admin/denials/sub/user-7`, { method: "DELETE", headers })).status, 204);
+    const { page, complaints } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`, { viewport: SCREENS["a small phone"] });
+    await shows(page, "Overview");
+    await page.getByRole("link", { name: "Audit" }).click();
+    await shows(page, "Audit");
+    const rows = page.locator("tbody tr");
+    assert.equal(await rows.count(), 50);
+    assert.match(String(await rows.first().textContent()), /rootAllowuser-7/);
+    assert.match(String(await rows.nth(1).textContent()), /rootDenyuser-59.*<b>abuse<\/b>$/);
+    const more = page.getByRole("button", { name: "Show more" });
+    await more.dblclick();
+    await rows.nth(60).waitFor();
+    assert.equal(await rows.count(), 61, "no page comes twice");
+    await page.getByLabel("Deed").selectOption("allow");
+    await page.getByRole("button", { name: "Show", exact: true }).click();
+    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
+    await page.getByLabel("Administrator").fill("nobody");
+    await page.keyboard.press("Enter");
+    await page.getByText("There is no such deed.").waitFor();
+    // Each of its choices is one that the relay takes.
+    const choices = await page.getByLabel("Deed").locator("option").evaluateAll((options) => options.map((option) => /** @type {Stub} */ (option).value));
+    assert.ok(choices.length > 10 && choices.includes("read_recording"), choices.join());
+    for (const what of choices.filter((word) => word !== "")) {
+      assert.equal((await fetch(`${origin}/v1/admin/audit?what=${what}`, { headers })).status, 200, what);
+    }
     assert.deepEqual(complaints, []);
   });
 
