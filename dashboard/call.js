@@ -3,16 +3,10 @@
 import { Refused, ask, read } from "./api.js";
 import { count, duration, el, money, table, tell, tiles, when } from "./dom.js";
 import { denyUser, endCall, giveCredit, tellAgent } from "./orders.js";
+import { timeline } from "./timeline.js";
 
 /** @typedef {{ turn: number, role: string, text: string, start_position: number, end_position: number, heard_position: number | null, created_at: string }} Said */
 
-const STAGES = [
-  ["stt_ms", "understanding"],
-  ["llm_ms", "thinking"],
-  ["tts_ms", "speaking"],
-  ["send_ms", "sending"],
-  ["heard_ms", "until heard"],
-];
 /** Pages of a transcript that are read: no call has more turns. */
 const PAGES_MAX = 50;
 
@@ -92,7 +86,7 @@ function button(name, kind, click) {
 
 /** @param {string} path @param {AbortSignal} signal */
 async function transcript(path, signal) {
-  /** @type {(Said & Record<string, any>)[]} */
+  /** @type {(Said & import("./timeline.js").Answer)[]} */
   const turns = [];
   let cursor = "";
   try {
@@ -118,11 +112,7 @@ async function transcript(path, signal) {
       el("p", {}, turn.text),
     ),
   );
-  const answers = turns.filter((turn) => STAGES.some(([stage]) => turn[stage] !== null) || turn.total_ms !== null);
-  const ms = (/** @type {number | null | undefined} */ value) => (value === null || value === undefined ? "–" : `${count(value)} ms`);
-  const rows = answers.map((turn) => [String(turn.turn), ...STAGES.map(([stage]) => ms(turn[stage])), ms(turn.total_ms)]);
-  const columns = [{ name: "Turn" }, ...[...STAGES.map(([, name]) => name), "in all"].map((name) => ({ name, isNumber: true }))];
-  return [el("ol", { class: "said" }, ...lines), ...(rows.length > 0 ? [el("h2", {}, "How long its answers took"), table("How long its answers took", columns, rows)] : [])];
+  return [el("ol", { class: "said" }, ...lines), ...timeline(turns)];
 }
 
 /** @param {string} path @param {boolean} isThere @param {AbortSignal} signal */

@@ -18,6 +18,17 @@ export function el(tag, given = {}, ...inside) {
 }
 
 /**
+ * An element of a drawing. What it looks like is in its attributes or its class: the policy allows no style in the page.
+ * @param {string} tag @param {Record<string, string | number>} given @param {...Node} inside
+ */
+export function svg(tag, given, ...inside) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(given)) element.setAttribute(name, String(value));
+  element.append(...inside);
+  return element;
+}
+
+/**
  * @param {string} caption What the table is about, for screen readers.
  * @param {{ name: string, isNumber?: boolean }[]} columns
  * @param {(Node | string)[][]} rows The first cell of each is its heading.

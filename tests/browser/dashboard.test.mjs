@@ -14,6 +14,7 @@ import { CACHE, install } from "./support/installed.mjs";
 import { PROGRAM, Relay, until } from "./support/relay.mjs";
 import { speak } from "./support/speech.mjs";
 import { Stage } from "./support/stage.mjs";
+import { storyTeller } from "./support/story-teller.mjs";
 import { TestPage } from "./support/test-page.mjs";
 
 /** @typedef {import("playwright-core").Page} Page */
@@ -33,15 +34,16 @@ describe("the dashboard", () => {
   afterEach(() => stage.clear());
   after(() => stage.clear());
 
-  /** A token of an administrator of this relay. @param {Relay} relay */
-  function adminOf(relay) {
+  /** A token of an administrator of this relay. @param {Relay} relay @param {string[]} more Roles beside the administrators'. */
+  function adminOf(relay, ...more) {
     const settings = { cwd: relay.folder, env: { PATH: process.env.PATH }, encoding: /** @type {const} */ ("utf8") };
-    return execFileSync(PROGRAM, ["token", "--sub", "root", "--role", "voxrelay_admin"], settings).trim();
+    const roles = ["voxrelay_admin", ...more].flatMap((role) => ["--role", role]);
+    return execFileSync(PROGRAM, ["token", "--sub", "root", ...roles], settings).trim();
   }
 
-  /** A relay with a call that goes on. @param {Record<string, string>} [settings] */
-  async function begin(settings = {}) {
-    const speech = speak(stage, ["hello", 20]);
+  /** A relay with a call that goes on. @param {Record<string, string>} [settings] @param {import("./support/speech.mjs").Part[]} [said] */
+  async function begin(settings = {}, said = ["hello", 20]) {
+    const speech = speak(stage, said);
     const relay = await Relay.start(settings);
     stage.after(() => relay.stop());
     const browser = await launch(stage, { microphone: speech.file });
@@ -83,6 +85,13 @@ describe("the dashboard", () => {
       const isPainted = [...document.querySelectorAll(".plot")].every((plot) => plot.querySelector("canvas"));
       return !waits && isPainted && !document.querySelector("#days:disabled");
     });
+  }
+
+  /** What axe finds wrong. @param {Page} page @returns {Promise<string[]>} */
+  async function faults(page) {
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => /** @type {Stub} */ (globalThis).axe.run());
+    return violations.map((/** @type {Stub} */ { id, nodes }) => `${id}: ${nodes.map((/** @type {Stub} */ node) => node.html).join(" ")}`);
   }
 
   test("takes a token out of the address at once, and keeps it nowhere but in the page", async () => {
@@ -128,10 +137,7 @@ describe("the dashboard", () => {
           for (const details of await page.locator("details").all()) await details.evaluate((element) => element.setAttribute("open", ""));
           const width = await page.evaluate(() => document.documentElement.scrollWidth);
           assert.ok(width <= viewport.width, `${hash} is ${width} wide`);
-          await page.evaluate(axe);
-          const { violations } = await page.evaluate(() => /** @type {Stub} */ (globalThis).axe.run());
-          const found = violations.map((/** @type {Stub} */ { id, nodes }) => `${id}: ${nodes.map((/** @type {Stub} */ node) => node.html).join(" ")}`);
-          assert.deepEqual(found, [], hash);
+          assert.deepEqual(await faults(page), [], hash);
         }
         assert.deepEqual(complaints, []);
       });
@@ -181,14 +187,68 @@ describe("the dashboard", () => {
     await refused.waitFor();
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(width <= SCREENS["a small phone"].width, `it is ${width} wide`);
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => /** @type {Stub} */ (globalThis).axe.run());
-    assert.deepEqual(violations.map((/** @type {Stub} */ { id }) => id), []);
+    assert.deepEqual(await faults(page), []);
     assert.deepEqual(complaints, []);
     await page.getByRole("button", { name: "End the call" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "End the call" }).click();
     await relay.endedSession();
     await page.getByRole("heading", { level: 2, name: "Tell the agent" }).waitFor({ state: "detached" });
+  });
+
+  test("shows what was said in a call and how long answers took, plays its recording, and gives credit for it: all of it is in the audit", async () => {
+    const words = "What is the time?";
+    const teller = await storyTeller(stage, { story: "It is noon.", words, times: 20 });
+    const { relay, browser, origin, caller } = await begin(teller, [2, words, 6]);
+    const asked = await caller.hears(({ name, event }) => name === "transcript" && event.role === "user" && event.last, 0, 60_000);
+    await caller.hears(({ name, event }) => name === "transcript" && event.role === "agent" && event.last, asked, 30_000);
+    await caller.close();
+    const session = await relay.endedSession();
+    await relay.recording(session.id);
+    const viewport = SCREENS["a small phone"];
+    const { page, complaints } = await open(browser, `${origin}/dashboard#token=${adminOf(relay, "voxrelay_reader")}`, { viewport });
+    await shows(page, "Overview");
+    await page.evaluate((id) => (location.hash = `#/call/${id}`), session.id);
+    await page.locator(".said .user", { hasText: words }).first().waitFor();
+    await page.locator(".said .agent", { hasText: "It is noon." }).first().waitFor();
+
+    // Each answer has a bar, whose pieces are as long as its stages took.
+    await page.getByText("As a table").click();
+    const answers = await page.locator(".bar").count();
+    const rows = page.getByRole("group", { name: "How long its answers took" }).locator("tbody tr");
+    assert.ok(answers > 0 && answers === (await rows.count()), `${answers} bars`);
+    for (let at = 0; at < answers; at += 1) {
+      const cells = await rows.nth(at).locator("td").allTextContents();
+      const widths = await page.locator(".bar").nth(at).locator("rect").evaluateAll((pieces) => pieces.map((piece) => Number(piece.getAttribute("width"))));
+      assert.deepEqual(widths, cells.slice(0, -1).map((cell) => Number(cell.replace(/[^0-9]/g, ""))), "the bar says what the table says");
+    }
+    const longest = await page.locator(".bar svg").evaluateAll((bars) => Math.max(...bars.map((bar) => /** @type {Stub} */ (bar).getBBox().width)));
+    assert.ok(longest > 0, "something took some time");
+
+    await page.getByRole("button", { name: "Load the recording" }).click();
+    const player = page.locator("audio");
+    await player.evaluate((element) => /** @type {Stub} */ (element).play());
+    await page.waitForFunction(() => /** @type {Stub} */ (document.querySelector("audio")).currentTime > 0);
+    assert.ok((await player.evaluate((element) => /** @type {Stub} */ (element).duration)) > 1, "it is there as a whole");
+    assert.deepEqual(await faults(page), []);
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= viewport.width, `it is ${width} wide`);
+
+    await page.getByRole("button", { name: "Give credit" }).click();
+    await page.getByLabel("US dollars").fill("0.00001");
+    await page.getByLabel("Why, for administrators").fill("a cough");
+    await page.getByRole("button", { name: "Give it" }).click();
+    await page.locator("#told", { hasText: "The credit is given." }).waitFor({ state: "attached" });
+
+    await page.getByRole("link", { name: "Audit" }).click();
+    await shows(page, "Audit");
+    const deeds = await page.locator("tbody tr").evaluateAll((lines) => lines.map((line) => [...line.children].slice(1).map((cell) => cell.textContent)));
+    const credit = deeds[0]?.[3];
+    assert.deepEqual(deeds, [
+      ["root", "Give credit", session.user_sub, credit, "a cough"],
+      ["root", "Read recording", session.user_sub, session.id, "–"],
+      ["root", "Read transcript", session.user_sub, session.id, "–"],
+    ]);
+    assert.deepEqual(complaints, []);
   });
 
   test("shows what webhooks were told, and sends it once more when that is confirmed", async () => {
