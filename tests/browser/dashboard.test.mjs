@@ -156,7 +156,7 @@ describe("the dashboard", () => {
     await page.getByRole("dialog").getByRole("button", { name: "End the call" }).click();
     assert.equal((await relay.endedSession()).end_reason, "ended_by_operator");
     await page.getByText("Nobody talks to an agent.").waitFor();
-    await page.getByRole("combobox").selectOption("1");
+    await page.getByLabel("Days (UTC)").selectOption("1");
     await page.locator("dl.tiles > div", { hasText: "Calls" }).getByText("1", { exact: true }).waitFor();
     await page.getByRole("cell", { name: "as wished" }).waitFor();
   });
@@ -198,7 +198,7 @@ describe("the dashboard", () => {
   test("shows what was said in a call and how long answers took, plays its recording, and gives credit for it: all of it is in the audit", async () => {
     const words = "What is the time?";
     const teller = await storyTeller(stage, { story: "It is noon.", words, times: 20 });
-    const { relay, browser, origin, caller } = await begin(teller, [2, words, 6]);
+    const { relay, browser, origin, caller } = await begin(teller, [2, words, 6, words, 6, words, 6]);
     const asked = await caller.hears(({ name, event }) => name === "transcript" && event.role === "user" && event.last, 0, 60_000);
     await caller.hears(({ name, event }) => name === "transcript" && event.role === "agent" && event.last, asked, 30_000);
     await caller.close();
@@ -238,6 +238,17 @@ describe("the dashboard", () => {
     await page.getByLabel("Why, for administrators").fill("a cough");
     await page.getByRole("button", { name: "Give it" }).click();
     await page.locator("#told", { hasText: "The credit is given." }).waitFor({ state: "attached" });
+
+    // Over time, too, each stage is seen.
+    await page.getByRole("link", { name: "Overview" }).click();
+    await shows(page, "Overview");
+    await page.getByRole("heading", { name: "How long answers took: in all" }).waitFor();
+    await page.locator("#stage").selectOption("llm");
+    await page.getByRole("heading", { name: "How long answers took: thinking" }).waitFor();
+    await settles(page);
+    assert.equal(await page.evaluate(() => document.activeElement?.id), "stage", "the choice keeps the focus");
+    const thinking = await page.locator(".card", { has: page.locator("#stage") }).locator("tbody").textContent();
+    assert.match(String(thinking), /\d ms/);
 
     await page.getByRole("link", { name: "Audit" }).click();
     await shows(page, "Audit");
