@@ -1,7 +1,7 @@
 // One call: what was said, how long each stage of an answer took, what it cost, and its recording.
 
 import { Refused, ask, read } from "./api.js";
-import { count, duration, el, money, table, tell, tiles, when } from "./dom.js";
+import { busy, count, duration, el, money, refill, table, tell, tiles, when } from "./dom.js";
 import { denyUser, endCall, giveCredit, tellAgent } from "./orders.js";
 import { timeline } from "./timeline.js";
 
@@ -50,7 +50,8 @@ export async function call(place, signal, id) {
   const about = el("section", { class: "card" }, el("h2", {}, "About it"), table("About this call", [{ name: "What" }, { name: "" }].map(named), facts));
   const said = el("section", { class: "card all" }, el("h2", {}, "What was said"), el("p", { class: "soft" }, "…"));
   const sound = el("section", { class: "card" }, el("h2", {}, "Recording"), ...recording(path, session.recorded, signal));
-  place.replaceChildren(el("div", { class: "head" }, el("h1", {}, `Call of ${user}`), orders), el("div", { class: "grid" }, ...(session.state === "live" ? [telling(id)] : []), figures, about, sound, said));
+  // It is shown anew once the call is ended.
+  refill(place, el("div", { class: "head" }, el("h1", {}, `Call of ${user}`), orders), el("div", { class: "grid" }, ...(session.state === "live" ? [telling(id)] : []), figures, about, sound, said));
   said.replaceChildren(el("h2", {}, "What was said"), ...(await transcript(path, signal)));
 }
 
@@ -62,9 +63,7 @@ function telling(id) {
     const send = el("button", { class: "quiet", type: "submit" }, yes);
     const submit = async (/** @type {Event} */ event) => {
       event.preventDefault();
-      send.disabled = true;
-      const told = await tellAgent(id, kind, input.value);
-      send.disabled = false;
+      const told = await busy(send, () => tellAgent(id, kind, input.value));
       words.textContent = told.words;
       tell(told.words);
       if (told.isDone) input.value = "";
@@ -119,8 +118,8 @@ async function transcript(path, signal) {
 function recording(path, isThere, signal) {
   if (!isThere) return [el("p", { class: "soft" }, "There is none.")];
   const wrong = el("p", { class: "wrong", role: "alert" });
-  const load = button("Load the recording", "quiet", async () => {
-    load.disabled = true;
+  const get = async () => {
+    wrong.textContent = "";
     try {
       const answer = await ask(`${path}/recording`, { signal });
       const address = URL.createObjectURL(await answer.blob());
@@ -131,10 +130,10 @@ function recording(path, isThere, signal) {
       tell("The recording is there.");
     } catch (error) {
       if (signal.aborted) return;
-      load.disabled = false;
       const closed = error instanceof Refused && (error.status === 404 || error.status === 403);
       wrong.textContent = closed ? "This relay does not let this token hear what was said." : String(error instanceof Error ? error.message : error);
     }
-  });
+  };
+  const load = button("Load the recording", "quiet", () => busy(load, get));
   return [load, wrong];
 }

@@ -60,6 +60,22 @@ export function refill(place, ...inside) {
   /** @type {HTMLElement | null} */ (same ?? document.getElementById("main"))?.focus({ preventScroll: true });
 }
 
+/**
+ * Does what takes a while, during which a control does nothing. The browser takes the focus from what is disabled, and it comes back.
+ * @template T
+ * @param {any} control @param {() => Promise<T>} work
+ */
+export async function busy(control, work) {
+  const hadFocus = document.activeElement === control;
+  control.disabled = true;
+  try {
+    return await work();
+  } finally {
+    control.disabled = false;
+    if (hadFocus && document.activeElement === document.body) control.focus();
+  }
+}
+
 /** @param {string} id @param {string} name @param {Record<string, string>} choices What each value is called. */
 export function select(id, name, choices) {
   return el("select", { id, name }, ...Object.entries(choices).map(([value, word]) => el("option", { value }, word)));

@@ -144,6 +144,58 @@ describe("the dashboard", () => {
     }
   }
 
+  test("can be used with the keyboard alone: Tab comes by each control once, in order and to be seen, and the focus is never lost", async () => {
+    const { relay, browser, origin } = await begin();
+    const { page } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`);
+    await shows(page, "Overview");
+    await page.getByRole("button", { name: /^End the call of/ }).waitFor();
+    /** What has the focus: its number among all that can have it, how many these are, and whether it is to be seen that it has it. */
+    const at = () =>
+      page.evaluate(() => {
+        const all = [...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")].filter((element) => element.checkVisibility());
+        const held = /** @type {HTMLElement} */ (document.activeElement);
+        const { top, bottom } = held.getBoundingClientRect();
+        const isSeen = bottom > 0 && top < innerHeight && getComputedStyle(held).outlineStyle !== "none";
+        return { number: all.indexOf(held), of: all.length, isSeen };
+      });
+    for (const title of ["Overview", "Sessions", "Budgets"]) {
+      if (title !== "Overview") await page.getByRole("link", { name: title, exact: true }).click();
+      await shows(page, title);
+      await page.locator("#skip").focus();
+      // By the keyboard, so that the browser shows what has the focus.
+      await page.keyboard.press("Tab");
+      await page.keyboard.press("Shift+Tab");
+      const { of } = await at();
+      assert.ok(of > 10, `${title} has ${of}`);
+      for (let number = 0; number < of; number += 1) {
+        assert.deepEqual(await at(), { number, of, isSeen: true }, title);
+        await page.keyboard.press("Tab");
+      }
+    }
+
+    const held = () => page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.id);
+    await page.getByRole("link", { name: "Overview" }).click();
+    await shows(page, "Overview");
+    await page.locator("#days").focus();
+    await page.locator("#days").selectOption("30");
+    await page.locator("#told", { hasText: "30 days are shown." }).waitFor({ state: "attached" });
+    assert.equal(await held(), "days", "the choice of days keeps the focus");
+    const end = page.getByRole("button", { name: /^End the call of/ });
+    await end.focus();
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
+    assert.match(String(await held()), /^End the call of/, "it comes back from a question");
+    await page.keyboard.press("Enter");
+    assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Cancel", "what is harmless comes first");
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    await relay.endedSession();
+    await page.getByText("Nobody talks to an agent.").waitFor();
+    assert.equal(await held(), "main", "what had it is gone");
+  });
+
   test("shows a call that goes on, ends it when that is confirmed, and counts it then", async () => {
     const { relay, browser, origin } = await begin();
     const { page } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`);
