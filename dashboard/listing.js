@@ -30,6 +30,8 @@ export function listing({ title, what, nothing, path, rows: field, by, columns, 
   let rows = [];
   let next = "";
   let asks = 0;
+  /** What the list is narrowed by: the pages that follow are of the same, whatever is written meanwhile. @type {Record<string, string>} */
+  let given = {};
 
   /** @param {string} [cursor] Where the page begins; without it the list begins anew. */
   async function show(cursor = "") {
@@ -37,8 +39,8 @@ export function listing({ title, what, nothing, path, rows: field, by, columns, 
     // Only the answer to the last question is shown, so that no page comes twice, and none to a question of before.
     asks += 1;
     const asked = asks;
+    if (cursor === "") given = Object.fromEntries(inputs.map((input) => [input.name, input.value.trim()]));
     try {
-      const given = Object.fromEntries(inputs.map((input) => [input.name, input.value.trim()]));
       const found = await read(path, { ...given, limit: 50, cursor }, signal);
       if (asked !== asks) return;
       rows = cursor === "" ? found[field] : [...rows, ...found[field]];
