@@ -42,9 +42,9 @@ export async function read(path, query = {}, signal = undefined) {
   return (await ask(text === "" ? path : `${path}?${text}`, { signal })).json();
 }
 
-/** @param {string} path @param {object} [body] */
-export async function order(path, body = undefined) {
-  return ask(path, { method: "POST", ...(body ? { body: JSON.stringify(body) } : {}) });
+/** @param {string} path @param {object} [body] @param {"POST" | "PUT" | "DELETE"} [method] */
+export async function order(path, body = undefined, method = "POST") {
+  return ask(path, { method, ...(body ? { body: JSON.stringify(body) } : {}) });
 }
 
 /**

@@ -1,49 +1,94 @@
-// Budgets, and who is near the end of one.
+// Budgets: what of them is used, what an administrator sets in their place, and the thresholds that were reached.
 
-import { Refused, read } from "./api.js";
+import { read } from "./api.js";
 import { el, money, table, when } from "./dom.js";
+import { listing } from "./listing.js";
+import { resetBudget, setBudget } from "./orders.js";
+
+const COLUMNS = [
+  { name: "Whose" },
+  { name: "Period (UTC)" },
+  { name: "Used" },
+  { name: "Spent", isNumber: true },
+  { name: "Set aside", isNumber: true },
+  { name: "Left", isNumber: true },
+  { name: "Budget", isNumber: true },
+  { name: "Set by hand", isNumber: true },
+  { name: "Change it" },
+];
+const SHARES = { 50: "More than 50 %", 80: "More than 80 %", 99: "More than 99 %", "": "All" };
 
 /** @param {HTMLElement} place @param {AbortSignal} signal */
 export async function budgets(place, signal) {
-  const [found, alerts] = await Promise.all([
-    read("/v1/admin/budgets", { above_percent: 50, limit: 100 }, signal).catch((error) => {
-      if (error instanceof Refused && error.status === 404) return undefined;
-      throw error;
-    }),
-    read("/v1/admin/alerts", { limit: 50 }, signal),
-  ]);
-  const head = el("div", { class: "head" }, el("h1", {}, "Budgets"));
-  place.replaceChildren(head, el("div", { class: "grid" }, near(found?.budgets), raised(alerts.alerts)));
+  const list = listing(
+    {
+      title: "Budgets",
+      what: "budgets",
+      nothing: "There is no such budget. Those that calls have used in this day or month are listed.",
+      path: "/v1/admin/budgets",
+      rows: "budgets",
+      by: {
+        kind: { label: "Of", choices: { "": "All", user: "Users", account: "Accounts" } },
+        above_percent: { label: "Spent or set aside", choices: SHARES, value: "50" },
+      },
+      columns: COLUMNS,
+      cells,
+    },
+    signal,
+  );
+  const set = async () => {
+    if (await setBudget()) await list.show();
+  };
+  const head = el("div", { class: "head" }, el("h1", {}, "Budgets"), el("button", { class: "quiet", type: "button", click: () => void set() }, "Set a budget"));
+  const reached = el("div", {});
+  place.replaceChildren(head, ...list.parts, el("div", { class: "gap" }), reached);
+  const [alerts] = await Promise.all([read("/v1/admin/alerts", { limit: 50 }, signal), list.show()]);
+  reached.replaceChildren(raised(alerts.alerts));
 }
 
-/** @param {any[] | undefined} rows */
-function near(rows) {
-  const title = el("h2", {}, "Near their limit");
-  const say = (/** @type {string} */ words) => el("section", { class: "card all" }, title, el("p", { class: "soft" }, words));
-  if (rows === undefined) return say("This relay does not tell its budgets. Thresholds that were reached are below.");
-  if (rows.length === 0) return say("Nobody has used more than half of a budget.");
-  const cells = rows.map((row) => {
-    const limit = row.limit_nano_usd ?? row.cap_nano_usd ?? 0;
-    const used = row.spent_nano_usd + (row.reserved_nano_usd ?? 0);
-    const name = row.user_sub ?? row.account ?? row.owner ?? "–";
-    const meter = el("meter", { min: 0, max: Math.max(limit, 1), value: used, "aria-label": `${name}: ${money(used)} of ${money(limit)}` });
-    return [name, row.scope ?? "–", row.period ?? "–", money(row.spent_nano_usd), money(limit), meter];
-  });
-  const columns = [{ name: "Whose" }, { name: "Of" }, { name: "Period" }, { name: "Spent", isNumber: true }, { name: "Limit", isNumber: true }, { name: "Used" }];
-  return el("section", { class: "card all" }, title, table("Budgets near their limit", columns, cells));
+/** @param {any} row @param {() => Promise<void>} again */
+function cells(row, again) {
+  const subject = row.user_sub ?? row.account;
+  const whose = `${row.scope} ${subject}`;
+  const used = row.spent_nano_usd + row.reserved_nano_usd;
+  const meter = el("meter", { min: 0, max: Math.max(row.cap_nano_usd, 1), value: used, "aria-label": `${whose}: ${money(used)} of ${money(row.cap_nano_usd)}` });
+  const button = (/** @type {string} */ word, /** @type {() => Promise<boolean>} */ change) => {
+    const click = async () => {
+      if (await change()) await again();
+    };
+    return el("button", { class: "quiet", type: "button", "data-of": `${word} ${whose}`, "aria-label": `${word} the budget of ${whose}`, click: () => void click() }, word);
+  };
+  const isSet = row.set_nano_usd !== null;
+  return [
+    whose,
+    row.period,
+    meter,
+    money(row.spent_nano_usd),
+    money(row.reserved_nano_usd),
+    money(row.left_nano_usd),
+    money(row.cap_nano_usd),
+    isSet ? money(row.set_nano_usd) : "–",
+    el(
+      "div",
+      { class: "row" },
+      button("Set", () => setBudget({ kind: row.scope, subject, cap: isSet ? row.set_nano_usd : row.cap_nano_usd })),
+      ...(isSet ? [button("Reset", () => resetBudget(row.scope, subject))] : []),
+    ),
+  ];
 }
 
 /** @param {any[]} alerts */
 function raised(alerts) {
   const title = el("h2", {}, "Thresholds that were reached");
-  if (alerts.length === 0) return el("section", { class: "card all" }, title, el("p", { class: "soft" }, "None so far."));
-  const cells = alerts.map((alert) => [
+  if (alerts.length === 0) return el("section", { class: "card" }, title, el("p", { class: "soft" }, "None so far."));
+  const whose = (/** @type {any} */ alert) => (alert.scope === "provider" ? alert.item : alert.scope === "account" ? alert.account : alert.user_sub);
+  const rows = alerts.map((alert) => [
     when(alert.created_at),
     alert.scope,
-    alert.user_sub ?? alert.item ?? alert.account ?? "–",
-    alert.percent === null || alert.percent === undefined ? "–" : `${alert.percent} %`,
+    whose(alert) || "–",
+    alert.scope === "provider" ? "–" : `${alert.percent} %`,
     alert.delivered_at ? "delivered" : "not delivered",
   ]);
   const columns = [{ name: "When (UTC)" }, { name: "Of" }, { name: "Whose" }, { name: "Reached", isNumber: true }, { name: "Webhook" }];
-  return el("section", { class: "card all" }, title, table("Thresholds that were reached", columns, cells));
+  return el("section", { class: "card" }, title, table("Thresholds that were reached", columns, rows));
 }

@@ -1,18 +1,12 @@
 // One call: what was said, how long each stage of an answer took, what it cost, and its recording.
 
 import { Refused, ask, read } from "./api.js";
-import { count, duration, el, money, table, tell, tiles, when } from "./dom.js";
+import { busy, count, duration, el, money, refill, table, tell, tiles, when } from "./dom.js";
 import { denyUser, endCall, giveCredit, tellAgent } from "./orders.js";
+import { timeline } from "./timeline.js";
 
 /** @typedef {{ turn: number, role: string, text: string, start_position: number, end_position: number, heard_position: number | null, created_at: string }} Said */
 
-const STAGES = [
-  ["stt_ms", "understanding"],
-  ["llm_ms", "thinking"],
-  ["tts_ms", "speaking"],
-  ["send_ms", "sending"],
-  ["heard_ms", "until heard"],
-];
 /** Pages of a transcript that are read: no call has more turns. */
 const PAGES_MAX = 50;
 
@@ -56,7 +50,8 @@ export async function call(place, signal, id) {
   const about = el("section", { class: "card" }, el("h2", {}, "About it"), table("About this call", [{ name: "What" }, { name: "" }].map(named), facts));
   const said = el("section", { class: "card all" }, el("h2", {}, "What was said"), el("p", { class: "soft" }, "…"));
   const sound = el("section", { class: "card" }, el("h2", {}, "Recording"), ...recording(path, session.recorded, signal));
-  place.replaceChildren(el("div", { class: "head" }, el("h1", {}, `Call of ${user}`), orders), el("div", { class: "grid" }, ...(session.state === "live" ? [telling(id)] : []), figures, about, sound, said));
+  // It is shown anew once the call is ended.
+  refill(place, el("div", { class: "head" }, el("h1", {}, `Call of ${user}`), orders), el("div", { class: "grid" }, ...(session.state === "live" ? [telling(id)] : []), figures, about, sound, said));
   said.replaceChildren(el("h2", {}, "What was said"), ...(await transcript(path, signal)));
 }
 
@@ -68,9 +63,7 @@ function telling(id) {
     const send = el("button", { class: "quiet", type: "submit" }, yes);
     const submit = async (/** @type {Event} */ event) => {
       event.preventDefault();
-      send.disabled = true;
-      const told = await tellAgent(id, kind, input.value);
-      send.disabled = false;
+      const told = await busy(send, () => tellAgent(id, kind, input.value));
       words.textContent = told.words;
       tell(told.words);
       if (told.isDone) input.value = "";
@@ -92,7 +85,7 @@ function button(name, kind, click) {
 
 /** @param {string} path @param {AbortSignal} signal */
 async function transcript(path, signal) {
-  /** @type {(Said & Record<string, any>)[]} */
+  /** @type {(Said & import("./timeline.js").Answer)[]} */
   const turns = [];
   let cursor = "";
   try {
@@ -118,19 +111,15 @@ async function transcript(path, signal) {
       el("p", {}, turn.text),
     ),
   );
-  const answers = turns.filter((turn) => STAGES.some(([stage]) => turn[stage] !== null) || turn.total_ms !== null);
-  const ms = (/** @type {number | null | undefined} */ value) => (value === null || value === undefined ? "–" : `${count(value)} ms`);
-  const rows = answers.map((turn) => [String(turn.turn), ...STAGES.map(([stage]) => ms(turn[stage])), ms(turn.total_ms)]);
-  const columns = [{ name: "Turn" }, ...[...STAGES.map(([, name]) => name), "in all"].map((name) => ({ name, isNumber: true }))];
-  return [el("ol", { class: "said" }, ...lines), ...(rows.length > 0 ? [el("h2", {}, "How long its answers took"), table("How long its answers took", columns, rows)] : [])];
+  return [el("ol", { class: "said" }, ...lines), ...timeline(turns)];
 }
 
 /** @param {string} path @param {boolean} isThere @param {AbortSignal} signal */
 function recording(path, isThere, signal) {
   if (!isThere) return [el("p", { class: "soft" }, "There is none.")];
   const wrong = el("p", { class: "wrong", role: "alert" });
-  const load = button("Load the recording", "quiet", async () => {
-    load.disabled = true;
+  const get = async () => {
+    wrong.textContent = "";
     try {
       const answer = await ask(`${path}/recording`, { signal });
       const address = URL.createObjectURL(await answer.blob());
@@ -141,10 +130,10 @@ function recording(path, isThere, signal) {
       tell("The recording is there.");
     } catch (error) {
       if (signal.aborted) return;
-      load.disabled = false;
       const closed = error instanceof Refused && (error.status === 404 || error.status === 403);
       wrong.textContent = closed ? "This relay does not let this token hear what was said." : String(error instanceof Error ? error.message : error);
     }
-  });
+  };
+  const load = button("Load the recording", "quiet", () => busy(load, get));
   return [load, wrong];
 }

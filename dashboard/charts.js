@@ -14,10 +14,10 @@ addEventListener("resize", () => shown.forEach((fit) => fit()));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => shown.forEach((fit) => fit()));
 
 /**
- * @param {{ title: string, times: string[], lines: { name: string, values: (number | null)[] }[], write: (value: number) => string, isWide?: boolean }} chart
- *   `write` writes a value as people read it.
+ * @param {{ title: string, times: string[], lines: { name: string, values: (number | null)[] }[], write: (value: number) => string, isWide?: boolean, beside?: Node }} chart
+ *   `write` writes a value as people read it. `beside` stands below the title.
  */
-export function chart({ title, times, lines, write, isWide = false }) {
+export function chart({ title, times, lines, write, isWide = false, beside }) {
   const Plot = /** @type {any} */ (globalThis).uPlot;
   const columns = [{ name: "Time (UTC)" }, ...lines.map(({ name }) => ({ name, isNumber: true }))];
   const rows = times.map((time, at) => [
@@ -26,7 +26,7 @@ export function chart({ title, times, lines, write, isWide = false }) {
   ]);
   const behind = el("details", Plot ? {} : { open: true }, el("summary", {}, "As a table"), table(title, columns, rows));
   const place = el("div", { class: "plot", role: "img", "aria-label": `${title}: a chart; its figures are in the table below.` });
-  const card = el("section", { class: isWide ? "card all" : "card" }, el("h2", {}, title), ...(Plot ? [place] : []), behind);
+  const card = el("section", { class: isWide ? "card all" : "card" }, el("h2", {}, title), ...(beside ? [beside] : []), ...(Plot ? [place] : []), behind);
   if (Plot) {
     const paint = () => {
       // A page may have taken other days in its place.

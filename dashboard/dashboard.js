@@ -2,6 +2,7 @@
 // once.
 
 import { Refused, hasToken, read, setToken } from "./api.js";
+import { audit } from "./audit.js";
 import { budgets } from "./budgets.js";
 import { call } from "./call.js";
 import { clearCharts } from "./charts.js";
@@ -18,6 +19,7 @@ const PAGES = {
   "#/budgets": ["Budgets", budgets],
   "#/sessions": ["Sessions", sessions],
   "#/webhooks": ["Webhooks", webhooks],
+  "#/audit": ["Audit", audit],
 };
 const CALL = "#/call/";
 

@@ -1,6 +1,6 @@
 // Which days a page is about.
 
-import { el, tell } from "./dom.js";
+import { busy, el, tell } from "./dom.js";
 
 const SPANS = { 1: "Today", 7: "7 days", 30: "30 days", 90: "90 days" };
 const DAY_MS = 86_400_000;
@@ -17,16 +17,13 @@ export function daysForm(show) {
   async function again() {
     const now = Date.now();
     const day = (/** @type {number} */ time) => new Date(time).toISOString().slice(0, 10);
-    select.disabled = true;
     wrong.textContent = "";
     try {
-      await show({ from: day(now - (Number(select.value) - 1) * DAY_MS), to: day(now) });
+      await busy(select, () => show({ from: day(now - (Number(select.value) - 1) * DAY_MS), to: day(now) }));
       tell(`${select.selectedOptions[0].textContent} are shown.`);
     } catch (error) {
       if (error instanceof DOMException && error.name === "AbortError") return;
       wrong.textContent = error instanceof Error ? error.message : String(error);
-    } finally {
-      select.disabled = false;
     }
   }
   return { element, show: again };

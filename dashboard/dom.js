@@ -18,6 +18,17 @@ export function el(tag, given = {}, ...inside) {
 }
 
 /**
+ * An element of a drawing. What it looks like is in its attributes or its class: the policy allows no style in the page.
+ * @param {string} tag @param {Record<string, string | number>} given @param {...Node} inside
+ */
+export function svg(tag, given, ...inside) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(given)) element.setAttribute(name, String(value));
+  element.append(...inside);
+  return element;
+}
+
+/**
  * @param {string} caption What the table is about, for screen readers.
  * @param {{ name: string, isNumber?: boolean }[]} columns
  * @param {(Node | string)[][]} rows The first cell of each is its heading.
@@ -31,9 +42,43 @@ export function table(caption, columns, rows) {
   // What scrolls can be reached with the keyboard.
   return el(
     "div",
-    { class: "wide", tabindex: 0, role: "group", "aria-label": caption },
+    { class: "wide", tabindex: 0, role: "group", "aria-label": caption, "data-of": caption },
     el("table", {}, el("caption", { class: "sr" }, caption), el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body)),
   );
+}
+
+/**
+ * Puts something else into an element. If the focus was inside, it goes to what is of the same `data-of` now, or else to the content, as it would be lost.
+ * @param {HTMLElement} place @param {...(Node | string)} inside
+ */
+export function refill(place, ...inside) {
+  const hasFocus = place.contains(document.activeElement);
+  const of = document.activeElement?.getAttribute("data-of");
+  place.replaceChildren(...inside);
+  if (!hasFocus) return;
+  const same = [...place.querySelectorAll("[data-of]")].find((found) => found.getAttribute("data-of") === of);
+  /** @type {HTMLElement | null} */ (same ?? document.getElementById("main"))?.focus({ preventScroll: true });
+}
+
+/**
+ * Does what takes a while, during which a control does nothing. The browser takes the focus from what is disabled, and it comes back.
+ * @template T
+ * @param {any} control @param {() => Promise<T>} work
+ */
+export async function busy(control, work) {
+  const hadFocus = document.activeElement === control;
+  control.disabled = true;
+  try {
+    return await work();
+  } finally {
+    control.disabled = false;
+    if (hadFocus && document.activeElement === document.body) control.focus();
+  }
+}
+
+/** @param {string} id @param {string} name @param {Record<string, string>} choices What each value is called. */
+export function select(id, name, choices) {
+  return el("select", { id, name }, ...Object.entries(choices).map(([value, word]) => el("option", { value }, word)));
 }
 
 /** @param {[string, string][]} figures */
@@ -78,7 +123,7 @@ export function tell(words) {
 
 /**
  * Asks before something is done that cannot be taken back.
- * @param {{ title: string, words: string, yes: string, fields?: { name: string, label: string, value?: string, type?: string }[] }} question
+ * @param {{ title: string, words: string, yes: string, fields?: { name: string, label: string, value?: string, type?: string, choices?: Record<string, string> }[] }} question
  * @returns {Promise<Record<string, string> | undefined>} What was written into the fields, or `undefined` if it is not to be done.
  */
 export function confirmed({ title, words, yes, fields = [] }) {
@@ -87,7 +132,9 @@ export function confirmed({ title, words, yes, fields = [] }) {
   part("ask-title").textContent = title;
   part("ask-words").textContent = words;
   part("ask-yes").textContent = yes;
-  const inputs = fields.map(({ name, value = "", type = "text" }) => el("input", { id: `ask-${name}`, name, value, type, required: true, autocomplete: "off" }));
+  const inputs = fields.map(({ name, value = "", type = "text", choices }) =>
+    choices ? select(`ask-${name}`, name, choices) : el("input", { id: `ask-${name}`, name, value, type, required: true, autocomplete: "off" }),
+  );
   const labels = fields.map(({ name, label }, at) => el("div", {}, el("label", { for: `ask-${name}` }, label), inputs[at]));
   part("ask-fields").replaceChildren(...labels);
   dialog.returnValue = "no";

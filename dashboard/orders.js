@@ -3,10 +3,10 @@
 import { order, read } from "./api.js";
 import { confirmed, tell } from "./dom.js";
 
-/** @param {string} path @param {object | undefined} body @param {string} done */
-async function carryOut(path, body, done) {
+/** @param {string} path @param {object | undefined} body @param {string} done @param {"POST" | "PUT" | "DELETE"} [method] */
+async function carryOut(path, body, done, method = "POST") {
   try {
-    await order(path, body);
+    await order(path, body, method);
     tell(done);
     return true;
   } catch (error) {
@@ -68,6 +68,17 @@ export async function denyUser(user) {
   return given !== undefined && carryOut("/v1/admin/denials", { kind: "sub", subject: user, reason: given.reason }, `${user} is denied.`);
 }
 
+/** An amount as people write it, in nano-dollars; nothing if it is none. @param {string} usd */
+function nanoUsd(usd) {
+  const amount = /^\d+(\.\d+)?$/.test(usd.trim()) ? Math.round(Number(usd) * 1e9) : Number.NaN;
+  return Number.isSafeInteger(amount) ? amount : undefined;
+}
+
+async function isNoAmount() {
+  await confirmed({ title: "It was not done", words: "Write an amount such as 1.25.", yes: "Understood" });
+  return false;
+}
+
 /** @param {{ account?: string, user?: string, day?: string }} [known] */
 export async function giveCredit({ account = "", user = "", day = new Date().toISOString().slice(0, 10) } = {}) {
   const fields = [
@@ -80,11 +91,8 @@ export async function giveCredit({ account = "", user = "", day = new Date().toI
   const words = `What is given back cannot be taken again. It is never more than was charged for that day.${user ? ` It is for ${user}.` : ""}`;
   const given = await confirmed({ title: "Give credit?", words, yes: "Give it", fields });
   if (given === undefined) return false;
-  const amount = Math.round(Number(given.usd) * 1e9);
-  if (!(amount > 0 && Number.isSafeInteger(amount))) {
-    await confirmed({ title: "It was not done", words: "Write an amount such as 1.25.", yes: "Understood" });
-    return false;
-  }
+  const amount = nanoUsd(given.usd);
+  if (!amount) return isNoAmount();
   const body = { key, account: given.account, day: given.day, amount_nano_usd: amount, reason: given.reason, ...(user ? { user_sub: user } : {}) };
   return carryOut("/v1/admin/credits", body, "The credit is given.");
 }
@@ -94,4 +102,37 @@ export async function replay(id, name) {
   const words = `${name} gets the message once more, under the same id, with what is known now.`;
   const sure = await confirmed({ title: "Send this again?", words, yes: "Send it" });
   return sure !== undefined && carryOut(`/v1/admin/webhooks/${encodeURIComponent(id)}/replay`, undefined, "The message is sent again.");
+}
+
+const SET_WORDS =
+  "It holds at once at all relays, for calls that go on as well, in this period and every later one, until it is reset: in the place of what configuration and plan allow. A token that allows less holds nevertheless.";
+
+/** @param {"user" | "account"} kind @param {string} subject */
+const budgetOf = (kind, subject) => `/v1/admin/budgets/${kind}/${encodeURIComponent(subject)}`;
+
+/** @param {{ kind: "user" | "account", subject: string, cap: number }} [known] Whose budget it is, and how much it is now in nano-dollars. */
+export async function setBudget(known = undefined) {
+  const whose = [
+    { name: "kind", label: "Whose", choices: { user: "A user, a day", account: "An account, a month" } },
+    { name: "subject", label: "User or account" },
+  ];
+  const fields = [
+    ...(known ? [] : whose),
+    { name: "usd", label: "US dollars", value: known ? (known.cap / 1e9).toFixed(9).replace(/\.?0+$/, "") : "" },
+    { name: "reason", label: "Why, for administrators" },
+  ];
+  const given = await confirmed({ title: known ? `Set the budget of ${known.kind} ${known.subject}?` : "Set a budget?", words: SET_WORDS, yes: "Set it", fields });
+  if (given === undefined) return false;
+  const cap = nanoUsd(given.usd);
+  if (cap === undefined) return isNoAmount();
+  const kind = known?.kind ?? /** @type {"user" | "account"} */ (given.kind);
+  const subject = known?.subject ?? given.subject.trim();
+  return carryOut(budgetOf(kind, subject), { cap_nano_usd: cap, reason: given.reason }, `The budget of ${subject} is set.`, "PUT");
+}
+
+/** @param {"user" | "account"} kind @param {string} subject */
+export async function resetBudget(kind, subject) {
+  const words = `What was set for ${kind} ${subject} is taken back: configuration and plan apply again, at once.`;
+  const sure = await confirmed({ title: "Reset this budget?", words, yes: "Reset it" });
+  return sure !== undefined && carryOut(budgetOf(kind, subject), undefined, `The budget of ${subject} is by configuration and plan again.`, "DELETE");
 }

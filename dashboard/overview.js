@@ -2,11 +2,13 @@
 
 import { read, watchLive } from "./api.js";
 import { chart } from "./charts.js";
-import { count, duration, el, money, share, table, tiles, when } from "./dom.js";
+import { count, duration, el, money, refill, select, share, table, tell, tiles, when } from "./dom.js";
 import { daysForm } from "./days.js";
 import { endCall } from "./orders.js";
 
 const STAGES = { stt: "understanding", llm: "thinking", tts: "speaking", send: "sending", heard: "until heard", total: "in all" };
+/** The stage that was chosen last, also when other days are shown. */
+let stageShown = "total";
 
 /** @param {HTMLElement} place @param {AbortSignal} signal */
 export async function overview(place, signal) {
@@ -30,22 +32,54 @@ function showLive(place, line) {
   const words = el("p", { class: "soft" }, sessions.length === 0 ? "Nobody talks to an agent." : `${number} ${sessions.length === 1 ? "call" : "calls"}`);
   // While somebody is asked about a call, the list stays as it is.
   if (document.querySelector("dialog[open]")) return;
-  const held = place.contains(document.activeElement) ? document.activeElement?.getAttribute("data-of") : null;
   const rows = sessions.map((session) => [
-    el("a", { href: `#/call/${encodeURIComponent(session.id)}` }, session.user_sub),
+    el("a", { href: `#/call/${encodeURIComponent(session.id)}`, "data-of": `call ${session.id}` }, session.user_sub),
     session.agent,
     session.account,
     when(session.started_at),
     money(session.cost_nano_usd),
-    el("button", { class: "quiet", type: "button", "data-of": session.id, "aria-label": `End the call of ${session.user_sub}`, click: () => endCall(session.id, session.user_sub) }, "End"),
+    el("button", { class: "quiet", type: "button", "data-of": `end ${session.id}`, "aria-label": `End the call of ${session.user_sub}`, click: () => endCall(session.id, session.user_sub) }, "End"),
   ]);
   const columns = [{ name: "User" }, { name: "Agent" }, { name: "Account" }, { name: "Began (UTC)" }, { name: "Cost", isNumber: true }, { name: "End it" }];
-  place.replaceChildren(title, words, ...(rows.length > 0 ? [table("Calls now", columns, rows)] : []));
-  if (held === null || held === undefined) return;
-  // The button that had the focus is a new one, or its call is over.
-  const button = [...place.querySelectorAll("button")].find((found) => found.getAttribute("data-of") === held);
-  if (button) button.focus();
-  else document.getElementById("main")?.focus({ preventScroll: true });
+  // The stream writes the list anew, also while somebody goes through it with the keyboard.
+  refill(place, title, words, ...(rows.length > 0 ? [table("Calls now", columns, rows)] : []));
+}
+
+/** @param {number} value */
+function ms(value) {
+  return `${count(Math.round(value))} ms`;
+}
+
+/** How long answers took over time, of the stage that is chosen. @param {string[]} times @param {any[]} series */
+function latencies(times, series) {
+  const picked = select("stage", "stage", STAGES);
+  picked.value = stageShown;
+  const of = (/** @type {string} */ percentile) => series.map((step) => step.stages.find((/** @type {any} */ known) => known.stage === picked.value)?.[percentile] ?? null);
+  const paint = () =>
+    chart({
+      title: `How long answers took: ${STAGES[/** @type {keyof typeof STAGES} */ (picked.value)]}`,
+      times,
+      lines: [
+        { name: "Half within", values: of("p50_ms") },
+        { name: "95 % within", values: of("p95_ms") },
+        { name: "99 % within", values: of("p99_ms") },
+      ],
+      write: ms,
+      isWide: true,
+      beside: el("div", { class: "row narrow" }, el("label", { for: picked.id }, "Stage", picked)),
+    });
+  let shown = paint();
+  picked.addEventListener("change", () => {
+    stageShown = picked.value;
+    const before = shown;
+    const isOpen = before.querySelector("details").open;
+    shown = paint();
+    shown.querySelector("details").open = isOpen;
+    before.replaceWith(shown);
+    picked.focus();
+    tell(`How long answers took: ${picked.selectedOptions[0].textContent}`);
+  });
+  return shown;
 }
 
 /** @param {any} found */
@@ -53,9 +87,6 @@ function sums({ total, series, endings }) {
   const times = series.map((/** @type {any} */ step) => step.at);
   const of = (/** @type {(step: any) => number | null} */ figure) => series.map(figure);
   const rate = (/** @type {any} */ step) => (step.calls === 0 ? null : (100 * (step.calls - step.failed)) / step.calls);
-  const stage = (/** @type {string} */ name, /** @type {string} */ percentile) => (/** @type {any} */ step) =>
-    step.stages.find((/** @type {any} */ known) => known.stage === name)?.[percentile] ?? null;
-  const ms = (/** @type {number} */ value) => `${count(Math.round(value))} ms`;
   const figures = tiles([
     ["Calls", count(total.calls)],
     ["Minutes", count(Math.round(total.seconds / 60))],
@@ -80,17 +111,7 @@ function sums({ total, series, endings }) {
     chart({ title: "Minutes", times, lines: [{ name: "Minutes", values: of((step) => step.seconds / 60) }], write: (value) => count(Math.round(value)) }),
     chart({ title: "Money", times, lines: [{ name: "Spent", values: of((step) => step.cost_nano_usd) }], write: money }),
     chart({ title: "Success rate", times, lines: [{ name: "Success", values: of(rate) }], write: (value) => `${value.toFixed(0)} %` }),
-    chart({
-      title: "How long answers took",
-      times,
-      lines: [
-        { name: "Half within", values: of(stage("total", "p50_ms")) },
-        { name: "95 % within", values: of(stage("total", "p95_ms")) },
-        { name: "99 % within", values: of(stage("total", "p99_ms")) },
-      ],
-      write: ms,
-      isWide: true,
-    }),
+    latencies(times, series),
     el("section", { class: "card" }, el("h2", {}, "Answers by stage"), stages.length > 0 ? table("Answers by stage", columns, stages) : nothing.cloneNode(true)),
     el(
       "section",

@@ -1,59 +1,27 @@
 // All sessions, the newest first.
 
-import { read } from "./api.js";
-import { count, el, money, table, tell, when } from "./dom.js";
+import { count, el, money, when } from "./dom.js";
+import { listing } from "./listing.js";
 
 const COLUMNS = [{ name: "User" }, { name: "Account" }, { name: "Agent" }, { name: "Began (UTC)" }, { name: "Ended" }, { name: "Reconnects", isNumber: true }, { name: "Cost", isNumber: true }];
 
 /** @param {HTMLElement} place @param {AbortSignal} signal */
 export async function sessions(place, signal) {
-  const wrong = el("p", { class: "wrong", role: "alert" });
-  const list = el("section", { class: "card", "aria-label": "Sessions" }, el("p", { class: "soft" }, "…"));
-  const user = el("input", { id: "by-user", autocomplete: "off", spellcheck: "false" });
-  const account = el("input", { id: "by-account", autocomplete: "off", spellcheck: "false" });
-  const state = el("select", { id: "by-state" }, el("option", { value: "" }, "All"), el("option", { value: "live" }, "Live"), el("option", { value: "ended" }, "Ended"));
-  const more = el("button", { class: "quiet", type: "button", click: () => void show(next) }, "Show more");
-  /** @type {any[]} */
-  let rows = [];
-  let next = "";
-
-  /** @param {string} [cursor] Where the page begins; without it the list begins anew. */
-  async function show(cursor = "") {
-    wrong.textContent = "";
-    const asked = { user_sub: user.value.trim(), account: account.value.trim(), state: state.value, limit: 50, cursor };
-    try {
-      const found = await read("/v1/admin/sessions", asked, signal);
-      rows = cursor === "" ? found.sessions : [...rows, ...found.sessions];
-      next = found.next ?? "";
-    } catch (error) {
-      if (!signal.aborted) wrong.textContent = error instanceof Error ? error.message : String(error);
-      return;
-    }
-    const nothing = el("p", { class: "soft" }, "There is no such session.");
-    list.replaceChildren(rows.length > 0 ? table("Sessions", COLUMNS, rows.map(cells)) : nothing);
-    more.hidden = next === "";
-    tell(`${count(rows.length)} sessions are shown.`);
-  }
-
-  const field = (/** @type {string} */ name, /** @type {HTMLElement} */ input) => el("label", { for: input.id }, name, input);
-  const form = el(
-    "form",
+  const list = listing(
     {
-      class: "row card",
-      role: "search",
-      submit: (/** @type {Event} */ event) => {
-        event.preventDefault();
-        void show();
-      },
+      title: "Sessions",
+      what: "sessions",
+      nothing: "There is no such session.",
+      path: "/v1/admin/sessions",
+      rows: "sessions",
+      by: { user_sub: { label: "User" }, account: { label: "Account" }, state: { label: "State", choices: { "": "All", live: "Live", ended: "Ended" } } },
+      columns: COLUMNS,
+      cells,
     },
-    field("User", user),
-    field("Account", account),
-    field("State", state),
-    el("button", { class: "main", type: "submit" }, "Show"),
+    signal,
   );
-  place.replaceChildren(el("div", { class: "head" }, el("h1", {}, "Sessions")), form, wrong, el("div", { class: "gap" }), list, el("div", { class: "gap" }), more);
-  more.hidden = true;
-  await show();
+  place.replaceChildren(el("div", { class: "head" }, el("h1", {}, "Sessions")), ...list.parts);
+  await list.show();
 }
 
 /** @param {any} session */

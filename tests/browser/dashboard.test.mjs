@@ -14,13 +14,14 @@ import { CACHE, install } from "./support/installed.mjs";
 import { PROGRAM, Relay, until } from "./support/relay.mjs";
 import { speak } from "./support/speech.mjs";
 import { Stage } from "./support/stage.mjs";
+import { storyTeller } from "./support/story-teller.mjs";
 import { TestPage } from "./support/test-page.mjs";
 
 /** @typedef {import("playwright-core").Page} Page */
 /** What `globalThis` holds in the page. @typedef {any} Stub */
 
 const SCREENS = { "a small phone": { width: 320, height: 568 }, "a desktop": { width: 1280, height: 800 } };
-const PAGES = { "#/": "Overview", "#/spend": "Spend", "#/budgets": "Budgets", "#/sessions": "Sessions", "#/webhooks": "Webhooks" };
+const PAGES = { "#/": "Overview", "#/spend": "Spend", "#/budgets": "Budgets", "#/sessions": "Sessions", "#/webhooks": "Webhooks", "#/audit": "Audit" };
 
 describe("the dashboard", () => {
   const stage = new Stage();
@@ -33,15 +34,16 @@ describe("the dashboard", () => {
   afterEach(() => stage.clear());
   after(() => stage.clear());
 
-  /** A token of an administrator of this relay. @param {Relay} relay */
-  function adminOf(relay) {
+  /** A token of an administrator of this relay. @param {Relay} relay @param {string[]} more Roles beside the administrators'. */
+  function adminOf(relay, ...more) {
     const settings = { cwd: relay.folder, env: { PATH: process.env.PATH }, encoding: /** @type {const} */ ("utf8") };
-    return execFileSync(PROGRAM, ["token", "--sub", "root", "--role", "voxrelay_admin"], settings).trim();
+    const roles = ["voxrelay_admin", ...more].flatMap((role) => ["--role", role]);
+    return execFileSync(PROGRAM, ["token", "--sub", "root", ...roles], settings).trim();
   }
 
-  /** A relay with a call that goes on. @param {Record<string, string>} [settings] */
-  async function begin(settings = {}) {
-    const speech = speak(stage, ["hello", 20]);
+  /** A relay with a call that goes on. @param {Record<string, string>} [settings] @param {import("./support/speech.mjs").Part[]} [said] */
+  async function begin(settings = {}, said = ["hello", 20]) {
+    const speech = speak(stage, said);
     const relay = await Relay.start(settings);
     stage.after(() => relay.stop());
     const browser = await launch(stage, { microphone: speech.file });
@@ -83,6 +85,13 @@ describe("the dashboard", () => {
       const isPainted = [...document.querySelectorAll(".plot")].every((plot) => plot.querySelector("canvas"));
       return !waits && isPainted && !document.querySelector("#days:disabled");
     });
+  }
+
+  /** What axe finds wrong. @param {Page} page @returns {Promise<string[]>} */
+  async function faults(page) {
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => /** @type {Stub} */ (globalThis).axe.run());
+    return violations.map((/** @type {Stub} */ { id, nodes }) => `${id}: ${nodes.map((/** @type {Stub} */ node) => node.html).join(" ")}`);
   }
 
   test("takes a token out of the address at once, and keeps it nowhere but in the page", async () => {
@@ -128,15 +137,64 @@ describe("the dashboard", () => {
           for (const details of await page.locator("details").all()) await details.evaluate((element) => element.setAttribute("open", ""));
           const width = await page.evaluate(() => document.documentElement.scrollWidth);
           assert.ok(width <= viewport.width, `${hash} is ${width} wide`);
-          await page.evaluate(axe);
-          const { violations } = await page.evaluate(() => /** @type {Stub} */ (globalThis).axe.run());
-          const found = violations.map((/** @type {Stub} */ { id, nodes }) => `${id}: ${nodes.map((/** @type {Stub} */ node) => node.html).join(" ")}`);
-          assert.deepEqual(found, [], hash);
+          assert.deepEqual(await faults(page), [], hash);
         }
         assert.deepEqual(complaints, []);
       });
     }
   }
+
+  test("can be used with the keyboard alone: Tab comes by each control once, in order and to be seen, and the focus is never lost", async () => {
+    const { relay, browser, origin } = await begin();
+    const { page } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`);
+    await shows(page, "Overview");
+    await page.getByRole("button", { name: /^End the call of/ }).waitFor();
+    /** What has the focus: its number among all that can have it, how many these are, and whether it is to be seen that it has it. */
+    const at = () =>
+      page.evaluate(() => {
+        const all = [...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")].filter((element) => element.checkVisibility());
+        const held = /** @type {HTMLElement} */ (document.activeElement);
+        const { top, bottom } = held.getBoundingClientRect();
+        const isSeen = bottom > 0 && top < innerHeight && getComputedStyle(held).outlineStyle !== "none";
+        return { number: all.indexOf(held), of: all.length, isSeen };
+      });
+    for (const title of ["Overview", "Sessions", "Budgets"]) {
+      if (title !== "Overview") await page.getByRole("link", { name: title, exact: true }).click();
+      await shows(page, title);
+      await page.locator("#skip").focus();
+      // By the keyboard, so that the browser shows what has the focus.
+      await page.keyboard.press("Tab");
+      await page.keyboard.press("Shift+Tab");
+      const { of } = await at();
+      assert.ok(of > 10, `${title} has ${of}`);
+      for (let number = 0; number < of; number += 1) {
+        assert.deepEqual(await at(), { number, of, isSeen: true }, title);
+        await page.keyboard.press("Tab");
+      }
+    }
+
+    const held = () => page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.id);
+    await page.getByRole("link", { name: "Overview" }).click();
+    await shows(page, "Overview");
+    await page.locator("#days").focus();
+    await page.locator("#days").selectOption("30");
+    await page.locator("#told", { hasText: "30 days are shown." }).waitFor({ state: "attached" });
+    assert.equal(await held(), "days", "the choice of days keeps the focus");
+    const end = page.getByRole("button", { name: /^End the call of/ });
+    await end.focus();
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
+    assert.match(String(await held()), /^End the call of/, "it comes back from a question");
+    await page.keyboard.press("Enter");
+    assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Cancel", "what is harmless comes first");
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    await relay.endedSession();
+    await page.getByText("Nobody talks to an agent.").waitFor();
+    assert.equal(await held(), "main", "what had it is gone");
+  });
 
   test("shows a call that goes on, ends it when that is confirmed, and counts it then", async () => {
     const { relay, browser, origin } = await begin();
@@ -150,7 +208,7 @@ describe("the dashboard", () => {
     await page.getByRole("dialog").getByRole("button", { name: "End the call" }).click();
     assert.equal((await relay.endedSession()).end_reason, "ended_by_operator");
     await page.getByText("Nobody talks to an agent.").waitFor();
-    await page.getByRole("combobox").selectOption("1");
+    await page.getByLabel("Days (UTC)").selectOption("1");
     await page.locator("dl.tiles > div", { hasText: "Calls" }).getByText("1", { exact: true }).waitFor();
     await page.getByRole("cell", { name: "as wished" }).waitFor();
   });
@@ -181,14 +239,79 @@ describe("the dashboard", () => {
     await refused.waitFor();
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(width <= SCREENS["a small phone"].width, `it is ${width} wide`);
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => /** @type {Stub} */ (globalThis).axe.run());
-    assert.deepEqual(violations.map((/** @type {Stub} */ { id }) => id), []);
+    assert.deepEqual(await faults(page), []);
     assert.deepEqual(complaints, []);
     await page.getByRole("button", { name: "End the call" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "End the call" }).click();
     await relay.endedSession();
     await page.getByRole("heading", { level: 2, name: "Tell the agent" }).waitFor({ state: "detached" });
+  });
+
+  test("shows what was said in a call and how long answers took, plays its recording, and gives credit for it: all of it is in the audit", async () => {
+    const words = "What is the time?";
+    const teller = await storyTeller(stage, { story: "It is noon.", words, times: 20 });
+    const { relay, browser, origin, caller } = await begin(teller, [2, words, 6, words, 6, words, 6]);
+    const asked = await caller.hears(({ name, event }) => name === "transcript" && event.role === "user" && event.last, 0, 60_000);
+    await caller.hears(({ name, event }) => name === "transcript" && event.role === "agent" && event.last, asked, 30_000);
+    await caller.close();
+    const session = await relay.endedSession();
+    await relay.recording(session.id);
+    const viewport = SCREENS["a small phone"];
+    const { page, complaints } = await open(browser, `${origin}/dashboard#token=${adminOf(relay, "voxrelay_reader")}`, { viewport });
+    await shows(page, "Overview");
+    await page.evaluate((id) => (location.hash = `#/call/${id}`), session.id);
+    await page.locator(".said .user", { hasText: words }).first().waitFor();
+    await page.locator(".said .agent", { hasText: "It is noon." }).first().waitFor();
+
+    // Each answer has a bar, whose pieces are as long as its stages took.
+    await page.getByText("As a table").click();
+    const answers = await page.locator(".bar").count();
+    const rows = page.getByRole("group", { name: "How long its answers took" }).locator("tbody tr");
+    assert.ok(answers > 0 && answers === (await rows.count()), `${answers} bars`);
+    for (let at = 0; at < answers; at += 1) {
+      const cells = await rows.nth(at).locator("td").allTextContents();
+      const widths = await page.locator(".bar").nth(at).locator("rect").evaluateAll((pieces) => pieces.map((piece) => Number(piece.getAttribute("width"))));
+      assert.deepEqual(widths, cells.slice(0, -1).map((cell) => Number(cell.replace(/[^0-9]/g, ""))), "the bar says what the table says");
+    }
+    const longest = await page.locator(".bar svg").evaluateAll((bars) => Math.max(...bars.map((bar) => /** @type {Stub} */ (bar).getBBox().width)));
+    assert.ok(longest > 0, "something took some time");
+
+    await page.getByRole("button", { name: "Load the recording" }).click();
+    const player = page.locator("audio");
+    await player.evaluate((element) => /** @type {Stub} */ (element).play());
+    await page.waitForFunction(() => /** @type {Stub} */ (document.querySelector("audio")).currentTime > 0);
+    assert.ok((await player.evaluate((element) => /** @type {Stub} */ (element).duration)) > 1, "it is there as a whole");
+    assert.deepEqual(await faults(page), []);
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= viewport.width, `it is ${width} wide`);
+
+    await page.getByRole("button", { name: "Give credit" }).click();
+    await page.getByLabel("US dollars").fill("0.00001");
+    await page.getByLabel("Why, for administrators").fill("a cough");
+    await page.getByRole("button", { name: "Give it" }).click();
+    await page.locator("#told", { hasText: "The credit is given." }).waitFor({ state: "attached" });
+
+    // Over time, too, each stage is seen.
+    await page.getByRole("link", { name: "Overview" }).click();
+    await shows(page, "Overview");
+    await page.getByRole("heading", { name: "How long answers took: in all" }).waitFor();
+    await page.locator("#stage").selectOption("llm");
+    await page.getByRole("heading", { name: "How long answers took: thinking" }).waitFor();
+    await settles(page);
+    assert.equal(await page.evaluate(() => document.activeElement?.id), "stage", "the choice keeps the focus");
+    const thinking = await page.locator(".card", { has: page.locator("#stage") }).locator("tbody").textContent();
+    assert.match(String(thinking), /\d ms/);
+
+    await page.getByRole("link", { name: "Audit" }).click();
+    await shows(page, "Audit");
+    const deeds = await page.locator("tbody tr").evaluateAll((lines) => lines.map((line) => [...line.children].slice(1).map((cell) => cell.textContent)));
+    const credit = deeds[0]?.[3];
+    assert.deepEqual(deeds, [
+      ["root", "Give credit", session.user_sub, credit, "a cough"],
+      ["root", "Read recording", session.user_sub, session.id, "–"],
+      ["root", "Read transcript", session.user_sub, session.id, "–"],
+    ]);
+    assert.deepEqual(complaints, []);
   });
 
   test("shows what webhooks were told, and sends it once more when that is confirmed", async () => {
@@ -229,6 +352,108 @@ describe("the dashboard", () => {
     await page.getByRole("dialog").getByRole("button", { name: "Send it" }).click();
     await until("it comes once more", async () => got.length > 1);
     assert.deepEqual(got, [id, id], "under the same id");
+    assert.deepEqual(complaints, []);
+  });
+
+  test("shows a budget that is spent, sets it and takes that back when that is confirmed", async () => {
+    // 10 s of listening.
+    const { relay, browser, origin, caller } = await begin({ VOXRELAY_LIMITS__USER_DAY_USD: "0.0008" });
+    await caller.hears(({ name, event }) => name === "ended" && event.reason === "budget", 0, 60_000);
+    const { user_sub: user } = await relay.endedSession();
+    const { page, complaints } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`, { viewport: SCREENS["a small phone"] });
+    await shows(page, "Overview");
+    await page.getByRole("link", { name: "Budgets" }).click();
+    await shows(page, "Budgets");
+    const row = page.getByRole("row").filter({ has: page.getByRole("rowheader", { name: `user ${user}`, exact: true }) });
+    const [cap, byHand] = [5, 6].map((at) => row.getByRole("cell").nth(at));
+    await cap.filter({ hasText: "$0.0008" }).waitFor();
+    await page.getByRole("cell", { name: "100 %", exact: true }).waitFor();
+    const set = page.getByRole("button", { name: `Set the budget of user ${user}`, exact: true });
+    const reset = page.getByRole("button", { name: `Reset the budget of user ${user}`, exact: true });
+    assert.equal(await reset.count(), 0, "nothing is set");
+    const change = async (/** @type {string} */ usd) => {
+      await set.click();
+      await page.getByLabel("US dollars").fill(usd);
+      await page.getByLabel("Why, for administrators").fill("a good customer");
+      await page.getByRole("dialog").getByRole("button", { name: "Set it" }).click();
+    };
+    for (const wrong of ["much", "1e3", "-1", " "]) {
+      await change(wrong);
+      await page.getByRole("dialog").getByText("Write an amount such as 1.25.").waitFor();
+      await page.getByRole("button", { name: "Understood" }).click();
+    }
+    await page.getByLabel("Spent or set aside").selectOption("");
+    await page.getByRole("button", { name: "Show", exact: true }).click();
+    await page.getByRole("rowheader", { name: /^account / }).waitFor();
+    await change("1.25");
+    await byHand.filter({ hasText: "$1.25" }).waitFor();
+    await cap.filter({ hasText: "$1.25" }).waitFor();
+    await page.waitForFunction((name) => document.activeElement?.getAttribute("aria-label") === name, `Set the budget of user ${user}`);
+    // What was set is far from spent.
+    await page.getByLabel("Spent or set aside").selectOption("50");
+    await page.getByRole("button", { name: "Show", exact: true }).click();
+    await page.getByText("There is no such budget.").waitFor();
+    await page.getByLabel("Spent or set aside").selectOption("");
+    await page.getByRole("button", { name: "Show", exact: true }).click();
+    await reset.click();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await reset.click();
+    await page.getByRole("dialog").getByRole("button", { name: "Reset it" }).click();
+    await cap.filter({ hasText: "$0.0008" }).waitFor();
+    await reset.waitFor({ state: "detached" });
+    // One that no call has used yet is set by its name.
+    await page.getByRole("button", { name: "Set a budget" }).click();
+    await page.getByLabel("Whose").selectOption("account");
+    await page.getByLabel("User or account").fill("a/new one");
+    await page.getByLabel("US dollars").fill("0");
+    await page.getByLabel("Why, for administrators").fill("not yet");
+    await page.getByRole("dialog").getByRole("button", { name: "Set it" }).click();
+    const given = async () => {
+      const answer = await fetch(`${origin}/v1/admin/audit`, { headers: { authorization: `Bearer ${adminOf(relay)}` } });
+      const { audit } = /** @type {any} */ (await answer.json());
+      return audit.length >= 3 && audit.map((/** @type {any} */ deed) => `${deed.what} ${deed.reason}`);
+    };
+    const deeds = await until("all of it is in the audit", given);
+    assert.deepEqual(deeds, ["set_budget not yet", "reset_budget ", "set_budget a good customer"]);
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= SCREENS["a small phone"].width, `it is ${width} wide`);
+    assert.deepEqual(complaints, []);
+  });
+
+  test("lists what administrators did, by each deed that the relay knows", async () => {
+    const { relay, browser, origin, caller } = await begin({ VOXRELAY_API__REQUESTS_PER_MINUTE: "1000" });
+    await caller.close();
+    await relay.endedSession();
+    const headers = { authorization: `Bearer ${adminOf(relay)}`, "content-type": "application/json" };
+    for (let at = 0; at < 60; at += 1) {
+      const body = JSON.stringify({ kind: "sub", subject: `user-${at}`, reason: "<b>abuse</b>" });
+      assert.equal((await fetch(`${origin}/v1/admin/denials`, { method: "POST", headers, body })).status, 201);
+    }
+    assert.equal((await fetch(`${origin}/v1/admin/denials/sub/user-7`, { method: "DELETE", headers })).status, 204);
+    const { page, complaints } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`, { viewport: SCREENS["a small phone"] });
+    await shows(page, "Overview");
+    await page.getByRole("link", { name: "Audit" }).click();
+    await shows(page, "Audit");
+    const rows = page.locator("tbody tr");
+    assert.equal(await rows.count(), 50);
+    assert.match(String(await rows.first().textContent()), /rootAllowuser-7/);
+    assert.match(String(await rows.nth(1).textContent()), /rootDenyuser-59.*<b>abuse<\/b>$/);
+    const more = page.getByRole("button", { name: "Show more" });
+    await more.dblclick();
+    await rows.nth(60).waitFor();
+    assert.equal(await rows.count(), 61, "no page comes twice");
+    await page.getByLabel("Deed").selectOption("allow");
+    await page.getByRole("button", { name: "Show", exact: true }).click();
+    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
+    await page.getByLabel("Administrator").fill("nobody");
+    await page.keyboard.press("Enter");
+    await page.getByText("There is no such deed.").waitFor();
+    // Each of its choices is one that the relay takes.
+    const choices = await page.getByLabel("Deed").locator("option").evaluateAll((options) => options.map((option) => /** @type {Stub} */ (option).value));
+    assert.ok(choices.length > 10 && choices.includes("read_recording"), choices.join());
+    for (const what of choices.filter((word) => word !== "")) {
+      assert.equal((await fetch(`${origin}/v1/admin/audit?what=${what}`, { headers })).status, 200, what);
+    }
     assert.deepEqual(complaints, []);
   });
 

@@ -1,10 +1,15 @@
 //! How soon the dashboard's addresses answer with a million sessions in SQLite: `cargo xtask bench dashboard`.
 //!
-//! Each address beside the query that would read the same out of the raw rows, in the same file and on the same machine.
+//! Each address beside the query that would read the same out of the raw rows, in the same file and on the same machine. It fails if an answer is
+//! later than the goal.
+//!
+//! With `--serve` nothing is measured: the relay runs with so many sessions, for those who look at the dashboard, until standard input has a line or
+//! ends. Where it is, and a token, are printed as a line of JSON.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the command is for")]
 
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use relay::records::store::{RolledUp, SqlStore, Store};
@@ -18,16 +23,17 @@ use tokio::net::TcpStream;
 const TIMES: usize = 20;
 /// The goal for each answer.
 const GOAL_MS: f64 = 100.0;
+const DAY_MS: i64 = 86_400_000;
 /// How many sessions one transaction adds to the sums.
 const BATCH: u32 = 5_000;
 
-/// A million sessions of the last 90 days: of 5,000 users in 20 accounts, with 3 agents, of a minute or two. $1 is now, $2 how many.
+/// So many sessions over the last 90 days: of 5,000 users in 20 accounts, with 3 agents, of a minute or two. $1 is now, $2 how many.
 const SESSIONS: &str = "WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < $2)
     INSERT INTO sessions (id, conversation_id, user_sub, account, client, agent, state, started_at, ended_at, end_reason,
         relay, lease_until, epoch, uplink_seq_committed, uplink_position_committed, resume_hash, reconnects,
         user_period, account_period, cost_nano_usd, authorised_nano_usd)
     SELECT printf('s%07d', n), printf('s%07d', n), 'user-' || (n * 7919 % 5000), 'account-' || (n * 7919 % 20), 'bench/1',
-        'agent-' || (n % 3), 'ended', $1 - (n * 7776) % 7776000000, $1 - (n * 7776) % 7776000000 + 60000 + n % 60000,
+        'agent-' || (n % 3), 'ended', $1 - n * (7776000000 / $2), $1 - n * (7776000000 / $2) + 60000 + n % 60000,
         CASE WHEN n % 50 = 0 THEN 'abnormal' ELSE 'normal' END, '', 0, 0, 0, 0, zeroblob(32), n % 2, '', '', 2000000, 2000000
     FROM numbers";
 
@@ -47,6 +53,41 @@ const TURNS: &str = "INSERT INTO turns (session_id, turn, user_sub, role, text, 
         600 + started_at % 1500
     FROM sessions CROSS JOIN (SELECT 1 AS n UNION ALL SELECT 3) AS numbers";
 
+/// What was said to the agent before each.
+const QUESTIONS: &str = "INSERT INTO turns (session_id, turn, user_sub, role, text, start_position, end_position, created_at)
+    SELECT session_id, turn - 1, user_sub, 'user', 'a question of a few words', 0, 16000, created_at - 2000 FROM turns";
+
+/// What users have used of their budgets of the day $1, and accounts of the month $2: one user in ten nearly all of it.
+const BUDGETS: &str = "WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 4999)
+    INSERT INTO budgets (scope, owner, period, spent_nano_usd, reserved_nano_usd, name, plan_nano_usd)
+    SELECT 'user', 'user-' || n, $1, CASE WHEN n % 10 = 0 THEN 19000000000 ELSE n % 50 * 100000000 END, n % 3 * 10000000,
+        'user-' || n, 20000000000 FROM numbers
+    UNION ALL SELECT 'account', 'account-' || n, $2, n * 90000000000, 0, 'account-' || n, 2000000000000 FROM numbers WHERE n < 20";
+
+/// What some of them are allowed instead.
+const CAPS: &str = "INSERT INTO budget_caps (scope, subject, cap_nano_usd)
+    SELECT scope, name, 25000000000 FROM budgets WHERE scope = 'user' AND name LIKE '%00'";
+
+/// Thresholds that they have reached.
+const ALERTS: &str = "INSERT INTO alerts (id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd,
+        created_at, attempts, delivered_at)
+    SELECT 'alert-' || id, 'user', user_sub, id, 80, id, user_sub, account, 20000000000, 16000000000, started_at + 30000, 1,
+        CASE WHEN substr(id, -3, 1) < '5' THEN started_at + 31000 END
+    FROM sessions WHERE id LIKE '%00'";
+
+/// What administrators did, a deed for each tenth session.
+const DEEDS: &str = "INSERT INTO audit (id, done_at, done_by, what, user_sub, subject, reason)
+    SELECT 'deed-' || id, ended_at, 'admin-' || substr(id, -2, 1),
+        CASE substr(id, -3, 1) WHEN '0' THEN 'deny' WHEN '1' THEN 'give_credit' WHEN '2' THEN 'end_session' ELSE 'read_transcript' END,
+        user_sub, id, CASE substr(id, -3, 1) WHEN '0' THEN 'abuse' WHEN '1' THEN 'a wrong price' ELSE '' END
+    FROM sessions WHERE id LIKE '%0'";
+
+/// What webhooks were told of the ends of the last 30 days, one in fifty in vain.
+const DELIVERIES: &str = "INSERT INTO deliveries (id, webhook, event, session_id, created_at, due_since, attempts, delivered_at, answer)
+    SELECT 'ended_' || id || '_crm', 'crm', 'call.ended', id, ended_at, ended_at, CASE WHEN end_reason = 'abnormal' THEN 12 ELSE 1 END,
+        CASE WHEN end_reason = 'abnormal' THEN NULL ELSE ended_at + 200 END, CASE WHEN end_reason = 'abnormal' THEN '503' ELSE '204' END
+    FROM sessions WHERE started_at >= $1";
+
 /// One line of the table.
 struct Line {
     what: &'static str,
@@ -55,8 +96,8 @@ struct Line {
 }
 
 #[tokio::main]
-async fn main() {
-    let as_json = std::env::args().any(|argument| argument == "--json");
+async fn main() -> ExitCode {
+    let has = |flag: &str| std::env::args().any(|argument| argument == flag);
     let sessions = std::env::args().nth(1).and_then(|given| given.parse().ok()).unwrap_or(1_000_000);
     sqlx::any::install_default_drivers();
     let folder = tempfile::tempdir().expect("a folder");
@@ -65,51 +106,17 @@ async fn main() {
     let added = seed(&file, sessions, now).await;
 
     let relay = Relay::start(folder.path(), "127.0.0.1:0", "[api]\nrequests_per_minute = 1000000\n").await;
-    let admin = json!({ "sub": "root", "app_metadata": { "account": "operator", "role": "voxrelay_admin" } });
-    let token = token_but(&admin);
-    let day = |back: i64| day_of(now - back * 86_400_000);
-    let (today, month, quarter) = (day(0), day(29), day(89));
-    let begin = now - 30 * 86_400_000;
+    let roles = json!(["voxrelay_admin", "voxrelay_reader"]);
+    let token = token_but(&json!({ "sub": "root", "app_metadata": { "account": "operator", "role": roles } }));
+    if has("--serve") {
+        println!("{}", json!({ "origin": format!("http://{}", relay.address), "token": token }));
+        std::io::stdin().read_line(&mut String::new()).expect("readable");
+        relay.terminate().await;
+        return ExitCode::SUCCESS;
+    }
+    let begin = now - 30 * DAY_MS;
     let mut lines = Vec::new();
-    for (what, path, raw) in [
-        ("overview, 7 days", format!("overview?from={}&to={today}", day(6)), None),
-        (
-            "overview, 30 days",
-            format!("overview?from={month}&to={today}"),
-            Some(
-                "SELECT started_at / 86400000, end_reason, COUNT(*), SUM(ended_at - started_at) FROM sessions
-                WHERE started_at >= $1 GROUP BY 1, 2",
-            ),
-        ),
-        (
-            "its latencies",
-            format!("overview?from={month}&to={today}"),
-            Some(
-                "SELECT created_at / 86400000, total_ms / 100, COUNT(*) FROM turns WHERE created_at >= $1 GROUP BY 1, 2",
-            ),
-        ),
-        ("overview, 90 days", format!("overview?from={quarter}&to={today}"), None),
-        (
-            "spend by user",
-            format!("spend?by=user&from={month}&to={today}"),
-            Some(
-                "SELECT user_sub, SUM(cost_nano_usd) FROM ledger WHERE created_at >= $1 GROUP BY 1 ORDER BY 2 DESC LIMIT 20",
-            ),
-        ),
-        (
-            "spend by provider",
-            format!("spend?by=provider&from={month}&to={today}"),
-            Some(
-                "SELECT provider, SUM(cost_nano_usd) FROM ledger WHERE created_at >= $1 GROUP BY 1 ORDER BY 2 DESC LIMIT 20",
-            ),
-        ),
-        ("spend by day", format!("spend?by=day&from={month}&to={today}"), None),
-        ("sessions", "sessions?limit=50".to_owned(), None),
-        ("sessions of a user", "sessions?limit=50&user_sub=user-17".to_owned(), None),
-        ("a session", "sessions/s0000017".to_owned(), None),
-        ("live calls", "live".to_owned(), None),
-        ("alerts", "alerts?limit=50".to_owned(), None),
-    ] {
+    for (what, path, raw) in addresses(now) {
         let mut times = Vec::new();
         for _ in 0..TIMES {
             times.push(ask(&relay, &token, &format!("/v1/admin/{path}")).await);
@@ -122,11 +129,67 @@ async fn main() {
         lines.push(Line { what, times, raw });
     }
     relay.terminate().await;
-    print(&lines, sessions, added, as_json);
+    print(&lines, sessions, added, has("--json"));
+    let late = lines.iter().filter(|line| ms(line.times[TIMES - 1]) >= GOAL_MS);
+    let late = late.inspect(|line| eprintln!("{} is later than the goal", line.what)).count();
+    if late == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What is asked, with what it is called, and the query that would read the same out of the raw rows.
+fn addresses(now: i64) -> Vec<(&'static str, String, Option<&'static str>)> {
+    let day = |back: i64| day_of(now - back * DAY_MS);
+    let (today, month, quarter) = (day(0), day(29), day(89));
+    let of_month = format!("from={month}&to={today}");
+    vec![
+        ("overview, 7 days", format!("overview?from={}&to={today}", day(6)), None),
+        (
+            "overview, 30 days",
+            format!("overview?{of_month}"),
+            Some(
+                "SELECT started_at / 86400000, end_reason, COUNT(*), SUM(ended_at - started_at) FROM sessions
+                WHERE started_at >= $1 GROUP BY 1, 2",
+            ),
+        ),
+        (
+            "its latencies",
+            format!("overview?{of_month}"),
+            Some(
+                "SELECT created_at / 86400000, total_ms / 100, COUNT(*) FROM turns WHERE created_at >= $1 GROUP BY 1, 2",
+            ),
+        ),
+        ("overview, 90 days", format!("overview?from={quarter}&to={today}"), None),
+        (
+            "spend by user",
+            format!("spend?by=user&{of_month}"),
+            Some(
+                "SELECT user_sub, SUM(cost_nano_usd) FROM ledger WHERE created_at >= $1 GROUP BY 1 ORDER BY 2 DESC LIMIT 20",
+            ),
+        ),
+        (
+            "spend by provider",
+            format!("spend?by=provider&{of_month}"),
+            Some(
+                "SELECT provider, SUM(cost_nano_usd) FROM ledger WHERE created_at >= $1 GROUP BY 1 ORDER BY 2 DESC LIMIT 20",
+            ),
+        ),
+        ("spend by day", format!("spend?by=day&{of_month}"), None),
+        ("sessions", "sessions?limit=50".to_owned(), None),
+        ("sessions of a user", "sessions?limit=50&user_sub=user-17".to_owned(), None),
+        ("a session", "sessions/s0000017".to_owned(), None),
+        ("a transcript", "sessions/s0000017/transcript?limit=100".to_owned(), None),
+        ("live calls", "live".to_owned(), None),
+        ("budgets", "budgets?limit=50".to_owned(), None),
+        ("budgets, nearly spent", "budgets?limit=50&above_percent=80".to_owned(), None),
+        ("alerts", "alerts?limit=50".to_owned(), None),
+        ("webhooks", "webhooks?limit=50".to_owned(), None),
+        ("webhooks in vain", "webhooks?limit=50&state=given_up".to_owned(), None),
+        ("audit", "audit?limit=50".to_owned(), None),
+        ("audit of one of them", "audit?limit=50&by=admin-3".to_owned(), None),
+        ("audit of denials", "audit?limit=50&what=deny".to_owned(), None),
+    ]
 }
 
 fn print(lines: &[Line], sessions: i64, added: Duration, as_json: bool) {
-    let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
     let (median, slowest) =
         (|line: &Line| ms(line.times[TIMES / 2]), |line: &Line| ms(line.times[TIMES - 1]));
     if as_json {
@@ -150,16 +213,36 @@ fn print(lines: &[Line], sessions: i64, added: Duration, as_json: bool) {
     println!("goal: each under {GOAL_MS} ms");
 }
 
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
+}
+
 /// Fills the database, and says how long the sums took.
 async fn seed(file: &Path, sessions: i64, now: i64) -> Duration {
     let store = SqlStore::sqlite(file).await.expect("opened");
     let store: &dyn Store = &store;
     store.close().await;
     let mut connection = open(file).await;
-    for (what, sql) in [("sessions", SESSIONS), ("ledger", LEDGER), ("turns", TURNS)] {
+    let today = day_of(now);
+    for (what, sql) in [
+        ("sessions", SESSIONS),
+        ("ledger", LEDGER),
+        ("answers", TURNS),
+        ("questions", QUESTIONS),
+        ("budgets", BUDGETS),
+        ("caps", CAPS),
+        ("alerts", ALERTS),
+        ("deeds", DEEDS),
+        ("deliveries", DELIVERIES),
+    ] {
         eprintln!("{what} …");
         let query = sqlx::query(sql);
-        let query = if sql == SESSIONS { query.bind(now).bind(sessions) } else { query };
+        let query = match what {
+            "sessions" => query.bind(now).bind(sessions),
+            "budgets" => query.bind(today.clone()).bind(today[..7].to_owned()),
+            "deliveries" => query.bind(now - 29 * DAY_MS),
+            _ => query,
+        };
         query.execute(&mut connection).await.expect(what);
     }
     connection.close().await.expect("closed");

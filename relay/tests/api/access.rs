@@ -163,6 +163,8 @@ async fn what_others_said_is_read_with_a_role_of_its_own() {
     let read = audit["audit"].as_array().expect("a list");
     assert_eq!(read.len(), 4, "each of both, twice: {audit}");
     assert_eq!((&read[0]["by"], &read[0]["subject"]), (&"root".into(), &"a-1".into()));
+    let audit = get(&relay, &admin(), "/v1/admin/audit?what=read_recording&user_sub=ada").await.json();
+    assert_eq!(audit["audit"].as_array().map(Vec::len), Some(2), "who asked for it, once of both: {audit}");
 }
 
 #[tokio::test]

@@ -1,0 +1,74 @@
+// A list that is read a page at a time, and what it is narrowed by.
+
+import { read } from "./api.js";
+import { count, el, refill, select, table, tell } from "./dom.js";
+
+/**
+ * @typedef {object} Listing
+ * @property {string} title
+ * @property {string} what What its rows are, in the plural.
+ * @property {string} nothing What is said if there are none.
+ * @property {string} path
+ * @property {string} rows The field of an answer that has the rows.
+ * @property {Record<string, { label: string, choices?: Record<string, string>, value?: string }>} by
+ *   The fields of the query, each a choice of values with what they are called, or, without choices, a text. `value` is what it is at first.
+ * @property {{ name: string, isNumber?: boolean }[]} columns
+ * @property {(row: any, again: () => Promise<void>) => (Node | string)[]} cells The cells of a row. `again` reads the list anew.
+ */
+
+/** @param {Listing} listing @param {AbortSignal} signal */
+export function listing({ title, what, nothing, path, rows: field, by, columns, cells }, signal) {
+  const wrong = el("p", { class: "wrong", role: "alert" });
+  const list = el("section", { class: "card", "aria-label": title }, el("p", { class: "soft" }, "…"));
+  const more = el("button", { class: "quiet", type: "button", hidden: true, click: () => void show(next) }, "Show more");
+  const inputs = Object.entries(by).map(([name, { choices, value = "" }]) => {
+    const input = choices ? select(`by-${name}`, name, choices) : el("input", { id: `by-${name}`, name, autocomplete: "off", spellcheck: "false" });
+    input.value = value;
+    return input;
+  });
+  /** @type {any[]} */
+  let rows = [];
+  let next = "";
+  let asks = 0;
+  /** What the list is narrowed by: the pages that follow are of the same, whatever is written meanwhile. @type {Record<string, string>} */
+  let given = {};
+
+  /** @param {string} [cursor] Where the page begins; without it the list begins anew. */
+  async function show(cursor = "") {
+    wrong.textContent = "";
+    // Only the answer to the last question is shown, so that no page comes twice, and none to a question of before.
+    asks += 1;
+    const asked = asks;
+    if (cursor === "") given = Object.fromEntries(inputs.map((input) => [input.name, input.value.trim()]));
+    try {
+      const found = await read(path, { ...given, limit: 50, cursor }, signal);
+      if (asked !== asks) return;
+      rows = cursor === "" ? found[field] : [...rows, ...found[field]];
+      next = found.next ?? "";
+    } catch (error) {
+      if (!signal.aborted && asked === asks) wrong.textContent = error instanceof Error ? error.message : String(error);
+      return;
+    }
+    const again = () => show();
+    refill(list, rows.length > 0 ? table(title, columns, rows.map((row) => cells(row, again))) : el("p", { class: "soft" }, nothing));
+    // A button that is gone has no focus to keep: the list has it then.
+    if (next === "" && document.activeElement === more) list.querySelector(".wide")?.focus();
+    more.hidden = next === "";
+    tell(`${count(rows.length)} ${what} are shown.`);
+  }
+
+  const form = el(
+    "form",
+    {
+      class: "row card",
+      role: "search",
+      submit: (/** @type {Event} */ submitted) => {
+        submitted.preventDefault();
+        void show();
+      },
+    },
+    ...Object.values(by).map(({ label }, at) => el("label", { for: inputs[at].id }, label, inputs[at])),
+    el("button", { class: "main", type: "submit" }, "Show"),
+  );
+  return { parts: [form, wrong, el("div", { class: "gap" }), list, el("div", { class: "gap" }), more], show };
+}
