@@ -107,7 +107,8 @@ async fn main() -> ExitCode {
 
     let relay = Relay::start(folder.path(), "127.0.0.1:0", "[api]\nrequests_per_minute = 1000000\n").await;
     let roles = json!(["voxrelay_admin", "voxrelay_reader"]);
-    let token = token_but(&json!({ "sub": "root", "app_metadata": { "account": "operator", "role": roles } }));
+    let token =
+        token_but(&json!({ "sub": "root", "app_metadata": { "account": "operator", "role": roles } }));
     if has("--serve") {
         println!("{}", json!({ "origin": format!("http://{}", relay.address), "token": token }));
         std::io::stdin().read_line(&mut String::new()).expect("readable");
