@@ -3,8 +3,9 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
+use std::process::Stdio;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use crate::{build, peers, workspace};
@@ -34,6 +35,12 @@ const LATER: [(&str, usize); 7] = [
     // Most of it are the weights of the network, which is the one of the relay.
     ("voice.wasm", 40_000),
 ];
+
+/// Compresses what comes in. 11 is what `zlib` does unless told otherwise; the size lets it choose its window.
+const BROTLI: &str = "const content = fs.readFileSync(0);
+const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_SIZE_HINT } = zlib.constants;
+const params = { [BROTLI_PARAM_QUALITY]: 11, [BROTLI_PARAM_SIZE_HINT]: content.length };
+process.stdout.write(zlib.brotliCompressSync(content, { params }));";
 
 /// The most that each of the other files may be.
 const LATER_BYTES: usize = 10_000;
@@ -161,18 +168,16 @@ pub(crate) fn gzip(content: &[u8]) -> Result<Vec<u8>> {
     Ok(encoder.finish()?)
 }
 
-/// Brotli 11, in blocks of 64 KiB: what a module has in its code and what it has in its data are unlike, and are told apart the better.
+/// Brotli 11 as Node has it, which is the library that servers use.
 pub(crate) fn brotli(content: &[u8]) -> Result<Vec<u8>> {
-    let mut small = Vec::new();
-    let params = brotli::enc::BrotliEncoderParams {
-        quality: 11,
-        lgwin: 22,
-        lgblock: 16,
-        size_hint: content.len(),
-        ..Default::default()
-    };
-    brotli::BrotliCompress(&mut &content[..], &mut small, &params)?;
-    Ok(small)
+    let mut node = workspace::node();
+    node.args(["-e", BROTLI]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut node = node.spawn().context("cannot run node")?;
+    // It reads everything before it writes anything.
+    node.stdin.take().context("node takes no input")?.write_all(content)?;
+    let small = node.wait_with_output()?;
+    ensure!(small.status.success(), "node could not compress it");
+    Ok(small.stdout)
 }
 
 fn table(title: &str, report: &Report) {
