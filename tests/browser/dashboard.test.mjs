@@ -299,7 +299,7 @@ describe("the dashboard", () => {
     await page.getByRole("heading", { name: "How long answers took: thinking" }).waitFor();
     await settles(page);
     assert.equal(await page.evaluate(() => document.activeElement?.id), "stage", "the choice keeps the focus");
-    const thinking = await page.locator(".card", { has: page.locator("#stage") }).locator("tbody").textContent();
+    const thinking = await page.locator(".card", { has: page.locator("#stage") }).locator("details tbody").textContent();
     assert.match(String(thinking), /\d ms/);
 
     await page.getByRole("link", { name: "Audit" }).click();
