@@ -18,6 +18,10 @@ const COLUMNS = [
 ];
 const SHARES = { 50: "More than 50 %", 80: "More than 80 %", 99: "More than 99 %", "": "All" };
 
+/** From these parts on a budget is shown as nearly used, and as used. */
+const NEAR = 0.8;
+const SPENT = 0.99;
+
 /** @param {HTMLElement} place @param {AbortSignal} signal */
 export async function budgets(place, signal) {
   const list = listing(
@@ -51,7 +55,8 @@ function cells(row, again) {
   const subject = row.user_sub ?? row.account;
   const whose = `${row.scope} ${subject}`;
   const used = row.spent_nano_usd + row.reserved_nano_usd;
-  const meter = el("meter", { min: 0, max: Math.max(row.cap_nano_usd, 1), value: used, "aria-label": `${whose}: ${money(used)} of ${money(row.cap_nano_usd)}` });
+  const max = Math.max(row.cap_nano_usd, 1);
+  const meter = el("meter", { min: 0, max, low: NEAR * max, high: SPENT * max, optimum: 0, value: used, "aria-label": `${whose}: ${money(used)} of ${money(row.cap_nano_usd)}` });
   const button = (/** @type {string} */ word, /** @type {() => Promise<boolean>} */ change) => {
     const click = async () => {
       if (await change()) await again();

@@ -41,7 +41,7 @@ export async function call(place, signal, id) {
     ["Plan", session.plan ?? "–"],
     ["Agent", session.agent],
     ["Client", session.client],
-    ["Relay", session.relay],
+    ["Relay", session.relay || "–"],
     ["Began (UTC)", when(session.started_at)],
     ["Ended (UTC)", when(session.ended_at)],
     ["Longest round trip", `${Math.round(session.rtt_max_us / 1_000)} ms`],
