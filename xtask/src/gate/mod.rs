@@ -199,6 +199,13 @@ const STEPS: &[Step] = &[
         run: tests::proxies,
     },
     Step {
+        name: "clock",
+        title: "a call while the clock is put forward by an hour, and back",
+        needs: &["build"],
+        when: When::All,
+        run: tests::clock,
+    },
+    Step {
         name: "alerts",
         title: "the alerts, as Prometheus reads them",
         needs: &[],

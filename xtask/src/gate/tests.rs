@@ -102,6 +102,33 @@ pub(super) fn proxies() -> Result<Outcome> {
     Ok(outcome.finish(ok, "cargo test --test proxies --test crowd"))
 }
 
+/// The library by which a relay sees another time than it is, and the Debian package of the same name.
+const FAKETIME: &str = "libfaketime";
+
+/// A relay whose machine's clock is changed.
+pub(super) fn clock() -> Result<Outcome> {
+    if faketime().is_none() && tools::is_debian() {
+        // It may be out of reach, which is no fault of the relay.
+        tools::install(&[FAKETIME]).unwrap_or_else(|error| eprintln!("  {error:#}"));
+    }
+    let Some(library) = faketime() else {
+        return Ok(Outcome::ok().not_checked("a clock that is changed: NOT CHECKED, there is no libfaketime"));
+    };
+    let mut outcome = Outcome::ok();
+    let mut tests = workspace::cargo();
+    tests.args(["test", "--package", "tests", "--test", "clock", "--", "--ignored"]);
+    tests.env("E2E_FAKETIME", library);
+    let ok = watch(&mut tests, "install Rust by https://rustup.rs", |line| outcome.read(line))?;
+    Ok(outcome.finish(ok, "cargo test --test clock"))
+}
+
+/// Where Debian puts the library for programs of several threads: in the folder of the processor.
+fn faketime() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    libraries.find(|library| library.exists())
+}
+
 pub(super) fn long_simulation() -> Result<Outcome> {
     let seed = simulate::run_calls(MANY_SIMULATED_CALLS, None, false)?;
     let outcome = Outcome { passed: 2, ..Outcome::ok() };
