@@ -235,7 +235,7 @@ impl Driver {
                 Output::Over(departure) => return Some(departure),
                 Output::Log(log) => {
                     self.trace(|tracer, _| tracer.logged(&log));
-                    logged::log(&self.whose.id, log);
+                    logged::log(log);
                 }
             }
         }
@@ -271,7 +271,7 @@ impl Driver {
         self.recording = None;
         self.trace(|tracer, _| tracer.finish());
         self.registration.remove();
-        let code = logged::log_departure(&self.whose.id, departure, &self.machine);
+        let code = logged::log_departure(departure, &self.machine);
         telemetry::session_ended(code.name());
         let visitors = std::mem::take(&mut self.visitors);
         match departure {
@@ -315,8 +315,8 @@ impl Driver {
 async fn end_lease(store: &dyn Store, relay: &str, id: &str) {
     match timeout(STORE_TIMEOUT, store.end_leases(Leases::Session { id, relay })).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(session = %id, %error, "its lease was not ended"),
-        Err(_) => tracing::warn!(session = %id, "its lease was not ended in time"),
+        Ok(Err(error)) => tracing::warn!(%error, "its lease was not ended"),
+        Err(_) => tracing::warn!("its lease was not ended in time"),
     }
 }
 

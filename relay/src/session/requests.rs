@@ -11,6 +11,7 @@ use protocol::Time;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::money::bill::Quantity;
 use crate::money::tab::RequestId;
@@ -141,7 +142,7 @@ impl Requests {
             return;
         }
         let upstream = self.providers[provider].clone();
-        self.tasks.spawn(async move {
+        let closing = async move {
             let answer = timeout(CLOSED_WITHIN, request.finish()).await.ok().flatten();
             let difference = answer.and_then(|answer| difference(samples, &answer));
             if let Some(difference) = difference {
@@ -150,7 +151,8 @@ impl Requests {
                 telemetry::provider_difference(name, difference);
             }
             drop(pass);
-        });
+        };
+        self.tasks.spawn(closing.in_current_span());
     }
 
     /// Opens what will be needed next: a model is asked, so its answer will be spoken; a sentence is being spoken, so another one may follow.

@@ -1,4 +1,5 @@
-//! What is said in a call, and whatever is secret, is in no line of the relay's log, at the level that says most.
+//! What is said in a call, and whatever is secret, is in no line of the relay's log, at the level that says most. What is logged in a call has the
+//! id of its session and the name of its agent.
 
 use std::fs::File;
 
@@ -64,6 +65,15 @@ async fn what_is_said_and_what_is_secret_is_in_no_line_of_the_log() {
         assert!(log.contains(said), "the log has what it is for: {said}");
     }
     assert!(log.contains("\"level\":\"TRACE\"") || log.contains("\"level\":\"DEBUG\""), "it says most");
+    let is_of_a_call = ["relay::session::logged", "relay::session::requests", "relay::provider"];
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let of_calls = lines.filter(|line| {
+        let target = line["target"].as_str().unwrap_or_default();
+        is_of_a_call.iter().any(|module| target.starts_with(module))
+    });
+    let spans: Vec<Value> = of_calls.map(|line| line["span"].clone()).collect();
+    let session = json!({ "name": "session", "id": told.session, "agent": "host" });
+    assert!(spans.len() >= 2 && spans.iter().all(|span| *span == session), "{spans:#?}");
     let heard = told.user[0].to_lowercase();
     let first: Vec<&str> = heard.split_whitespace().take(2).collect();
     let first = first.join(" ");
