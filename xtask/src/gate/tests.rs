@@ -96,10 +96,14 @@ pub(super) fn simulation() -> Result<Outcome> {
 pub(super) fn proxies() -> Result<Outcome> {
     let mut outcome = Outcome::ok();
     let mut tests = workspace::cargo();
-    tests.args(["test", "--package", "tests", "--test", "proxies", "--test", "crowd", "--no-fail-fast"]);
-    tests.args(["--", "--ignored", "--nocapture"]);
-    let ok = watch(&mut tests, "install Rust by https://rustup.rs", |line| outcome.read(line))?;
-    Ok(outcome.finish(ok, "cargo test --test proxies --test crowd"))
+    tests.args(["test", "--package", "tests", "--test", "proxies", "--", "--ignored", "--nocapture"]);
+    let advice = "install Rust by https://rustup.rs";
+    let proxies_ok = watch(&mut tests, advice, |line| outcome.read(line))?;
+    // Each of these has all of the machine.
+    let mut tests = workspace::cargo();
+    tests.args(["test", "--package", "tests", "--test", "crowd", "--", "--ignored", "--nocapture"]);
+    let crowd_ok = watch(tests.arg("--test-threads=1"), advice, |line| outcome.read(line))?;
+    Ok(outcome.finish(proxies_ok && crowd_ok, "cargo test --test proxies, --test crowd"))
 }
 
 /// The library by which a relay sees another time than it is, and the Debian package of the same name.
