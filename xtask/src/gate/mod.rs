@@ -199,6 +199,13 @@ const STEPS: &[Step] = &[
         run: tests::proxies,
     },
     Step {
+        name: "rolling",
+        title: "rolling deploys: from the oldest version that may, and from before the newest migration",
+        needs: &["tools", "build"],
+        when: When::All,
+        run: tests::rolling,
+    },
+    Step {
         name: "clock",
         title: "a call while the clock is put forward by an hour, and back",
         needs: &["build"],

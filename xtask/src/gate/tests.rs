@@ -11,6 +11,7 @@ use super::tools;
 use crate::fuzzing;
 use crate::prerequisites;
 use crate::pypi;
+use crate::rolling;
 use crate::simulate;
 use crate::step::{run, watch};
 use crate::workspace::{self, WASM};
@@ -131,6 +132,22 @@ fn faketime() -> Option<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
     libraries.find(|library| library.exists())
+}
+
+/// Relays of the oldest version from which a rolling deploy is promised, and of the last one before the newest migration, each beside this one.
+pub(super) fn rolling() -> Result<Outcome> {
+    let Some(before) = rolling::before_newest_migration() else {
+        return Ok(
+            Outcome::ok().not_checked("rolling deploys: NOT CHECKED, the repository has no history here")
+        );
+    };
+    let (mut outcome, mut all_ok) = (Outcome::ok(), true);
+    for commit in [rolling::OLDEST, before.as_str()] {
+        let mut tests = rolling::tests_beside(commit)?;
+        all_ok &= watch(&mut tests, rolling::ADVICE, |line| outcome.read(line))?;
+    }
+    let outcome = outcome.finish(all_ok, "cargo test --test rolling");
+    Ok(outcome.note(format!("beside {} and {before}", rolling::OLDEST)))
 }
 
 pub(super) fn long_simulation() -> Result<Outcome> {
