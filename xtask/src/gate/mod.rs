@@ -193,7 +193,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "proxies",
-        title: "behind each proxy of deploy/: what idles, and a hundred conversations whose relay is killed",
+        title: "behind each proxy of deploy/: what idles, and conversations whose relay is killed or replaced",
         needs: &["tools", "build"],
         when: When::All,
         run: tests::proxies,
