@@ -2,14 +2,19 @@
 //! id of its session and the name of its agent.
 
 use std::fs::File;
+use std::net::Ipv4Addr;
 
 use axum::Router;
 use axum::http::StatusCode;
+use protocol::ClientMessage;
 use relay::config::Secret;
+use serde_json::{Value, json};
 use tests::postgres::shared;
-use tests::{hello, token_but};
+use tests::{Raw, Relay, hello, token_but};
+use tokio::net::TcpListener;
+use tokio::time::{Duration, sleep};
 
-use super::*;
+use super::{KEY, PRICES, Provider, config, fakes, talk};
 
 const WEBHOOK_SECRET: &str = "a webhook's secret that nobody reads";
 const BROKEN_KEY: &str = "the-key-of-a-provider-that-is-not-there";
@@ -56,8 +61,8 @@ async fn what_is_said_and_what_is_secret_is_in_no_line_of_the_log() {
     let mut raw = Raw::connect(&relay, None).await.expect("connects");
     raw.say(&ClientMessage::from(hello(&refused, None)).to_json()).await;
     assert_eq!(raw.end().await.1, 4401);
-    // The backend is told twice, each two seconds.
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    // The backend is told twice.
+    sleep(Duration::from_secs(5)).await;
     relay.terminate().await;
 
     let log = std::fs::read_to_string(log).expect("it was written");
