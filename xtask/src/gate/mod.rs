@@ -199,6 +199,13 @@ const STEPS: &[Step] = &[
         run: tests::proxies,
     },
     Step {
+        name: "kills",
+        title: "relays that are killed one after the other, 30 times, under 40 calls",
+        needs: &["tools", "build"],
+        when: When::All,
+        run: tests::kills,
+    },
+    Step {
         name: "rolling",
         title: "rolling deploys: from the oldest version that may, and from before the newest migration",
         needs: &["tools", "build"],

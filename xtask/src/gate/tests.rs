@@ -134,6 +134,22 @@ fn faketime() -> Option<PathBuf> {
     libraries.find(|library| library.exists())
 }
 
+/// How often a relay is killed with `--all`: `cargo xtask bench kills` does it a thousand times.
+const KILLS: &str = "30";
+
+pub(super) fn kills() -> Result<Outcome> {
+    let mut outcome = Outcome::ok();
+    let mut example = workspace::cargo();
+    example.args(["run", "--package", "tests", "--example", "kills", "--", KILLS]);
+    let is_good =
+        watch(&mut example, "see tests/examples/kills.rs", |line| outcome.notes.push(line.to_owned()))?;
+    match is_good {
+        true => outcome.passed = 1,
+        false => outcome.failed = 1,
+    }
+    Ok(outcome)
+}
+
 /// Relays of the oldest version from which a rolling deploy is promised, and of the last one before the newest migration, each beside this one.
 pub(super) fn rolling() -> Result<Outcome> {
     let Some(before) = rolling::before_newest_migration() else {
