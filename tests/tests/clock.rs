@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep_until};
 /// renewed by the clock as it was before.
 const PUT_FORWARD_AFTER: Duration = Duration::from_millis(15_900);
 const PUT_BACK_AFTER: Duration = Duration::from_millis(30_900);
-/// Until after the look that comes then.
-const SPEECH_SECONDS: usize = 34;
+/// Of three seconds each: they go on until after the look that comes then.
+const PHRASES: usize = 12;
 
 /// Has the clock of the relay show so much more, in seconds.
 fn put(clock: &Path, offset: &str) {
@@ -49,7 +49,7 @@ async fn a_call_goes_on_when_the_clock_is_put_forward_by_an_hour_and_back() {
     let started = Instant::now();
 
     let token = token_but(&json!({ "exp": now() + 36_000 }));
-    let speech = [voice(1.2), silence(0.8)].concat().repeat(SPEECH_SECONDS / 2);
+    let speech = [voice(1.8), silence(1.2)].concat().repeat(PHRASES);
     let options = Options { longest: Duration::from_secs(90), ..Options::new(relay.url(), token, speech) };
     let (report, ()) = tokio::join!(run(options, |_| {}), async {
         sleep_until(started + PUT_FORWARD_AFTER).await;

@@ -39,7 +39,7 @@ fn log_note(note: Note) {
         }
         Note::ResumeTokenLate => tracing::warn!("the resume token was not stored in time"),
         Note::Erased => {
-            tracing::info!("the session was deleted: it ends, and what was spent is on the account's bill")
+            tracing::info!("the session was deleted: it ends, and what was spent is on the account's bill");
         }
         Note::NotStored { why } => {
             tracing::error!(error = %why, "a record was not stored: the session ends");
