@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 /// Work that the runtime polls, whether or not its owner does.
 ///
@@ -18,9 +19,9 @@ use tokio_util::task::TaskTracker;
 pub(crate) struct Running<T>(JoinHandle<T>);
 
 impl<T: Send + 'static> Running<T> {
-    /// Starts the work as a task that the relay waits for before it stops.
+    /// Starts the work as a task that the relay waits for before it stops. What it logs is of whoever starts it.
     pub(crate) fn start(tasks: &TaskTracker, work: impl Future<Output = T> + Send + 'static) -> Running<T> {
-        Running(tasks.spawn(work))
+        Running(tasks.spawn(work.in_current_span()))
     }
 }
 

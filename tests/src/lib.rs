@@ -86,11 +86,22 @@ impl Relay {
 
     /// The same, with these variables in its environment.
     pub async fn start_in(folder: &Path, listen: &str, config: &str, variables: &[(&str, &str)]) -> Relay {
+        Relay::start_in_logging(folder, listen, config, variables, Stdio::null()).await
+    }
+
+    /// The same, and what it logs goes there.
+    pub async fn start_in_logging(
+        folder: &Path,
+        listen: &str,
+        config: &str,
+        variables: &[(&str, &str)],
+        log: Stdio,
+    ) -> Relay {
         // Networks of the tests' own are on no wire.
         let plain = (!listen.starts_with("127.")).then_some(("VOXRELAY_NETWORK__PLAIN_HTTP", "true"));
         let variables = room(config).into_iter().chain(plain).chain(variables.iter().copied());
         let variables: Vec<_> = variables.collect();
-        Relay::start_program(&binary(), folder, listen, config, &variables).await
+        Relay::spawn(&binary(), folder, listen, config, &variables, log).await
     }
 
     /// Starts this program as a relay, of whatever version it is, with this configuration and these variables and nothing else.

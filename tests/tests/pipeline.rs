@@ -3,6 +3,8 @@
 
 #[path = "pipeline/collector.rs"]
 mod collector;
+#[path = "pipeline/unlogged.rs"]
+mod unlogged;
 
 use std::net::Ipv4Addr;
 use std::path::Path;

@@ -111,11 +111,11 @@ async fn two_old_and_two_new_sessions_are_never_there_at_once() {
 }
 
 /// As many calls as a killed relay may leave at once in this test.
-const CALLS: usize = 20;
+const CALLS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::print_stdout, reason = "how long it took is for whoever looks")]
-async fn twenty_calls_of_a_killed_relay_go_on_at_another_one_that_does_not_wait_for_it() {
+async fn a_hundred_calls_of_a_killed_relay_go_on_at_another_one_that_does_not_wait_for_it() {
     let database = shared().database().await;
     let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
     let log = folders[1].path().join("log");

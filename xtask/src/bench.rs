@@ -3,6 +3,7 @@
 //! `cargo xtask bench interruption`: how many interruptions an agent notices, and how many are false.
 //! `cargo xtask bench store`, `bench churn`, `bench away`, `bench flood`, `bench load` and `bench turn`: the relay's databases, its memory,
 //! calls without a database, clients that send without end, what a call weighs, and what is added to a turn.
+//! `cargo xtask bench kills`: whether calls are whole when relays are killed under them, a thousand times.
 //! `cargo xtask bench dashboard`: how soon the dashboard's addresses answer with a million sessions.
 //! `cargo xtask bench lossy`, `bench lossy-page`: calls over a network that loses packets, by the native client and from a page.
 //! `cargo xtask bench page`: what a call costs the page that makes it.
@@ -43,6 +44,8 @@ pub(crate) enum Bench {
     Churn,
     /// 200 calls while the database is away, 20 times
     Away,
+    /// 1,000 kills of one relay of two, under 40 calls
+    Kills,
     /// What a call weighs, beside a bare WebSocket echo
     Load,
     /// What the relay adds to a turn, with providers that take no time and with some that take as long as they do
@@ -105,6 +108,7 @@ pub(crate) fn run_bench(bench: Bench, json: bool, seconds: u32, write: bool) -> 
         Bench::Dashboard => relay("dashboard", &["1000000"], json),
         Bench::Churn => relay("churn", &["100000"], json),
         Bench::Away => relay("away", &["20", "200"], json),
+        Bench::Kills => relay("kills", &["1000", "40"], json),
         Bench::Load => relay("load", &["600,1200,2500", "30", "--opening"], json),
         Bench::Turn => relay("turn", &["1,100,500", "60"], json),
         Bench::Flood => relay("flood", &["20"], json),

@@ -11,19 +11,36 @@ use crate::workspace;
 
 /// The last version without the table `relays`: the oldest one from which a rolling deploy is promised (docs/records.md).
 pub(crate) const OLDEST: &str = "2d55ab9";
+/// What to do when a test fails.
+pub(crate) const ADVICE: &str = "it is said above which promise does not hold";
 
 /// Builds the relay of this commit, and has `tests/tests/rolling.rs` try it beside the one of this working copy.
 pub(crate) fn run_beside(commit: &str) -> Result<()> {
+    run(&mut tests_beside(commit)?, ADVICE)
+}
+
+/// The last version whose schema was an older one than that of this working copy. `None` where the history does not reach so far back.
+pub(crate) fn before_newest_migration() -> Option<String> {
+    let mut log = Command::new("git");
+    log.current_dir(workspace::root()).args(["log", "--first-parent", "-m", "-1", "--diff-filter=A"]);
+    log.args(["--format=%H", "--", "relay/migrations/postgres"]);
+    let newest = output(&mut log, "").ok().filter(|hash| !hash.trim().is_empty())?;
+    let before = format!("{}^", newest.trim());
+    let mut parse = Command::new("git");
+    parse.current_dir(workspace::root()).args(["rev-parse", "--verify", "--quiet", "--short", &before]);
+    Some(output(&mut parse, "").ok()?.trim().to_owned())
+}
+
+/// What tries the relay of this commit, which is built, beside that of this working copy.
+pub(crate) fn tests_beside(commit: &str) -> Result<Command> {
     let older = step(format!("building the relay of {commit}"), || build(commit))?;
     step("building the relay of this working copy", || {
         run(workspace::cargo().args(["build", "--package", "relay"]), "the message above says what is wrong")
     })?;
-    run(
-        workspace::cargo()
-            .args(["test", "--package", "tests", "--test", "rolling", "--", "--ignored"])
-            .env("E2E_OLDER_RELAY", older),
-        "it is said above which promise does not hold",
-    )
+    let mut tests = workspace::cargo();
+    tests.args(["test", "--package", "tests", "--test", "rolling", "--", "--ignored"]);
+    tests.env("E2E_OLDER_RELAY", older);
+    Ok(tests)
 }
 
 /// The program of this commit, built in a folder and a target directory of its own.

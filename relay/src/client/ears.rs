@@ -24,6 +24,10 @@ pub(super) struct Ears {
     decoded: Vec<f32>,
     resampled: Vec<f32>,
     heard: Vec<f32>,
+    /// For how long nothing has been heard since an answer ran dry in its middle.
+    dry: Option<Duration>,
+    /// The longest such time that more of the same answer came after.
+    longest_gap: Duration,
 }
 
 impl Ears {
@@ -36,6 +40,8 @@ impl Ears {
             decoded: Vec::new(),
             resampled: Vec::new(),
             heard: Vec::new(),
+            dry: None,
+            longest_gap: Duration::ZERO,
         }
     }
 
@@ -59,10 +65,13 @@ impl Ears {
     }
 
     pub(super) fn end_of_reply(&mut self) {
+        // What came after the last sound was no gap.
+        self.dry = self.dry.filter(|_| self.playout.queued() > 0);
         self.playout.end_of_reply();
     }
 
     pub(super) fn flush(&mut self) {
+        self.dry = None;
         self.playout.flush();
         self.is_held = false;
     }
@@ -84,7 +93,17 @@ impl Ears {
         let start = self.heard.len();
         let samples = (u128::from(HEARD_RATE) * span.as_micros() / 1_000_000) as usize;
         self.heard.resize(start + samples, 0.0);
+        let underruns = self.playout.stats().underruns;
         let played = self.playout.pull(&mut self.heard[start..]);
+        let silent = span.saturating_sub(length(played));
+        if played > 0 {
+            self.longest_gap = self.longest_gap.max(self.dry.take().unwrap_or_default());
+        }
+        if self.playout.stats().underruns > underruns {
+            self.dry = Some(silent);
+        } else if let Some(dry) = &mut self.dry {
+            *dry += silent;
+        }
         // Only what was said is kept, one answer after another.
         self.heard.truncate((start + played).min(LONGEST));
         let until = self.playout.played_until().filter(|_| played > 0)?;
@@ -94,5 +113,81 @@ impl Ears {
     /// What was heard so far.
     pub(super) fn take(&mut self) -> Vec<f32> {
         std::mem::take(&mut self.heard)
+    }
+
+    /// The longest time in which nothing was heard in the middle of an answer.
+    pub(super) fn longest_gap(&self) -> Duration {
+        self.longest_gap
+    }
+}
+
+/// How long so many samples sound.
+fn length(samples: usize) -> Duration {
+    Duration::from_micros(samples as u64 * 1_000_000 / u64::from(HEARD_RATE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(20);
+
+    /// Queues a fifth of a second of an answer.
+    fn play(ears: &mut Ears, position: u32) {
+        ears.play(Codec::PcmS16le24000, position, &[0; 9_600]);
+    }
+
+    fn listen(ears: &mut Ears, ticks: u32) {
+        for _ in 0..ticks {
+            ears.listen(TICK);
+        }
+    }
+
+    #[test]
+    fn a_gap_is_silence_in_the_middle_of_an_answer() {
+        let mut ears = Ears::new();
+        play(&mut ears, 0);
+        listen(&mut ears, 10 + 15);
+        assert_eq!(ears.longest_gap(), Duration::ZERO, "nobody knows yet whether more comes");
+        play(&mut ears, 4_800);
+        listen(&mut ears, 10 + 5);
+        assert_eq!(ears.longest_gap(), 15 * TICK);
+        play(&mut ears, 9_600);
+        listen(&mut ears, 10);
+        assert_eq!(ears.longest_gap(), 15 * TICK, "a shorter one came after it");
+    }
+
+    #[test]
+    fn what_comes_between_two_answers_is_no_gap() {
+        let mut ears = Ears::new();
+        play(&mut ears, 0);
+        ears.end_of_reply();
+        listen(&mut ears, 10 + 50);
+        // Of this one its end is told late.
+        play(&mut ears, 4_800);
+        listen(&mut ears, 10 + 20);
+        ears.end_of_reply();
+        listen(&mut ears, 20);
+        // This one is interrupted when it has run dry.
+        play(&mut ears, 9_600);
+        listen(&mut ears, 10 + 20);
+        ears.flush();
+        play(&mut ears, 14_400);
+        listen(&mut ears, 10);
+        assert_eq!(ears.longest_gap(), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_held_is_no_gap() {
+        let mut ears = Ears::new();
+        play(&mut ears, 0);
+        listen(&mut ears, 5);
+        ears.hold(true);
+        listen(&mut ears, 50);
+        ears.hold(false);
+        listen(&mut ears, 5);
+        play(&mut ears, 4_800);
+        listen(&mut ears, 10);
+        assert_eq!(ears.longest_gap(), Duration::ZERO);
     }
 }

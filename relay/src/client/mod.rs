@@ -115,6 +115,8 @@ pub struct Report {
     pub errors: Vec<String>,
     /// What was heard, at [`HEARD_RATE`].
     pub heard: Vec<f32>,
+    /// The longest time in which nothing was heard in the middle of an answer.
+    pub longest_gap: Duration,
 }
 
 impl Report {
@@ -180,6 +182,7 @@ pub async fn converse(
         call.drain(&mut tell);
     }
     call.report.heard = call.ears.take();
+    call.report.longest_gap = call.ears.longest_gap();
     call.report.spoken = call.spoken as u64;
     call.report.ended_after = call.started.elapsed();
     call.report

@@ -17,9 +17,13 @@ use std::time::Duration;
 
 use serde_json::json;
 use tracing::field::Field;
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use self::lines::Lines;
 
@@ -28,6 +32,9 @@ use crate::operations::tracker;
 
 /// The variable of `log.format`.
 const FORMAT_VARIABLE: &str = "VOXRELAY_LOG__FORMAT";
+
+/// The crates whose lines are the relay's own.
+const OWN: [&str; 4] = ["relay", "voxrelay", "protocol", "audio"];
 
 /// How long the end of the process waits for its last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -81,8 +88,11 @@ pub(crate) fn start(config: &LogConfig) {
         .with_ansi(colours);
     // Fails only if logging has started already.
     let _ = match config.format {
-        LogFormat::Text => lines.fmt_fields(debug_fn(field).delimited(" ")).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => {
+            let lines = lines.fmt_fields(debug_fn(field).delimited(" "));
+            lines.finish().with(filter_fn(is_fit)).try_init()
+        }
+        LogFormat::Json => lines.json().flatten_event(true).finish().with(filter_fn(is_fit)).try_init(),
     };
     std::panic::set_hook(Box::new(|panic| {
         let trace = Backtrace::capture();
@@ -94,6 +104,13 @@ pub(crate) fn start(config: &LogConfig) {
         // Nobody to tell if it cannot be written.
         let _ = say(To::Log, "ERROR", &format!("{panic}{trace}"));
     }));
+}
+
+/// Whether lines of this level from there are fit for a log, whatever `log.level` says. What a library says at `trace` is what it reads and writes:
+/// the words of a call, tokens, and keys of providers.
+fn is_fit(line: &Metadata<'_>) -> bool {
+    let by = line.target().split("::").next().unwrap_or_default();
+    *line.level() <= Level::DEBUG || OWN.contains(&by)
 }
 
 /// Writes a field of a line. Much of what is logged is the words of strangers: nothing in it begins a line, or moves the cursor of whoever
@@ -212,6 +229,27 @@ pub(crate) fn with_causes(error: &dyn Error) -> String {
 mod tests {
     use super::*;
 
+    /// What was written, line by line.
+    #[derive(Clone, Default)]
+    struct Written(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl Written {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().expect("one thread").clone()).expect("text")
+        }
+    }
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("one thread").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     #[test]
     fn the_format_is_found_in_a_file_that_is_not_good() {
         for (text, format) in [
@@ -226,30 +264,40 @@ mod tests {
     }
 
     #[test]
+    fn what_a_library_reads_and_writes_is_in_no_log() {
+        let lines = Written::default();
+        let written = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(Level::TRACE)
+            .with_writer(move || written.clone())
+            .finish()
+            .with(filter_fn(is_fit));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::trace!(target: "tungstenite::protocol", "Received message: a token");
+            tracing::trace!(target: "relayed", "Received message: a token");
+            tracing::debug!(target: "tungstenite::protocol", "it closes");
+            tracing::trace!(target: "relay::session", "it is ours");
+            tracing::trace!(target: "voxrelay", "and so is this");
+        });
+        let log = lines.text();
+        assert_eq!(log.lines().count(), 3, "{log}");
+        assert!(!log.contains("a token"), "{log}");
+    }
+
+    #[test]
     fn nothing_that_a_stranger_says_begins_a_line_or_moves_a_cursor() {
-        let lines = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let written = Arc::clone(&lines);
-        #[derive(Clone)]
-        struct Into(Arc<std::sync::Mutex<Vec<u8>>>);
-        impl Write for Into {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0.lock().expect("one thread").extend_from_slice(bytes);
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
+        let lines = Written::default();
+        let written = lines.clone();
         let subscriber = tracing_subscriber::fmt()
             .fmt_fields(debug_fn(field).delimited(" "))
-            .with_writer(move || Into(Arc::clone(&written)))
+            .with_writer(move || written.clone())
             .with_ansi(false)
             .finish();
         let said = "js\n2026-11-26 ERROR relay::store: the ledger was lost\r\u{1b}[2J\u{202e}\u{2028}ü";
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(client = %said, sub = said, debug = ?said, "session {said} began");
         });
-        let log = String::from_utf8(lines.lock().expect("one thread").clone()).expect("text");
+        let log = lines.text();
         assert_eq!(log.matches('\n').count(), 1, "{log:?}");
         assert!(log.ends_with('\n') && !log.trim_end().contains(|c: char| c.is_control()), "{log:?}");
         assert!(!log.contains(['\u{202e}', '\u{2028}']) && log.contains('ü'), "{log:?}");

@@ -1,6 +1,7 @@
 //! What an operator sees and is told, and what a relay does beside its calls.
 
 pub(crate) mod alerts;
+pub(crate) mod clock;
 pub(crate) mod log;
 pub(crate) mod outbound;
 pub mod telemetry;

@@ -11,6 +11,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::config;
+use crate::operations::clock::DatabaseClock;
 use crate::operations::webhook::{Pace, Webhook};
 use crate::records::retention::{self, Purged};
 use crate::records::spill::Round;
@@ -22,6 +23,8 @@ use crate::{App, session};
 const REPLAY_EVERY: Duration = Duration::from_secs(5);
 /// Between two looks for sessions that others have lost.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
+/// For how long a relay that starts watches the database's clock before it looks for the first time.
+const WATCH_CLOCK: Duration = Duration::from_secs(2);
 /// Between two steps of something that has many: calls have the database to themselves for so long.
 const BREATH: Duration = Duration::from_millis(50);
 /// Between two looks for alerts, or for events of one address.
@@ -107,15 +110,27 @@ async fn replay(app: Arc<App>) {
     }
 }
 
-/// Looks after the sessions that others have lost.
+/// Looks after the sessions that others have lost. Where the database's clock was changed, relays that are there have the time of a round to renew
+/// their leases by it.
 async fn sweep_lost(app: Arc<App>) {
+    let mut clock = DatabaseClock::default();
+    if let Err(error) = goes_on(&app, &mut clock).await {
+        tracing::debug!(%error, "the database's clock was not read");
+    }
+    sleep(WATCH_CLOCK).await;
     let mut tick = every(SWEEP_EVERY);
     loop {
         tick.tick().await;
         loop {
-            match app.records.store.sweep(app.config.resume_window).await {
-                Ok(swept) if swept == Swept::default() => break,
-                Ok(Swept { released, ended }) => tracing::info!(released, ended, "lost sessions"),
+            match sweep_some(&app, &mut clock).await {
+                Ok(None) => {
+                    tracing::warn!(
+                        "lost sessions wait: the database's clock was changed, or this relay stood still"
+                    );
+                    break;
+                }
+                Ok(Some(swept)) if swept == Swept::default() => break,
+                Ok(Some(Swept { released, ended })) => tracing::info!(released, ended, "lost sessions"),
                 Err(error) => {
                     tracing::warn!(%error, "lost sessions were not looked for");
                     break;
@@ -124,6 +139,20 @@ async fn sweep_lost(app: Arc<App>) {
             sleep(BREATH).await;
         }
     }
+}
+
+/// Looks after some of them; `None` if the leases say nothing now.
+async fn sweep_some(app: &App, clock: &mut DatabaseClock) -> Result<Option<Swept>, StoreError> {
+    match goes_on(app, clock).await? {
+        true => app.records.store.sweep(app.config.resume_window).await.map(Some),
+        false => Ok(None),
+    }
+}
+
+/// Whether the database's clock has gone on as time has.
+async fn goes_on(app: &App, clock: &mut DatabaseClock) -> Result<bool, StoreError> {
+    let shown_ms = app.records.store.clock_ms().await?;
+    Ok(clock.handle_look(app.live.now(), shown_ms))
 }
 
 async fn deliver_alerts(apps: watch::Receiver<Arc<App>>) {

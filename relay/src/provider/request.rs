@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use protocol::Time;
 use tokio::sync::mpsc;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tracing::Instrument;
 
 use super::{
     Answer, Bounds, Codec, Event, Exchange, Failure, FailureKind, Feed, Input, Opening, Output, Way, http,
@@ -55,15 +56,15 @@ impl Request {
         let (feeds, from_session) = mpsc::channel(FEEDS_WAITING);
         let waiting = Arc::new(AtomicUsize::new(0));
         let fed = Fed { feeds: from_session, waiting: waiting.clone() };
-        let task = tasks.spawn(async move {
+        let work = async move {
             let (exchange, opening) = Exchange::open(time(started), codec, bounds);
             let carried = Carried::new(exchange, started, to_session);
             match opening {
                 Opening::Http(target) => http::carry(carried, &way.connections, target).await,
                 Opening::Socket(target) => socket::carry(carried, way, target, fed).await,
             }
-        });
-        let task = Some(AbortOnDropHandle::new(task));
+        };
+        let task = Some(AbortOnDropHandle::new(tasks.spawn(work.in_current_span())));
         Request { events, feeds, waiting, is_ready: false, clogged: None, over: false, task }
     }
 

@@ -234,7 +234,7 @@ impl Driver {
                 Output::Over(departure) => return Some(departure),
                 Output::Log(log) => {
                     self.trace(|tracer, _| tracer.logged(&log));
-                    logged::log(&self.whose.id, log);
+                    logged::log(log);
                 }
             }
         }
@@ -270,7 +270,7 @@ impl Driver {
         self.recording = None;
         self.trace(|tracer, _| tracer.finish());
         self.registration.remove();
-        let code = logged::log_departure(&self.whose.id, departure, &self.machine);
+        let code = logged::log_departure(departure, &self.machine);
         telemetry::session_ended(code.name());
         let visitors = std::mem::take(&mut self.visitors);
         match departure {
@@ -290,7 +290,8 @@ impl Driver {
         if departure != Departure::TakenOver && (self.requests.is_closing() || self.machine.is_late()) {
             let (billed, live) = (self.requests.close(), self.live.clone());
             let Driver { machine, work, .. } = *self;
-            live.tasks.clone().spawn(settle_late(live, machine, work, billed));
+            let settled = settle_late(live.clone(), machine, work, billed);
+            live.tasks.spawn(settled.in_current_span());
         }
     }
 
@@ -334,8 +335,8 @@ async fn settle_late(
 async fn end_lease(store: &dyn Store, relay: &str, id: &str) {
     match timeout(STORE_TIMEOUT, store.end_leases(Leases::Session { id, relay })).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(session = %id, %error, "its lease was not ended"),
-        Err(_) => tracing::warn!(session = %id, "its lease was not ended in time"),
+        Ok(Err(error)) => tracing::warn!(%error, "its lease was not ended"),
+        Err(_) => tracing::warn!("its lease was not ended in time"),
     }
 }
 

@@ -35,6 +35,7 @@ use protocol::relay::{Attachment, Handshake, Refusal};
 use protocol::{CloseCode, ErrorCode, ErrorMessage, Hello, Mark, RelayMessage, Resume};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
+use tracing::Instrument;
 
 pub(crate) use preflight::serve as serve_preflight;
 pub use registry::Registry;
@@ -55,6 +56,7 @@ use crate::{App, NanoUsd};
 use assembly::{First, Parts, Prepared, prepare};
 use beginning::{Beginning, since};
 use connection::{Connection, Event};
+use driver::Driver;
 use opening::{may_begin, new_session, open};
 use registry::{Back, Command, Handle, ResumeRequest};
 use resume::{claims_too_much, end_again, ended_with, may_take_over, next_token, resume_hash, was_hung_up};
@@ -248,13 +250,13 @@ async fn rebuild(
     }
     take_back(app, &beginning).await;
     let turns = history(app, &parts, &beginning, &identity.sub).await;
-    let epoch = beginning.epoch;
+    let (epoch, agent) = (beginning.epoch, parts.agent.clone());
     let prepared = Prepared { beginning, turns, calls, cost, recording, recorded_through };
     let first = First { connection, hello, attachment: Attachment::Resume, token };
     let driver = prepare(app, prepared, parts, &limits, identity, first);
     tracing::info!(session = %driver.whose.id, epoch, "session taken over from the store");
     telemetry::resumed(telemetry::Resume::TakenOver);
-    app.live.tasks.spawn(driver.run());
+    carry(app, driver, &agent);
     None
 }
 
@@ -434,7 +436,14 @@ async fn begin(
     let (calls, cost) = (Vec::new(), NanoUsd::ZERO);
     let prepared = Prepared { beginning, turns, calls, cost, recording, recorded_through: 0 };
     let driver = prepare(&app, prepared, parts, &limits, identity, first);
-    app.live.tasks.spawn(driver.run());
+    carry(&app, driver, &session.agent);
+}
+
+/// Carries a session in a task of its own. Whatever is logged there, and by the tasks that the session starts, has its id and its agent.
+fn carry(app: &App, driver: Box<Driver>, agent: &str) {
+    // Whatever level of lines is wanted, they have the session. The request with which it began is over before it is.
+    let span = tracing::error_span!(parent: None, "session", id = %driver.whose.id, agent);
+    app.live.tasks.spawn(driver.run().instrument(span));
 }
 
 /// A refusal for a reason that passes: the client may try again.

@@ -13,6 +13,7 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::agent::tool::{Called, Tool, ToolOutput};
 use crate::config::{ToolConfig, Webhook};
@@ -71,15 +72,16 @@ impl Tools {
             self.tools.get(&called.name).and_then(|tool| Some((tool.tool.clone(), tool.webhook.clone()?)));
         let (Some((tool, webhook)), Some(client)) = (backend, self.client.clone()) else {
             // An agent calls nothing that it has not, and there is a client if a tool has an address.
-            tracing::error!(session = %self.caller.session_id, tool = %called.name, "there is no such tool");
+            tracing::error!(tool = %called.name, "there is no such tool");
             return;
         };
         let (call_id, caller) = (called.call_id.clone(), self.caller.clone());
-        let handle = self.running.spawn(self.tasks.track_future(async move {
+        let work = async move {
             let backend = Backend { client, tool, webhook, caller };
             let output = backend.call(&called).await;
             (called.call_id, output)
-        }));
+        };
+        let handle = self.running.spawn(self.tasks.track_future(work.in_current_span()));
         self.handles.push((call_id, handle));
     }
 
@@ -121,10 +123,10 @@ struct Backend {
 impl Backend {
     /// Calls it, and says what came of it in words for the model: what went wrong on the way is for the log.
     async fn call(&self, called: &Called) -> ToolOutput {
-        let (session, name) = (&self.caller.session_id, &called.name);
+        let name = &called.name;
         let sent = match self.send(called).await {
             Err(error) if error.is_connect() => {
-                tracing::info!(%session, tool = %name, why = %why(error), "a tool cannot be reached: it is tried once more");
+                tracing::info!(tool = %name, why = %why(error), "a tool cannot be reached: it is tried once more");
                 tokio::time::sleep(AGAIN_AFTER).await;
                 self.send(called).await
             }
@@ -146,11 +148,11 @@ impl Backend {
                 ToolOutput { output, is_error: false }
             }
             Ok((status, body)) => {
-                tracing::warn!(%session, tool = %name, status = status.as_u16(), "a tool has failed");
+                tracing::warn!(tool = %name, status = status.as_u16(), "a tool has failed");
                 refused(status, body)
             }
             Err(error) => {
-                tracing::warn!(%session, tool = %name, why = %why(error), "a tool has failed");
+                tracing::warn!(tool = %name, why = %why(error), "a tool has failed");
                 ToolOutput::error("The tool cannot be reached. Nobody knows whether it has done anything.")
             }
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use protocol::Time;
 use tokio::time::sleep;
+use tracing::Instrument;
 
 use super::books::{Books, failure};
 use super::machine::{Checked, Entry, Failure, Input, Receipt, Reservation};
@@ -123,7 +124,7 @@ impl Work {
         let owed: Vec<_> = entries.iter().filter_map(|entry| self.owed(entry)).collect();
         self.keeping = Some(Running::start(&self.live.tasks, async move {
             spill.keep(&id, epoch, &owed).await.unwrap_or_else(|error| {
-                tracing::error!(session = %id, %error, "what is to be written is kept in memory only");
+                tracing::error!(%error, "what is to be written is kept in memory only");
                 vec![None; owed.len()]
             })
         }));
@@ -141,9 +142,9 @@ impl Work {
         let (held, lost): (Vec<bool>, Vec<bool>) = held.partition(|is_held| *is_held);
         match (held.len(), lost.len()) {
             (entries, 0) => {
-                tracing::warn!(session = %self.books.session_id, entries, "records are held in memory until there is room for them");
+                tracing::warn!(entries, "records are held in memory until there is room for them");
             }
-            (_, entries) => tracing::error!(session = %self.books.session_id, entries, "records are lost"),
+            (_, entries) => tracing::error!(entries, "records are lost"),
         }
     }
 
@@ -197,24 +198,25 @@ impl Work {
 
     /// Notes what has become of a command, in a task of its own that nobody waits for. What is not noted is unknown.
     pub(super) fn note_command(&self, command: String, told: Result<(), NotTold>) {
-        let (store, id) = (self.records.store.clone(), self.books.session_id.clone());
-        self.live.tasks.spawn(async move {
+        let store = self.records.store.clone();
+        let note = async move {
             match store.finish_command(&command, told).await {
                 Ok(()) => {
                     let outcome = told.map_or_else(NotTold::name, |()| "done");
-                    tracing::info!(session = %id, %command, outcome, "a command of an administrator");
+                    tracing::info!(%command, outcome, "a command of an administrator");
                 }
                 Err(error) => {
-                    tracing::warn!(session = %id, %command, %error, "what has become of a command is not noted");
+                    tracing::warn!(%command, %error, "what has become of a command is not noted");
                 }
             }
-        });
+        };
+        self.live.tasks.spawn(note.in_current_span());
     }
 
     /// The commands that were taken. Those of which the store has not said so wait there, or nobody knows what has become of them.
     fn claimed(&self, claimed: Result<Vec<Command>, StoreError>) -> Vec<Command> {
         claimed.unwrap_or_else(|error| {
-            tracing::warn!(session = %self.books.session_id, %error, "commands were not taken");
+            tracing::warn!(%error, "commands were not taken");
             Vec::new()
         })
     }

@@ -241,6 +241,24 @@ fn a_relay_takes_the_variables_that_it_is_given() {
 }
 
 #[test]
+fn every_relay_that_is_deployed_logs_an_object_a_line() {
+    let name = "VOXRELAY_LOG__FORMAT";
+    for (relay, service) in relays() {
+        assert_eq!(service["environment"][name], "json", "{relay}");
+    }
+    assert_eq!(toml("deploy/fly.toml")["env"][name], "json");
+    let pod = &pods()[0];
+    let given = container(pod)["env"].as_array().expect("variables").iter();
+    let formats: Vec<_> =
+        given.filter(|variable| variable["name"] == name).map(|one| &one["value"]).collect();
+    assert_eq!(formats, ["json"], "Kubernetes");
+    assert_eq!(unit("Environment"), Some(format!("{name}=json")));
+    let guide = text("docs/deploying.md");
+    let run = guide.split("docker run ").find(|run| run.contains("--detach")).expect("how a relay is run");
+    assert!(run.contains(&format!("--env {name}=json")), "{run}");
+}
+
+#[test]
 fn no_file_has_a_secret_and_none_comes_into_the_image() {
     for (name, service) in services() {
         let Some(environment) = service["environment"].as_object() else { continue };

@@ -19,6 +19,7 @@ on_both_databases! {
     relays_of_the_version_before_and_of_this_one_take_nothing_from_each_other
     a_relay_is_forgotten_when_it_is_gone_and_has_left_no_session
     a_session_that_makes_room_ended_when_it_did_and_not_when_its_lease_would_have
+    the_clock_by_which_leases_are_kept_can_be_read
     a_sweep_is_a_bounded_number_of_sessions_and_goes_on_with_those_that_have_waited_longest
 }
 
@@ -265,6 +266,15 @@ async fn a_session_that_makes_room_ended_when_it_did_and_not_when_its_lease_woul
     open(store, &session("b"), &quota).await;
     let ended = store.session("a").await.expect("read").expect("there").ended_at_ms.expect("over");
     assert!((unix_ms() - ended).abs() < LEASE.as_millis() as i64 / 2, "{ended}");
+}
+
+async fn the_clock_by_which_leases_are_kept_can_be_read(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let until = leases(store).await[0].1;
+    let shown = store.clock_ms().await.expect("read");
+    let length = LEASE.as_millis() as i64;
+    assert!((until - length..until).contains(&shown), "{shown}, and the lease is good until {until}");
 }
 
 async fn a_sweep_is_a_bounded_number_of_sessions_and_goes_on_with_those_that_have_waited_longest(

@@ -1,11 +1,12 @@
 //! The schema: how it comes about, and what Supabase's users see of it.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use protocol::Role;
 use relay::NanoUsd;
-use relay::records::store::{NewSession, SessionState, SqlStore, Store, StoreError, migrate};
+use relay::records::store::{NewSession, RolledUp, SessionState, SqlStore, Store, StoreError, migrate};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, Connection, Executor, SqlSafeStr};
 use tokio::time::timeout;
@@ -50,6 +51,133 @@ async fn an_older_file_is_brought_up_to_date_with_everything_in_it() {
     assert_eq!(ledger.len(), 1);
     assert_eq!((ledger[0].key.as_str(), ledger[0].provider.as_str()), ("echo/listening@0", "echo"));
     assert_eq!((ledger[0].quantity, ledger[0].cost), (16_000, NanoUsd::new(80_000)));
+}
+
+/// Rows of the first schema that has all of these tables: two sessions that have ended, and one that is live. `HASH` is 32 bytes in the words of
+/// the database.
+const ROWS: &str = "
+INSERT INTO sessions (id, conversation_id, user_sub, account, client, agent, state, started_at, ended_at, end_reason, relay, lease_until,
+    epoch, uplink_seq_committed, uplink_position_committed, resume_hash, audio_samples, cost_nano_usd, authorised_nano_usd, user_period,
+    account_period, metered_position)
+VALUES ('a', 'a', 'ada', 'acme', 'test/1', 'echo', 'ended', 1000, 2000, 'normal', '', 0, 1, 10, 16000, HASH, 16000, 80000, 80000,
+        '2026-11-22', '2026-11', 16000),
+    ('b', 'a', 'ada', 'acme', 'test/1', 'host', 'ended', 3000, 4000, 'abnormal', '', 0, 0, 0, 0, HASH, 0, 500, 500, '2026-11-22', '2026-11', 0),
+    ('c', 'c', 'bob', 'acme', 'test/1', 'echo', 'live', 5000, NULL, NULL, 'relay-1', 6000, 2, 5, 8000, HASH, 8000, 40000, 90000,
+        '2026-11-22', '2026-11', 8000);
+INSERT INTO turns (session_id, turn, user_sub, role, text, start_position, end_position, created_at)
+VALUES ('a', 0, 'ada', 'user', 'hello', 0, 16000, 1500), ('a', 1, 'ada', 'agent', 'Hello, Ada.', 0, 24000, 1600),
+    ('c', 0, 'bob', 'user', 'and I am Bob', 0, 8000, 5500);
+INSERT INTO ledger (session_id, key, user_sub, account, provider, item, unit, quantity, price_nano_usd, per, price_version, cost_nano_usd,
+    estimated, created_at)
+VALUES ('a', 'listening@0', 'ada', 'acme', 'echo', 'echo/listening', 'sample', 16000, 4800000, 960000, 'test', 80000, 0, 1600),
+    ('b', 'chat@0', 'ada', 'acme', 'openai', 'openai/chat', 'output_token', 100, 5, 1, 'test', 500, 1, 3600),
+    ('c', 'listening@0', 'bob', 'acme', 'echo', 'echo/listening', 'sample', 8000, 4800000, 960000, 'test', 40000, 0, 5600);
+INSERT INTO budgets (scope, owner, period, spent_nano_usd, reserved_nano_usd)
+VALUES ('user', 'of ada', '2026-11-22', 80500, 0), ('account', 'of acme', '2026-11', 120500, 50000);
+INSERT INTO alerts (id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd, created_at)
+VALUES ('one', 'user', 'of ada', '2026-11-22', 50, 'a', 'ada', 'acme', 160000, 80000, 1700);
+INSERT INTO denials (kind, subject, reason, created_by, created_at) VALUES ('sub', 'eve', 'stolen', 'ops', 1000);
+INSERT INTO erased_usage (account, day, item, unit, quantity, cost_nano_usd)
+VALUES ('acme', '2026-11-21', 'echo/listening', 'sample', 7, 35)";
+
+/// What those rows come to, whatever the schema.
+const SUMS: [(&str, i64); 12] = [
+    ("SELECT COUNT(*) FROM sessions WHERE state = 'ended'", 2),
+    ("SELECT COUNT(*) FROM sessions WHERE state = 'live' AND relay = 'relay-1' AND lease_until = 6000", 1),
+    ("SELECT CAST(SUM(cost_nano_usd) AS BIGINT) FROM sessions", 120_500),
+    ("SELECT CAST(SUM(authorised_nano_usd - cost_nano_usd) AS BIGINT) FROM sessions", 50_000),
+    ("SELECT CAST(SUM(quantity) AS BIGINT) FROM ledger", 24_100),
+    ("SELECT CAST(SUM(cost_nano_usd) AS BIGINT) FROM ledger", 120_500),
+    ("SELECT CAST(SUM(LENGTH(text)) AS BIGINT) FROM turns", 28),
+    ("SELECT CAST(SUM(spent_nano_usd) AS BIGINT) FROM budgets", 201_000),
+    ("SELECT CAST(SUM(reserved_nano_usd) AS BIGINT) FROM budgets", 50_000),
+    (
+        "SELECT CAST(SUM(spent_nano_usd) AS BIGINT) FROM alerts WHERE percent = 50 AND session_id = 'a'",
+        80_000,
+    ),
+    ("SELECT COUNT(*) FROM denials WHERE subject = 'eve' AND expires_at IS NULL", 1),
+    ("SELECT CAST(SUM(cost_nano_usd) AS BIGINT) FROM erased_usage", 35),
+];
+
+/// The migrations of a database, in order.
+fn migrations(folder: &str) -> Vec<Migration> {
+    let files = std::fs::read_dir(format!("migrations/{folder}")).expect("the folder");
+    let mut files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+    files.sort();
+    let read = |file: PathBuf| {
+        let name = file.file_name().expect("a name").to_string_lossy().into_owned();
+        let version = name.split('_').next().and_then(|number| number.parse().ok()).expect("a number");
+        let sql = sqlx::AssertSqlSafe(std::fs::read_to_string(file).expect("readable")).into_sql_str();
+        Migration::new(version, Cow::Owned(name), MigrationType::Simple, sql, false)
+    };
+    files.into_iter().map(read).collect()
+}
+
+/// Makes the schema as it was after the first of these migrations, and writes the rows into it.
+async fn fill(connection: &mut AnyConnection, first: &[Migration], hash: &'static str) {
+    let migrator = Migrator { migrations: first.to_vec().into(), ..Migrator::DEFAULT };
+    migrator.run(&mut *connection).await.expect("migrated");
+    let rows = sqlx::AssertSqlSafe(ROWS.replace("HASH", hash));
+    sqlx::raw_sql(rows).execute(&mut *connection).await.expect("written");
+}
+
+/// Checks that everything is there that was written, in the rows and by the ways of this version, which adds up what has ended.
+async fn check(store: &SqlStore, connection: &mut AnyConnection, after: i64) {
+    for (sum, expected) in SUMS {
+        assert_eq!(count(connection, sum).await, expected, "{sum}, written after migration {after}");
+    }
+    let session = store.session("a").await.expect("read").expect("there");
+    assert_eq!((session.account.as_str(), session.epoch, session.cost), ("acme", 1, NanoUsd::new(80_000)));
+    let turns = store.turns("a").await.expect("read");
+    let texts: Vec<&str> = turns.iter().map(|row| row.turn.text.as_str()).collect();
+    assert_eq!(texts, ["hello", "Hello, Ada."]);
+    let ledger = store.ledger("b").await.expect("read");
+    assert_eq!((ledger.len(), ledger[0].quantity, ledger[0].estimated), (1, 100, true));
+    let mut added = 0;
+    loop {
+        match store.roll_up(10).await.expect("added up") {
+            RolledUp::Emptied(_) => {}
+            RolledUp::Added(0) => break,
+            RolledUp::Added(more) => added += more,
+        }
+    }
+    let rolled_up = "SELECT CAST(SUM(cost_nano_usd) AS BIGINT) FROM rollup_money";
+    assert_eq!((added, count(connection, rolled_up).await), (2, 80_500), "written after migration {after}");
+}
+
+#[tokio::test]
+async fn a_file_of_each_earlier_schema_is_brought_up_to_date_with_everything_in_it() {
+    sqlx::any::install_default_drivers();
+    let migrations = migrations("sqlite");
+    // The first one had other tables: there is a test of its own.
+    for number in 2..=migrations.len() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("voxrelay.db");
+        let url = format!("sqlite://{}?mode=rwc", path.display());
+        let mut old = AnyConnection::connect(&url).await.expect("made");
+        fill(&mut old, &migrations[..number], "zeroblob(32)").await;
+        old.close().await.expect("closed");
+        let store = SqlStore::sqlite(&path).await.expect("opened");
+        let mut connection = AnyConnection::connect(&url).await.expect("it is there");
+        check(&store, &mut connection, migrations[number - 1].version).await;
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_with_each_earlier_schema_is_brought_up_to_date_with_everything_in_it() {
+    let migrations = migrations("postgres");
+    for number in 1..=migrations.len() {
+        let url = postgres::shared().empty_database().await;
+        let mut connection = AnyConnection::connect(url.expose()).await.expect("it runs");
+        let schema = "CREATE SCHEMA voxrelay; SET search_path TO voxrelay";
+        sqlx::raw_sql(schema).execute(&mut connection).await.expect("made");
+        fill(&mut connection, &migrations[..number], "decode(repeat('07', 32), 'hex')").await;
+        assert_eq!(migrate(&url).await.expect("migrated"), migrations.len() - number);
+        let store = SqlStore::postgres(&url).await.expect("opened");
+        check(&store, &mut connection, migrations[number - 1].version).await;
+        store.close().await;
+    }
 }
 
 #[tokio::test]

@@ -200,10 +200,31 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "proxies",
-        title: "behind each proxy of deploy/: what idles, and a hundred conversations whose relay is killed",
+        title: "behind each proxy of deploy/: what idles, and conversations whose relay is killed or replaced",
         needs: &["tools", "build"],
         when: When::All,
         run: tests::proxies,
+    },
+    Step {
+        name: "kills",
+        title: "relays that are killed one after the other, 30 times, under 40 calls",
+        needs: &["tools", "build"],
+        when: When::All,
+        run: tests::kills,
+    },
+    Step {
+        name: "rolling",
+        title: "rolling deploys: from the oldest version that may, and from before the newest migration",
+        needs: &["tools", "build"],
+        when: When::All,
+        run: tests::rolling,
+    },
+    Step {
+        name: "clock",
+        title: "a call while the clock is put forward by an hour, and back",
+        needs: &["build"],
+        when: When::All,
+        run: tests::clock,
     },
     Step {
         name: "alerts",

@@ -1,5 +1,8 @@
 //! What came of a step, read from what the test programs print.
 
+/// How a test says that it could not look at what it is for.
+const NOT_CHECKED: &str = "NOT CHECKED: ";
+
 /// What came of a step.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
@@ -49,7 +52,8 @@ impl Outcome {
         }
     }
 
-    /// Reads a line of a test program: libtest's `test result: …`, node's count, or how Python's unittest ends.
+    /// Reads a line of a test program: libtest's `test result: …`, node's count, how Python's unittest ends, or `NOT CHECKED: …` of a test that passes
+    /// where it can look at nothing.
     pub(crate) fn read(&mut self, line: &str) {
         let line = plain(line);
         let line = line.trim();
@@ -70,6 +74,11 @@ impl Outcome {
                 "fail" | "cancelled" => self.failed += number,
                 "skipped" | "todo" => self.skipped += number,
                 _ => {}
+            }
+        } else if line.starts_with(NOT_CHECKED) {
+            self.partly = true;
+            if !self.notes.iter().any(|note| note == line) {
+                self.notes.push(line.to_owned());
             }
         } else if let Some(ran) = line.strip_prefix("Ran ") {
             let number = ran.split_once(" test").and_then(|(number, _)| number.parse::<u64>().ok());
@@ -149,6 +158,17 @@ mod tests {
         assert_eq!(read(&[cargo, failed]), (15, 2, 1));
         assert_eq!(read(&node), (5, 2, 2));
         assert_eq!(read(&["test result: nonsense", "ℹ pass", "running 3 tests"]), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_a_test_could_not_look_at_stands_in_the_summary_once() {
+        let mut outcome = Outcome::ok();
+        let lines =
+            ["NOT CHECKED: a full disk", "NOT CHECKED: a full disk", "test result: ok. 2 passed; 0 failed"];
+        lines.iter().for_each(|line| outcome.read(line));
+        let outcome = outcome.finish(true, "cargo test");
+        assert_eq!((outcome.verdict().1, outcome.passed), ("PARTLY", 2));
+        assert_eq!(outcome.notes, ["NOT CHECKED: a full disk"]);
     }
 
     #[test]

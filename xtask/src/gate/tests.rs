@@ -11,6 +11,7 @@ use super::tools;
 use crate::fuzzing;
 use crate::prerequisites;
 use crate::pypi;
+use crate::rolling;
 use crate::simulate;
 use crate::step::{run, watch};
 use crate::workspace::{self, WASM};
@@ -97,10 +98,73 @@ pub(super) fn simulation() -> Result<Outcome> {
 pub(super) fn proxies() -> Result<Outcome> {
     let mut outcome = Outcome::ok();
     let mut tests = workspace::cargo();
-    tests.args(["test", "--package", "tests", "--test", "proxies", "--test", "crowd", "--no-fail-fast"]);
-    tests.args(["--", "--ignored", "--nocapture"]);
+    tests.args(["test", "--package", "tests", "--test", "proxies", "--", "--ignored", "--nocapture"]);
+    let advice = "install Rust by https://rustup.rs";
+    let proxies_ok = watch(&mut tests, advice, |line| outcome.read(line))?;
+    // Each of these has all of the machine.
+    let mut tests = workspace::cargo();
+    tests.args(["test", "--package", "tests", "--test", "crowd", "--", "--ignored", "--nocapture"]);
+    let crowd_ok = watch(tests.arg("--test-threads=1"), advice, |line| outcome.read(line))?;
+    Ok(outcome.finish(proxies_ok && crowd_ok, "cargo test --test proxies, --test crowd"))
+}
+
+/// The library by which a relay sees another time than it is, and the Debian package of the same name.
+const FAKETIME: &str = "libfaketime";
+
+/// A relay whose machine's clock is changed.
+pub(super) fn clock() -> Result<Outcome> {
+    if faketime().is_none() && tools::is_debian() {
+        // It may be out of reach, which is no fault of the relay.
+        tools::install(&[FAKETIME]).unwrap_or_else(|error| eprintln!("  {error:#}"));
+    }
+    let Some(library) = faketime() else {
+        return Ok(Outcome::ok().not_checked("a clock that is changed: NOT CHECKED, there is no libfaketime"));
+    };
+    let mut outcome = Outcome::ok();
+    let mut tests = workspace::cargo();
+    tests.args(["test", "--package", "tests", "--test", "clock", "--", "--ignored"]);
+    tests.env("E2E_FAKETIME", library);
     let ok = watch(&mut tests, "install Rust by https://rustup.rs", |line| outcome.read(line))?;
-    Ok(outcome.finish(ok, "cargo test --test proxies --test crowd"))
+    Ok(outcome.finish(ok, "cargo test --test clock"))
+}
+
+/// Where Debian puts the library for programs of several threads: in the folder of the processor.
+fn faketime() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    libraries.find(|library| library.exists())
+}
+
+/// How often a relay is killed with `--all`: `cargo xtask bench kills` does it a thousand times.
+const KILLS: &str = "30";
+
+pub(super) fn kills() -> Result<Outcome> {
+    let mut outcome = Outcome::ok();
+    let mut example = workspace::cargo();
+    example.args(["run", "--package", "tests", "--example", "kills", "--", KILLS]);
+    let is_good =
+        watch(&mut example, "see tests/examples/kills.rs", |line| outcome.notes.push(line.to_owned()))?;
+    match is_good {
+        true => outcome.passed = 1,
+        false => outcome.failed = 1,
+    }
+    Ok(outcome)
+}
+
+/// Relays of the oldest version from which a rolling deploy is promised, and of the last one before the newest migration, each beside this one.
+pub(super) fn rolling() -> Result<Outcome> {
+    let Some(before) = rolling::before_newest_migration() else {
+        return Ok(
+            Outcome::ok().not_checked("rolling deploys: NOT CHECKED, the repository has no history here")
+        );
+    };
+    let (mut outcome, mut all_ok) = (Outcome::ok(), true);
+    for commit in [rolling::OLDEST, before.as_str()] {
+        let mut tests = rolling::tests_beside(commit)?;
+        all_ok &= watch(&mut tests, rolling::ADVICE, |line| outcome.read(line))?;
+    }
+    let outcome = outcome.finish(all_ok, "cargo test --test rolling");
+    Ok(outcome.note(format!("beside {} and {before}", rolling::OLDEST)))
 }
 
 pub(super) fn long_simulation() -> Result<Outcome> {

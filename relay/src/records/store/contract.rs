@@ -136,6 +136,9 @@ operations! {
     /// Ends leases, so that the sessions wait to be taken over. They still count against the limits on live sessions.
     fn end_leases(&self, leases: Leases<'_>) -> ();
 
+    /// What the database's clock shows, by which leases are kept: milliseconds since 1970. It does not wait for the connections that others use.
+    fn clock_ms(&self) -> i64;
+
     /// Gives back what sessions of lost relays had reserved, charges what they had exposed, and ends those that nobody took over within the
     /// window. One call handles a batch: those that have waited longest, without those that others have locked. It is called again until it
     /// finds none.

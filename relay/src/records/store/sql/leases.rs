@@ -61,6 +61,8 @@ const END_LEASE: Sql = sql!(
     "UPDATE sessions SET lease_until = " NOW " WHERE state = 'live' AND lease_until > " NOW " AND relay = $1 AND id = $2"
 );
 
+const CLOCK: Sql = sql!("SELECT " NOW " AS shown");
+
 const LOST: Sql = sql!(
     "SELECT id, CASE WHEN " LEASE " <= " NOW " - $1 THEN 1 ELSE 0 END AS over FROM sessions
     WHERE state = 'live'
@@ -115,6 +117,10 @@ impl SqlStore {
         };
         query.execute(&self.writer).await?;
         Ok(())
+    }
+
+    pub(in crate::records::store) async fn clock_ms(&self) -> Result<i64, StoreError> {
+        Ok(self.statement(CLOCK).fetch_one(self.readers.promptly()).await?.try_get("shown")?)
     }
 
     pub(in crate::records::store) async fn sweep(

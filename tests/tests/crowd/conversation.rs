@@ -1,6 +1,4 @@
-//! Many spoken conversations at once, behind a proxy of `deploy/`, while one relay of two is killed: nobody loses a word, nobody says one twice, and
-//! the ledger says what was said.
-#![cfg(target_os = "linux")]
+//! What the conversations of a crowd are: who speaks, with which providers, and what their record has to say afterwards.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -10,22 +8,19 @@ use futures_util::future::join_all;
 use protocol::client::{Event, State};
 use protocol::{CloseCode, Role};
 use relay::client::{Options, Report, run};
+use relay::config::Secret;
 use relay::records::store::{SqlStore, Store};
 use serde_json::json;
+use tempfile::TempDir;
 use tests::postgres::shared;
-use tests::proxy::{Kind, Proxy};
 use tests::sound::{silence, voice};
-use tests::{Relay, token_but};
+use tests::{Relay, sharing, token_but};
 use tokio::net::TcpListener;
-use tokio::time::sleep;
+use tokio::task::JoinHandle;
 
-/// Conversations at once.
-const CALLS: usize = 100;
-/// What each of them says: so many words, and a pause in which that is answered.
+/// What each of them says in a round: so many words, and a pause in which that is answered.
 const PHRASES: [usize; 6] = [2, 4, 1, 5, 3, 2];
 const PAUSE_SECONDS: f64 = 4.0;
-/// When one relay is killed, after the first of them have spoken: all are in the middle of something.
-const KILLED_AFTER: Duration = Duration::from_secs(12);
 /// What the stand-in for a recogniser hears in 400 ms of loud sound, one after another.
 const WORDS: [&str; 6] = ["word", "one", "two", "three", "four", "five"];
 /// What has no price in the shipped table.
@@ -62,10 +57,87 @@ fn config(port: u16) -> String {
     config
 }
 
+/// A place for two relays on one database.
+pub(crate) struct Place {
+    database: Secret,
+    folders: [TempDir; 2],
+    config: String,
+}
+
+impl Place {
+    /// With these lines of configuration on top of what a conversation needs.
+    pub(crate) async fn new(more: &str) -> Place {
+        let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        for folder in &folders {
+            std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
+        }
+        let config = config(fakes().await) + more;
+        Place { database: shared().database().await, folders, config }
+    }
+
+    /// Starts one of the two relays, which listens there.
+    pub(crate) async fn start(&self, relay: usize, listen: &str) -> Relay {
+        let folder = self.folders[relay].path();
+        Relay::start_with(folder, listen, &sharing(&self.database, folder, &self.config)).await
+    }
+
+    /// What is wrong with the records of these calls, if anything is.
+    pub(crate) async fn check(&self, calls: &[Call], rounds: usize) -> BTreeMap<usize, String> {
+        let store = SqlStore::postgres(&self.database).await.expect("opened");
+        let said: Vec<String> = PHRASES.repeat(rounds).into_iter().map(text).collect();
+        let mut wrong = BTreeMap::new();
+        for (caller, call) in calls.iter().enumerate() {
+            if let Err(what) = check(&store, &call.report, &said).await {
+                wrong.insert(caller, what);
+            }
+        }
+        store.close().await;
+        wrong
+    }
+}
+
+/// A conversation that is over.
+pub(crate) struct Call {
+    pub(crate) report: Report,
+    /// Since when its connection was in which state.
+    pub(crate) states: Vec<(Instant, State)>,
+}
+
+/// So many conversations that begin now, each of so many rounds.
+pub(crate) struct Crowd(Vec<JoinHandle<Call>>);
+
+impl Crowd {
+    pub(crate) fn call(url: &str, calls: usize, rounds: usize) -> Crowd {
+        let call = |caller| {
+            let token = token_but(&json!({ "sub": format!("caller {caller}") }));
+            let options = Options {
+                longest: Duration::from_secs(180),
+                ..Options::new(url.to_owned(), token, speech(caller, rounds))
+            };
+            tokio::spawn(async move {
+                let mut states = Vec::new();
+                let report = run(options, |event| {
+                    if let Event::State(state) = event {
+                        states.push((Instant::now(), *state));
+                    }
+                });
+                let report = report.await;
+                Call { report, states }
+            })
+        };
+        Crowd((0..calls).map(call).collect())
+    }
+
+    /// Waits until all of them are over.
+    pub(crate) async fn over(self) -> Vec<Call> {
+        join_all(self.0).await.into_iter().map(|call| call.expect("no panic")).collect()
+    }
+}
+
 /// What one of them says. They do not speak in step.
-fn speech(caller: usize) -> Vec<i16> {
+fn speech(caller: usize, rounds: usize) -> Vec<i16> {
     let mut speech = silence(0.3 + (caller % 20) as f64 / 10.0);
-    for words in PHRASES {
+    for words in PHRASES.repeat(rounds) {
         speech.extend(voice(0.4 * words as f64 + 0.2));
         speech.extend(silence(PAUSE_SECONDS));
     }
@@ -75,76 +147,6 @@ fn speech(caller: usize) -> Vec<i16> {
 /// The words of a phrase, as the recogniser's stand-in hears them.
 fn text(words: usize) -> String {
     WORDS[..words].join(" ")
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "it takes a minute and all of a machine: cargo xtask test --all"]
-#[expect(clippy::print_stdout, reason = "how long it took is for whoever looks")]
-async fn a_hundred_conversations_go_on_when_one_relay_of_two_is_killed() {
-    let port = fakes().await;
-    let database = shared().database().await;
-    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-    let relays = folders.each_ref().map(|folder| {
-        std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
-        folder.path()
-    });
-    let config = config(port);
-    let first = Relay::start_on(&database, relays[0], &config).await;
-    let second = Relay::start_on(&database, relays[1], &config).await;
-    let proxy = Proxy::start(Kind::Nginx, [first.address, second.address]).await;
-
-    let calls: Vec<_> = (0..CALLS)
-        .map(|caller| {
-            let token = token_but(&json!({ "sub": format!("caller {caller}") }));
-            let options = Options {
-                longest: Duration::from_secs(120),
-                ..Options::new(proxy.url(), token, speech(caller))
-            };
-            tokio::spawn(async move {
-                let mut states = Vec::new();
-                let report = run(options, |event| {
-                    if let Event::State(state) = event {
-                        states.push((Instant::now(), *state));
-                    }
-                });
-                (report.await, states)
-            })
-        })
-        .collect();
-    sleep(KILLED_AFTER).await;
-    let killed = Instant::now();
-    first.kill().await;
-    let calls: Vec<(Report, Vec<(Instant, State)>)> =
-        join_all(calls).await.into_iter().map(|call| call.expect("no panic")).collect();
-
-    let mut back: Vec<Duration> = calls
-        .iter()
-        .filter(|(report, _)| report.reconnects > 0)
-        .filter_map(|(_, states)| {
-            let again = states.iter().filter(|(at, state)| *at > killed && *state == State::Connected);
-            again.map(|(at, _)| at.duration_since(killed)).next_back()
-        })
-        .collect();
-    back.sort();
-    assert!(back.len() > CALLS / 4, "the proxy has given both relays calls: {}", back.len());
-    println!(
-        "{CALLS} conversations; {} were back after {:?} (median), {:?} (99 of 100), {:?} (the last one)",
-        back.len(),
-        back[back.len() / 2],
-        back[(back.len() * 99).div_ceil(100) - 1],
-        back[back.len() - 1],
-    );
-
-    let store = SqlStore::postgres(&database).await.expect("opened");
-    let said: Vec<String> = PHRASES.iter().map(|words| text(*words)).collect();
-    let mut wrong = BTreeMap::new();
-    for (caller, (report, _)) in calls.iter().enumerate() {
-        if let Err(what) = check(&store, report, &said).await {
-            wrong.insert(caller, what);
-        }
-    }
-    assert!(wrong.is_empty(), "{} of {CALLS}: {wrong:#?}", wrong.len());
-    second.terminate().await;
 }
 
 /// What is wrong with the record of a call in which this was said, if anything is.
