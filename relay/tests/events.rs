@@ -17,14 +17,17 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use protocol::{Mark, Role};
+use protocol::{Mark, Role, Time};
 use records::{WIDE, caps, open, quota, row, session, settle, turn};
 use relay::config::{self, EventHook, Secret};
 use relay::operations::webhook::{Pace, Webhook, sign};
+use relay::provider::{Ask, Deadlines, Event, Failure, FailureKind, Kind, Provider, Upstream, Upstreams};
 use relay::records::store::{
-    DeliveryFilter, DeliveryState, HookEvent, Quality, Replayed, SqlStore, Store, Subscription, unix_ms,
+    DATABASE_FILE, DeliveryFilter, DeliveryState, HookEvent, Quality, Replayed, SqlStore, Store, Subscription,
+    unix_ms,
 };
 use serde_json::{Value, json};
+use sqlx::{AnyConnection, Connection};
 use support::Relay;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
@@ -296,4 +299,96 @@ async fn a_relay_tells_each_address_what_it_wants_to_hear_and_a_slow_one_holds_u
         quick.got().iter().all(|(id, message)| id.ends_with("_quick") && message["type"] == "call.ended")
     );
     assert_eq!(slow.ids(), ["started_a_slow"]);
+}
+
+/// The types and the states of the messages that came.
+fn alerts(receiver: &Receiver) -> Vec<(String, String)> {
+    let word = |value: &Value| value.as_str().expect("a word").to_owned();
+    receiver.got().iter().map(|(_, told)| (word(&told["type"]), word(&told["data"]["state"]))).collect()
+}
+
+fn is_told(receiver: &Receiver, what: &str, state: &str) -> bool {
+    alerts(receiver).contains(&(what.to_owned(), state.to_owned()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_is_not_asked_any_more_is_an_alert_and_so_is_that_it_is_asked_again() {
+    let receiver = Receiver::good().await;
+    let (app, _data) = support::app(|config| config.webhook = Some(receiver.config())).await;
+    let provider = Provider {
+        name: "voice".to_owned(),
+        kind: Kind::named("openai-speech").expect("registered"),
+        base_url: "http://127.0.0.1:9/".parse().expect("an address"),
+        key: None,
+        model: "small".to_owned(),
+        voice: None,
+        language: None,
+        key_terms: Vec::new(),
+        eager: false,
+        price: "voice/small".to_owned(),
+        deadlines: Deadlines::default(),
+        max_concurrent: 0,
+    };
+    let upstream = Arc::new(Upstream::new(provider).expect("a client"));
+    let upstreams = Upstreams::from([("voice".to_owned(), Arc::clone(&upstream))]);
+    let app = Arc::into_inner(app).expect("nobody else has it").with_upstreams(upstreams);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let relay = tokio::spawn(relay::run(listener, Arc::new(app)));
+
+    let ask = Ask::Speak("Hello.".to_owned());
+    for _ in 0..3 {
+        let mut pass = upstream.admit(Time::ZERO, &ask).expect("it is asked");
+        pass.note(Time::ZERO, &Event::Failed(Failure::new(FailureKind::Connection, "broke off")));
+    }
+    until(|| is_told(&receiver, "provider.down", "firing")).await;
+    let mut probe = upstream.admit(Time::from_millis(60_000), &ask).expect("its time is over");
+    probe.note(Time::from_millis(60_000), &Event::Text("Hel".to_owned()));
+    until(|| is_told(&receiver, "provider.down", "resolved")).await;
+    assert_eq!(receiver.got().len(), 2, "each of them once");
+    assert_eq!(receiver.got()[0].1["data"]["provider"], "voice");
+    relay.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_tells_by_itself_that_its_database_takes_no_writes_and_that_it_does_again() {
+    let receiver = Receiver::start(Duration::ZERO, &[StatusCode::SERVICE_UNAVAILABLE]).await;
+    let relay = Relay::with(|config| {
+        config.webhook = Some(receiver.config());
+        config.alerts.store_down = Some(Duration::from_secs(1));
+    })
+    .await;
+    // It renews its lease before it is asked anything else.
+    let answered = relay.whole("GET /livez HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n").await;
+    assert!(answered.0.contains(" 200 "), "{answered:?}");
+    let file = relay.app.config.data_dir.join(DATABASE_FILE);
+    let url = format!("sqlite://{}", file.display());
+    let mut database = AnyConnection::connect(&url).await.expect("it is there");
+    let refuse = "PRAGMA busy_timeout = 5000;
+        CREATE TRIGGER no_writes BEFORE INSERT ON relays BEGIN SELECT RAISE(ABORT, 'no room'); END;";
+    sqlx::raw_sql(refuse).execute(&mut database).await.expect("made");
+    // A relay that is alone renews its lease every five seconds, and the first try to tell it is refused.
+    let told = |count: usize| {
+        let receiver = Arc::clone(&receiver);
+        async move {
+            let waited = timeout(2 * PATIENCE, async {
+                while receiver.got().len() < count {
+                    sleep(Duration::from_millis(20)).await;
+                }
+            });
+            waited.await.expect("in time");
+        }
+    };
+    told(2).await;
+    sqlx::raw_sql("DROP TRIGGER no_writes").execute(&mut database).await.expect("dropped");
+    told(3).await;
+    let got = receiver.got();
+    assert_eq!(got[0], got[1], "the same message each time");
+    let words: Vec<_> = alerts(&receiver).into_iter().map(|(what, state)| format!("{what} {state}")).collect();
+    assert_eq!(words, ["store.down firing", "store.down firing", "store.down resolved"]);
+    let (down, up) = (&got[0], &got[2]);
+    assert_eq!(down.1["data"]["since"], up.1["data"]["since"], "it is one and the same time");
+    assert_eq!(down.1["data"]["relay"], relay.app.live.relay_id.as_str());
+    let since = |id: &str| id.rsplit('_').next().map(str::to_owned);
+    assert!(down.0.starts_with("store_down_") && up.0.starts_with("store_up_"), "{} {}", down.0, up.0);
+    assert_eq!(since(&down.0), since(&up.0));
 }

@@ -1,7 +1,10 @@
 //! What an operator sees and is told, and what a relay does beside its calls.
 
 pub(crate) mod alerts;
+mod health;
+pub(crate) mod incidents;
 pub(crate) mod log;
+mod outage;
 pub(crate) mod outbound;
 pub mod telemetry;
 pub mod traces;

@@ -10,12 +10,12 @@ use protocol::Mark;
 use super::{
     Alert, AlertFilter, AlertRow, ApiKey, Attempted, BilledCursor, BudgetCursor, BudgetFilter, BudgetRow,
     BudgetsOf, CommandOutcome, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind, Delivery,
-    DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given, Keyed, KeyedEnd,
-    KeyedRequest, Leases, LedgerEntry, LedgerFilter, LiveRow, Lost, MadeKey, NewApiKey, NewCap, NewCommand,
-    NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Replayed, Reserve,
-    RolledUp, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError,
-    Subscription, SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow,
-    UsageCursor, UsageFilter, UsageRow, Whom,
+    DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given, Incident, Keyed,
+    KeyedEnd, KeyedRequest, Leases, LedgerEntry, LedgerFilter, LiveRow, Lost, MadeKey, NewApiKey, NewCap,
+    NewCommand, NewIncident, NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality,
+    Quota, Replayed, Reserve, RolledUp, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend,
+    SpendFilter, SqlStore, StoreError, Subscription, SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver,
+    Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::{Command, NotTold, Turn};
@@ -227,6 +227,19 @@ operations! {
 
     /// Drops the alerts that are due from the outbox, because there is no webhook to send them to.
     fn dismiss_alerts(&self) -> ();
+
+    /// Notes that something is wrong with the service, or is not any more, for the webhook of alerts. Of each kind and subject one beginning and
+    /// one end is written an hour, whichever relays note it; an end only after a beginning. Says whether it was written.
+    fn note_incident(&self, incident: &NewIncident) -> bool;
+
+    /// Takes incidents that are due, and counts one more attempt for each. Nobody else gets them until `claim` is over.
+    fn claim_incidents(&self, claim: Duration, limit: u32) -> Vec<Incident>;
+
+    /// Notes what became of an attempt to deliver an incident. If the incident was claimed again since, only a delivery is noted.
+    fn finish_incident(&self, id: &str, attempts: u32, attempted: Attempted) -> ();
+
+    /// Drops the incidents that are due from the outbox, because there is no webhook to send them to.
+    fn dismiss_incidents(&self) -> ();
 
     /// Names the addresses of webhooks that this relay has, and what each is told. Of what happens from then on there is a delivery for each
     /// of them, whichever relay it happens at, until no relay has named it for two hours.
