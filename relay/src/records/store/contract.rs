@@ -376,9 +376,11 @@ operations! {
     /// it, if it is not the user: then it is put into the audit.
     fn delete_session(&self, id: &str, by: Option<&str>) -> bool;
 
-    /// Erases every session of a user, as [`Store::delete_session`] does, for the administrator `by`. Says how many there were. If it fails
-    /// half-way, each session is erased or untouched, and asking again erases the rest. Webhooks hear of it with the last of them.
-    fn delete_user(&self, sub: &str, by: &str) -> u64;
+    /// Erases every session of a user, as [`Store::delete_session`] does, and takes their name out of whatever stays. Says how many there were. If
+    /// it fails half-way, each session is erased or untouched, and asking again erases the rest. Webhooks hear of it with the last of them. `by` is
+    /// the administrator who does it, if it is not the user: then it is put into the audit. What administrators have set for a user who erases
+    /// themselves stays, and what such a user did as an administrator.
+    fn delete_user(&self, sub: &str, by: Option<&str>) -> u64;
 
     /// Asks the relays that have these live sessions to end them. `reason` is the name of a close code. Says how many sessions have a relay
     /// that can hear it: those whose lease is over do not count. `by` is the administrator whose order it is: then it is put into the
