@@ -19,6 +19,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use protocol::{Mark, Role, Time};
 use records::{WIDE, caps, open, quota, row, session, settle, turn};
+use relay::call::{Latency, Turn};
 use relay::config::{self, EventHook, Secret};
 use relay::operations::webhook::{Pace, Webhook, sign};
 use relay::provider::{Ask, Deadlines, Event, Failure, FailureKind, Kind, Provider, Upstream, Upstreams};
@@ -350,6 +351,35 @@ async fn a_provider_that_is_not_asked_any_more_is_an_alert_and_so_is_that_it_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn calls_that_fail_and_answers_that_are_slow_are_alerts() {
+    let receiver = Receiver::good().await;
+    let (app, _data) = support::app(|config| config.webhook = Some(receiver.config())).await;
+    let store = &*app.records.store;
+    for n in 0..20 {
+        let (id, reason) = (format!("s{n}"), if n < 2 { "internal" } else { "normal" });
+        begin(store, &id).await;
+        let latency = Latency { total_ms: Some(4_500), ..Latency::default() };
+        let said = [Turn { latency, ..turn(0, Role::Agent, "good morning") }];
+        store.save_turns(&id, 0, &said, Mark::default(), 0).await.expect("written");
+        store.end_session(&id, 0, reason, Quality::default(), unix_ms()).await.expect("written");
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let relay = tokio::spawn(relay::run(listener, app));
+    until(|| is_told(&receiver, "calls.failing", "firing") && is_told(&receiver, "answers.slow", "firing"))
+        .await;
+    let figures = |what: &str, name: &str| {
+        let got = receiver.got();
+        let (_, told) = got.into_iter().find(|(_, told)| told["type"] == what).expect("it was told");
+        told["data"][name].as_u64()
+    };
+    assert_eq!(figures("calls.failing", "failed_percent"), Some(10));
+    assert_eq!(figures("calls.failing", "threshold_percent"), Some(5));
+    assert_eq!(figures("answers.slow", "p95_ms"), Some(4_900), "95 of a hundred within the bucket to 5,000");
+    assert_eq!(receiver.got().len(), 2, "none of them twice");
+    relay.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_relay_tells_by_itself_that_its_database_takes_no_writes_and_that_it_does_again() {
     let receiver = Receiver::start(Duration::ZERO, &[StatusCode::SERVICE_UNAVAILABLE]).await;
     let relay = Relay::with(|config| {
@@ -383,7 +413,8 @@ async fn a_relay_tells_by_itself_that_its_database_takes_no_writes_and_that_it_d
     told(3).await;
     let got = receiver.got();
     assert_eq!(got[0], got[1], "the same message each time");
-    let words: Vec<_> = alerts(&receiver).into_iter().map(|(what, state)| format!("{what} {state}")).collect();
+    let words: Vec<_> =
+        alerts(&receiver).into_iter().map(|(what, state)| format!("{what} {state}")).collect();
     assert_eq!(words, ["store.down firing", "store.down firing", "store.down resolved"]);
     let (down, up) = (&got[0], &got[2]);
     assert_eq!(down.1["data"]["since"], up.1["data"]["since"], "it is one and the same time");
