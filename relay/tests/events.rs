@@ -17,14 +17,18 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use protocol::{Mark, Role};
+use protocol::{Mark, Role, Time};
 use records::{WIDE, caps, open, quota, row, session, settle, turn};
+use relay::call::{Latency, Turn};
 use relay::config::{self, EventHook, Secret};
 use relay::operations::webhook::{Pace, Webhook, sign};
+use relay::provider::{Ask, Deadlines, Event, Failure, FailureKind, Kind, Provider, Upstream, Upstreams};
 use relay::records::store::{
-    DeliveryFilter, DeliveryState, HookEvent, Quality, Replayed, SqlStore, Store, Subscription, unix_ms,
+    DATABASE_FILE, DeliveryFilter, DeliveryState, HookEvent, Quality, Replayed, SqlStore, Store, Subscription,
+    unix_ms,
 };
 use serde_json::{Value, json};
+use sqlx::{AnyConnection, Connection};
 use support::Relay;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
@@ -204,7 +208,7 @@ async fn a_message_is_sent_once_more_on_demand_and_an_erased_name_only_until_it_
     deliver_all(&receiver.webhook(), &store).await;
     assert_eq!(receiver.ids(), ["started_a_crm", "started_a_crm"]);
 
-    store.delete_user("ada", "root").await.expect("erased");
+    store.delete_user("ada", Some("root")).await.expect("erased");
     deliver_all(&receiver.webhook(), &store).await;
     let (id, message) = receiver.got().pop().expect("the last");
     assert_eq!((&message["type"], &message["data"]), (&json!("user.erased"), &json!({ "user_sub": "ada" })));
@@ -296,4 +300,126 @@ async fn a_relay_tells_each_address_what_it_wants_to_hear_and_a_slow_one_holds_u
         quick.got().iter().all(|(id, message)| id.ends_with("_quick") && message["type"] == "call.ended")
     );
     assert_eq!(slow.ids(), ["started_a_slow"]);
+}
+
+/// The types and the states of the messages that came.
+fn alerts(receiver: &Receiver) -> Vec<(String, String)> {
+    let word = |value: &Value| value.as_str().expect("a word").to_owned();
+    receiver.got().iter().map(|(_, told)| (word(&told["type"]), word(&told["data"]["state"]))).collect()
+}
+
+fn is_told(receiver: &Receiver, what: &str, state: &str) -> bool {
+    alerts(receiver).contains(&(what.to_owned(), state.to_owned()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_is_not_asked_any_more_is_an_alert_and_so_is_that_it_is_asked_again() {
+    let receiver = Receiver::good().await;
+    let (app, _data) = support::app(|config| config.webhook = Some(receiver.config())).await;
+    let provider = Provider {
+        name: "voice".to_owned(),
+        kind: Kind::named("openai-speech").expect("registered"),
+        base_url: "http://127.0.0.1:9/".parse().expect("an address"),
+        key: None,
+        model: "small".to_owned(),
+        voice: None,
+        language: None,
+        key_terms: Vec::new(),
+        eager: false,
+        price: "voice/small".to_owned(),
+        deadlines: Deadlines::default(),
+        max_concurrent: 0,
+    };
+    let upstream = Arc::new(Upstream::new(provider).expect("a client"));
+    let upstreams = Upstreams::from([("voice".to_owned(), Arc::clone(&upstream))]);
+    let app = Arc::into_inner(app).expect("nobody else has it").with_upstreams(upstreams);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let relay = tokio::spawn(relay::run(listener, Arc::new(app)));
+
+    let ask = Ask::Speak("Hello.".to_owned());
+    for _ in 0..3 {
+        let mut pass = upstream.admit(Time::ZERO, &ask).expect("it is asked");
+        pass.note(Time::ZERO, &Event::Failed(Failure::new(FailureKind::Connection, "broke off")));
+    }
+    until(|| is_told(&receiver, "provider.down", "firing")).await;
+    let mut probe = upstream.admit(Time::from_millis(60_000), &ask).expect("its time is over");
+    probe.note(Time::from_millis(60_000), &Event::Text("Hel".to_owned()));
+    until(|| is_told(&receiver, "provider.down", "resolved")).await;
+    assert_eq!(receiver.got().len(), 2, "each of them once");
+    assert_eq!(receiver.got()[0].1["data"]["provider"], "voice");
+    relay.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_fail_and_answers_that_are_slow_are_alerts() {
+    let receiver = Receiver::good().await;
+    let (app, _data) = support::app(|config| config.webhook = Some(receiver.config())).await;
+    let store = &*app.records.store;
+    for n in 0..20 {
+        let (id, reason) = (format!("s{n}"), if n < 2 { "internal" } else { "normal" });
+        begin(store, &id).await;
+        let latency = Latency { total_ms: Some(4_500), ..Latency::default() };
+        let said = [Turn { latency, ..turn(0, Role::Agent, "good morning") }];
+        store.save_turns(&id, 0, &said, Mark::default(), 0).await.expect("written");
+        store.end_session(&id, 0, reason, Quality::default(), unix_ms()).await.expect("written");
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let relay = tokio::spawn(relay::run(listener, app));
+    until(|| is_told(&receiver, "calls.failing", "firing") && is_told(&receiver, "answers.slow", "firing"))
+        .await;
+    let figures = |what: &str, name: &str| {
+        let got = receiver.got();
+        let (_, told) = got.into_iter().find(|(_, told)| told["type"] == what).expect("it was told");
+        told["data"][name].as_u64()
+    };
+    assert_eq!(figures("calls.failing", "failed_percent"), Some(10));
+    assert_eq!(figures("calls.failing", "threshold_percent"), Some(5));
+    assert_eq!(figures("answers.slow", "p95_ms"), Some(4_900), "95 of a hundred within the bucket to 5,000");
+    assert_eq!(receiver.got().len(), 2, "none of them twice");
+    relay.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_tells_by_itself_that_its_database_takes_no_writes_and_that_it_does_again() {
+    let receiver = Receiver::start(Duration::ZERO, &[StatusCode::SERVICE_UNAVAILABLE]).await;
+    let relay = Relay::with(|config| {
+        config.webhook = Some(receiver.config());
+        config.alerts.store_down = Some(Duration::from_secs(1));
+    })
+    .await;
+    // It renews its lease before it is asked anything else.
+    let answered = relay.whole("GET /livez HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n").await;
+    assert!(answered.0.contains(" 200 "), "{answered:?}");
+    let file = relay.app.config.data_dir.join(DATABASE_FILE);
+    let url = format!("sqlite://{}", file.display());
+    let mut database = AnyConnection::connect(&url).await.expect("it is there");
+    let refuse = "PRAGMA busy_timeout = 5000;
+        CREATE TRIGGER no_writes BEFORE INSERT ON relays BEGIN SELECT RAISE(ABORT, 'no room'); END;";
+    sqlx::raw_sql(refuse).execute(&mut database).await.expect("made");
+    // A relay that is alone renews its lease every five seconds, and the first try to tell it is refused.
+    let told = |count: usize| {
+        let receiver = Arc::clone(&receiver);
+        async move {
+            let waited = timeout(2 * PATIENCE, async {
+                while receiver.got().len() < count {
+                    sleep(Duration::from_millis(20)).await;
+                }
+            });
+            waited.await.expect("in time");
+        }
+    };
+    told(2).await;
+    sqlx::raw_sql("DROP TRIGGER no_writes").execute(&mut database).await.expect("dropped");
+    told(3).await;
+    let got = receiver.got();
+    assert_eq!(got[0], got[1], "the same message each time");
+    let words: Vec<_> =
+        alerts(&receiver).into_iter().map(|(what, state)| format!("{what} {state}")).collect();
+    assert_eq!(words, ["store.down firing", "store.down firing", "store.down resolved"]);
+    let (down, up) = (&got[0], &got[2]);
+    assert_eq!(down.1["data"]["since"], up.1["data"]["since"], "it is one and the same time");
+    assert_eq!(down.1["data"]["relay"], relay.app.live.relay_id.as_str());
+    let since = |id: &str| id.rsplit('_').next().map(str::to_owned);
+    assert!(down.0.starts_with("store_down_") && up.0.starts_with("store_up_"), "{} {}", down.0, up.0);
+    assert_eq!(since(&down.0), since(&up.0));
 }

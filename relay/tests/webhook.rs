@@ -22,7 +22,9 @@ use records::{caps, open, quota, row, session, settle};
 use relay::config::{self, Secret};
 use relay::money::ledger::LedgerRow;
 use relay::operations::webhook::{Pace, Webhook};
-use relay::records::store::{Quota, Settle, SqlStore, Store, unix_ms};
+use relay::records::store::{
+    IncidentKind, IncidentState, NewIncident, Quota, Settle, SqlStore, Store, unix_ms,
+};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 
@@ -259,4 +261,50 @@ async fn what_a_provider_reported_too_much_is_told_to_the_receiver_once_an_hour(
     assert_eq!((&data["session_id"], &data["account"]), (&"a".into(), &"acme".into()));
     let hour = data["hour"].as_str().expect("a text");
     assert!(message["timestamp"].as_str().is_some_and(|time| time.starts_with(hour)), "{message}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_service_is_told_to_the_receiver_and_that_it_is_over() {
+    let (store, _dir) = sqlite().await;
+    let incident = |kind, subject: &str, state, (value, threshold)| NewIncident {
+        kind,
+        subject: subject.to_owned(),
+        state,
+        value,
+        threshold,
+        at_ms: 0,
+    };
+    let (firing, resolved) = (IncidentState::Firing, IncidentState::Resolved);
+    for new in [
+        incident(IncidentKind::ProviderDown, "ears", firing, (0, 0)),
+        incident(IncidentKind::CallsFailing, "", firing, (7, 5)),
+        incident(IncidentKind::AnswersSlow, "", firing, (4_000, 3_000)),
+        incident(IncidentKind::ProviderDown, "ears", resolved, (0, 0)),
+    ] {
+        assert!(store.note_incident(&new).await.expect("written"), "{new:?}");
+    }
+    let receiver = Receiver::start(&[StatusCode::SERVICE_UNAVAILABLE, StatusCode::NO_CONTENT]).await;
+    let webhook = receiver.webhook();
+    while webhook.deliver_incidents(&store).await.expect("the database answers") > 0 {}
+    let got = receiver.got();
+    assert_eq!(got.len(), 4);
+    assert_eq!(got.values().map(Vec::len).sum::<usize>(), 1 + 4, "one refusal, each taken in the end");
+    let mut told = BTreeMap::new();
+    for (id, bodies) in &got {
+        assert!(bodies.iter().all(|body| body == &bodies[0]), "the same message each time");
+        let mut message: serde_json::Value = serde_json::from_str(&bodies[0]).expect("JSON");
+        let data = message["data"].as_object_mut().expect("an object");
+        assert_eq!(data.remove("alert_id"), Some(id.as_str().into()));
+        let state = data.remove("state").expect("it has one");
+        told.insert(format!("{} {state}", message["type"]), message["data"].clone());
+    }
+    let wanted = [
+        (r#""answers.slow" "firing""#, serde_json::json!({ "p95_ms": 4_000, "threshold_ms": 3_000 })),
+        (r#""calls.failing" "firing""#, serde_json::json!({ "failed_percent": 7, "threshold_percent": 5 })),
+        (r#""provider.down" "firing""#, serde_json::json!({ "provider": "ears" })),
+        (r#""provider.down" "resolved""#, serde_json::json!({ "provider": "ears" })),
+    ];
+    let told: Vec<(&str, serde_json::Value)> =
+        told.iter().map(|(name, data)| (name.as_str(), data.clone())).collect();
+    assert_eq!(told, wanted);
 }

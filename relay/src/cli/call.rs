@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 use super::{answer, tell, unwritten};
 use crate::NanoUsd;
-use crate::client::{HEARD_RATE, Options, Report, converse, read_speech, write_heard};
+use crate::client::{HEARD_RATE, Options, Report, Trust, converse, read_speech, write_heard};
 
 /// Options of `voxrelay call`.
 #[derive(Debug, Args)]
@@ -45,6 +45,10 @@ pub struct CallArgs {
     /// Longest time the call may take, in seconds.
     #[arg(long, default_value_t = 600)]
     longest: u64,
+    /// Whom to trust over wss:// in the place of the authorities that everybody trusts: a PEM file with the relay's own certificate, or with
+    /// the one that it was signed with.
+    #[arg(long, value_name = "CA.pem")]
+    ca: Option<PathBuf>,
     /// Print the result as one JSON object.
     #[arg(long)]
     json: bool,
@@ -103,6 +107,13 @@ pub async fn run(args: CallArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let trust = match args.ca.as_deref().map(Trust::read).transpose() {
+        Ok(trust) => trust,
+        Err(error) => {
+            tell(&error);
+            return ExitCode::FAILURE;
+        }
+    };
     let (texts, from_input): (Vec<_>, Vec<_>) =
         args.text.iter().cloned().partition(|text| text != STANDARD_INPUT);
     let lines = (!from_input.is_empty()).then(read_lines);
@@ -116,6 +127,7 @@ pub async fn run(args: CallArgs) -> ExitCode {
         buffer: Duration::from_secs(args.buffer_seconds.into()),
         waits_for_answer: true,
         longest: Duration::from_secs(args.longest),
+        trust,
     };
     let mut written = Ok(());
     let report = converse(options, lines, |event| {

@@ -15,13 +15,14 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Error};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
 /// What the system may hold that is not on its way: half a second of audio. Left alone it takes megabytes, and whether a slow line moves is not
 /// seen before those are through.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const NOT_SENT_MAX_BYTES: u32 = 16 * 1024;
 
+use super::trust::Trust;
 use crate::operations::outbound;
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -59,8 +60,9 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Begins to open a connection; whichever was there is forgotten.
-    pub(super) fn connect(&mut self, url: &str) {
+    /// Begins to open a connection; whichever was there is forgotten. Whoever answers over TLS has to show a certificate of `trust`, or without
+    /// it one that everybody trusts.
+    pub(super) fn connect(&mut self, url: &str, trust: Option<&Trust>) {
         self.forget();
         // Two libraries bring a provider each, so the choice is made here.
         static PROVIDER: Once = Once::new();
@@ -69,10 +71,11 @@ impl Socket {
             request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
             request
         });
+        let connector = trust.map(Trust::connector);
         #[expect(clippy::disallowed_methods, reason = "it holds nothing that others wait for")]
         let connecting = Box::pin(async move {
             // The end of a chunk is not to wait until its beginning is acknowledged.
-            let stream = connect_async_with_config(request?, None, true).await?.0;
+            let stream = connect_async_tls_with_config(request?, None, true, connector).await?.0;
             set_options(&stream);
             Ok(stream)
         });

@@ -9,8 +9,8 @@ use reqwest::Url;
 
 use super::values::{Values, quote};
 use super::{
-    AuthConfig, Config, ConfigError, Drain, EchoConfig, Limits, LogConfig, LogFormat, Network, Origins,
-    Place, RecordingPlace, Retention, Secret, Sentry, Traces, Webhook,
+    Alerts, AuthConfig, Config, ConfigError, Drain, EchoConfig, Limits, LogConfig, LogFormat, Network,
+    Origins, Place, RecordingPlace, Retention, Secret, Sentry, Traces, Webhook,
 };
 use super::{agents, keys, reconcile, tools, webhooks};
 use crate::operations::outbound::is_safe_url;
@@ -64,6 +64,7 @@ impl Config {
             },
             webhook: webhook_config(values)?,
             webhooks: webhooks::webhooks(values)?,
+            alerts: Alerts::check(values)?,
             recording: recording(values)?,
             recording_min_free: u64::from(values.whole("recording.min_free_mb")?) << 20,
             metrics_listen: metrics_listen(values)?,

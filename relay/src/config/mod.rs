@@ -5,6 +5,7 @@
 //! read, checked and documented.
 
 mod agents;
+mod alerts;
 mod auth;
 mod check;
 mod drain;
@@ -37,6 +38,7 @@ use reqwest::Url;
 use crate::money::reconcile::Mapping;
 use crate::provider::Provider;
 pub use agents::{AgentConfig, AgentKind, ECHO};
+pub use alerts::Alerts;
 pub use auth::{AuthConfig, ClaimPath, ClaimPaths};
 pub use drain::Drain;
 pub use error::{ConfigError, Place, unreadable};
@@ -91,6 +93,8 @@ pub struct Config {
     pub webhook: Option<Webhook>,
     /// Who is told what happens, by name.
     pub webhooks: BTreeMap<String, EventHook>,
+    /// From when on something is wrong with the service, so that an alert is sent.
+    pub alerts: Alerts,
     /// Where calls are recorded; they are not if it says nothing.
     pub recording: Option<RecordingPlace>,
     /// Bytes that recordings leave free on the disk of the data folder.

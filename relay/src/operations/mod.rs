@@ -2,7 +2,10 @@
 
 pub(crate) mod alerts;
 pub(crate) mod clock;
+mod health;
+pub(crate) mod incidents;
 pub(crate) mod log;
+mod outage;
 pub(crate) mod outbound;
 pub mod telemetry;
 pub mod traces;

@@ -1,6 +1,6 @@
-//! What a relay does beside its calls, until it stops: its lease, sessions that others have lost, what is owed to the database, alerts, recordings
-//! on their way, what is too old. Each is a task of its own, and those that may have much to do do it in small steps: none holds up another, or a
-//! call.
+//! What a relay does beside its calls, until it stops: its lease, sessions that others have lost, what is owed to the database, alerts and what
+//! they are about, recordings on their way, what is too old. Each is a task of its own, and those that may have much to do do it in small steps:
+//! none holds up another, or a call.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::config;
 use crate::operations::clock::DatabaseClock;
+use crate::operations::incidents;
 use crate::operations::webhook::{Pace, Webhook};
 use crate::records::retention::{self, Purged};
 use crate::records::spill::Round;
@@ -50,6 +51,29 @@ const ROLL_UP: u32 = 200;
 /// Between two looks for what is too old.
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 
+/// Where alerts are sent, as the newest configuration says.
+#[derive(Debug, Default)]
+pub(super) struct AlertsAddress(Option<(config::Webhook, Webhook)>);
+
+impl AlertsAddress {
+    /// What sends to this address, made anew only if it is another one.
+    ///
+    /// # Errors
+    /// When the system has no TLS to offer.
+    pub(super) fn newest(
+        &mut self,
+        wanted: Option<&config::Webhook>,
+    ) -> Result<Option<&Webhook>, reqwest::Error> {
+        if self.0.as_ref().map(|(config, _)| config) != wanted {
+            let make = |config: &config::Webhook| {
+                Webhook::new(config, Pace::default()).map(|made| (config.clone(), made))
+            };
+            self.0 = wanted.map(make).transpose()?;
+        }
+        Ok(self.0.as_ref().map(|(_, webhook)| webhook))
+    }
+}
+
 /// Starts all of it. All but the lease ends with [`Live::shutdown`](crate::Live::shutdown); dropped, everything ends at once.
 /// Alerts and events go to where the newest of `apps` says.
 pub(crate) fn start(app: &Arc<App>, apps: &watch::Receiver<Arc<App>>) -> JoinSet<()> {
@@ -59,6 +83,9 @@ pub(crate) fn start(app: &Arc<App>, apps: &watch::Receiver<Arc<App>>) -> JoinSet
     spawn(&mut tasks, app, replay(Arc::clone(app)));
     spawn(&mut tasks, app, sweep_lost(Arc::clone(app)));
     spawn(&mut tasks, app, deliver_alerts(apps.clone()));
+    spawn(&mut tasks, app, incidents::watch_providers(apps.clone()));
+    spawn(&mut tasks, app, incidents::watch_calls(apps.clone()));
+    spawn(&mut tasks, app, incidents::watch_store(apps.clone()));
     spawn(&mut tasks, app, deliver_events(apps.clone()));
     spawn(&mut tasks, app, carry_recordings(Arc::clone(app)));
     spawn(&mut tasks, app, erase_recordings(Arc::clone(app)));
@@ -156,30 +183,32 @@ async fn goes_on(app: &App, clock: &mut DatabaseClock) -> Result<bool, StoreErro
 }
 
 async fn deliver_alerts(apps: watch::Receiver<Arc<App>>) {
-    let mut webhook: Option<(config::Webhook, Webhook)> = None;
+    let mut address = AlertsAddress::default();
     let mut tick = every(ALERTS_EVERY);
     loop {
         tick.tick().await;
         let app = Arc::clone(&apps.borrow());
-        let wanted = app.config.webhook.as_ref();
-        if webhook.as_ref().map(|(config, _)| config) != wanted {
-            let make = |config: &config::Webhook| {
-                Webhook::new(config, Pace::default()).map(|made| (config.clone(), made))
-            };
-            webhook = match wanted.map(make).transpose() {
-                Ok(made) => made,
-                Err(error) => return tracing::error!(%error, "alerts are not sent"),
-            };
-        }
-        let done = match &webhook {
-            Some((_, webhook)) => loop {
-                match webhook.deliver_due(&*app.records.store).await {
+        let webhook = match address.newest(app.config.webhook.as_ref()) {
+            Ok(webhook) => webhook,
+            Err(error) => return tracing::error!(%error, "alerts are not sent"),
+        };
+        let store = &*app.records.store;
+        let done = match webhook {
+            Some(webhook) => loop {
+                let sent = match webhook.deliver_due(store).await {
+                    Ok(alerts) => webhook.deliver_incidents(store).await.map(|incidents| alerts + incidents),
+                    Err(error) => Err(error),
+                };
+                match sent {
                     Ok(0) => break Ok(()),
                     Ok(_) => {}
                     Err(error) => break Err(error),
                 }
             },
-            None => app.records.store.dismiss_alerts().await,
+            None => match store.dismiss_alerts().await {
+                Ok(()) => store.dismiss_incidents().await,
+                Err(error) => Err(error),
+            },
         };
         if let Err(error) = done {
             tracing::warn!(%error, "alerts wait for the database");
@@ -346,7 +375,7 @@ async fn expire(app: Arc<App>) {
     }
 }
 
-fn every(period: Duration) -> tokio::time::Interval {
+pub(super) fn every(period: Duration) -> tokio::time::Interval {
     let mut tick = interval(period);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick

@@ -1,10 +1,12 @@
 //! Messages to the operator's webhooks: signed, retried, at least once.
 //!
-//! Alerts go to one address, and their outbox is the table of alerts. Events go to as many as there are, and their outbox is the table of
-//! deliveries. [`Webhook::deliver_due`] and [`Webhook::deliver_events`] claim what is due, so that of several relays one sends it; a relay that
-//! is lost in the middle leaves a claim that ends. Receivers tell repetitions by `webhook-id`. `docs/webhooks.md` is what they read.
+//! Alerts go to one address, and their outboxes are the tables of alerts and of incidents. Events go to as many as there are, and their outbox is
+//! the table of deliveries. [`Webhook::deliver_due`], [`Webhook::deliver_incidents`] and [`Webhook::deliver_events`] claim what is due, so that of
+//! several relays one sends it; a relay that is lost in the middle leaves a claim that ends. Receivers tell repetitions by `webhook-id`.
+//! `docs/webhooks.md` is what they read.
 
 mod events;
+mod incidents;
 
 use std::time::Duration;
 

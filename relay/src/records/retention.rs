@@ -16,7 +16,7 @@ const BATCH: u32 = 500;
 const BOOKS_DAYS: i64 = 400;
 /// For so long it is known of an erased session what was charged: what its relay still owes comes in that time.
 const ERASED_DAYS: i64 = 30;
-/// What webhooks were told is kept for so long.
+/// What webhooks were told is kept for so long, and what was wrong with the service.
 const DELIVERIES_DAYS: i64 = 30;
 /// What administrators had agents told, and what came of it, is kept for so long.
 const COMMANDS_DAYS: i64 = 1;
@@ -160,6 +160,7 @@ async fn expire_books(store: &dyn Store, now_ms: i64) -> Result<u64, StoreError>
     let erased = expire(store, Expiring::Erased { before_ms }).await?;
     let before_ms = now_ms.saturating_sub(DELIVERIES_DAYS * DAY_MS);
     let deliveries = expire(store, Expiring::Deliveries { before_ms }).await?;
+    let incidents = expire(store, Expiring::Incidents { before_ms }).await?;
     let before_ms = now_ms.saturating_sub(COMMANDS_DAYS * DAY_MS);
     let commands = expire(store, Expiring::Commands { before_ms }).await?;
     let life_ms = i64::try_from(KEYED_FOR.as_millis()).unwrap_or(i64::MAX);
@@ -168,7 +169,7 @@ async fn expire_books(store: &dyn Store, now_ms: i64) -> Result<u64, StoreError>
     // Not counted: a relay that is gone is nobody's record.
     let before_ms = now_ms.saturating_sub(RELAYS_DAYS * DAY_MS);
     expire(store, Expiring::Relays { before_ms }).await?;
-    Ok(budgets + alerts + erased + deliveries + commands + keyed)
+    Ok(budgets + alerts + erased + deliveries + incidents + commands + keyed)
 }
 
 /// Empties the database's log, which still has what was deleted.

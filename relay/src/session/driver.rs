@@ -8,6 +8,7 @@ use std::time::Duration;
 use protocol::{CloseCode, Time};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::WaitForCancellationFuture;
+use tracing::Instrument;
 
 use super::connection::{self, Connection};
 use super::logged;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use relay::records::store::unix_ms;
 use serde_json::{Value, json};
 
 use super::support::Relay;
@@ -54,6 +55,10 @@ async fn two_users_see_nothing_of_each_other_at_any_endpoint() {
         for answer in [nobody, stranger] {
             assert_eq!(answer.status, 401, "{method} {path}");
             assert!(answer.header("www-authenticate").is_some_and(|scheme| scheme.starts_with("Bearer")));
+        }
+        if path == ONESELF {
+            // What it erases is in a test of its own.
+            continue;
         }
         // What has a body is asked with one.
         let as_bob = async |path: &str| match (tag.as_deref(), method.as_str()) {
@@ -195,6 +200,54 @@ async fn a_recording_is_bytes_in_the_document_and_not_a_list_of_numbers() {
     assert!(!text.contains("int32\",\"minimum\":0},\"type\":\"array\""), "{text}");
 }
 
+#[tokio::test]
+async fn a_user_erases_all_that_is_theirs_in_one_request_and_spends_no_more_by_it() {
+    let relay = Relay::start().await;
+    let (ada, bob) = (token("ada"), token("bob"));
+    for (id, sub) in [("a-1", "ada"), ("a-2", "ada"), ("b-1", "bob")] {
+        session(&relay, id, sub, unix_ms()).await;
+    }
+    let (mut live, _) = super::orders::call(&relay, "ada").await;
+    let cap = json!({ "cap_nano_usd": 30_000_000_000_u64, "reason": "a trial" });
+    let headers = format!("authorization: Bearer {}\r\ncontent-type: application/json\r\n", admin());
+    let set = ask(&relay, "PUT", "/v1/admin/budgets/user/ada", &headers, &cap.to_string()).await;
+    assert_eq!(set.status, 204, "{set:?}");
+    let spent = async || {
+        let budgets = get(&relay, &ada, "/v1/budgets").await.json();
+        let [user, account] = [0_usize, 1].map(|at| &budgets["budgets"][at]["spent_nano_usd"]).map(Value::as_u64);
+        (user, account, budgets["budgets"][0]["set_nano_usd"].as_u64())
+    };
+    assert_eq!(spent().await, (Some(140), Some(210), Some(30_000_000_000)));
+
+    let erased = as_user(&relay, &ada, "DELETE", ONESELF).await;
+    assert_eq!((erased.status, &erased.json()["sessions"]), (200, &3.into()));
+    assert_eq!(live.close_code().await, Some(1000), "the call was ended");
+    assert_eq!(get(&relay, &ada, "/v1/sessions").await.json()["sessions"], json!([]));
+    assert_eq!(get(&relay, &bob, "/v1/sessions").await.json()["sessions"][0]["id"], "b-1");
+    let (user, account, cap) = spent().await;
+    assert!(user >= Some(140) && account >= Some(210), "no budget is full again: {user:?} {account:?}");
+    assert_eq!(cap, Some(30_000_000_000), "nor does anybody get rid of a cap by it");
+    let audit = get(&relay, &admin(), "/v1/admin/audit").await.json();
+    assert_eq!(audit["audit"].as_array().map(Vec::len), Some(1), "no administrator did it: {audit}");
+    let again = as_user(&relay, &ada, "DELETE", ONESELF).await;
+    assert_eq!((again.status, &again.json()["sessions"]), (200, &0.into()));
+}
+
+#[tokio::test]
+async fn a_denied_user_and_an_api_key_erase_nobody_by_that_request() {
+    let relay = Relay::start().await;
+    session(&relay, "a-1", "ada", MIDNIGHT).await;
+    let denial = json!({ "kind": "sub", "subject": "ada", "reason": "abuse" });
+    assert_eq!(post(&relay, &admin(), "/v1/admin/denials", &denial).await.status, 201);
+    assert_eq!(as_user(&relay, &token("ada"), "DELETE", ONESELF).await.status, 403);
+    let key = post(&relay, &admin(), "/v1/admin/keys", &json!({ "name": "crm", "roles": ["admin"] })).await;
+    let secret = key.json()["key"].as_str().unwrap_or_else(|| panic!("{key:?}")).to_owned();
+    assert_eq!(as_user(&relay, &secret, "DELETE", ONESELF).await.status, 403, "a key is no user");
+    assert_eq!(get(&relay, &admin(), "/v1/admin/sessions/a-1").await.status, 200);
+}
+
+/// What a user erases themselves by.
+const ONESELF: &str = "/v1/user";
 /// What is answered in ranges, too.
 const RECORDINGS: [&str; 2] = ["/v1/sessions/{id}/recording", "/v1/admin/sessions/{id}/recording"];
 /// What opens a WebSocket, and asks for the token there.

@@ -3,12 +3,12 @@
 use super::*;
 
 /// Half a second of silence and two of what counts as speech.
-fn speech() -> Vec<i16> {
+pub(super) fn speech() -> Vec<i16> {
     (0..40_000).map(|n| if n < 8_000 { 0 } else { audio::synthetic::voice(n) }).collect()
 }
 
 /// As ffmpeg writes it when it cannot go back: no lengths, and a note before the audio.
-fn wav(samples: &[i16]) -> Vec<u8> {
+pub(super) fn wav(samples: &[i16]) -> Vec<u8> {
     let mut wav = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\x80>\0\0\0}\0\0\x02\0\x10\0".to_vec();
     wav.extend(b"LIST\x0e\0\0\0INFOISFT\x02\0\0\0x\0data\xff\xff\xff\xff");
     wav.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));

@@ -8,6 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use super::call::{speech, wav};
 use super::reload::{hang_up, logged, until};
 use super::*;
 
@@ -126,6 +127,43 @@ fn a_relay_speaks_tls_with_the_newest_pair_that_is_good() {
         said()
     );
     assert!(is_served(&relay, "second"), "the pair before it goes on");
+}
+
+#[test]
+fn a_call_goes_over_tls_from_its_handshake_to_its_bill() {
+    let folder = tempfile::tempdir().expect("a folder");
+    put(folder.path(), "first", "first");
+    let relay = Running::start(&mut serve(folder.path()));
+    let port = relay.address.rsplit(':').next().expect("a port");
+    let url = format!("wss://localhost:{port}/v1/call");
+    fs::write(folder.path().join("in.wav"), wav(&speech())).expect("written");
+    let (output, errors) =
+        run(voxrelay(folder.path()).args(["token", "--sub", "ada", "--config", "voxrelay.toml"]));
+    assert!(output.status.success(), "{errors}");
+    let token = String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned();
+    let call = |more: &[&str]| {
+        let mut command = voxrelay(folder.path());
+        command.args(["call", &url, "--token", &token, "--audio", "in.wav", "--json"]);
+        run(command.args(more))
+    };
+    let [first, _] = pair("first");
+    let (output, errors) = call(&["--ca", &first]);
+    assert!(output.status.success(), "{errors}");
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&said["good"], &said["reconnects"]), (&true.into(), &0.into()), "{said}");
+    assert!(said["turns"].as_array().is_some_and(|turns| !turns.is_empty()), "it was heard: {said}");
+    assert!(said["heard_ms"].as_u64() > Some(0), "and answered: {said}");
+    assert!(said["cost_nano_usd"].as_u64() > Some(0), "and metered: {said}");
+
+    let [second, key] = pair("second");
+    for more in [&["--longest", "3", "--ca", &*second][..], &["--longest", "3"][..]] {
+        let (output, errors) = call(more);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains("certificate"), "{more:?}: {errors}");
+    }
+    let (output, errors) = call(&["--ca", &key]);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("there is no certificate in it"), "{errors}");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! SIGHUP: what is read again while a relay runs.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::call::{speech, wav};
 use super::*;
 
 const OTHER: &str = "another-configured-secret-of-more-than-32-bytes";
@@ -98,4 +100,68 @@ fn what_may_change_changes_at_once_what_cannot_is_named_and_a_faulty_file_change
     for secret in [SECRET, OTHER] {
         assert!(!said().contains(secret), "no secret is in the log");
     }
+}
+
+/// What the rows of a session cost in all, and by which versions and prices of a million samples they do.
+async fn billed(folder: &Path, said: &str) -> (u64, BTreeSet<(String, u64)>) {
+    let session = said.lines().find_map(|line| line.strip_prefix("session    ")).expect("it says which");
+    let store = SqlStore::sqlite_to_read(&folder.join("voxrelay-data").join(DATABASE_FILE)).await;
+    let store = store.expect("it is there");
+    let rows = store.ledger(session).await.expect("read");
+    Store::close(&store).await;
+    for row in &rows {
+        assert_eq!(row.cost.get(), row.quantity * row.price.get() / row.per, "{row:?}");
+    }
+    let prices = rows.iter().map(|row| (row.price_version.clone(), row.price.get() * 1_000_000 / row.per));
+    (rows.iter().map(|row| row.cost.get()).sum(), prices.collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_price_is_on_the_bill_of_calls_that_begin_afterwards_and_on_no_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let price = |version: &str, usd: &str| {
+        let item = format!("{{ name = \"echo/listening\", unit = \"second\", usd = {usd:?}, per = 60 }}");
+        let toml = format!("version = {version:?}\nitem = [{item}]\n");
+        std::fs::write(folder.join("prices.toml"), toml).expect("written");
+    };
+    price("one", "0.0048");
+    let toml = format!(
+        "listen = \"127.0.0.1:0\"\n[auth]\nhs256_secret = {SECRET:?}\n[prices]\nfile = \"prices.toml\"\n"
+    );
+    std::fs::write(folder.join("voxrelay.toml"), toml).expect("written");
+    std::fs::write(folder.join("in.wav"), wav(&[speech(), speech()].concat())).expect("written");
+    let mut relay = Running::start(voxrelay(folder).args(["serve", "--config", "voxrelay.toml"]));
+    let log = logged(&mut relay);
+    let (url, token) = (format!("ws://{}/v1/call", relay.address), token(SECRET));
+    let call = || {
+        let mut command = voxrelay(folder);
+        command.args(["call", &url, "--token", &token, "--audio", "in.wav"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
+    };
+    let ended = |call: Child| {
+        let output = call.wait_with_output().expect("it ends");
+        let said = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(output.status.success(), "{said} {}", String::from_utf8_lossy(&output.stderr));
+        said
+    };
+    let mut before = call();
+    let mut told = BufReader::new(before.stderr.take().expect("piped"));
+    let mut line = String::new();
+    told.read_line(&mut line).expect("a line");
+    assert_eq!(line.trim_end(), "connected");
+    price("two", "0.048");
+    hang_up(&relay);
+    until("the new price is read", || log.lock().expect("no panic").contains("read again, and applies"));
+    let running = ended(before);
+    let after = ended(call());
+
+    let (cost, prices) = billed(folder, &running).await;
+    let [(version, price)] = &prices.iter().collect::<Vec<_>>()[..] else { panic!("one price: {prices:?}") };
+    assert!(version.ends_with("+one") && cost > 0, "{version} {cost}");
+    assert_eq!(*price, 5_000_000, "the call that ran goes on as it began");
+    let (cost, prices) = billed(folder, &after).await;
+    let [(version, price)] = &prices.iter().collect::<Vec<_>>()[..] else { panic!("one price: {prices:?}") };
+    assert!(version.ends_with("+two") && cost > 0, "{version} {cost}");
+    assert_eq!(*price, 50_000_000, "ten times as much");
 }

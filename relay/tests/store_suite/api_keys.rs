@@ -132,7 +132,7 @@ async fn who_made_and_revoked_a_key_is_in_the_audit_and_an_erased_maker_is_forgo
     let audit = store.list_audit(&DeedFilter::default(), None, 10).await.expect("read").rows;
     let told: Vec<_> = audit.iter().map(|deed| [&*deed.by, &*deed.what, &*deed.subject]).collect();
     assert_eq!(told, [["boss", "revoke_key", "billing"], ["root", "make_key", "billing"]]);
-    store.delete_user("root", "boss").await.expect("erased");
+    store.delete_user("root", Some("boss")).await.expect("erased");
     let keys = store.api_keys(None, 10).await.expect("read").rows;
     assert_eq!((keys[0].created_by.as_str(), keys[0].name.as_str()), ("", "billing"));
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use protocol::{Mark, Role};
 use relay::agent::tool::{Called, Runs, ToolNote};
-use relay::money::budget::Range;
+use relay::money::budget::{Range, Scope};
 use relay::records::store::{
-    Denial, DenialKind, Expiring, NewSession, Payer, Quality, Quota, Reserve, SessionFilter, Settle,
-    SqlStore, Store, StoreError, TakeOver, Transcript, UsageBy, UsageFilter, unix_ms,
+    DeedFilter, Denial, DenialKind, Expiring, NewCap, NewSession, Payer, Quality, Quota, Reserve,
+    SessionFilter, Settle, SqlStore, Store, StoreError, TakeOver, Transcript, UsageBy, UsageFilter, unix_ms,
 };
 use sqlx::{AnyConnection, Connection, Row};
 
@@ -20,6 +20,7 @@ use crate::postgres::Server;
 on_both_databases! {
     an_erased_session_leaves_its_cost_and_the_name_of_its_recording_and_nothing_else
     an_erased_user_leaves_others_alone_and_no_budget_full_again
+    what_administrators_have_set_for_a_user_outlives_that_they_erase_themselves
     a_live_session_that_is_erased_takes_no_more_writes_and_gives_its_money_back
     a_long_history_is_erased_whole
     what_was_spent_before_a_session_was_deleted_is_on_the_bill_of_its_account_once
@@ -109,9 +110,9 @@ async fn an_erased_user_leaves_others_alone_and_no_budget_full_again(bench: Benc
     for (subject, by) in [("ada", "bob"), ("eve", "ada")] {
         store.deny(&denial(subject, by)).await.expect("written");
     }
-    assert_eq!(store.delete_user("nobody", "root").await.expect("nothing to do"), 0);
-    assert_eq!(store.delete_user("ada", "root").await.expect("erased"), 2);
-    assert_eq!(store.delete_user("ada", "root").await.expect("nothing to do"), 0);
+    assert_eq!(store.delete_user("nobody", Some("root")).await.expect("nothing to do"), 0);
+    assert_eq!(store.delete_user("ada", Some("root")).await.expect("erased"), 2);
+    assert_eq!(store.delete_user("ada", Some("root")).await.expect("nothing to do"), 0);
     let left = store.list_sessions(&SessionFilter::default(), None, 100).await.expect("read").rows;
     assert_eq!(left.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["b"]);
     assert_eq!(store.turns("b").await.expect("read").len(), 1);
@@ -123,6 +124,50 @@ async fn an_erased_user_leaves_others_alone_and_no_budget_full_again(bench: Benc
     let wide = caps(WIDE, WIDE, WIDE);
     let standing = store.settle(&settle("d", Vec::new(), wide)).await.expect("read").standing;
     assert_eq!((standing.user.spent, standing.account.spent), (usd(200), usd(300)));
+}
+
+async fn what_administrators_have_set_for_a_user_outlives_that_they_erase_themselves(bench: Bench) {
+    let store = &*bench.store;
+    for (id, user) in [("a", "ada"), ("b", "bob"), ("c", "ada")] {
+        full(store, id, user).await;
+    }
+    let denial = |subject: &str, created_by: &str| Denial {
+        kind: DenialKind::Sub,
+        subject: subject.into(),
+        reason: "abuse".into(),
+        created_by: created_by.into(),
+        created_at_ms: 0,
+        expires_at_ms: None,
+    };
+    // She was an administrator once.
+    for (subject, by) in [("ada", "bob"), ("eve", "ada")] {
+        store.deny(&denial(subject, by)).await.expect("written");
+    }
+    let cap = NewCap {
+        scope: Scope::User,
+        subject: "ada".into(),
+        cap: usd(500),
+        reason: "a trial".into(),
+        by: "root".into(),
+    };
+    store.set_cap(&cap).await.expect("written");
+    assert_eq!(store.delete_user("ada", None).await.expect("erased"), 2);
+    let left = store.list_sessions(&SessionFilter::default(), None, 100).await.expect("read").rows;
+    assert_eq!(left.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["b"]);
+    let budgets = store.budgets_of("ada", "acme", unix_ms()).await.expect("read");
+    assert_eq!((budgets.user.spent, budgets.overrides.user_day), (usd(200), Some(usd(500))));
+    let denials = store.denials(None, 100).await.expect("read").rows;
+    assert_eq!(denials, [denial("ada", "bob"), denial("eve", "ada")]);
+    let deeds = store.list_audit(&DeedFilter::default(), None, 100).await.expect("read").rows;
+    let told: Vec<String> = deeds
+        .iter()
+        .map(|deed| format!("{} {} {}", deed.by, deed.what, deed.user_sub.as_deref().unwrap_or("-")))
+        .collect();
+    assert_eq!(told, ["root set_budget -", "ada deny eve", "bob deny -"], "what she did stays hers");
+    // An administrator takes the rest out.
+    store.delete_user("ada", Some("root")).await.expect("erased");
+    let budgets = store.budgets_of("ada", "acme", unix_ms()).await.expect("read");
+    assert_eq!(budgets.overrides.user_day, None);
 }
 
 async fn a_live_session_that_is_erased_takes_no_more_writes_and_gives_its_money_back(bench: Bench) {
@@ -148,7 +193,7 @@ async fn a_long_history_is_erased_whole(bench: Bench) {
     for number in 0..203 {
         open(store, &session(&format!("s{number}")), &limits).await;
     }
-    assert_eq!(store.delete_user("ada", "root").await.expect("erased"), 203);
+    assert_eq!(store.delete_user("ada", Some("root")).await.expect("erased"), 203);
     assert_eq!(counts(&bench).await[0], ("sessions", 0));
 }
 
@@ -312,7 +357,7 @@ async fn no_byte_of_what_was_said_stays_in_the_database_file_or_its_log() {
     assert!(found(folder.path(), SECRET) > 20);
     store.delete_session("a", None).await.expect("erased");
     assert!(found(folder.path(), SECRET) > 0, "the other session still has it");
-    store.delete_user("Philomena", "root").await.expect("erased");
+    store.delete_user("Philomena", Some("root")).await.expect("erased");
     assert_eq!((found(folder.path(), SECRET), found(folder.path(), "Philomena")), (0, 0));
     assert!(found(folder.path(), "nothing to hide") > 0);
     store.close().await;

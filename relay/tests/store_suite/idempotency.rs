@@ -165,7 +165,7 @@ async fn an_erased_user_is_in_no_answer_that_is_kept(bench: Bench) {
     let mut connection = bench.connect().await;
     let row = sqlx::query(names).fetch_one(&mut connection).await.expect("read");
     assert_eq!(row.try_get::<i64, _>("n").expect("a number"), 0, "only answers have names");
-    assert_eq!(store.delete_user("ada", "root").await.expect("erased"), 0);
+    assert_eq!(store.delete_user("ada", Some("root")).await.expect("erased"), 0);
     for (sub, key, body) in answers {
         let is_kept = matches!(begin(store, &request(sub, key, "{}")).await, Keyed::Answered(_));
         assert_eq!(is_kept, ["2", "5"].contains(&key), "{body}");

@@ -12,6 +12,7 @@ mod denials;
 mod erase;
 mod feedback;
 mod idempotency;
+mod incidents;
 mod items;
 mod leases;
 mod money;

@@ -297,6 +297,7 @@ async fn supabase_users_read_their_own_rows_and_change_none() {
         ("commands", "id"),
         ("idempotency_keys", "key"),
         ("api_keys", "id"),
+        ("incidents", "id"),
         ("_sqlx_migrations", "description"),
     ];
     let every = || readable.map(|table| (table, "user_sub")).into_iter().chain(hidden);

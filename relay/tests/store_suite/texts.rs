@@ -148,6 +148,6 @@ async fn texts_that_name_nothing_find_nothing(bench: Bench) {
         assert_eq!(store.sessions_held(&text).await.expect("read"), [""; 0]);
         assert!(!store.end_elsewhere(&text, "normal").await.expect("written"));
         assert!(!store.delete_session(&text, None).await.expect("written"));
-        assert_eq!(store.delete_user(&text, "root").await.expect("written"), 0);
+        assert_eq!(store.delete_user(&text, Some("root")).await.expect("written"), 0);
     }
 }

@@ -10,12 +10,12 @@ use protocol::Mark;
 use super::{
     Alert, AlertFilter, AlertRow, ApiKey, Attempted, BilledCursor, BudgetCursor, BudgetFilter, BudgetRow,
     BudgetsOf, CommandOutcome, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind, Delivery,
-    DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given, Keyed, KeyedEnd,
-    KeyedRequest, Leases, LedgerEntry, LedgerFilter, LiveRow, Lost, MadeKey, NewApiKey, NewCap, NewCommand,
-    NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Replayed, Reserve,
-    RolledUp, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError,
-    Subscription, SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow,
-    UsageCursor, UsageFilter, UsageRow, Whom,
+    DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given, Incident, Keyed,
+    KeyedEnd, KeyedRequest, Leases, LedgerEntry, LedgerFilter, LiveRow, Lost, MadeKey, NewApiKey, NewCap,
+    NewCommand, NewIncident, NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality,
+    Quota, Replayed, Reserve, RolledUp, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend,
+    SpendFilter, SqlStore, StoreError, Subscription, SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver,
+    Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::{Command, NotTold, Turn};
@@ -231,6 +231,19 @@ operations! {
     /// Drops the alerts that are due from the outbox, because there is no webhook to send them to.
     fn dismiss_alerts(&self) -> ();
 
+    /// Notes that something is wrong with the service, or is not any more, for the webhook of alerts. Of each kind and subject one beginning and
+    /// one end is written an hour, whichever relays note it; an end only after a beginning. Says whether it was written.
+    fn note_incident(&self, incident: &NewIncident) -> bool;
+
+    /// Takes incidents that are due, and counts one more attempt for each. Nobody else gets them until `claim` is over.
+    fn claim_incidents(&self, claim: Duration, limit: u32) -> Vec<Incident>;
+
+    /// Notes what became of an attempt to deliver an incident. If the incident was claimed again since, only a delivery is noted.
+    fn finish_incident(&self, id: &str, attempts: u32, attempted: Attempted) -> ();
+
+    /// Drops the incidents that are due from the outbox, because there is no webhook to send them to.
+    fn dismiss_incidents(&self) -> ();
+
     /// Names the addresses of webhooks that this relay has, and what each is told. Of what happens from then on there is a delivery for each
     /// of them, whichever relay it happens at, until no relay has named it for two hours.
     fn keep_webhooks(&self, webhooks: &[Subscription]) -> ();
@@ -366,9 +379,11 @@ operations! {
     /// it, if it is not the user: then it is put into the audit.
     fn delete_session(&self, id: &str, by: Option<&str>) -> bool;
 
-    /// Erases every session of a user, as [`Store::delete_session`] does, for the administrator `by`. Says how many there were. If it fails
-    /// half-way, each session is erased or untouched, and asking again erases the rest. Webhooks hear of it with the last of them.
-    fn delete_user(&self, sub: &str, by: &str) -> u64;
+    /// Erases every session of a user, as [`Store::delete_session`] does, and takes their name out of whatever stays. Says how many there were. If
+    /// it fails half-way, each session is erased or untouched, and asking again erases the rest. Webhooks hear of it with the last of them. `by` is
+    /// the administrator who does it, if it is not the user: then it is put into the audit. What administrators have set for a user who erases
+    /// themselves stays, and what such a user did as an administrator.
+    fn delete_user(&self, sub: &str, by: Option<&str>) -> u64;
 
     /// Asks the relays that have these live sessions to end them. `reason` is the name of a close code. Says how many sessions have a relay
     /// that can hear it: those whose lease is over do not count. `by` is the administrator whose order it is: then it is put into the

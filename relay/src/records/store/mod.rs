@@ -18,6 +18,7 @@ mod delivery;
 mod error;
 mod folder_lock;
 mod idempotency;
+mod incident;
 mod pools;
 mod query;
 mod rollup;
@@ -44,6 +45,7 @@ pub use delivery::{Delivery, DeliveryFilter, DeliveryState, HookEvent, Replayed,
 pub use error::StoreError;
 pub use folder_lock::{FolderLock, LOCK_FILE, RELAY_FILE};
 pub use idempotency::{KEYED_FOR, KEYED_LEASE, KEYED_MAX, KeptAnswer, Keyed, KeyedEnd, KeyedRequest};
+pub use incident::{Incident, IncidentKind, IncidentState, NewIncident};
 pub use pools::PoolUse;
 pub use query::*;
 pub use rollup::*;

@@ -337,6 +337,11 @@ pub enum Expiring<'a> {
         /// The time, in milliseconds since 1970.
         before_ms: i64,
     },
+    /// What was wrong with the service before a time, and whether the webhook has heard of it.
+    Incidents {
+        /// The time, in milliseconds since 1970.
+        before_ms: i64,
+    },
     /// Commands that were given before a time, and what has become of them.
     Commands {
         /// The time, in milliseconds since 1970.

@@ -129,7 +129,7 @@ pub(super) struct Alerts {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Erased {
     /// How many sessions were erased.
-    sessions: u64,
+    pub(super) sessions: u64,
 }
 
 impl Filter {
@@ -260,7 +260,7 @@ pub(super) async fn delete_user(
 ) -> Result<Json<Erased>, Problem> {
     let sub = name("sub", sub).map_err(|problem| problem.code(HttpCode::BadPath))?;
     end_and_wait(&app, Whom::User(&sub), CloseCode::EndedByOperator, Some(&identity.sub)).await?;
-    let sessions = app.records.store.delete_user(&sub, &identity.sub).await?;
+    let sessions = app.records.store.delete_user(&sub, Some(&identity.sub)).await?;
     delete_erased_recordings(&app).await;
     tracing::info!(sessions, by = %identity.sub, "a user was erased by an administrator");
     Ok(Json(Erased { sessions }))

@@ -125,6 +125,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(document_itself))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::read, sessions::delete))
+        .routes(routes!(sessions::delete_all))
         .routes(routes!(feedback::give))
         .routes(routes!(transcripts::of_session))
         .routes(routes!(recordings::read))

@@ -9,6 +9,7 @@ use protocol::CloseCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::admin::Erased;
 use super::caller::User;
 use super::ending::{delete_erased_recordings, end_and_wait};
 use super::extract::{Path, Query, is_id, maybe_name};
@@ -113,6 +114,23 @@ pub(super) async fn delete(
         }
         false => Err(no_session()),
     }
+}
+
+/// Erases every session of the user, as each of them is erased by itself, and takes their name out of whatever else stays. Calls that go on are
+/// ended first. What was spent stays spent, and so do a denial of the user and what administrators have set for them.
+#[utoipa::path(
+    delete, path = "/v1/user", operation_id = "delete_own_user", tag = "own",
+    responses((status = 200, description = "They are erased", body = Erased), Usual),
+)]
+pub(super) async fn delete_all(
+    Shared(app): Shared<Arc<App>>,
+    User(identity): User,
+) -> Result<Json<Erased>, Problem> {
+    end_and_wait(&app, Whom::User(&identity.sub), CloseCode::Normal, None).await?;
+    let sessions = app.records.store.delete_user(&identity.sub, None).await?;
+    delete_erased_recordings(&app).await;
+    tracing::info!(sessions, "a user has erased themselves");
+    Ok(Json(Erased { sessions }))
 }
 
 /// The session with this id, if it is the user's own.

@@ -93,11 +93,12 @@ impl SqlStore {
     pub(in crate::records::store) async fn delete_user(
         &self,
         sub: &str,
-        by: &str,
+        by: Option<&str>,
     ) -> Result<u64, StoreError> {
         let (store, sub) = (self.clone(), sub.to_owned());
+        let is_own = by.is_none();
         // With the first batch the deed is done, whatever becomes of the others.
-        let mut by = Some(by.to_owned());
+        let mut by = by.map(str::to_owned);
         self.finish(async move {
             let mut erased = 0;
             loop {
@@ -111,7 +112,7 @@ impl SqlStore {
                                 let done = Done { by: &by, what, user_sub: None, subject: "", reason: "" };
                                 audit::write(&mut tx, done).await?;
                             }
-                            erase_batch(&mut tx, &of).await
+                            erase_batch(&mut tx, &of, is_own).await
                         }
                         .boxed()
                     })
@@ -126,7 +127,10 @@ impl SqlStore {
             store
                 .transaction(Durability::PowerCut, move |mut tx| {
                     async move {
-                        budgets::forget_cap(&mut tx, &sub).await?;
+                        // Nobody has more money than an administrator lets them have by erasing themselves.
+                        if !is_own {
+                            budgets::forget_cap(&mut tx, &sub).await?;
+                        }
                         deliveries::user_erased(&mut tx, &sub).await
                     }
                     .boxed()
@@ -190,20 +194,16 @@ async fn note_session(tx: &mut Tx<'_>, id: &str, by: &str) -> Result<(), StoreEr
     audit::write(tx, Done { by, what, user_sub: Some(&owner), subject: id, reason: "" }).await
 }
 
-/// Erases some of a user's sessions, and says how many.
-async fn erase_batch(tx: &mut Tx<'_>, sub: &str) -> Result<u64, StoreError> {
+/// Erases some of a user's sessions, and says how many. If it `is_own`, what they did to others as an administrator stays:
+/// nobody takes their own name out of the audit.
+async fn erase_batch(tx: &mut Tx<'_>, sub: &str, is_own: bool) -> Result<u64, StoreError> {
     // This locks all sessions before the first budget is locked, as the order of locks wants it.
     let rows = tx.query(OF_USER).bind(sub).bind(BATCH).fetch_all(&mut *tx.connection).await?;
     let ids: Vec<String> = rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
     erase(tx, &ids).await?;
-    for sql in [
-        FORGET_WHO_DENIED,
-        FORGET_WHO_WAS_CREDITED,
-        FORGET_WHO_CREDITED,
-        FORGET_WHO_MADE_KEYS,
-        FORGET_TO_WHOM,
-        FORGET_BY_WHOM,
-    ] {
+    let done_to_them = [FORGET_WHO_WAS_CREDITED, FORGET_TO_WHOM];
+    let done_by_them = [FORGET_WHO_DENIED, FORGET_WHO_CREDITED, FORGET_WHO_MADE_KEYS, FORGET_BY_WHOM];
+    for sql in done_to_them.into_iter().chain(done_by_them.into_iter().filter(|_| !is_own)) {
         tx.query(sql).bind(sub).execute(&mut *tx.connection).await?;
     }
     idempotency::forget_name(tx, sub).await?;

@@ -27,6 +27,7 @@ mod erased;
 mod feedback;
 mod group;
 mod idempotency;
+mod incidents;
 mod leases;
 mod migrations;
 mod money;

@@ -14,9 +14,9 @@ use super::statement::{Statement, Value, in_time};
 use super::{Dialect, Durability, Sql, SqlStore, StoreError, sql};
 
 /// Tables that stay: the leases of relays and the rates of the last minute are over by the time that anything has moved, `revisions` is about its
-/// own database, the sums of the dashboard are made anew, relays write the addresses of their webhooks when they start, and what administrators
-/// have the agents of live sessions told is over with those.
-const STAYS: [&str; 9] = [
+/// own database, the sums of the dashboard are made anew, relays write the addresses of their webhooks when they start, what administrators
+/// have the agents of live sessions told is over with those, and what is wrong with the service is found again.
+const STAYS: [&str; 10] = [
     "relays",
     "rates",
     "revisions",
@@ -26,6 +26,7 @@ const STAYS: [&str; 9] = [
     "rollup_users",
     "webhooks",
     "commands",
+    "incidents",
 ];
 /// The row of `revisions` that a database has while it is being filled. A trigger of `sessions` asks for it, too.
 const MARK: &str = "import";

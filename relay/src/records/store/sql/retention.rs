@@ -52,6 +52,11 @@ const EXPIRE_DELIVERIES: Sql = sql!(
     "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE created_at < $1 ORDER BY created_at LIMIT $2)"
 );
 
+/// Deletes old incidents. One that waited for so long tells nobody anything any more.
+const EXPIRE_INCIDENTS: Sql = sql!(
+    "DELETE FROM incidents WHERE id IN (SELECT id FROM incidents WHERE created_at < $1 ORDER BY created_at LIMIT $2)"
+);
+
 /// Deletes old commands. One that waited for so long waits no more.
 const EXPIRE_COMMANDS: Sql = sql!(
     "DELETE FROM commands WHERE id IN (SELECT id FROM commands WHERE created_at < $1 ORDER BY created_at LIMIT $2)"
@@ -99,6 +104,7 @@ impl SqlStore {
             Expiring::Deliveries { before_ms } => {
                 self.statement(EXPIRE_DELIVERIES).bind(before_ms).bind(limit)
             }
+            Expiring::Incidents { before_ms } => self.statement(EXPIRE_INCIDENTS).bind(before_ms).bind(limit),
             Expiring::Commands { before_ms } => self.statement(EXPIRE_COMMANDS).bind(before_ms).bind(limit),
             Expiring::Keyed { before_ms } => self.statement(EXPIRE_KEYED).bind(before_ms).bind(limit),
             Expiring::Relays { before_ms } => self.statement(EXPIRE_RELAYS).bind(before_ms).bind(limit),
