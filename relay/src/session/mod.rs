@@ -11,6 +11,7 @@ mod driver;
 mod jitter;
 mod journal;
 pub mod lease;
+mod listening;
 mod logged;
 pub mod machine;
 mod opening;
@@ -36,6 +37,7 @@ use protocol::{CloseCode, ErrorCode, ErrorMessage, Hello, Mark, RelayMessage, Re
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
+pub(crate) use listening::Heard;
 pub(crate) use preflight::serve as serve_preflight;
 pub use registry::Registry;
 pub use renewals::OwnLease;
