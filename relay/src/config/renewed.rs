@@ -4,8 +4,9 @@ use super::{AuthConfig, Config};
 
 impl Config {
     /// This configuration with what `read` says of all that may change while a relay runs: secrets and public keys, agents, tools, providers,
-    /// limits, plans, prices, origins, the webhooks, and how often the HTTP API may be asked. Beside it the sections and keys that `read` has
-    /// otherwise and that wait for a restart, since something is made of them once: sockets, files, the database, the issuer's keys.
+    /// limits, plans, prices, origins, the webhooks, whether pages are told of listening, and how often the HTTP API may be asked. Beside it the
+    /// sections and keys that `read` has otherwise and that wait for a restart, since something is made of them once: sockets, files, the
+    /// database, the issuer's keys.
     #[must_use]
     pub fn renewed(&self, read: Config) -> (Config, Vec<&'static str>) {
         // All by name, so that a new key has to be put on one of the two sides.
@@ -32,6 +33,7 @@ impl Config {
             webhooks,
             recording,
             recording_min_free,
+            tells_of_listening,
             metrics_listen,
             traces,
             sentry,
@@ -74,6 +76,7 @@ impl Config {
             plans,
             webhook,
             webhooks,
+            tells_of_listening,
             prices_file,
             api_requests_per_minute,
             preflights_per_minute,

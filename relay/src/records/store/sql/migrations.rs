@@ -45,6 +45,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     23 "commands" "0023_commands.sql";
     24 "idempotency keys" "0024_idempotency_keys.sql";
     25 "api keys" "0025_api_keys.sql";
+    27 "relay addresses" "0027_relay_addresses.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -73,6 +74,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     23 "commands" "0023_commands.sql";
     24 "idempotency keys" "0024_idempotency_keys.sql";
     25 "api keys" "0025_api_keys.sql";
+    27 "relay addresses" "0027_relay_addresses.sql";
 };
 
 /// The migration since which a schema says which relays it serves.
