@@ -2,6 +2,7 @@
 
 import { Refused, ask, read } from "./api.js";
 import { count, duration, el, money, table, tell, tiles, when } from "./dom.js";
+import { listening } from "./listening.js";
 import { denyUser, endCall, giveCredit, tellAgent } from "./orders.js";
 
 /** @typedef {{ turn: number, role: string, text: string, start_position: number, end_position: number, heard_position: number | null, created_at: string }} Said */
@@ -56,7 +57,7 @@ export async function call(place, signal, id) {
   const about = el("section", { class: "card" }, el("h2", {}, "About it"), table("About this call", [{ name: "What" }, { name: "" }].map(named), facts));
   const said = el("section", { class: "card all" }, el("h2", {}, "What was said"), el("p", { class: "soft" }, "…"));
   const sound = el("section", { class: "card" }, el("h2", {}, "Recording"), ...recording(path, session.recorded, signal));
-  place.replaceChildren(el("div", { class: "head" }, el("h1", {}, `Call of ${user}`), orders), el("div", { class: "grid" }, ...(session.state === "live" ? [telling(id)] : []), figures, about, sound, said));
+  place.replaceChildren(el("div", { class: "head" }, el("h1", {}, `Call of ${user}`), orders), el("div", { class: "grid" }, ...(session.state === "live" ? [telling(id), listening(path, signal)] : []), figures, about, sound, said));
   said.replaceChildren(el("h2", {}, "What was said"), ...(await transcript(path, signal)));
 }
 
