@@ -61,7 +61,7 @@ pub(crate) async fn keep(app: Arc<App>) {
     let mut due = interval(if is_shared { lease::RENEW_EVERY } else { lease::RENEW_EVERY_ALONE });
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let duration = lease::duration(app.config.store_grace);
-    let mut advertised = None;
+    let mut advertised = None::<Time>;
     loop {
         due.tick().await;
         let sent = app.live.now();
