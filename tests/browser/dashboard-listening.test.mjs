@@ -20,7 +20,8 @@ describe("listening in on the dashboard", () => {
 
   /** A call that goes on, and its page in the dashboard, as somebody with these roles sees it. @param {string[]} roles */
   async function begin(roles) {
-    const speech = speak(stage, ["hello", 20]);
+    // A word every few seconds, with room for the answer.
+    const speech = speak(stage, Array.from({ length: 12 }, () => ["hello", 4]).flat());
     const relay = await Relay.start();
     stage.after(() => relay.stop());
     const browser = await launch(stage, { microphone: speech.file });

@@ -99,8 +99,8 @@ fn advertise(values: &Values) -> Result<Option<String>, ConfigError> {
     let is_safe = |url: &Url| is_safe_url(url) || (url.scheme() == "http" && plain_http);
     let url = Url::parse(&given).ok().filter(|url| is_bare(url) && is_safe(url));
     let url = url.ok_or_else(|| {
-        let accepted = "give an address such as https://relay-1.internal:8443, without a path (http:// only for localhost, and \
-                        with network.plain_http)";
+        let accepted = "give an address such as https://relay-1.internal:8443, without a path \
+                        (http:// only for localhost, and with network.plain_http)";
         values.wrong(KEY, quote(&given), accepted)
     })?;
     Ok(Some(url.origin().ascii_serialization()))

@@ -397,7 +397,8 @@ fn plain_http_stays_on_the_machine_unless_somebody_says_otherwise() {
 
 #[test]
 fn where_other_relays_send_tokens_is_an_address_that_is_safe_or_said_to_be() {
-    let advertise = |toml: &str| from_toml(&format!("[network]\n{toml}")).map(|config| config.network.advertise);
+    let advertise =
+        |toml: &str| from_toml(&format!("[network]\n{toml}")).map(|config| config.network.advertise);
     assert_eq!(advertise("").expect("good"), None);
     for (given, kept) in [
         ("advertise = \"https://relay-1.internal\"", "https://relay-1.internal"),
@@ -407,7 +408,13 @@ fn where_other_relays_send_tokens_is_an_address_that_is_safe_or_said_to_be() {
     ] {
         assert_eq!(advertise(given).expect("good").as_deref(), Some(kept), "{given}");
     }
-    for wrong in ["http://10.0.0.7:8080", "10.0.0.7:8080", "https://a.test/relay", "https://u:p@a.test", "ftp://a.test"] {
+    for wrong in [
+        "http://10.0.0.7:8080",
+        "10.0.0.7:8080",
+        "https://a.test/relay",
+        "https://u:p@a.test",
+        "ftp://a.test",
+    ] {
         assert!(advertise(&format!("advertise = {wrong:?}")).is_err(), "{wrong}");
     }
 }

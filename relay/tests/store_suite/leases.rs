@@ -104,7 +104,8 @@ async fn a_renewal_is_one_row_however_many_sessions_there_are_and_waits_for_none
 async fn the_relay_that_has_a_session_is_found_by_the_address_that_it_has_said(bench: Bench) {
     let store = &*bench.store;
     open(store, &session("a"), &quota()).await;
-    let found = async |id: &'static str, but: &'static str| store.address_of(id, but).await.expect("answered");
+    let found =
+        async |id: &'static str, but: &'static str| store.address_of(id, but).await.expect("answered");
     assert_eq!(found("a", "relay-2").await, None, "it has said none");
     store.advertise(RELAY, "http://10.0.0.6:8080").await.expect("written");
     store.advertise(RELAY, "http://10.0.0.7:8080").await.expect("written");

@@ -45,8 +45,8 @@ const FULL_RETRY_SECONDS: u32 = 5;
 /// After how many seconds to come back if the call is nowhere to be found, since it goes from one relay to another.
 const ELSEWHERE_RETRY_SECONDS: u32 = 2;
 /// What is said where no relay is to be asked.
-const NOWHERE: &str =
-    "Another relay has this call, and its `network.advertise` does not say where; or none has it for the moment.";
+const NOWHERE: &str = "Another relay has this call, and its `network.advertise` does not say where it is; \
+                       or none has it for the moment.";
 /// Says that another relay asks, on whose behalf nobody else is asked.
 const PASSED: &str = "x-voxrelay-passed";
 /// How long another relay may take to be reached.
