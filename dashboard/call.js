@@ -2,6 +2,7 @@
 
 import { Refused, ask, read } from "./api.js";
 import { busy, count, duration, el, money, refill, table, tell, tiles, when } from "./dom.js";
+import { listening } from "./listening.js";
 import { denyUser, endCall, giveCredit, tellAgent } from "./orders.js";
 import { timeline } from "./timeline.js";
 
@@ -51,7 +52,7 @@ export async function call(place, signal, id) {
   const said = el("section", { class: "card all" }, el("h2", {}, "What was said"), el("p", { class: "soft" }, "…"));
   const sound = el("section", { class: "card" }, el("h2", {}, "Recording"), ...recording(path, session.recorded, signal));
   // It is shown anew once the call is ended.
-  refill(place, el("div", { class: "head" }, el("h1", {}, `Call of ${user}`), orders), el("div", { class: "grid" }, ...(session.state === "live" ? [telling(id)] : []), figures, about, sound, said));
+  refill(place, el("div", { class: "head" }, el("h1", {}, `Call of ${user}`), orders), el("div", { class: "grid" }, ...(session.state === "live" ? [telling(id), listening(path, signal)] : []), figures, about, sound, said));
   said.replaceChildren(el("h2", {}, "What was said"), ...(await transcript(path, signal)));
 }
 

@@ -261,7 +261,8 @@ http_codes! {
     KeyInUse = "key_in_use", 409, "Another credit has this `key`. Give this one a key of its own.";
     CreditTooLarge = "credit_too_large", 409, "The account, or the user, was not charged so much for that day, or has it back already; `detail` says how much is left.";
     WireUnknown = "wire_unknown", 409, "There is no such wire at this relay, or it is over: another relay may have it, or a request was lost. Open another one and resume.";
-    SessionEnded = "session_ended", 409, "The session has ended: its agent is told nothing more.";
+    SessionEnded = "session_ended", 409, "The session has ended: its agent is told nothing more, and nobody is heard in it.";
+    CallElsewhere = "call_elsewhere", 409, "Another relay has the call and cannot be asked, or none has it for the moment; `detail` says which. Wait `retry_after_ms`.";
     CommandsFull = "commands_full", 409, "As many commands wait for the session as may. Wait `retry_after_ms`.";
     KeyNameInUse = "key_name_in_use", 409, "Another API key has this `name`, or had it. Give this one a name of its own.";
     KeysFull = "keys_full", 409, "As many API keys are good as may be. Revoke one.";

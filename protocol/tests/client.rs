@@ -8,8 +8,8 @@ use std::time::Duration;
 use bench::{Bench, Did, ack, conversation, ended, errors, resumed, sent, welcome};
 use protocol::client::{Config, ErrorInfo, Event, GapInfo, Input, NotTaken, State};
 use protocol::{
-    AudioHeader, Budget, BudgetScope, ClientMessage, CloseCode, Codec, ErrorCode, ErrorMessage, Flush, Mark,
-    RelayMessage, ResumeFailed, Resumed, TokenExpiring, TooLong, Welcome,
+    AudioHeader, Budget, BudgetScope, ClientMessage, CloseCode, Codec, ErrorCode, ErrorMessage, Flush,
+    Listened, Mark, RelayMessage, ResumeFailed, Resumed, TokenExpiring, TooLong, Welcome,
 };
 
 #[cfg(target_arch = "wasm32")]
@@ -207,6 +207,29 @@ fn what_an_earlier_relay_said_is_not_reported_as_heard_to_the_next() {
             .iter()
             .any(|did| matches!(did, Did::Said(ClientMessage::ClientAck(_))))
     );
+}
+
+#[test]
+fn whoever_listened_in_at_a_relay_that_is_lost_does_not_at_the_next_one() {
+    let listened = |did: Vec<Did>| -> Vec<bool> {
+        let told = did.into_iter().filter_map(|did| match did {
+            Did::Told(Event::Listened(listening)) => Some(listening),
+            _ => None,
+        });
+        told.collect()
+    };
+    let none = Vec::<bool>::new();
+    let mut bench = Bench::up();
+    assert_eq!(listened(bench.relay(Listened { seq: 0, listening: true })), [true]);
+    bench.input(Input::Closed { code: 1006 });
+    bench.reconnect();
+    assert_eq!(listened(bench.relay(resumed(0, 0))), none, "the same relay knows what it has said");
+    bench.input(Input::Closed { code: 1006 });
+    bench.reconnect();
+    assert_eq!(listened(bench.relay(Resumed { epoch: 1, ..resumed(0, 0) })), [false]);
+    bench.input(Input::Closed { code: 1006 });
+    bench.reconnect();
+    assert_eq!(listened(bench.relay(Resumed { epoch: 2, ..resumed(0, 0) })), none, "nobody did");
 }
 
 #[test]

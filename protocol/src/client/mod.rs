@@ -91,6 +91,8 @@ pub struct Client {
     usual: u32,
     told_gaps: ToldGaps,
     muted: bool,
+    /// An operator listens in, as the relay last said.
+    listened: bool,
     /// The page holds the agent's sound back.
     playback_held: bool,
     /// The user speaks while the agent does, who was heard up to here: until the agent is silent.
@@ -145,6 +147,7 @@ impl Client {
             usual: live::REAL_TIME,
             told_gaps: ToldGaps::default(),
             muted: false,
+            listened: false,
             playback_held: false,
             barge_in: None,
             refilled: Time::ZERO,

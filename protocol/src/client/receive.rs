@@ -125,6 +125,7 @@ impl Client {
             }
             RelayMessage::Listened(listened) => {
                 if self.take_number(listened.seq) {
+                    self.listened = listened.listening;
                     self.tell(Event::Listened(listened.listening));
                 }
             }
@@ -199,9 +200,13 @@ impl Client {
         self.tell(Event::Error(error));
     }
 
-    /// The relay counts its frames from 0 again, and does not know what it held back before.
+    /// The relay counts its frames from 0 again, and does not know what it held back before. Nobody listens in who listened at the relay before:
+    /// whoever does so here is told of here.
     fn begin_epoch(&mut self) {
         self.pending.push_back(Pending::HoldPlayout(false));
+        if std::mem::take(&mut self.listened) {
+            self.tell(Event::Listened(false));
+        }
         self.expected = 0;
         self.barge_in = None;
         // What it has is heard to its end.

@@ -209,6 +209,12 @@ impl Link {
         matches!(self.phase, Phase::Attached(_) | Phase::Ending { .. })
     }
 
+    /// How far the agent has come in its timeline, with what is still on its way to the client.
+    #[must_use]
+    pub fn spoken(&self) -> u32 {
+        self.downlink.end().position
+    }
+
     /// Whether the session is over and everything about it was told.
     #[must_use]
     pub fn is_over(&self) -> bool {

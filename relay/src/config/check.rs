@@ -67,6 +67,7 @@ impl Config {
             alerts: Alerts::check(values)?,
             recording: recording(values)?,
             recording_min_free: u64::from(values.whole("recording.min_free_mb")?) << 20,
+            tells_of_listening: values.flag("listening.tell_page")?,
             metrics_listen: metrics_listen(values)?,
             traces: Traces::check(values)?,
             sentry: Sentry::check(values)?,

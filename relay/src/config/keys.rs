@@ -99,6 +99,7 @@ keys! {
     "network.tls_certificate" = "", Text, "the path of a PEM file with the certificate that the relay shows, and those that it was signed with; with `network.tls_key`, `listen` speaks TLS";
     "network.tls_key" = "", Text, "the path of a PEM file with the private key of that certificate";
     "network.plain_http" = "false", Flag, "whether `listen` may be without TLS at an address that others reach: give `true` where a proxy in front speaks TLS and nobody else reaches the relay";
+    "network.advertise" = "", Text, "where other relays that share the database reach this one, such as `http://10.0.0.7:8080`: an administrator may then listen in at any of them to a call that is here; `http://` only for localhost, and with `network.plain_http`";
 
     "drain.serve_seconds" = "5", Whole(0, 600), "how long a relay that is told to stop still takes new calls while `/readyz` says no, so that load balancers notice; 0 unless it is given for a relay without `database_url`, and for `voxrelay dev`";
     "drain.move_seconds" = "10", Whole(0, 600), "over how long it then sends its calls elsewhere, each between two turns if there is a pause; 0 in the same cases";
@@ -121,6 +122,8 @@ keys! {
     "recording.dir" = "", Text, "folder of the recordings; off by default, and announced to the page";
     "recording.url" = "", Text, "the same in a bucket or a folder: `s3://bucket/prefix`, with the usual variables `AWS_*` (`AWS_ALLOW_HTTP=true` for an endpoint without TLS), or `file:///folder`";
     "recording.min_free_mb" = "1024", Whole(0, 100_000_000), "nothing is recorded while the disk of `data_dir` has less room than this: calls and their bills need it more";
+
+    "listening.tell_page" = "true", Flag, "whether the page of a call is told while an administrator [listens in](service.md#listening-in)";
 
     "metrics.listen" = "", Text, "address and port of `GET /metrics` for Prometheus, such as `127.0.0.1:9464`; for the operator's eyes only";
 

@@ -99,6 +99,8 @@ pub struct Config {
     pub recording: Option<RecordingPlace>,
     /// Bytes that recordings leave free on the disk of the data folder.
     pub recording_min_free: u64,
+    /// Whether the page of a call is told that somebody listens in.
+    pub tells_of_listening: bool,
     /// Where metrics are served, if anywhere.
     pub metrics_listen: Option<SocketAddr>,
     /// Where traces go, if anywhere.

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use reqwest::Url;
 
 use super::ConfigError;
 use super::values::{Values, quote};
+use crate::operations::outbound::is_safe_url;
 
 /// What this relay and an address may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub struct Network {
     pub tls: Option<TlsFiles>,
     /// Whether plain HTTP is also spoken at an address that others reach.
     pub plain_http: bool,
+    /// Where other relays reach this one: `https://host` with a port, if that is not the usual one, and nothing behind it.
+    pub advertise: Option<String>,
 }
 
 /// The files, in PEM, that the relay speaks TLS with.
@@ -64,6 +68,7 @@ impl Network {
             trusted_proxies: values.list(PROXIES)?.into_iter().map(network).collect::<Result<_, _>>()?,
             tls: TlsFiles::check(values)?,
             plain_http: values.flag("network.plain_http")?,
+            advertise: advertise(values)?,
         })
     }
 
@@ -80,6 +85,25 @@ impl Network {
         let address = address.to_canonical();
         self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
+}
+
+/// The address for other relays. What they send there are the tokens of administrators.
+fn advertise(values: &Values) -> Result<Option<String>, ConfigError> {
+    const KEY: &str = "network.advertise";
+    let Some(given) = values.text(KEY)? else { return Ok(None) };
+    let plain_http = values.flag("network.plain_http")?;
+    let is_bare = |url: &Url| {
+        let has_login = !url.username().is_empty() || url.password().is_some();
+        url.path() == "/" && url.query().is_none() && url.fragment().is_none() && !has_login
+    };
+    let is_safe = |url: &Url| is_safe_url(url) || (url.scheme() == "http" && plain_http);
+    let url = Url::parse(&given).ok().filter(|url| is_bare(url) && is_safe(url));
+    let url = url.ok_or_else(|| {
+        let accepted = "give an address such as https://relay-1.internal:8443, without a path \
+                        (http:// only for localhost, and with network.plain_http)";
+        values.wrong(KEY, quote(&given), accepted)
+    })?;
+    Ok(Some(url.origin().ascii_serialization()))
 }
 
 impl TlsFiles {

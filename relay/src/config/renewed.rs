@@ -4,7 +4,7 @@ use super::{AuthConfig, Config};
 
 impl Config {
     /// This configuration with what `read` says of all that may change while a relay runs: secrets and public keys, agents, tools, providers,
-    /// limits, plans, prices, origins, the webhooks, when alerts are sent, and how often the HTTP API may be asked. Beside it the sections and
+    /// limits, plans, prices, origins, the webhooks, when alerts are sent, whether pages are told of listening, and how often the HTTP API may be asked. Beside it the sections and
     /// keys that `read` has otherwise and that wait for a restart, since something is made of them once: sockets, files, the database, the
     /// issuer's keys.
     #[must_use]
@@ -34,6 +34,7 @@ impl Config {
             alerts,
             recording,
             recording_min_free,
+            tells_of_listening,
             metrics_listen,
             traces,
             sentry,
@@ -77,6 +78,7 @@ impl Config {
             webhook,
             webhooks,
             alerts,
+            tells_of_listening,
             prices_file,
             api_requests_per_minute,
             preflights_per_minute,

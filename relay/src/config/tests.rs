@@ -396,16 +396,42 @@ fn plain_http_stays_on_the_machine_unless_somebody_says_otherwise() {
 }
 
 #[test]
+fn where_other_relays_send_tokens_is_an_address_that_is_safe_or_said_to_be() {
+    let advertise =
+        |toml: &str| from_toml(&format!("[network]\n{toml}")).map(|config| config.network.advertise);
+    assert_eq!(advertise("").expect("good"), None);
+    for (given, kept) in [
+        ("advertise = \"https://relay-1.internal\"", "https://relay-1.internal"),
+        ("advertise = \"https://10.0.0.7:8443/\"", "https://10.0.0.7:8443"),
+        ("advertise = \"http://127.0.0.1:8080\"", "http://127.0.0.1:8080"),
+        ("plain_http = true\nadvertise = \"http://10.0.0.7:8080\"", "http://10.0.0.7:8080"),
+    ] {
+        assert_eq!(advertise(given).expect("good").as_deref(), Some(kept), "{given}");
+    }
+    for wrong in [
+        "http://10.0.0.7:8080",
+        "10.0.0.7:8080",
+        "https://a.test/relay",
+        "https://u:p@a.test",
+        "ftp://a.test",
+    ] {
+        assert!(advertise(&format!("advertise = {wrong:?}")).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn read_again_is_what_nothing_was_made_of_and_the_rest_is_named() {
     let secret = |name: &str| format!("hs256_secret = \"{name}, a secret of more than 32 bytes\"");
     let began = from_toml(&format!("[auth]\n{}", secret("old"))).expect("good");
     let same = from_toml(&format!(
         "origins = \"*\"\n[auth]\n{}\n[limits]\nsession_usd = 9\n[plans.pro]\nsession_usd = 12\n[prices]\nfile = \"own.toml\"\n\
-         [agents.a]\nkind = \"echo\"\n[api]\nrequests_per_minute = 7\n",
+         [agents.a]\nkind = \"echo\"\n[api]\nrequests_per_minute = 7\n\
+         [listening]\ntell_page = false\n",
         secret("new")
     ));
     let (renewed, waiting) = began.renewed(same.expect("good"));
     assert_eq!(waiting, [""; 0]);
+    assert!(began.tells_of_listening && !renewed.tells_of_listening);
     assert_eq!(
         renewed.auth.hs256_secret.as_ref().expect("one").expose(),
         "new, a secret of more than 32 bytes"

@@ -78,7 +78,7 @@ struct Shared {
     places: upgrade::Places,
     /// The calls over HTTP.
     wires: Arc<Wires>,
-    /// The places of those who look at live calls.
+    /// The places of those who look at live calls, and of those who listen in.
     watchers: api::Watchers,
 }
 

@@ -258,6 +258,7 @@ pub(super) fn prepare(
             .map(Box::new)
             .ok()
     });
+    let agent_rate = parts.rate.0;
     let caps = limits.caps();
     let payer = Payer { user_sub: whose.sub.clone(), account: whose.account.clone() };
     let books = Books { session_id: beginning.id.clone(), epoch: beginning.epoch, payer, caps };
@@ -316,6 +317,8 @@ pub(super) fn prepare(
         ),
         tools: Tools::new(app.live.tasks.clone(), app.tool_client.clone(), caller, parts.tools),
         recording,
+        ears: None,
+        agent_rate,
         tracer,
         connection: Some(connection),
         visitors: Vec::new(),

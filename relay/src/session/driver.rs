@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::{CloseCode, Time};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::WaitForCancellationFuture;
 use tracing::Instrument;
 
 use super::connection::{self, Connection};
+use super::listening::{Ears, Heard};
 use super::logged;
 use super::machine::{Input, Machine, Output, Recorded};
 use super::policy::{Departure, STORE_TIMEOUT, Visitor};
@@ -50,6 +52,10 @@ pub(super) struct Driver {
     /// The calls of tools that the operator's backend has under way.
     pub(super) tools: Tools,
     pub(super) recording: Option<Box<Recorder>>,
+    /// Those who listen in, if anybody does.
+    pub(super) ears: Option<Box<Ears>>,
+    /// How many samples a second the agent speaks.
+    pub(super) agent_rate: u32,
     /// What is told the turns, if they are traced.
     pub(super) tracer: Option<Box<Tracer>>,
     pub(super) connection: Option<Connection>,
@@ -103,8 +109,9 @@ impl Driver {
     async fn wait(&mut self, waits: &mut Waits<'_, '_>, was_timeout: bool) -> Option<Input> {
         let machine = &self.machine;
         let silent = self.silent();
+        let look = self.ears.as_ref().map(|ears| ears.due());
         let due = machine.poll_timeout().map(|due| self.live.instant(due));
-        let due = due.into_iter().chain(silent).min().unwrap_or_else(|| Instant::now() + FAR);
+        let due = due.into_iter().chain(silent).chain(look).min().unwrap_or_else(|| Instant::now() + FAR);
         let is_due = due <= Instant::now();
         if !is_due || was_timeout {
             let Waits { step, alarm } = waits;
@@ -115,7 +122,7 @@ impl Driver {
                 biased;
                 () = step, if machine.is_live() => return Some(self.next_step()),
                 command = self.commands.recv(), if machine.takes_commands() => {
-                    return Some(self.handle_command(command));
+                    return self.handle_command(command);
                 }
                 done = self.work.next() => return Some(done),
                 said = self.requests.next(), if machine.listens() => return Some(said),
@@ -140,6 +147,10 @@ impl Driver {
         if self.silent().is_some_and(|silent| silent <= Instant::now()) {
             return Some(Input::Incoming(Incoming::Gone(None)));
         }
+        // Whatever else is due is still due in the next turn, and this is not for a while.
+        if self.ears.as_ref().is_some_and(|ears| ears.due() <= Instant::now()) {
+            return self.look_who_listens();
+        }
         Some(Input::Timeout)
     }
 
@@ -156,16 +167,40 @@ impl Driver {
         self.connection.as_ref().filter(|_| self.machine.listens()).and_then(Connection::deadline)
     }
 
-    /// The input of the machine for a command.
-    fn handle_command(&mut self, command: Option<Command>) -> Input {
-        match command {
+    /// The input of the machine for a command, unless the machine need not know of it.
+    fn handle_command(&mut self, command: Option<Command>) -> Option<Input> {
+        Some(match command {
             Some(Command::Resume(request)) => Input::Resume(Box::new(self.receive(*request))),
             Some(Command::End(code)) => Input::End(code),
             Some(Command::TakenOver) => Input::TakenOver,
             Some(Command::HandOff) => Input::HandOff,
             Some(Command::LookForCommands) => Input::LookForCommands,
+            Some(Command::Listen { heard, tell_page }) => return self.let_listen(heard, tell_page),
             None => Input::Forgotten,
+        })
+    }
+
+    /// Lets somebody listen in. The machine is told of the first one.
+    fn let_listen(&mut self, heard: oneshot::Sender<Heard>, tell_page: bool) -> Option<Input> {
+        let is_first = self.ears.is_none();
+        let ears = self.ears.get_or_insert_with(|| {
+            let (now, sounding) = (self.live.now(), self.machine.sounding());
+            Box::new(Ears::new(now, self.agent_rate, sounding, tell_page))
+        });
+        // Whoever does not wait for it any more is found to be gone with the next look.
+        let _ = heard.send(ears.join());
+        is_first.then_some(Input::Listened { listening: true, tell_page })
+    }
+
+    /// Hands out what was mixed. The machine is told if nobody listens any more.
+    fn look_who_listens(&mut self) -> Option<Input> {
+        let now = self.live.now();
+        let mut ears = self.ears.take()?;
+        if ears.look(now) {
+            self.ears = Some(ears);
+            return None;
         }
+        Some(Input::Listened { listening: false, tell_page: ears.tells_page() })
     }
 
     /// Lets a connection wait until the machine decides about it, with the resume token that its client is given if it is let in.
@@ -206,7 +241,7 @@ impl Driver {
                     let visitor = self.visitor(number);
                     self.turn_away(visitor.map(|visitor| (number, visitor)).into_iter().collect(), code);
                 }
-                Output::Record(recorded) => self.record(recorded),
+                Output::Record(recorded) => self.record(&recorded),
                 Output::Trace(traced) => self.trace(|tracer, now| tracer.recorded(now, traced)),
                 Output::Open { request, provider, ask } => {
                     self.trace(|tracer, now| tracer.asked(now, request, provider));
@@ -248,20 +283,37 @@ impl Driver {
         }
     }
 
-    fn record(&mut self, recorded: Recorded) {
-        let (Some(recorder), now) = (&mut self.recording, self.live.now()) else { return };
+    /// Tells the recording, and those who listen in.
+    fn record(&mut self, recorded: &Recorded) {
         use recording::Input as R;
+        let now = self.live.now();
+        let input = match recorded {
+            Recorded::User(_, payload) => R::User(payload),
+            Recorded::Gap(gap) => R::Gap(gap.to.position.saturating_sub(gap.from.position)),
+            Recorded::Muted(muted) => R::Muted(*muted),
+            Recorded::Connected(connected) => R::Connected(*connected),
+            Recorded::Agent(samples) => R::Agent(samples),
+            Recorded::ReplyEnd => R::ReplyEnd,
+            Recorded::Played(position) => R::Played(*position),
+            Recorded::Held(held) => R::Held(*held),
+            Recorded::Flush => R::Flush,
+            Recorded::End => R::End,
+        };
+        if let Some(ears) = &mut self.ears {
+            ears.handle_input(now, input);
+        }
+        let Some(recorder) = &mut self.recording else { return };
         match recorded {
-            Recorded::User(mark, payload) => recorder.handle_audio(now, mark, &payload),
-            Recorded::Gap(gap) => recorder.handle_gap(now, gap),
-            Recorded::Muted(muted) => recorder.handle_input(now, R::Muted(muted)),
-            Recorded::Connected(connected) => recorder.handle_input(now, R::Connected(connected)),
-            Recorded::Agent(samples) => recorder.handle_input(now, R::Agent(&samples)),
-            Recorded::ReplyEnd => recorder.handle_input(now, R::ReplyEnd),
-            Recorded::Played(position) => recorder.handle_input(now, R::Played(position)),
-            Recorded::Held(held) => recorder.handle_input(now, R::Held(held)),
-            Recorded::Flush => recorder.handle_input(now, R::Flush),
-            Recorded::End => recorder.handle_input(now, R::End),
+            Recorded::User(mark, payload) => recorder.handle_audio(now, *mark, payload),
+            Recorded::Gap(gap) => recorder.handle_gap(now, *gap),
+            Recorded::Muted(_)
+            | Recorded::Connected(_)
+            | Recorded::Agent(_)
+            | Recorded::ReplyEnd
+            | Recorded::Played(_)
+            | Recorded::Held(_)
+            | Recorded::Flush
+            | Recorded::End => recorder.handle_input(now, input),
         }
     }
 
@@ -269,6 +321,9 @@ impl Driver {
     /// now on.
     async fn depart(mut self: Box<Self>, departure: Departure) {
         self.recording = None;
+        if let Some(ears) = self.ears.take() {
+            ears.finish(self.live.now());
+        }
         self.trace(|tracer, _| tracer.finish());
         self.registration.remove();
         let code = logged::log_departure(departure, &self.machine);

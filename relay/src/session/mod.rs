@@ -11,6 +11,7 @@ mod driver;
 mod jitter;
 mod journal;
 pub mod lease;
+mod listening;
 mod logged;
 pub mod machine;
 mod opening;
@@ -37,6 +38,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 use tracing::Instrument;
 
+pub(crate) use listening::Heard;
 pub(crate) use preflight::serve as serve_preflight;
 pub use registry::Registry;
 pub use renewals::OwnLease;

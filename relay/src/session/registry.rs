@@ -6,13 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::{CloseCode, Hello};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Duration, timeout};
 
 use super::connection::Connection;
+use super::listening::Heard;
 use crate::Live;
 use crate::admission::auth::Identity;
 
 /// How many locks there are for rebuilding sessions: at most so many are rebuilt at the same time.
 const STRIPES: usize = 64;
+/// How long somebody who wants to listen in waits for the session, which has other things to do and may be gone.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a session is told from outside.
 #[derive(Debug)]
@@ -27,6 +31,13 @@ pub(super) enum Command {
     HandOff,
     /// Commands of administrators wait in the store.
     LookForCommands,
+    /// Somebody wants to listen in.
+    Listen {
+        /// Where what they hear goes.
+        heard: oneshot::Sender<Heard>,
+        /// Whether the page is told, if they are the first.
+        tell_page: bool,
+    },
 }
 
 /// A connection that wants to go on with a session.
@@ -175,6 +186,13 @@ impl Registry {
     /// Has a session take the commands of administrators that wait for it. One that does not come to it is told again with the next look.
     pub(crate) fn look_for_commands(&self, id: &str) {
         self.tell(id, Command::LookForCommands);
+    }
+
+    /// What is heard in a session from now on, and whether its page is told. `None` if it is not here, or does not come to it in time.
+    pub(crate) async fn listen(&self, id: &str, tell_page: bool) -> Option<Heard> {
+        let (heard, hears) = oneshot::channel();
+        self.tell(id, Command::Listen { heard, tell_page });
+        timeout(LISTEN_TIMEOUT, hears).await.ok()?.ok()
     }
 
     /// Ends the sessions that `which` picks, and returns how many took the command.

@@ -15,6 +15,8 @@ use crate::records::store::{Leases, StoreError};
 
 /// How long a renewal may take. One that takes longer is given up, since the next try may get through.
 const RENEW_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time between two looks at whether the database has this relay's address: a row of a relay that was away for long is made anew without it.
+const ADVERTISE_EVERY: Duration = Duration::from_secs(60);
 /// The time between two looks at which sessions are this relay's.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -59,6 +61,7 @@ pub(crate) async fn keep(app: Arc<App>) {
     let mut due = interval(if is_shared { lease::RENEW_EVERY } else { lease::RENEW_EVERY_ALONE });
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let duration = lease::duration(app.config.store_grace);
+    let mut advertised = None::<Time>;
     loop {
         due.tick().await;
         let sent = app.live.now();
@@ -66,6 +69,9 @@ pub(crate) async fn keep(app: Arc<App>) {
         match timeout(RENEW_TIMEOUT, renewing).await {
             Ok(Ok(())) => {
                 app.live.lease.lock().handle_renewal(sent);
+                if advertised.is_none_or(|at| sent.since(at) >= ADVERTISE_EVERY) && advertise(&app).await {
+                    advertised = Some(sent);
+                }
                 continue;
             }
             Ok(Err(error)) => tracing::warn!(%error, "the lease of this relay was not renewed"),
@@ -73,6 +79,20 @@ pub(crate) async fn keep(app: Arc<App>) {
         }
         app.live.lease.lock().handle_failure(app.live.now());
         due.reset_after(lease::RENEW_RETRY);
+    }
+}
+
+/// Notes where other relays reach this one, if its configuration says it. Says whether there is nothing left to do for a while.
+async fn advertise(app: &App) -> bool {
+    let Some(address) = &app.config.network.advertise else { return true };
+    let noting = app.records.store.advertise(&app.live.relay_id, address);
+    match timeout(lease::RENEW_EVERY, noting).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the address of this relay was not noted");
+            false
+        }
+        Err(_) => false,
     }
 }
 

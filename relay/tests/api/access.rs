@@ -255,7 +255,11 @@ const CALLED: [&str; 2] = ["/v1/call", "/v1/preflight"];
 /// What carries a call without a WebSocket, and asks for the token there.
 const OVER_HTTP: &str = "/v1/call/http/{wire}";
 /// What only a live session takes.
-const OF_LIVE: [&str; 2] = ["/v1/admin/sessions/{id}/say", "/v1/admin/sessions/{id}/context"];
+const OF_LIVE: [&str; 3] = [
+    "/v1/admin/sessions/{id}/say",
+    "/v1/admin/sessions/{id}/context",
+    "/v1/admin/sessions/{id}/listen",
+];
 /// What has a key.
 const CREDITS: &str = "/v1/admin/credits";
 

@@ -10,6 +10,7 @@ mod exports;
 mod feedback;
 mod idempotency;
 mod keys;
+mod listening;
 mod orders;
 mod overview;
 mod pages;

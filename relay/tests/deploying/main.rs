@@ -227,6 +227,7 @@ fn a_relay_takes_the_variables_that_it_is_given() {
         assert!(config.network.may_listen(everywhere), "{name}");
         let proxy = &services()["proxy"]["networks"]["calls"]["ipv4_address"];
         assert_eq!(&relay["environment"]["VOXRELAY_NETWORK__TRUSTED_PROXIES"], proxy);
+        assert_eq!(config.network.advertise, Some(format!("http://{name}:8080")), "by its name, on its port");
     }
     let fly = toml("deploy/fly.toml");
     let on_fly = Config::load(None, variables(&fly["env"])).expect("Fly.io");

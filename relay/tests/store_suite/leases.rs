@@ -12,6 +12,7 @@ on_both_databases! {
     a_lease_is_renewed_by_its_own_relay_only
     a_renewal_is_one_row_however_many_sessions_there_are_and_waits_for_none_of_them
     a_session_that_was_let_go_stays_so_when_its_relay_renews
+    the_relay_that_has_a_session_is_found_by_the_address_that_it_has_said
     a_relay_that_is_not_heard_of_is_not_waited_for
     a_relay_from_before_it_was_noted_who_is_there_is_waited_for_by_its_lease
     a_relay_that_stops_lets_all_of_its_sessions_go_at_once_and_no_other
@@ -99,6 +100,30 @@ async fn a_renewal_is_one_row_however_many_sessions_there_are_and_waits_for_none
     assert_eq!(first.len(), 3);
     assert!(first.iter().zip(&second).all(|(first, second)| first.1 < second.1), "{first:?} {second:?}");
     assert_eq!(run(&bench, "UPDATE relays SET lease_until = lease_until").await, 1);
+}
+
+async fn the_relay_that_has_a_session_is_found_by_the_address_that_it_has_said(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let found =
+        async |id: &'static str, but: &'static str| store.address_of(id, but).await.expect("answered");
+    assert_eq!(found("a", "relay-2").await, None, "it has said none");
+    store.advertise(RELAY, "http://10.0.0.6:8080").await.expect("written");
+    store.advertise(RELAY, "http://10.0.0.7:8080").await.expect("written");
+    store.advertise("nobody", "http://10.0.0.8:8080").await.expect("there is nothing to note");
+    store.renew_lease(RELAY, LEASE).await.expect("written");
+    let address = Some("http://10.0.0.7:8080".to_owned());
+    assert_eq!(found("a", "relay-2").await, address, "a renewal leaves it");
+    assert_eq!(found("a", RELAY).await, None, "one does not ask oneself");
+    assert_eq!(found("b", "relay-2").await, None, "there is no such session");
+    store.end_leases(Leases::Session { id: "a", relay: RELAY }).await.expect("written");
+    assert_eq!(found("a", "relay-2").await, None, "it was let go");
+    take_over(store, "a", 0, "relay-2").await.expect("live");
+    assert_eq!(found("a", RELAY).await, None, "the next one has said none");
+    store.advertise("relay-2", "http://10.0.0.9:8080").await.expect("written");
+    assert_eq!(found("a", RELAY).await.as_deref(), Some("http://10.0.0.9:8080"));
+    store.end_leases(Leases::Of("relay-2")).await.expect("written");
+    assert_eq!(found("a", RELAY).await, None, "that one stops");
 }
 
 async fn a_session_that_was_let_go_stays_so_when_its_relay_renews(bench: Bench) {

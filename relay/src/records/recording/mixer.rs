@@ -46,6 +46,8 @@ pub enum Input<'a> {
     Flush,
     /// The answer is held: the rest of what was sent of it sounds later. Or it goes on.
     Held(bool),
+    /// Nothing but that time goes by. A recording need not be told: it is as good later.
+    Passed,
     /// The call is over.
     End,
 }
@@ -145,6 +147,16 @@ impl Mixer {
         })
     }
 
+    /// Begins in the midst of a call, when the agent has come so far in its timeline and the user has heard it up to there. What lies between
+    /// sounds, and is not in what is mixed: what the agent says next comes behind it.
+    #[must_use]
+    pub fn after(mut self, spoken: u32, heard: u32) -> Mixer {
+        let ahead = u64::from(spoken.saturating_sub(heard));
+        self.right.push_silence((ahead * u64::from(SPEECH_RATE.0) / u64::from(self.rate)).min(AHEAD_MAX));
+        self.spoken = spoken;
+        self
+    }
+
     /// One thing happened.
     pub fn handle_input(&mut self, now: Time, input: Input<'_>) {
         if self.ended {
@@ -189,6 +201,7 @@ impl Mixer {
             Input::Flush => self.flush(),
             Input::Held(true) => self.hold(),
             Input::Held(false) => self.let_go(),
+            Input::Passed => {}
             Input::End => {
                 // The agent is there as far as it was heard.
                 let heard = self.right_end().min(self.present());

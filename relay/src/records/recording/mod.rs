@@ -102,6 +102,11 @@ pub fn key(session_id: &str, epoch: u32, started_at_ms: i64) -> String {
     format!("{year:04}/{month:02}/{day:02}/{session_id}{epoch}.wav")
 }
 
+/// The head of a WAV file that goes on for as long as the call does.
+pub(crate) fn live_header() -> Bytes {
+    Bytes::copy_from_slice(&wav::header(u64::MAX))
+}
+
 /// Up to which position of the user's timeline the recording of the relay before has what was said, for the one that takes the session
 /// over. A relay that stops notes in the ledger all that came, and that the client is gone. One that is killed loses what it had not
 /// written to its disk, nobody knows how much: then everything that comes again is recorded.

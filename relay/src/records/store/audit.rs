@@ -27,6 +27,8 @@ pub enum DeedKind {
     ReadTranscript,
     /// What somebody else said was listened to.
     ReadRecording,
+    /// A live session was listened in to.
+    Listen,
     /// A message to a webhook was sent once more.
     ReplayWebhook,
     /// An API key was made.
@@ -87,6 +89,7 @@ impl DeedKind {
             DeedKind::ResetBudget => "reset_budget",
             DeedKind::ReadTranscript => "read_transcript",
             DeedKind::ReadRecording => "read_recording",
+            DeedKind::Listen => "listen",
             DeedKind::ReplayWebhook => "replay_webhook",
             DeedKind::MakeKey => "make_key",
             DeedKind::RevokeKey => "revoke_key",

@@ -129,6 +129,13 @@ operations! {
     /// locked.
     fn renew_lease(&self, relay: &str, lease: Duration) -> ();
 
+    /// Notes beside a relay's lease where other relays reach it. Without a lease there is nothing to note. It does not wait for the connections
+    /// that others use.
+    fn advertise(&self, relay: &str, address: &str) -> ();
+
+    /// Where the relay is reached that has a live session, if another one than `but` has it, with a good lease, and has said so.
+    fn address_of(&self, id: &str, but: &str) -> Option<String>;
+
     /// The ids of the live sessions of a relay whose leases were not ended, in any order. It does not wait for the connections that others
     /// use.
     fn sessions_held(&self, relay: &str) -> Vec<String>;

@@ -42,6 +42,8 @@ pub(super) enum What {
     ReadTranscript,
     /// They listen to what somebody else said.
     ReadRecording,
+    /// They listen in to a live session.
+    Listen,
     /// They have a message to a webhook sent once more.
     ReplayWebhook,
     /// They make an API key.
@@ -88,7 +90,7 @@ pub(super) struct DeedEntry {
     at: String,
     /// The administrator, or `key:` and the name of an API key. Empty once that user is erased.
     by: String,
-    /// What was done: `end_session`, `say`, `add_context`, `delete_session`, `delete_user`, `deny`, `allow`, `give_credit`, `set_budget`, `reset_budget`, `read_transcript`, `read_recording`, `replay_webhook`, `make_key` or `revoke_key`. Newer versions may have more words.
+    /// What was done: `end_session`, `say`, `add_context`, `delete_session`, `delete_user`, `deny`, `allow`, `give_credit`, `set_budget`, `reset_budget`, `read_transcript`, `read_recording`, `listen`, `replay_webhook`, `make_key` or `revoke_key`. Newer versions may have more words.
     what: String,
     /// The user to whom it was done, unless that user is erased.
     user_sub: Option<String>,
@@ -161,6 +163,7 @@ impl From<What> for DeedKind {
             What::ResetBudget => DeedKind::ResetBudget,
             What::ReadTranscript => DeedKind::ReadTranscript,
             What::ReadRecording => DeedKind::ReadRecording,
+            What::Listen => DeedKind::Listen,
             What::ReplayWebhook => DeedKind::ReplayWebhook,
             What::MakeKey => DeedKind::MakeKey,
             What::RevokeKey => DeedKind::RevokeKey,

@@ -17,6 +17,7 @@ mod extract;
 mod feedback;
 mod idempotency;
 mod keys;
+mod listen;
 mod overview;
 mod recordings;
 mod responses;
@@ -103,7 +104,7 @@ pub fn openapi() -> &'static utoipa::openapi::OpenApi {
     &DOCUMENT
 }
 
-/// `watchers` are the places of those who look at live calls, which stay while the rest is replaced.
+/// `watchers` are the places of those who look at live calls or listen in, which stay while the rest is replaced.
 pub(super) fn router(app: Arc<App>, watchers: Watchers) -> Router {
     let (router, _) = routes().split_for_parts();
     router
@@ -139,6 +140,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(overview::overview))
         .routes(routes!(overview::spend))
         .routes(routes!(admin::end_session))
+        .routes(routes!(listen::listen))
         .routes(routes!(commands::say))
         .routes(routes!(commands::context))
         .routes(routes!(commands::read))

@@ -90,7 +90,7 @@ async fn of_session(app: &App, session: SessionRow, headers: &HeaderMap) -> Resu
 }
 
 /// The bytes of a recording, as the API's document describes them.
-struct Wav;
+pub(super) struct Wav;
 
 impl PartialSchema for Wav {
     fn schema() -> RefOr<Schema> {

@@ -32,17 +32,22 @@ const SESSIONS_MAX: u32 = 100;
 const QUIET_LOOKS: u32 = 15;
 /// How long the body is at most: then the token is checked anew.
 const LONGEST: Duration = Duration::from_secs(300);
-/// How many may look at the same time.
+/// How many may look at the same time, and how many may listen in.
 const WATCHERS_MAX: usize = 16;
 /// After how many seconds to come back if so many look already.
 const FULL_RETRY_SECONDS: u32 = 5;
 
-/// Who looks takes one of these places.
-pub(in crate::server) type Watchers = Arc<Semaphore>;
+/// The places of those who look at live calls, and of those who listen in.
+#[derive(Clone)]
+pub(in crate::server) struct Watchers {
+    looking: Arc<Semaphore>,
+    pub(super) listening: Arc<Semaphore>,
+}
 
-/// The places of those who look.
+/// All of these places.
 pub(in crate::server) fn watchers() -> Watchers {
-    Arc::new(Semaphore::new(WATCHERS_MAX))
+    let places = || Arc::new(Semaphore::new(WATCHERS_MAX));
+    Watchers { looking: places(), listening: places() }
 }
 
 /// A line: the live sessions at that moment.
@@ -80,7 +85,7 @@ pub(super) async fn watch(
     Extension(watchers): Extension<Watchers>,
     Admin(identity): Admin,
 ) -> Result<Response, Problem> {
-    let Ok(place) = watchers.try_acquire_owned() else {
+    let Ok(place) = watchers.looking.try_acquire_owned() else {
         let detail = "As many look at the live calls of this relay as may. Ask for `/v1/admin/live` instead.";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
             .code(HttpCode::RelayFull)
@@ -107,7 +112,7 @@ impl Watch {
                 () = self.app.live.shutdown.cancelled() => return None,
                 () = sleep_until(self.ends.min(Instant::now() + LOOK_EVERY)) => {}
             }
-            if Instant::now() >= self.ends || !self.may_look().await {
+            if Instant::now() >= self.ends || !may_still_look(&self.app, &self.identity).await {
                 return None;
             }
             let line = line(&self.app).await.ok()?;
@@ -119,15 +124,15 @@ impl Watch {
             }
         }
     }
+}
 
-    /// Whether whoever looks is neither denied nor, as an API key, revoked since.
-    async fn may_look(&self) -> bool {
-        let is_good = match &self.identity.api_key {
-            Some(id) => self.app.records.store.is_api_key_good(id).await.unwrap_or(false),
-            None => true,
-        };
-        is_good && !self.app.admission.denials.denies(&self.identity)
-    }
+/// Whether whoever looks or listens is neither denied nor, as an API key, revoked since.
+pub(super) async fn may_still_look(app: &App, identity: &Identity) -> bool {
+    let is_good = match &identity.api_key {
+        Some(id) => app.records.store.is_api_key_good(id).await.unwrap_or(false),
+        None => true,
+    };
+    is_good && !app.admission.denials.denies(identity)
 }
 
 async fn line(app: &App) -> Result<Vec<u8>, Problem> {

@@ -61,6 +61,13 @@ pub enum Input {
     LookForCommands,
     /// The answer to [`Output::ClaimCommands`], oldest first.
     Commands(Vec<Command>),
+    /// Somebody listens in from now on, or nobody does any more. Who listens is told what a recording is told: [`Output::Record`].
+    Listened {
+        /// Whether somebody listens.
+        listening: bool,
+        /// Whether the page is told so.
+        tell_page: bool,
+    },
     /// Nothing can reach the session from outside any more.
     Forgotten,
     /// The lease was renewed: the session need not stop before this time.
@@ -92,7 +99,7 @@ pub enum Output {
     HandBack(u64),
     /// Close the waiting connection with this number.
     TurnAway(u64, CloseCode),
-    /// Tell the recording something.
+    /// Tell the recording, if there is one, and whoever listens in something.
     Record(Recorded),
     /// Tell the traces what is recorded.
     Trace(Traced),
@@ -192,6 +199,19 @@ pub enum Recorded {
     Held(bool),
     /// Nothing more comes.
     End,
+}
+
+/// How it stands with the sound of a call, for whoever begins to listen in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sounding {
+    /// The user has a connection.
+    pub is_connected: bool,
+    /// The user is muted.
+    pub is_muted: bool,
+    /// How far the agent has come in its timeline.
+    pub spoken: u32,
+    /// How far the user has heard it, or will hear nothing more of it.
+    pub heard: u32,
 }
 
 /// What is recorded of a session, as the traces take it.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::relay::{self as link, Attachment, Link, Saying};
-use protocol::{CloseCode, ErrorCode, Gap, Hello, Mark, Time, Upward, Usage};
+use protocol::{CloseCode, ErrorCode, Gap, Hello, Listened, Mark, Time, Upward, Usage};
 
 pub use io::*;
 use routes::{of_link, write};
@@ -72,6 +72,10 @@ enum Step {
     LookForCommands,
     Commands(Vec<Command>),
     Command(Command),
+    Listened {
+        listening: bool,
+        tell_page: bool,
+    },
     Settled {
         cost: NanoUsd,
         standing: Standing,
@@ -112,6 +116,12 @@ pub struct Machine {
     /// How many settlements the session has made, here and at relays before.
     settlements: u32,
     is_recorded: bool,
+    /// Somebody listens in.
+    is_listened: bool,
+    /// The user is muted, as the client last said over this connection.
+    is_muted: bool,
+    /// How far the user has heard the agent, or will hear nothing more of it.
+    heard: u32,
     is_traced: bool,
     /// Commands are being taken.
     is_claiming: bool,
@@ -140,6 +150,9 @@ impl Machine {
             journal,
             settlements,
             is_recorded,
+            is_listened: false,
+            is_muted: false,
+            heard: 0,
             is_traced: false,
             is_claiming: false,
             quality: LineQuality::default(),
@@ -173,6 +186,7 @@ impl Machine {
             Input::HandOff => policy(P::HandOff),
             Input::LookForCommands => Step::LookForCommands,
             Input::Commands(commands) => Step::Commands(commands),
+            Input::Listened { listening, tell_page } => Step::Listened { listening, tell_page },
             Input::Forgotten => policy(P::Forgotten),
             Input::Lease(until) => policy(P::Lease(until)),
             Input::Written(answer) => Step::Journal(journal::Input::Written(answer)),
@@ -277,6 +291,13 @@ impl Machine {
         self.link.take_acknowledged_after()
     }
 
+    /// How it stands with the sound of the call.
+    #[must_use]
+    pub fn sounding(&self) -> Sounding {
+        let (is_connected, spoken) = (self.link.is_attached(), self.link.spoken());
+        Sounding { is_connected, is_muted: self.is_muted, spoken, heard: self.heard }
+    }
+
     /// What the session has used so far.
     #[must_use]
     pub fn usage(&self) -> Usage {
@@ -342,7 +363,12 @@ impl Machine {
                 Step::Closed,
             ]),
             Step::Closed => self.tell_link(link::Input::Closed),
-            Step::Say(saying) => self.tell_link(link::Input::Say(&saying)),
+            Step::Say(saying) => {
+                if saying == Saying::Flush {
+                    self.heard = self.link.spoken();
+                }
+                self.tell_link(link::Input::Say(&saying));
+            }
             Step::Trouble(code) => self.tell_link(link::Input::Error(&code.into())),
             Step::Speak(samples) => {
                 self.tell_link(link::Input::Audio(&samples));
@@ -360,6 +386,7 @@ impl Machine {
             Step::Move => self.tell_link(link::Input::Move { within: Duration::ZERO }),
             Step::Attached => {
                 self.follow_ups.push(write(Entry::Attached(true)));
+                self.is_muted = false;
                 self.record(Recorded::Connected(true));
                 // A client that holds the agent's sound back says so on each connection.
                 self.follow_ups.extend([Step::HeldBack(false), Step::Room(true)]);
@@ -392,6 +419,7 @@ impl Machine {
                 self.tell_call(call::Input::Gap(gap));
             }
             Step::Muted(muted) => {
+                self.is_muted = muted;
                 self.record(Recorded::Muted(muted));
                 self.tell_call(call::Input::Muted(muted));
             }
@@ -400,6 +428,7 @@ impl Machine {
                 self.tell_call(call::Input::HeldBack(held_back));
             }
             Step::Played(position) => {
+                self.heard = self.heard.max(position);
                 self.record(Recorded::Played(position));
                 self.tell_call(call::Input::Played(position));
             }
@@ -432,6 +461,14 @@ impl Machine {
                 self.follow_ups.push(Step::Out(Output::NoteCommand { id, told }));
             }
             Step::Command(command) => self.tell_call(call::Input::Command(&command)),
+            Step::Listened { listening, tell_page } => {
+                self.is_listened = listening;
+                // Whoever goes on with the call elsewhere begins with nobody who listens.
+                if tell_page && self.policy.is_live() {
+                    let listened = Listened { seq: 0, listening };
+                    self.follow_ups.push(Step::Say(Saying::Listened(listened)));
+                }
+            }
             Step::Settled { cost, standing } => {
                 self.tell_call(call::Input::Settled { cost, standing: &standing });
             }

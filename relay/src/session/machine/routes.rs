@@ -140,8 +140,10 @@ impl Machine {
                 P::WriteDetached => write(Entry::Attached(false)),
                 P::KeepAll => Step::Journal(journal::Input::KeepAll),
                 P::HoldRest => Step::Journal(journal::Input::HoldRest),
-                P::EndRecording if self.is_recorded => Step::Out(Output::Record(Recorded::End)),
-                P::EndRecording => continue,
+                P::EndRecording => {
+                    self.record(Recorded::End);
+                    continue;
+                }
                 P::Attach { number, hello, token } => {
                     self.follow_ups.push(Step::Out(Output::Attach(number)));
                     Step::Attach { hello, attachment: Attachment::Resume, token }
@@ -189,7 +191,7 @@ impl Machine {
     }
 
     pub(super) fn record(&mut self, recorded: Recorded) {
-        if self.is_recorded {
+        if self.is_recorded || self.is_listened {
             self.follow_ups.push(Step::Out(Output::Record(recorded)));
         }
     }

@@ -1,5 +1,7 @@
 //! Whole sessions without sockets, clocks and databases: the store is what the test says.
 
+mod listening;
+
 use audio::synthetic::voice;
 use std::time::Duration;
 

@@ -75,7 +75,7 @@
   const harness = {
     /** Makes the call; with `record`, what the agent says is recorded instead of played, and with `meter` the microphone too. @param {Start} options */
     async start({ record, meter: isMetered, ...asked }) {
-      const events = ["State", "Transport", "Session", "Transcript", "Usage", "Budget", "Gap", "Error", "Ended", "Microphone", "Speaker", "Rtt", "Quality", "Undelivered", "ToolCall", "Agent", "Degraded"];
+      const events = ["State", "Transport", "Session", "Transcript", "Usage", "Budget", "Gap", "Error", "Ended", "Microphone", "Speaker", "Rtt", "Quality", "Undelivered", "ToolCall", "Agent", "Degraded", "Listened"];
       const options = {
         url: new URL("/v1/call", location.href),
         token: async () => (await fetch("/dev/token")).text(),

@@ -442,3 +442,31 @@ fn neither_a_silent_user_nor_a_silent_agent_costs_memory() {
     assert!(bench.mixer.left.held() as u64 <= HOLD && bench.mixer.right.held() == 0);
     assert_eq!(bench.frames.len() as u64, 3_000 * 1_600 - HOLD);
 }
+
+#[test]
+fn what_is_mixed_from_the_midst_of_an_answer_has_the_rest_of_it_where_it_sounds() {
+    let mut bench = Bench::new();
+    bench.mixer = Mixer::new(24_000).expect("a usual rate").after(48_000, 24_000);
+    bench.does(Input::Connected(true));
+    bench.agent(8_000, 10);
+    bench.user(1, 15);
+    bench.does(Input::Played(60_000));
+    bench.does(Input::Flush);
+    bench.user(1, 30);
+    let told = heard(&bench.end());
+    let [(from, to)] = told[..] else { panic!("{told:?}") };
+    assert!(from.abs_diff(1_000) <= 30, "a second of it was on its way: {told:?}");
+    assert!(to.abs_diff(1_500) <= 30, "half of what came was heard: {told:?}");
+}
+
+#[test]
+fn a_muted_user_is_as_long_as_the_time_that_passes() {
+    let mut bench = Bench::new();
+    bench.does(Input::Connected(true));
+    bench.does(Input::Muted(true));
+    for _ in 0..50 {
+        bench.wait(100);
+        bench.does(Input::Passed);
+    }
+    assert_eq!(bench.frames.len() as u64, 5 * 16_000 - HOLD);
+}

@@ -30,6 +30,16 @@ const BEGIN: Sql = sql!(
     ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until, seen_at = excluded.seen_at"
 );
 
+/// Says nothing where nothing is new.
+const ADVERTISE: Sql =
+    sql!("UPDATE relays SET address = $2 WHERE id = $1 AND (address IS NULL OR address <> $2)");
+
+const ADDRESS_OF: Sql = sql!(
+    "SELECT relays.address AS address FROM sessions JOIN relays ON relays.id = sessions.relay
+    WHERE sessions.id = $1 AND sessions.state = 'live' AND sessions.relay <> $2
+        AND sessions.lease_until > " NOW " AND relays.lease_until > " NOW
+);
+
 const OF_RELAY: Sql =
     sql!("SELECT id FROM sessions WHERE relay = $1 AND state = 'live' AND lease_until > " NOW);
 
@@ -96,6 +106,24 @@ impl SqlStore {
         let query = self.statement(RENEW).bind(relay).bind(millis(lease));
         query.execute(self.renewals.promptly()).await?;
         Ok(())
+    }
+
+    pub(in crate::records::store) async fn advertise(
+        &self,
+        relay: &str,
+        address: &str,
+    ) -> Result<(), StoreError> {
+        self.statement(ADVERTISE).bind(relay).bind(address).execute(self.renewals.promptly()).await?;
+        Ok(())
+    }
+
+    pub(in crate::records::store) async fn address_of(
+        &self,
+        id: &str,
+        but: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let row = self.statement(ADDRESS_OF).bind(id).bind(but).fetch_optional(&self.readers).await?;
+        Ok(row.map(|row| row.try_get::<Option<String>, _>("address")).transpose()?.flatten())
     }
 
     pub(in crate::records::store) async fn sessions_held(

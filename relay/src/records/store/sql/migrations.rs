@@ -46,6 +46,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     24 "idempotency keys" "0024_idempotency_keys.sql";
     25 "api keys" "0025_api_keys.sql";
     26 "incidents" "0026_incidents.sql";
+    27 "relay addresses" "0027_relay_addresses.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -75,6 +76,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     24 "idempotency keys" "0024_idempotency_keys.sql";
     25 "api keys" "0025_api_keys.sql";
     26 "incidents" "0026_incidents.sql";
+    27 "relay addresses" "0027_relay_addresses.sql";
 };
 
 /// The migration since which a schema says which relays it serves.
