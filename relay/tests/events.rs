@@ -24,8 +24,8 @@ use relay::config::{self, EventHook, Secret};
 use relay::operations::webhook::{Pace, Webhook, sign};
 use relay::provider::{Ask, Deadlines, Event, Failure, FailureKind, Kind, Provider, Upstream, Upstreams};
 use relay::records::store::{
-    DATABASE_FILE, DeliveryFilter, DeliveryState, HookEvent, Quality, Replayed, SqlStore, Store, Subscription,
-    unix_ms,
+    DATABASE_FILE, DeliveryFilter, DeliveryState, HookEvent, Quality, Replayed, SqlStore, Store,
+    Subscription, unix_ms,
 };
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection};

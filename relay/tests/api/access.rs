@@ -214,7 +214,8 @@ async fn a_user_erases_all_that_is_theirs_in_one_request_and_spends_no_more_by_i
     assert_eq!(set.status, 204, "{set:?}");
     let spent = async || {
         let budgets = get(&relay, &ada, "/v1/budgets").await.json();
-        let [user, account] = [0_usize, 1].map(|at| &budgets["budgets"][at]["spent_nano_usd"]).map(Value::as_u64);
+        let [user, account] =
+            [0_usize, 1].map(|at| &budgets["budgets"][at]["spent_nano_usd"]).map(Value::as_u64);
         (user, account, budgets["budgets"][0]["set_nano_usd"].as_u64())
     };
     assert_eq!(spent().await, (Some(140), Some(210), Some(30_000_000_000)));
@@ -255,11 +256,8 @@ const CALLED: [&str; 2] = ["/v1/call", "/v1/preflight"];
 /// What carries a call without a WebSocket, and asks for the token there.
 const OVER_HTTP: &str = "/v1/call/http/{wire}";
 /// What only a live session takes.
-const OF_LIVE: [&str; 3] = [
-    "/v1/admin/sessions/{id}/say",
-    "/v1/admin/sessions/{id}/context",
-    "/v1/admin/sessions/{id}/listen",
-];
+const OF_LIVE: [&str; 3] =
+    ["/v1/admin/sessions/{id}/say", "/v1/admin/sessions/{id}/context", "/v1/admin/sessions/{id}/listen"];
 /// What has a key.
 const CREDITS: &str = "/v1/admin/credits";
 

@@ -191,7 +191,8 @@ async fn pass(
         elsewhere("The relay that has this call is not reached where its `network.advertise` says.")
     };
     let client = http_client().no_proxy().redirect(Policy::none());
-    let client = client.connect_timeout(CONNECT_TIMEOUT).read_timeout(SILENT_TIMEOUT).build().map_err(lost)?;
+    let client =
+        client.connect_timeout(CONNECT_TIMEOUT).read_timeout(SILENT_TIMEOUT).build().map_err(lost)?;
     let mut ask = client.get(format!("{address}/v1/admin/sessions/{id}/listen")).header(PASSED, "1");
     if let Some(token) = headers.get(header::AUTHORIZATION) {
         ask = ask.header(header::AUTHORIZATION, token);
