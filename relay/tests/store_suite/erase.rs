@@ -103,15 +103,16 @@ async fn an_erased_user_leaves_others_alone_and_no_budget_full_again(bench: Benc
         subject: subject.into(),
         reason: "abuse".into(),
         created_by: created_by.into(),
+        by_key: false,
         created_at_ms: 0,
         expires_at_ms: None,
     };
     for (subject, by) in [("ada", "bob"), ("eve", "ada")] {
         store.deny(&denial(subject, by)).await.expect("written");
     }
-    assert_eq!(store.delete_user("nobody", "root").await.expect("nothing to do"), 0);
-    assert_eq!(store.delete_user("ada", "root").await.expect("erased"), 2);
-    assert_eq!(store.delete_user("ada", "root").await.expect("nothing to do"), 0);
+    assert_eq!(store.delete_user("nobody", "root", "act").await.expect("nothing to do"), 0);
+    assert_eq!(store.delete_user("ada", "root", "act").await.expect("erased"), 2);
+    assert_eq!(store.delete_user("ada", "root", "act").await.expect("nothing to do"), 0);
     let left = store.list_sessions(&SessionFilter::default(), None, 100).await.expect("read").rows;
     assert_eq!(left.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["b"]);
     assert_eq!(store.turns("b").await.expect("read").len(), 1);
@@ -148,7 +149,7 @@ async fn a_long_history_is_erased_whole(bench: Bench) {
     for number in 0..203 {
         open(store, &session(&format!("s{number}")), &limits).await;
     }
-    assert_eq!(store.delete_user("ada", "root").await.expect("erased"), 203);
+    assert_eq!(store.delete_user("ada", "root", "act").await.expect("erased"), 203);
     assert_eq!(counts(&bench).await[0], ("sessions", 0));
 }
 
@@ -312,7 +313,7 @@ async fn no_byte_of_what_was_said_stays_in_the_database_file_or_its_log() {
     assert!(found(folder.path(), SECRET) > 20);
     store.delete_session("a", None).await.expect("erased");
     assert!(found(folder.path(), SECRET) > 0, "the other session still has it");
-    store.delete_user("Philomena", "root").await.expect("erased");
+    store.delete_user("Philomena", "root", "act").await.expect("erased");
     assert_eq!((found(folder.path(), SECRET), found(folder.path(), "Philomena")), (0, 0));
     assert!(found(folder.path(), "nothing to hide") > 0);
     store.close().await;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::User;
-use super::ending::{delete_erased_recordings, end_and_wait};
+use super::ending::end_and_wait;
 use super::extract::{Path, Query, is_id, maybe_name};
 use super::responses::{OrNone, Usual};
 use super::schema::{Session, State};
@@ -108,7 +108,7 @@ pub(super) async fn delete(
     end_and_wait(&app, Whom::Session(&session.id), CloseCode::Normal, None).await?;
     match app.records.store.delete_session(&session.id, None).await? {
         true => {
-            delete_erased_recordings(&app).await;
+            app.live.erased.notify_one();
             Ok(StatusCode::NO_CONTENT)
         }
         false => Err(no_session()),

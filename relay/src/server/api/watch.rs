@@ -126,7 +126,7 @@ impl Watch {
             Some(id) => self.app.records.store.is_api_key_good(id).await.unwrap_or(false),
             None => true,
         };
-        is_good && !self.app.admission.denials.denies(&self.identity)
+        is_good && !self.app.admission.denials.denies_api(&self.identity)
     }
 }
 
