@@ -4,10 +4,16 @@ let token = "";
 
 /** An answer that is no success, with what the relay says about it. */
 export class Refused extends Error {
-  /** @param {number} status @param {string} detail */
-  constructor(status, detail) {
+  /** @param {number} status @param {string} detail @param {string} [code] */
+  constructor(status, detail, code = "") {
     super(detail);
     this.status = status;
+    this.code = code;
+  }
+
+  /** Whether what was asked for may have been done nevertheless, or is being done. */
+  get isOpen() {
+    return this.status === 0 || this.status >= 500 || this.code === "idempotency_key_under_way";
   }
 }
 
@@ -20,9 +26,9 @@ export function hasToken() {
   return token !== "";
 }
 
-/** @param {string} path @param {RequestInit} [options] @returns {Promise<Response>} */
-export async function ask(path, options = {}) {
-  const headers = { authorization: `Bearer ${token}`, ...(options.body ? { "content-type": "application/json" } : {}) };
+/** @param {string} path @param {RequestInit} [options] @param {string} [key] Under the same one a write is done once. @returns {Promise<Response>} */
+export async function ask(path, options = {}, key = undefined) {
+  const headers = { authorization: `Bearer ${token}`, ...(options.body ? { "content-type": "application/json" } : {}), ...(key ? { "idempotency-key": key } : {}) };
   let answer;
   try {
     answer = await fetch(path, { ...options, headers, cache: "no-store", credentials: "omit" });
@@ -32,7 +38,7 @@ export async function ask(path, options = {}) {
   }
   if (answer.ok) return answer;
   const problem = await answer.json().catch(() => ({}));
-  throw new Refused(answer.status, typeof problem.detail === "string" ? problem.detail : `The relay answered ${answer.status}.`);
+  throw new Refused(answer.status, typeof problem.detail === "string" ? problem.detail : `The relay answered ${answer.status}.`, problem.code);
 }
 
 /** @param {string} path @param {Record<string, string | number | undefined>} [query] @param {AbortSignal} [signal] @returns {Promise<any>} */
@@ -42,9 +48,9 @@ export async function read(path, query = {}, signal = undefined) {
   return (await ask(text === "" ? path : `${path}?${text}`, { signal })).json();
 }
 
-/** @param {string} path @param {object} [body] @param {"POST" | "PUT" | "DELETE"} [method] */
-export async function order(path, body = undefined, method = "POST") {
-  return ask(path, { method, ...(body ? { body: JSON.stringify(body) } : {}) });
+/** @param {string} path @param {object} [body] @param {"POST" | "PUT" | "DELETE"} [method] @param {string} [key] See `ask`. */
+export async function order(path, body = undefined, method = "POST", key = undefined) {
+  return ask(path, { method, ...(body ? { body: JSON.stringify(body) } : {}) }, key);
 }
 
 /**

@@ -1,6 +1,6 @@
 // What an administrator may do. Each asks first, but for what is written to an agent, and says afterwards what has become of it.
 
-import { order, read } from "./api.js";
+import { Refused, order, read } from "./api.js";
 import { confirmed, tell } from "./dom.js";
 
 /** @param {string} path @param {object | undefined} body @param {string} done @param {"POST" | "PUT" | "DELETE"} [method] */
@@ -40,13 +40,15 @@ const REFUSALS = {
 
 /**
  * Has the agent of a live call told something.
- * @param {string} id @param {"say" | "context"} kind @param {string} text
- * @returns {Promise<{ isDone: boolean, words: string }>} What has become of it.
+ * @param {string} id @param {"say" | "context"} kind @param {string} text @param {string} key Under the same one the agent is told once.
+ * @returns {Promise<{ isDone: boolean, isOpen: boolean, words: string }>} What has become of it; open if the relay has not said whether it took it.
  */
-export async function tellAgent(id, kind, text) {
+export async function tellAgent(id, kind, text, key) {
   const path = `/v1/admin/sessions/${encodeURIComponent(id)}`;
+  let isTaken = false;
   try {
-    let given = await (await order(`${path}/${kind}`, { text })).json();
+    let given = await (await order(`${path}/${kind}`, { text }, "POST", key)).json();
+    isTaken = true;
     for (let look = 0; given.outcome === "waiting" && look < LOOKS; look += 1) {
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
       given = await read(`${path}/commands/${encodeURIComponent(given.id)}`);
@@ -54,9 +56,10 @@ export async function tellAgent(id, kind, text) {
     const { outcome, reason } = given;
     const refused = REFUSALS[/** @type {keyof typeof REFUSALS} */ (reason)] ?? `It was refused: ${reason}.`;
     const words = outcome === "refused" ? refused : OUTCOMES[/** @type {keyof typeof OUTCOMES} */ (outcome)];
-    return { isDone: outcome !== "refused", words };
+    return { isDone: outcome !== "refused", isOpen: false, words };
   } catch (error) {
-    return { isDone: false, words: error instanceof Error ? error.message : String(error) };
+    const isOpen = !isTaken && (!(error instanceof Refused) || error.isOpen);
+    return { isDone: false, isOpen, words: error instanceof Error ? error.message : String(error) };
   }
 }
 

@@ -1,6 +1,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -59,6 +60,8 @@ pub struct Live {
     moved_by: OnceLock<protocol::Time>,
     /// Cancelled when the relay is to stop: sessions then say goodbye. Then it takes no calls either.
     pub shutdown: CancellationToken,
+    /// Told whenever sessions were erased that may have recordings: those are deleted then, and whoever erased them waits for none.
+    pub erased: Notify,
     /// Every connection and session; the relay waits for them before it leaves.
     pub tasks: TaskTracker,
     /// When the relay started: the zero of the machines' time.
@@ -148,6 +151,7 @@ impl Live {
             moving,
             moved_by: OnceLock::new(),
             shutdown,
+            erased: Notify::new(),
             tasks: TaskTracker::new(),
             started: Instant::now(),
         }

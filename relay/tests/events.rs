@@ -208,7 +208,7 @@ async fn a_message_is_sent_once_more_on_demand_and_an_erased_name_only_until_it_
     deliver_all(&receiver.webhook(), &store).await;
     assert_eq!(receiver.ids(), ["started_a_crm", "started_a_crm"]);
 
-    store.delete_user("ada", Some("root")).await.expect("erased");
+    store.delete_user("ada", Some("root"), "act").await.expect("erased");
     deliver_all(&receiver.webhook(), &store).await;
     let (id, message) = receiver.got().pop().expect("the last");
     assert_eq!((&message["type"], &message["data"]), (&json!("user.erased"), &json!({ "user_sub": "ada" })));

@@ -247,6 +247,35 @@ describe("the dashboard", () => {
     await page.getByRole("heading", { level: 2, name: "Tell the agent" }).waitFor({ state: "detached" });
   });
 
+  test("has the agent told once what is sent again because its answer got lost", async () => {
+    const { relay, browser, origin } = await begin();
+    const { page } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`);
+    await shows(page, "Overview");
+    const session = /** @type {import("./support/relay.mjs").SessionRow} */ (relay.sessions()[0]);
+    await page.evaluate((id) => (location.hash = `#/call/${id}`), session.id);
+    await page.getByRole("heading", { level: 2, name: "Tell the agent" }).waitFor();
+    const lost = async (/** @type {import("playwright-core").Route} */ route) => {
+      await route.fetch();
+      await route.abort();
+    };
+    await page.route("**/say", lost, { times: 1 });
+    const say = page.getByRole("button", { name: "Have it said" });
+    await page.getByLabel("To say, word by word").fill("We close in five minutes.");
+    await say.click();
+    await page.locator("#page").getByText("The relay does not answer.").waitFor();
+    const refused = page.locator("#page").getByText("This agent says only what it heard, and cannot be told anything.");
+    await say.click();
+    await refused.waitFor();
+    const said = async () => {
+      const answer = await fetch(`${origin}/v1/admin/audit?what=say`, { headers: { authorization: `Bearer ${adminOf(relay)}` } });
+      return /** @type {any} */ (await answer.json()).audit.length;
+    };
+    assert.equal(await said(), 1);
+    // What was answered is over: the same words are given anew.
+    await say.click();
+    await until("both are in the audit", async () => (await said()) === 2);
+  });
+
   test("shows what was said in a call and how long answers took, plays its recording, and gives credit for it: all of it is in the audit", async () => {
     const words = "What is the time?";
     const teller = await storyTeller(stage, { story: "It is noon.", words, times: 20 });

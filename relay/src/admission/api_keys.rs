@@ -13,6 +13,8 @@ use crate::records::store::ApiKey;
 
 /// How every key begins, so that people and scanners know one when they see it.
 pub const PREFIX: &str = "vxr_";
+/// How the audit, and whatever else names who did something, tells keys from users: no token names a user that begins so.
+pub const SUB_PREFIX: &str = "key:";
 /// How many random bytes a key has.
 const RANDOM_BYTES: usize = 32;
 /// How long a key is in all, in characters.
@@ -42,7 +44,7 @@ pub(crate) fn identity(key: ApiKey) -> Identity {
         is_admin: key.is_admin,
         is_reader: key.is_reader,
         api_key: Some(key.id),
-        ..Identity::new(format!("key:{}", key.name), String::new(), expires_at)
+        ..Identity::new(format!("{SUB_PREFIX}{}", key.name), String::new(), expires_at)
     }
 }
 

@@ -30,10 +30,19 @@ pub struct Denials(RwLock<List>);
 struct List {
     /// The list's revision in the database when it was read. `None` before it was first read.
     revision: Option<i64>,
-    /// Until when each user is denied, in milliseconds since 1970. `None` is for ever.
-    subs: HashMap<String, Option<i64>>,
-    /// Until when each login is denied, in milliseconds since 1970. `None` is for ever.
-    logins: HashMap<String, Option<i64>>,
+    /// How each user is denied.
+    subs: HashMap<String, Entry>,
+    /// How each login is denied.
+    logins: HashMap<String, Entry>,
+}
+
+/// How somebody is denied.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Until when, in milliseconds since 1970. `None` is for ever.
+    expires_at_ms: Option<i64>,
+    /// Whether by an API key, and no person.
+    by_key: bool,
 }
 
 impl Denials {
@@ -54,11 +63,22 @@ impl Denials {
         self.has(&identity.sub, identity.login.as_deref(), unix_ms())
     }
 
+    /// Whether an identity may not use the HTTP API. An API key that got into wrong hands keeps no administrator from revoking it.
+    pub(crate) fn denies_api(&self, identity: &Identity) -> bool {
+        let (sub, login) = (identity.sub.as_str(), identity.login.as_deref());
+        self.any(sub, login, unix_ms(), |entry| !(entry.by_key && identity.is_admin))
+    }
+
     fn has(&self, sub: &str, login: Option<&str>, now_ms: i64) -> bool {
+        self.any(sub, login, now_ms, |_| true)
+    }
+
+    /// Whether there is an entry for this user or this login that is not over and that `counts`.
+    fn any(&self, sub: &str, login: Option<&str>, now_ms: i64, counts: impl Fn(Entry) -> bool) -> bool {
         let list = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let applies =
-            |until: Option<&Option<i64>>| until.is_some_and(|until| until.is_none_or(|at| at > now_ms));
-        applies(list.subs.get(sub)) || login.is_some_and(|login| applies(list.logins.get(login)))
+        let entries = [list.subs.get(sub), login.and_then(|login| list.logins.get(login))];
+        let is_over = |entry: Entry| entry.expires_at_ms.is_some_and(|at| at <= now_ms);
+        entries.into_iter().flatten().any(|entry| !is_over(*entry) && counts(*entry))
     }
 
     fn is_empty(&self) -> bool {
@@ -73,10 +93,11 @@ impl Denials {
     /// Puts the entries that were read at this revision, or later, in place of the list, unless the list is of a later revision already.
     fn replace(&self, revision: i64, denials: Vec<Denial>) {
         let mut list = List { revision: Some(revision), ..List::default() };
-        for Denial { kind, subject, expires_at_ms, .. } in denials {
+        for Denial { kind, subject, by_key, expires_at_ms, .. } in denials {
+            let entry = Entry { expires_at_ms, by_key };
             match kind {
-                DenialKind::Sub => list.subs.insert(subject, expires_at_ms),
-                DenialKind::Login => list.logins.insert(subject, expires_at_ms),
+                DenialKind::Sub => list.subs.insert(subject, entry),
+                DenialKind::Login => list.logins.insert(subject, entry),
             };
         }
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -170,6 +191,7 @@ mod tests {
             subject: subject.into(),
             reason: String::new(),
             created_by: String::new(),
+            by_key: false,
             created_at_ms: 0,
             expires_at_ms,
         }
@@ -189,6 +211,23 @@ mod tests {
         assert!(denials.has("bob", Some("any"), i64::MAX));
         assert!(denials.has("cyd", Some("login-1"), 1_999) && !denials.has("cyd", Some("login-1"), 2_000));
         assert!(!denials.has("login-1", Some("bob"), 0), "a login is no user");
+    }
+
+    #[test]
+    fn what_an_api_key_denies_keeps_no_administrator_out_of_the_http_api() {
+        let denials = Denials::default();
+        let by_key = |kind, subject| Denial { by_key: true, ..denial(kind, subject, None) };
+        let list = [by_key(DenialKind::Sub, "root"), by_key(DenialKind::Login, "login-1")];
+        denials.replace(1, [&list[..], &[denial(DenialKind::Sub, "eve", None)]].concat());
+        for (sub, login) in [("root", None), ("boss", Some("login-1"))] {
+            let user = Identity { login: login.map(str::to_owned), ..Identity::new(sub.into(), String::new(), 0) };
+            assert!(denials.denies_api(&user) && denials.denies(&user), "{sub} as a user");
+            let admin = Identity { is_admin: true, ..user };
+            assert!(!denials.denies_api(&admin), "{sub}");
+            assert!(denials.denies(&admin), "{sub} makes no calls");
+        }
+        let eve = Identity { is_admin: true, ..Identity::new("eve".into(), String::new(), 0) };
+        assert!(denials.denies_api(&eve), "a person has denied her");
     }
 
     #[test]

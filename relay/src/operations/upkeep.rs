@@ -303,7 +303,10 @@ async fn carry_recordings(app: Arc<App>) {
 async fn erase_recordings(app: Arc<App>) {
     let mut tick = every(ERASED_EVERY);
     loop {
-        tick.tick().await;
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = app.live.erased.notified() => {}
+        }
         let done = match app.records.store.erased_recordings("", 1).await {
             Ok(waiting) if waiting.is_empty() || app.records.recordings.is_none() => continue,
             Ok(_) => retention::sweep_erased(&*app.records.store, app.records.recordings.as_deref())

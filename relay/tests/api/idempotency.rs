@@ -1,6 +1,11 @@
 //! Writes that come with an `Idempotency-Key`.
 
+use std::time::{Duration, Instant};
+
+use relay::records::store::DATABASE_FILE;
 use serde_json::{Value, json};
+use sqlx::{AnyConnection, Connection};
+use tokio::time::{sleep, timeout};
 
 use super::records::{self, of_a_lost_relay, open};
 use super::support::Relay;
@@ -91,6 +96,57 @@ async fn of_many_at_once_one_is_made_and_the_others_wait_for_its_answer() {
         }
     }
     assert_eq!(deeds(&relay, "say").await, 1);
+}
+
+#[tokio::test]
+async fn whoever_hangs_up_while_the_key_is_written_comes_back_for_the_answer() {
+    let relay = Relay::start().await;
+    waiting(&relay, "a-1").await;
+    let (root, words) = (admin(), json!({ "text": "We close soon." }));
+    let say = async || keyed(&relay, &root, "k", "POST", SAY, &words).await;
+    let file = relay.app.config.data_dir.join(DATABASE_FILE);
+    let address = format!("sqlite://{}", file.display());
+    let mut writes = AnyConnection::connect(&address).await.expect("it is there");
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut writes).await.expect("locked");
+    let asked = timeout(Duration::from_millis(500), say()).await;
+    assert!(asked.is_err(), "it waits for the database: {asked:?}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut writes).await.expect("freed");
+    let since = Instant::now();
+    let mut again = say().await;
+    while again.status == 409 && since.elapsed() < Duration::from_secs(2) {
+        sleep(Duration::from_millis(100)).await;
+        again = say().await;
+    }
+    assert_eq!(again.status, 202, "{again:?}");
+    assert_eq!(deeds(&relay, "say").await, 1);
+}
+
+#[tokio::test]
+async fn with_a_user_the_answers_are_erased_that_name_them() {
+    let relay = Relay::start().await;
+    super::session(&relay, "a-1", "ada", super::MIDNIGHT).await;
+    let root = admin();
+    let denials = ["ada", "bob"].map(|name| json!({ "kind": "sub", "subject": name }));
+    let credit = json!({
+        "key": "ticket-17", "account": "acme", "user_sub": "ada", "day": "2026-03-01", "amount_nano_usd": 60,
+        "reason": "a wrong price",
+    });
+    let credits = "/v1/admin/credits";
+    for repeated in [false, true] {
+        for (key, denial) in ["a", "b"].into_iter().zip(&denials) {
+            let denied = keyed(&relay, &root, key, "POST", "/v1/admin/denials", denial).await;
+            assert_eq!((denied.status, is_repeated(&denied)), (201, repeated), "{denied:?}");
+        }
+        let given = keyed(&relay, &root, "c", "POST", credits, &credit).await;
+        assert_eq!((given.status, is_repeated(&given)), (201, repeated), "{given:?}");
+    }
+    for repeated in [false, true] {
+        let erased = keyed(&relay, &root, "d", "DELETE", "/v1/admin/users/ada", &Value::Null).await;
+        assert_eq!((erased.status, is_repeated(&erased)), (200, repeated), "{erased:?}");
+    }
+    assert!(!is_repeated(&keyed(&relay, &root, "a", "POST", "/v1/admin/denials", &denials[0]).await));
+    assert!(!is_repeated(&keyed(&relay, &root, "c", "POST", credits, &credit).await));
+    assert!(is_repeated(&keyed(&relay, &root, "b", "POST", "/v1/admin/denials", &denials[1]).await));
 }
 
 #[tokio::test]

@@ -30,6 +30,17 @@ fn is(answer: &Answer, status: u16, word: &str) {
     assert_eq!(code(answer), (status, word.to_owned()), "{answer:?}");
 }
 
+/// Waits until it is noted that the newest key was used: whoever uses it waits for none of it.
+async fn used(relay: &Relay) {
+    for _ in 0..200 {
+        if get(relay, &admin(), KEYS).await.json()["keys"][0]["last_used_at"].is_string() {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    panic!("its use is not noted");
+}
+
 /// A token with both roles.
 fn both() -> String {
     token_with("boss", &json!({ "account": "operator", "role": ["voxrelay_admin", "voxrelay_reader"] }))
@@ -55,6 +66,7 @@ async fn a_key_does_what_an_administrator_may_and_the_audit_has_its_name() {
     let one = get(&relay, key, "/v1/admin/audit?by=key%3Abilling&what=deny").await.json();
     assert_eq!(one["audit"].as_array().map(Vec::len), Some(1));
 
+    used(&relay).await;
     let list = get(&relay, &admin(), KEYS).await;
     assert!(!list.body.contains("vxr_") && !list.body.contains("hash"), "{list:?}");
     let list = list.json();
@@ -88,6 +100,78 @@ async fn a_key_is_no_user_makes_no_call_and_no_other_key() {
     });
     wire.text(&hello.to_string()).await;
     assert_eq!(wire.close_code().await, Some(4401));
+}
+
+#[tokio::test]
+async fn a_key_that_denies_its_administrators_is_revoked_by_them_all_the_same() {
+    let relay = Relay::start().await;
+    let (made, others) =
+        (make(&relay, &admin(), "billing", &["admin"]).await, make(&relay, &admin(), "other", &["admin"]).await);
+    let (stolen, other) = (key(&made), key(&others));
+    for (kind, subject) in [("sub", "root"), ("login", "login-of-root")] {
+        let denial = json!({ "kind": kind, "subject": subject });
+        assert_eq!(post(&relay, stolen, "/v1/admin/denials", &denial).await.status, 201);
+    }
+    is(&get(&relay, &token("root"), "/v1/sessions").await, 403, "denied");
+    let theirs = json!({ "kind": "sub", "subject": "key:other" });
+    is(&post(&relay, stolen, "/v1/admin/denials", &theirs).await, 403, "forbidden");
+    is(&as_user(&relay, stolen, "DELETE", "/v1/admin/users/root").await, 403, "forbidden");
+    assert_eq!(get(&relay, other, KEYS).await.status, 200, "it takes no other key away");
+
+    let path = format!("{KEYS}/{}", made["id"].as_str().expect("an id"));
+    assert_eq!(as_user(&relay, &admin(), "DELETE", &path).await.status, 204);
+    is(&get(&relay, stolen, KEYS).await, 401, "unauthorized");
+    for path in ["/v1/admin/denials/sub/root", "/v1/admin/denials/login/login-of-root"] {
+        assert_eq!(as_user(&relay, &admin(), "DELETE", path).await.status, 204, "{path}");
+    }
+    assert_eq!(get(&relay, &token("root"), "/v1/sessions").await.status, 200);
+
+    // A person may deny both, and no key undoes that of a key.
+    assert_eq!(post(&relay, &admin(), "/v1/admin/denials", &theirs).await.status, 201);
+    is(&get(&relay, other, KEYS).await, 403, "denied");
+    let third = make(&relay, &admin(), "third", &["admin"]).await;
+    let path = "/v1/admin/denials/sub/key%3Aother";
+    is(&as_user(&relay, key(&third), "DELETE", path).await, 403, "forbidden");
+    assert_eq!(as_user(&relay, &admin(), "DELETE", path).await.status, 204);
+    let root = json!({ "kind": "sub", "subject": "root" });
+    assert_eq!(post(&relay, &both(), "/v1/admin/denials", &root).await.status, 201);
+    is(&get(&relay, &admin(), KEYS).await, 403, "denied");
+}
+
+#[tokio::test]
+async fn with_whoever_is_denied_the_keys_are_gone_that_were_made_with_their_token() {
+    let relay = Relay::start().await;
+    let eve = token_with("eve", &json!({ "account": "operator", "role": "voxrelay_admin" }));
+    let made = make(&relay, &eve, "hers", &["admin"]).await;
+    let others = make(&relay, &admin(), "other", &["admin"]).await;
+    let list = get(&relay, &admin(), &format!("{KEYS}?created_by=eve")).await.json();
+    assert_eq!(list["keys"].as_array().map(Vec::len), Some(1));
+    assert_eq!(list["keys"][0]["id"], made["id"]);
+    is(&get(&relay, &admin(), &format!("{KEYS}?created_by=")).await, 400, "bad_query");
+    let denial = json!({ "kind": "sub", "subject": "eve", "reason": "stolen token" });
+    assert_eq!(post(&relay, &admin(), "/v1/admin/denials", &denial).await.status, 201);
+    is(&get(&relay, key(&made), KEYS).await, 401, "unauthorized");
+    assert_eq!(get(&relay, key(&others), KEYS).await.status, 200);
+    let audit = get(&relay, &admin(), "/v1/admin/audit?what=revoke_key").await.json();
+    assert_eq!((&audit["audit"][0]["by"], &audit["audit"][0]["subject"]), (&json!("root"), &json!("hers")));
+}
+
+#[tokio::test]
+async fn a_key_is_no_user_who_could_be_erased_and_no_user_has_its_name() {
+    let relay = Relay::start().await;
+    let made = make(&relay, &admin(), "billing", &["admin"]).await;
+    let denial = json!({ "kind": "sub", "subject": "eve" });
+    assert_eq!(post(&relay, key(&made), "/v1/admin/denials", &denial).await.status, 201);
+    let root = admin();
+    for token in [key(&made), root.as_str()] {
+        let path = "/v1/admin/users/key%3Abilling";
+        is(&as_user(&relay, token, "DELETE", path).await, 400, "bad_path");
+    }
+    assert_eq!(as_user(&relay, key(&made), "DELETE", "/v1/admin/users/ada").await.status, 200);
+    let audit = get(&relay, &admin(), "/v1/admin/audit?by=key%3Abilling&what=deny").await.json();
+    assert_eq!(audit["audit"].as_array().map(Vec::len), Some(1), "{audit}");
+    let named = token_with("key:billing", &json!({ "account": "operator", "role": "voxrelay_admin" }));
+    is(&get(&relay, &named, KEYS).await, 401, "unauthorized");
 }
 
 #[tokio::test]
@@ -154,6 +238,9 @@ async fn what_cannot_be_a_key_is_refused_and_guessing_is_limited() {
         json!({ "name": "a", "roles": ["admin", "admin"] }),
         json!({ "name": "", "roles": ["admin"] }),
         json!({ "name": "a\n", "roles": ["admin"] }),
+        json!({ "name": " a", "roles": ["admin"] }),
+        json!({ "name": "a\u{200b}", "roles": ["admin"] }),
+        json!({ "name": "\u{202e}a", "roles": ["admin"] }),
         json!({ "name": "a".repeat(101), "roles": ["admin"] }),
         json!({ "name": "a", "roles": ["admin"], "expires_at": "2020-01-01T00:00:00Z" }),
         json!({ "name": "a", "roles": ["admin"], "expires_at": "soon" }),

@@ -42,6 +42,7 @@ async fn an_administrator_who_is_denied_sees_no_more() {
         subject: "login-of-root".into(),
         reason: String::new(),
         created_by: "boss".into(),
+        by_key: false,
         created_at_ms: unix_ms(),
         expires_at_ms: None,
     };

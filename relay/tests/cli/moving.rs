@@ -68,6 +68,7 @@ async fn filled() -> tempfile::TempDir {
             subject: name.clone(),
             reason: (*text).to_owned(),
             created_by: name.clone(),
+            by_key: false,
             created_at_ms: 1,
             expires_at_ms: None,
         };

@@ -25,6 +25,7 @@ fn denial(kind: DenialKind, subject: &str) -> Denial {
         subject: subject.into(),
         reason: format!("{subject} shouted"),
         created_by: "root".into(),
+        by_key: false,
         created_at_ms: MIDNIGHT,
         expires_at_ms: None,
     }
@@ -110,7 +111,7 @@ async fn what_administrators_do_is_in_the_audit_once_and_what_they_did_not_do_is
         assert_eq!(store.delete_session("bob", Some("root")).await.expect("erased"), there);
     }
     assert!(store.delete_session("ada", None).await.expect("erased"), "by its user");
-    assert_eq!(store.delete_user("nobody", Some("root")).await.expect("erased"), 0);
+    assert_eq!(store.delete_user("nobody", Some("root"), "act").await.expect("erased"), 0);
     assert_eq!(
         told(&*bench.another().await).await,
         [
@@ -139,7 +140,7 @@ async fn nothing_is_done_that_cannot_be_put_into_the_audit(bench: Bench) {
     let command = NewCommand { id, kind: CommandKind::Context, text, by };
     store.give_command("ada", &command).await.expect_err("no audit");
     store.delete_session("ada", Some("root")).await.expect_err("no audit");
-    store.delete_user("ada", Some("root")).await.expect_err("no audit");
+    store.delete_user("ada", Some("root"), "act").await.expect_err("no audit");
     store.deny(&denial(DenialKind::Sub, "ada")).await.expect_err("no audit");
     store.allow(DenialKind::Sub, "bob", "root").await.expect_err("no audit");
     store.give_credit(&credit("1", 40)).await.expect_err("no audit");
@@ -212,9 +213,9 @@ async fn an_erased_user_is_not_named_in_the_audit_and_the_deeds_stay(bench: Benc
     store.delete_session("ada", Some("root")).await.expect("erased");
     let by_her = Denial { created_by: "ada".into(), ..denial(DenialKind::Sub, "bob") };
     store.deny(&by_her).await.expect("written");
-    store.delete_user("ada", Some("root")).await.expect("erased");
+    store.delete_user("ada", Some("root"), "act").await.expect("erased");
     // An administrator who erases themselves is nobody as well.
-    store.delete_user("eve", Some("eve")).await.expect("erased");
+    store.delete_user("eve", Some("eve"), "act").await.expect("erased");
     assert_eq!(
         told(store).await,
         [

@@ -183,7 +183,7 @@ async fn an_erased_user_is_no_longer_among_the_budgets(bench: Bench) {
     store.delete_session("b", None).await.expect("erased");
     let users = BudgetFilter { scope: Some(Scope::User), ..all() };
     assert_eq!(told(store, &users).await, ["user ada 30 30 60 0"], "nor one whose session is erased");
-    store.delete_user("ada", Some("root")).await.expect("erased");
+    store.delete_user("ada", Some("root"), "act").await.expect("erased");
     assert_eq!(told(store, &users).await, [""; 0]);
     let of = store.budgets_of("ada", "acme", unix_ms()).await.expect("read");
     assert_eq!((of.user.spent, of.overrides.user_day), (usd(60), None), "no budget is full again");

@@ -270,7 +270,7 @@ async fn an_erased_user_is_not_named_in_a_credit_and_the_bill_stays(bench: Bench
     let hers = credit("1", Some("ada"), 40);
     given(store, &hers).await;
     given(store, &Credit { created_by: "ada".into(), ..credit("2", Some("bob"), 10) }).await;
-    store.delete_user("ada", Some("root")).await.expect("erased");
+    store.delete_user("ada", Some("root"), "act").await.expect("erased");
     let left = store.list_credits(&CreditFilter::default(), None, 100).await.expect("read").rows;
     let erased = Credit { user_sub: None, reason: String::new(), ..hers.clone() };
     assert_eq!(left, [Credit { created_by: String::new(), ..credit("2", Some("bob"), 10) }, erased]);

@@ -8,6 +8,7 @@ use super::{Bench, RELAY, WIDE, caps, on_both_databases, open, quota, reserve, r
 
 on_both_databases! {
     a_denial_is_there_until_it_is_taken_back_or_over
+    a_denial_by_a_person_stays_one_if_an_api_key_repeats_it
     every_change_to_the_deny_list_is_noticed_by_another_relay
     the_relay_that_has_a_session_is_asked_to_end_it
     a_session_that_is_ended_from_outside_takes_no_more_writes_and_gives_its_money_back
@@ -19,6 +20,7 @@ fn denial(kind: DenialKind, subject: &str, expires_at_ms: Option<i64>) -> Denial
         subject: subject.into(),
         reason: "abuse".into(),
         created_by: "root".into(),
+        by_key: false,
         created_at_ms: 1_772_323_200_000,
         expires_at_ms,
     }
@@ -58,6 +60,22 @@ async fn a_denial_is_there_until_it_is_taken_back_or_over(bench: Bench) {
     assert!(store.allow(DenialKind::Sub, "ada", "root").await.expect("written"));
     assert!(!store.allow(DenialKind::Sub, "ada", "root").await.expect("nothing to do"));
     assert_eq!(all(&*bench.another().await).await, [&denials[..2], &denials[3..]].concat());
+}
+
+async fn a_denial_by_a_person_stays_one_if_an_api_key_repeats_it(bench: Bench) {
+    let store = &*bench.store;
+    let person = denial(DenialKind::Sub, "ada", None);
+    let key = Denial { created_by: "key:billing".into(), by_key: true, ..person.clone() };
+    let repeated = Denial { by_key: false, ..key.clone() };
+    for (one, kept) in [(&key, &key), (&person, &person), (&key, &repeated)] {
+        store.deny(one).await.expect("written");
+        assert_eq!(all(store).await, [kept.clone()]);
+    }
+    let mut connection = bench.connect().await;
+    let over = "UPDATE denials SET expires_at = 1";
+    sqlx::raw_sql(over).execute(&mut connection).await.expect("written");
+    store.deny(&key).await.expect("written");
+    assert_eq!(all(store).await, [key], "one that is over is not repeated");
 }
 
 async fn every_change_to_the_deny_list_is_noticed_by_another_relay(bench: Bench) {

@@ -104,15 +104,16 @@ async fn an_erased_user_leaves_others_alone_and_no_budget_full_again(bench: Benc
         subject: subject.into(),
         reason: "abuse".into(),
         created_by: created_by.into(),
+        by_key: false,
         created_at_ms: 0,
         expires_at_ms: None,
     };
     for (subject, by) in [("ada", "bob"), ("eve", "ada")] {
         store.deny(&denial(subject, by)).await.expect("written");
     }
-    assert_eq!(store.delete_user("nobody", Some("root")).await.expect("nothing to do"), 0);
-    assert_eq!(store.delete_user("ada", Some("root")).await.expect("erased"), 2);
-    assert_eq!(store.delete_user("ada", Some("root")).await.expect("nothing to do"), 0);
+    assert_eq!(store.delete_user("nobody", Some("root"), "act").await.expect("nothing to do"), 0);
+    assert_eq!(store.delete_user("ada", Some("root"), "act").await.expect("erased"), 2);
+    assert_eq!(store.delete_user("ada", Some("root"), "act").await.expect("nothing to do"), 0);
     let left = store.list_sessions(&SessionFilter::default(), None, 100).await.expect("read").rows;
     assert_eq!(left.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["b"]);
     assert_eq!(store.turns("b").await.expect("read").len(), 1);
@@ -151,7 +152,7 @@ async fn what_administrators_have_set_for_a_user_outlives_that_they_erase_themse
         by: "root".into(),
     };
     store.set_cap(&cap).await.expect("written");
-    assert_eq!(store.delete_user("ada", None).await.expect("erased"), 2);
+    assert_eq!(store.delete_user("ada", None, "act").await.expect("erased"), 2);
     let left = store.list_sessions(&SessionFilter::default(), None, 100).await.expect("read").rows;
     assert_eq!(left.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["b"]);
     let budgets = store.budgets_of("ada", "acme", unix_ms()).await.expect("read");
@@ -165,7 +166,7 @@ async fn what_administrators_have_set_for_a_user_outlives_that_they_erase_themse
         .collect();
     assert_eq!(told, ["root set_budget -", "ada deny eve", "bob deny -"], "what she did stays hers");
     // An administrator takes the rest out.
-    store.delete_user("ada", Some("root")).await.expect("erased");
+    store.delete_user("ada", Some("root"), "act").await.expect("erased");
     let budgets = store.budgets_of("ada", "acme", unix_ms()).await.expect("read");
     assert_eq!(budgets.overrides.user_day, None);
 }
@@ -193,7 +194,7 @@ async fn a_long_history_is_erased_whole(bench: Bench) {
     for number in 0..203 {
         open(store, &session(&format!("s{number}")), &limits).await;
     }
-    assert_eq!(store.delete_user("ada", Some("root")).await.expect("erased"), 203);
+    assert_eq!(store.delete_user("ada", Some("root"), "act").await.expect("erased"), 203);
     assert_eq!(counts(&bench).await[0], ("sessions", 0));
 }
 
@@ -357,7 +358,7 @@ async fn no_byte_of_what_was_said_stays_in_the_database_file_or_its_log() {
     assert!(found(folder.path(), SECRET) > 20);
     store.delete_session("a", None).await.expect("erased");
     assert!(found(folder.path(), SECRET) > 0, "the other session still has it");
-    store.delete_user("Philomena", Some("root")).await.expect("erased");
+    store.delete_user("Philomena", Some("root"), "act").await.expect("erased");
     assert_eq!((found(folder.path(), SECRET), found(folder.path(), "Philomena")), (0, 0));
     assert!(found(folder.path(), "nothing to hide") > 0);
     store.close().await;

@@ -64,6 +64,7 @@ async fn a_role_that_reads_and_writes_rows_is_all_a_relay_needs() {
         subject: "bob".into(),
         reason: String::new(),
         created_by: "ada".into(),
+        by_key: false,
         created_at_ms: 1,
         expires_at_ms: None,
     };
@@ -73,7 +74,7 @@ async fn a_role_that_reads_and_writes_rows_is_all_a_relay_needs() {
     store.end_leases(Leases::Of(RELAY)).await.expect("written");
     store.sweep(Duration::ZERO).await.expect("swept");
     assert_eq!(store.list_sessions(&SessionFilter::default(), None, 10).await.expect("read").rows.len(), 2);
-    assert_eq!(store.delete_user("ada", Some("root")).await.expect("erased"), 2);
+    assert_eq!(store.delete_user("ada", Some("root"), "act").await.expect("erased"), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -185,7 +185,7 @@ async fn live_through(store: &dyn Store, dice: &mut Dice) -> (Vec<String>, BTree
     for id in ids.iter().step_by(7) {
         assert!(store.delete_session(id, None).await.expect("erased"));
     }
-    assert!(store.delete_user("user-3", Some("root")).await.expect("erased") > 0);
+    assert!(store.delete_user("user-3", Some("root"), "act").await.expect("erased") > 0);
     (ids, written)
 }
 
@@ -264,7 +264,7 @@ async fn an_erased_user_is_in_no_sum_and_in_no_row_of_them(bench: Bench) {
         if is_emptied {
             store.roll_up_anew().await.expect("asked for");
         }
-        store.delete_user("ada", Some("root")).await.expect("erased");
+        store.delete_user("ada", Some("root"), "act").await.expect("erased");
         let mut connection = bench.connect().await;
         let named: Vec<(String,)> = sqlx::query_as("SELECT user_sub FROM rollup_users")
             .fetch_all(&mut connection)

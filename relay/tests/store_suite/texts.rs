@@ -114,6 +114,7 @@ async fn every_text_is_stored_and_found_again(bench: Bench) {
             subject: name.clone(),
             reason: text.clone(),
             created_by: text.clone(),
+            by_key: false,
             created_at_ms: 1,
             expires_at_ms: None,
         };
@@ -148,6 +149,6 @@ async fn texts_that_name_nothing_find_nothing(bench: Bench) {
         assert_eq!(store.sessions_held(&text).await.expect("read"), [""; 0]);
         assert!(!store.end_elsewhere(&text, "normal").await.expect("written"));
         assert!(!store.delete_session(&text, None).await.expect("written"));
-        assert_eq!(store.delete_user(&text, Some("root")).await.expect("written"), 0);
+        assert_eq!(store.delete_user(&text, Some("root"), "act").await.expect("written"), 0);
     }
 }

@@ -87,6 +87,7 @@ fn names() -> Vec<BadToken> {
         json!("a\u{2028}da"),
         json!("\u{feff}ada"),
         json!("a\u{e0041}da"),
+        json!("key:ada"),
         json!(long),
         json!(7),
         json!(true),

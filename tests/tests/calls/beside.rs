@@ -1,7 +1,7 @@
 //! See the crate's page.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use protocol::client::{Event, State};
@@ -274,14 +274,31 @@ async fn a_recording_is_read_over_http_and_gone_with_its_session() {
     assert!(head.contains(&format!("content-range: bytes */{length}")), "{head}");
     assert_eq!(request(&relay, "DELETE", &format!("/v1/sessions/{id}")).await.0, 204);
     assert_eq!(request(&relay, "GET", &path).await.0, 404);
-    let mut folders = vec![folder.path().join("rec")];
+    // Whoever erases a session does not wait for its recording.
+    let mut left = files_in(&folder.path().join("rec"));
+    for _ in 0..50 {
+        if left.is_empty() {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+        left = files_in(&folder.path().join("rec"));
+    }
+    assert_eq!(left, [] as [PathBuf; 0], "they are still there");
+}
+
+/// The files in a folder and all that are in it.
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(dir) = folders.pop() {
         for entry in std::fs::read_dir(dir).expect("readable") {
             let entry = entry.expect("an entry").path();
-            assert!(entry.is_dir(), "{} is still there", entry.display());
-            folders.push(entry);
+            match entry.is_dir() {
+                true => folders.push(entry),
+                false => files.push(entry),
+            }
         }
     }
+    files
 }
 
 async fn request(relay: &Relay, method: &str, path: &str) -> (u16, Vec<u8>) {

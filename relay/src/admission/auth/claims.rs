@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::refused::{Refused, one_of};
 use super::unique::Unique;
 use super::{AuthError, Identity};
+use crate::admission::api_keys::SUB_PREFIX;
 use crate::config::{AuthConfig, ClaimPath, ClaimPaths, TokenLimits};
 
 /// The longest `sub`, `session_id`, account and plan, in characters (as OpenID Connect Core, section 2, has it for `sub`).
@@ -132,6 +133,10 @@ impl Reader {
                 let came = Value::from(name.as_str());
                 return Err(Refused::claim(AuthError::Claims, claim, Some(&came), NAME));
             }
+        }
+        if sub.starts_with(SUB_PREFIX) {
+            let expected = "a user's, which does not begin with `key:` as the names of API keys do";
+            return Err(Refused::claim(AuthError::Claims, "sub", value.get("sub"), expected));
         }
         Ok(Identity {
             sub,
@@ -279,7 +284,7 @@ fn find<'a, T: Deserialize<'a>>(
 
 /// Whether a text can serve as a name. Names appear in logs, in the database and on pages, so they have no invisible characters, nor any that
 /// change the direction of the text around them.
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text.trim() == text
         && text.chars().count() <= NAME_MAX_CHARS

@@ -19,6 +19,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 
 use crate::config::{AuthConfig, Secret, TokenLimits};
+pub(crate) use claims::is_name;
 use claims::{Head, Reader};
 use jwks::{Jwks, Published};
 use keys::{Key, KeySet};

@@ -31,6 +31,15 @@ pub enum MadeKey {
     NameTaken,
     /// There are as many as may be ([`API_KEYS_MAX`]).
     TooMany,
+    /// Whoever makes it is denied by now.
+    Denied,
+}
+
+/// Which keys to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApiKeyFilter {
+    /// Keys that this administrator has made.
+    pub created_by: Option<String>,
 }
 
 /// A key, without what it is.

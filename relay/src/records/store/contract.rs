@@ -8,14 +8,7 @@ use async_trait::async_trait;
 use protocol::Mark;
 
 use super::{
-    Alert, AlertFilter, AlertRow, ApiKey, Attempted, BilledCursor, BudgetCursor, BudgetFilter, BudgetRow,
-    BudgetsOf, CommandOutcome, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind, Delivery,
-    DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given, Incident, Keyed,
-    KeyedEnd, KeyedRequest, Leases, LedgerEntry, LedgerFilter, LiveRow, Lost, MadeKey, NewApiKey, NewCap,
-    NewCommand, NewIncident, NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality,
-    Quota, Replayed, Reserve, RolledUp, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend,
-    SpendFilter, SqlStore, StoreError, Subscription, SumCursor, SumFilter, SumRow, Swept, TakeOver,
-    TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
+    Alert, AlertFilter, AlertRow, ApiKey, ApiKeyFilter, Attempted, BilledCursor, BudgetCursor, BudgetFilter, BudgetRow, BudgetsOf, CommandOutcome, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind, Delivery, DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given, Incident, Keyed, KeyedEnd, KeyedRequest, KeyedWork, Leases, LedgerEntry, LedgerFilter, LiveRow, Lost, MadeKey, NewApiKey, NewCap, NewCommand, NewIncident, NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Replayed, Reserve, RolledUp, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Subscription, SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::{Command, NotTold, Turn};
@@ -387,10 +380,11 @@ operations! {
     fn delete_session(&self, id: &str, by: Option<&str>) -> bool;
 
     /// Erases every session of a user, as [`Store::delete_session`] does, and takes their name out of whatever stays. Says how many there were. If
-    /// it fails half-way, each session is erased or untouched, and asking again erases the rest. Webhooks hear of it with the last of them. `by` is
-    /// the administrator who does it, if it is not the user: then it is put into the audit. What administrators have set for a user who erases
-    /// themselves stays, and what such a user did as an administrator.
-    fn delete_user(&self, sub: &str, by: Option<&str>) -> u64;
+    /// it fails half-way, each session is erased or untouched, and asking again erases the rest. Webhooks hear of it with the last of them, once for
+    /// each `act`, which is the same if the same request is made again. `by` is the administrator who does it, if it is not the user: then it is
+    /// put into the audit, and the API keys that the user has made are revoked. What administrators have set for a user who erases themselves stays,
+    /// and what such a user did as an administrator.
+    fn delete_user(&self, sub: &str, by: Option<&str>, act: &str) -> u64;
 
     /// Asks the relays that have these live sessions to end them. `reason` is the name of a close code. Says how many sessions have a relay
     /// that can hear it: those whose lease is over do not count. `by` is the administrator whose order it is: then it is put into the
@@ -417,13 +411,18 @@ operations! {
     /// that is answered. Of many at once, at whichever relays, one is made. A key is kept for [`KEYED_FOR`](super::KEYED_FOR).
     fn begin_keyed(&self, request: &KeyedRequest) -> Keyed;
 
-    /// Notes what has come of a request that was made. `key` is [`KeyedRequest::key`].
-    fn end_keyed(&self, key: &str, end: &KeyedEnd) -> ();
+    /// Says that a relay is still at work on a request, which counts as lost after [`KEYED_LEASE`](super::KEYED_LEASE) otherwise. Nothing changes
+    /// if somebody else is at work on it by now.
+    fn hold_keyed(&self, work: &KeyedWork) -> ();
+
+    /// Notes what has come of a request that was made, unless somebody else is at work on it by now.
+    fn end_keyed(&self, work: &KeyedWork, end: &KeyedEnd) -> ();
 
     /// Ends a live session whichever relay has it. That relay can write nothing more of it. Says whether the session was live.
     fn end_elsewhere(&self, id: &str, reason: &str) -> bool;
 
-    /// Puts a user or a login on the deny-list, in place of an earlier entry of the same subject.
+    /// Puts a user or a login on the deny-list, in place of an earlier entry of the same subject. If a person denies a user, the API keys that
+    /// the user has made are revoked.
     fn deny(&self, denial: &Denial) -> ();
 
     /// Takes a user or a login off the deny-list, for the administrator `by`. Says whether it was on it.
@@ -439,14 +438,22 @@ operations! {
     /// Makes an API key. It is put into the audit.
     fn make_api_key(&self, new: &NewApiKey) -> MadeKey;
 
-    /// The API key with this hash, if it is neither revoked nor expired. That it is used is noted once an hour.
+    /// The API key with this hash, if it is neither revoked nor expired. That it is used is noted once an hour, a little later.
     fn api_key(&self, hash: &str) -> Option<ApiKey>;
 
     /// Whether the API key with this id is neither revoked nor expired.
     fn is_api_key_good(&self, id: &str) -> bool;
 
+    /// Whether one of the API keys that this user has made is neither revoked nor expired.
+    fn has_good_api_keys(&self, maker: &str) -> bool;
+
     /// Lists API keys, whether they are good or not, the newest first.
-    fn api_keys(&self, after: Option<&Cursor>, limit: u32) -> Page<ApiKey, Cursor>;
+    fn api_keys(
+        &self,
+        filter: &ApiKeyFilter,
+        after: Option<&Cursor>,
+        limit: u32,
+    ) -> Page<ApiKey, Cursor>;
 
     /// Revokes an API key, for the administrator `by`: it is put into the audit. Says whether there was one that was not revoked.
     fn revoke_api_key(&self, id: &str, by: &str) -> bool;

@@ -34,7 +34,7 @@ use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use api_key::{API_KEYS_MAX, ApiKey, MadeKey, NewApiKey};
+pub use api_key::{API_KEYS_MAX, ApiKey, ApiKeyFilter, MadeKey, NewApiKey};
 pub use audit::{Deed, DeedFilter, DeedKind};
 pub use budgets::{BudgetCursor, BudgetFilter, BudgetRow, BudgetUse, BudgetsOf, NewCap};
 pub use command::{COMMANDS_MAX, CommandOutcome, Given, NewCommand};
@@ -44,7 +44,9 @@ pub use credit::{CREDIT_ITEM, CREDITED_BY_RELAY, Credit, CreditFilter, Credited}
 pub use delivery::{Delivery, DeliveryFilter, DeliveryState, HookEvent, Replayed, Subscription};
 pub use error::StoreError;
 pub use folder_lock::{FolderLock, LOCK_FILE, RELAY_FILE};
-pub use idempotency::{KEYED_FOR, KEYED_LEASE, KEYED_MAX, KeptAnswer, Keyed, KeyedEnd, KeyedRequest};
+pub use idempotency::{
+    KEYED_FOR, KEYED_LEASE, KEYED_MAX, KEYED_RENEWAL, KeptAnswer, Keyed, KeyedEnd, KeyedRequest, KeyedWork,
+};
 pub use incident::{Incident, IncidentKind, IncidentState, NewIncident};
 pub use pools::PoolUse;
 pub use query::*;

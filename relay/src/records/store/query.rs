@@ -225,6 +225,8 @@ pub struct Denial {
     pub reason: String,
     /// The administrator who denied it. Empty once that user is erased.
     pub created_by: String,
+    /// Whether that is an API key, and no person: then it keeps no administrator out of the HTTP API.
+    pub by_key: bool,
     /// When it was denied, in milliseconds since 1970.
     pub created_at_ms: i64,
     /// Until when it is denied, in milliseconds since 1970. `None` is for ever.

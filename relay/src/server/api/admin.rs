@@ -10,13 +10,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Admin;
-use super::ending::{delete_erased_recordings, end_and_wait};
-use super::extract::{Path, Query, is_id, maybe_name, name};
+use super::ending::end_and_wait;
+use super::extract::{Path, Query, bad_request, is_id, maybe_name, name};
+use super::idempotency::Act;
 use super::responses::{OrNone, Usual};
 use super::schema::{AdminSession, Alert, LiveSession, State};
 use super::sessions::no_session;
 use super::{Problem, cursor, time};
 use crate::App;
+use crate::admission::api_keys::SUB_PREFIX;
 use crate::records::store::{AlertFilter, SessionFilter, SessionState, Whom};
 
 /// Which sessions to export.
@@ -239,7 +241,7 @@ pub(super) async fn delete_session(
     end_and_wait(&app, Whom::Session(&id), CloseCode::EndedByOperator, Some(&identity.sub)).await?;
     match app.records.store.delete_session(&id, Some(&identity.sub)).await? {
         true => {
-            delete_erased_recordings(&app).await;
+            app.live.erased.notify_one();
             tracing::info!(session = %id, by = %identity.sub, "a session was erased by an administrator");
             Ok(StatusCode::NO_CONTENT)
         }
@@ -247,7 +249,7 @@ pub(super) async fn delete_session(
     }
 }
 
-/// Erases every session of a user, in the same way as a single session. A denial of the user stays.
+/// Erases every session of a user, in the same way as a single session. API keys that the user has made are revoked. A denial of the user stays.
 #[utoipa::path(
     delete, path = "/v1/admin/users/{sub}", operation_id = "delete_user", tag = "admin",
     params(("sub" = String, Path, description = "The user", min_length = 1, max_length = 255)),
@@ -256,12 +258,22 @@ pub(super) async fn delete_session(
 pub(super) async fn delete_user(
     Shared(app): Shared<Arc<App>>,
     Admin(identity): Admin,
+    Act(act): Act,
     Path(sub): Path<String>,
 ) -> Result<Json<Erased>, Problem> {
     let sub = name("sub", sub).map_err(|problem| problem.code(HttpCode::BadPath))?;
+    if sub.starts_with(SUB_PREFIX) {
+        let detail = "`sub` has to be a user: an API key has no sessions, and what it did stays in the audit.";
+        return Err(bad_request(detail).code(HttpCode::BadPath));
+    }
+    // With its maker a key is revoked, and a key that got into wrong hands must not take the others away.
+    if identity.api_key.is_some() && app.records.store.has_good_api_keys(&sub).await? {
+        let detail = "This user has made API keys, which would be revoked: this needs a token.";
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
     end_and_wait(&app, Whom::User(&sub), CloseCode::EndedByOperator, Some(&identity.sub)).await?;
-    let sessions = app.records.store.delete_user(&sub, Some(&identity.sub)).await?;
-    delete_erased_recordings(&app).await;
+    let sessions = app.records.store.delete_user(&sub, Some(&identity.sub), &act).await?;
+    app.live.erased.notify_one();
     tracing::info!(sessions, by = %identity.sub, "a user was erased by an administrator");
     Ok(Json(Erased { sessions }))
 }

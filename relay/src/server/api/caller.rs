@@ -81,7 +81,7 @@ pub(super) async fn asker(parts: &mut Parts, app: &App) -> Result<Identity, Prob
         true => by_key(token, app).await?,
         false => by_token(token, app).await?,
     };
-    if app.admission.denials.denies(&identity) {
+    if app.admission.denials.denies_api(&identity) {
         let detail = "This user or this login may not use this relay.";
         return Err(Problem::new(StatusCode::FORBIDDEN, detail).code(HttpCode::Denied));
     }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use protocol::HttpCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Admin;
 use super::extract::{self, Query, bad_request, maybe_name, name, reason};
+use super::idempotency::Kept;
 use super::responses::{Usual, WithKey};
 use super::schema::CreditEntry;
 use super::{Problem, cursor, time};
@@ -94,8 +95,9 @@ pub(super) async fn give(
     Shared(app): Shared<Arc<App>>,
     Admin(identity): Admin,
     extract::Json(new): extract::Json<NewCredit>,
-) -> Result<(StatusCode, Json<Given>), Problem> {
+) -> Result<(StatusCode, Option<Extension<Kept>>, Json<Given>), Problem> {
     let now_ms = unix_ms();
+    let by = identity.sub.clone();
     let credit = read(new, identity.sub, now_ms).map_err(|problem| problem.code(HttpCode::BadBody))?;
     match app.records.store.give_credit(&credit).await? {
         Credited::Yes { credit, new, account_spent, user_spent } => {
@@ -106,12 +108,15 @@ pub(super) async fn give(
                 );
             }
             let status = if new { StatusCode::CREATED } else { StatusCode::OK };
-            let given = Given {
+            let given = |credit: Credit| Given {
                 credit: credit.into(),
                 account_spent_nano_usd: account_spent.get(),
                 user_spent_nano_usd: user_spent.map(NanoUsd::get),
             };
-            Ok((status, Json(given)))
+            // Another administrator gave it before. The stored answer is not found by their name, and so does not have it.
+            let of_another = (credit.created_by != by).then(|| Credit { created_by: String::new(), ..credit.clone() });
+            let kept = of_another.map(|credit| Extension(Kept::of(&given(credit))));
+            Ok((status, kept, Json(given(credit))))
         }
         Credited::KeyInUse => {
             let detail = "Another credit has this `key`. Give this one a key of its own.";

@@ -16,8 +16,10 @@ use super::responses::{OrNone, Usual, WithBody};
 use super::schema::{DenialEntry, Kind};
 use super::{Problem, cursor, time};
 use crate::App;
+use crate::admission::api_keys::SUB_PREFIX;
+use crate::admission::auth::Identity;
 use crate::admission::denials;
-use crate::records::store::{Denial, unix_ms};
+use crate::records::store::{Denial, DenialKind, unix_ms};
 
 /// Who is to be denied.
 #[derive(Deserialize, ToSchema)]
@@ -63,7 +65,8 @@ pub(super) async fn list(
     }))
 }
 
-/// Denies a user or a login, in place of an earlier denial. Their calls are closed, and no new one can begin.
+/// Denies a user or a login, in place of an earlier denial. Their calls are closed, and no new one can begin. The API keys that the user has made
+/// are revoked. What an API key denies revokes none, and keeps no administrator out of the HTTP API.
 #[utoipa::path(
     post, path = "/v1/admin/denials", operation_id = "deny", tag = "admin", request_body = NewDenial,
     responses((status = 201, description = "The denial", body = DenialEntry), WithBody),
@@ -78,10 +81,13 @@ pub(super) async fn deny(
     if expires_at_ms.is_some_and(|at| at <= now_ms) {
         return Err(in_body(bad_request("`expires_at` has to be in the future.")));
     }
+    let (kind, subject) = (new.kind.into(), name("subject", new.subject).map_err(in_body)?);
+    spares_keys(&identity, kind, &subject)?;
     let denial = Denial {
-        kind: new.kind.into(),
-        subject: name("subject", new.subject).map_err(in_body)?,
+        kind,
+        subject,
         reason: reason(new.reason).map_err(in_body)?,
+        by_key: identity.api_key.is_some(),
         created_by: identity.sub,
         created_at_ms: now_ms,
         expires_at_ms,
@@ -106,13 +112,24 @@ pub(super) async fn allow(
     Admin(identity): Admin,
     Path((kind, subject)): Path<(Kind, String)>,
 ) -> Result<StatusCode, Problem> {
+    let kind = kind.into();
     let subject = name("subject", subject).map_err(|problem| problem.code(HttpCode::BadPath))?;
-    if !app.records.store.allow(kind.into(), &subject, &identity.sub).await? {
+    spares_keys(&identity, kind, &subject)?;
+    if !app.records.store.allow(kind, &subject, &identity.sub).await? {
         return Err(Problem::new(StatusCode::NOT_FOUND, "There is no such denial."));
     }
     tracing::info!(%subject, by = %identity.sub, "no longer denied");
     apply(&app).await;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// An API key that got into wrong hands must neither take the others away nor undo that it is denied.
+fn spares_keys(identity: &Identity, kind: DenialKind, subject: &str) -> Result<(), Problem> {
+    if identity.api_key.is_some() && kind == DenialKind::Sub && subject.starts_with(SUB_PREFIX) {
+        let detail = "API keys neither deny nor allow API keys: this needs a token.";
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
+    Ok(())
 }
 
 fn in_body(problem: Problem) -> Problem {

@@ -7,7 +7,6 @@ use tokio::time::{Instant, sleep};
 
 use super::Problem;
 use crate::App;
-use crate::records::retention;
 use crate::records::store::{SessionFilter, SessionState, Whom};
 
 /// How long the relays that have the sessions may take to end them. They look every second whether they are asked to.
@@ -38,14 +37,6 @@ pub(super) async fn end_and_wait(
             return Ok(ended);
         }
         sleep(LOOK).await;
-    }
-}
-
-/// Deletes the recordings of sessions that were just erased. A recording that is still being written or sent is deleted a little later.
-pub(super) async fn delete_erased_recordings(app: &App) {
-    if let Err(error) = retention::sweep_erased(&*app.records.store, app.records.recordings.as_deref()).await
-    {
-        tracing::warn!(%error, "recordings of erased sessions are deleted later");
     }
 }
 

@@ -1,10 +1,12 @@
 //! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a write that comes with one is made once, and whoever sends it again, because
 //! its answer was lost, gets the answer that it had.
 //!
-//! The key is written before the write is made, and the answer afterwards. A relay that is lost in between leaves a key whose lease ends: the next
-//! one makes the write under the same id ([`Act`]), so that what it makes is made once all the same.
+//! The key is written before the write is made, and the answer afterwards. In between a relay says every 20 s that it is at work. One that is lost
+//! leaves a key whose lease ends: the next one makes the write under the same id ([`Act`]), so that what it makes is made once all the same, and
+//! whatever the one before still writes of it does not count.
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
@@ -13,8 +15,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use protocol::HttpCode;
 use serde::Serialize;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{ObjectBuilder, OpenApi, RefOr, Required, Type};
@@ -25,7 +30,7 @@ use super::caller::{Known, asker};
 use super::extract::{bad_request, body_of};
 use super::responses;
 use crate::App;
-use crate::records::store::{KeptAnswer, Keyed, KeyedEnd, KeyedRequest};
+use crate::records::store::{KEYED_RENEWAL, KeptAnswer, Keyed, KeyedEnd, KeyedRequest, KeyedWork};
 
 /// The header with the key.
 const KEY: &str = "idempotency-key";
@@ -88,35 +93,75 @@ async fn keyed(app: Arc<App>, route: &str, request: Request, next: Next) -> Resu
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     // No name of a user has a line break in it.
     let who = identity.api_key.as_ref().map_or_else(|| identity.sub.clone(), |id| format!("\n{id}"));
-    let request = KeyedRequest::new(&who, &key, parts.method.as_str(), route, target, &body);
-    let act = match app.records.store.begin_keyed(&request).await? {
-        Keyed::Act(act) => act,
-        Keyed::Answered(answer) => return Ok(repeated(answer)),
+    let asked = KeyedRequest::new(&who, &key, parts.method.as_str(), route, target, &body);
+    parts.extensions.insert(Known(identity));
+    let made = make(Arc::clone(&app), asked, Request::from_parts(parts, Body::from(body)), next);
+    // It goes on if whoever asks goes away, from the moment on that its key may be there: they come back for the answer.
+    let made = app.live.tasks.spawn(request_id::carried(made).in_current_span());
+    made.await.unwrap_or_else(|_| Err(failed()))
+}
+
+/// Has the request answered, unless it was or is being answered.
+async fn make(
+    app: Arc<App>,
+    asked: KeyedRequest,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    match app.records.store.begin_keyed(&asked).await? {
+        Keyed::Act(work) => {
+            request.extensions_mut().insert(KeyedAct(work.act.clone()));
+            Ok(answer(&app, &work, request, next).await)
+        }
+        Keyed::Answered(answer) => Ok(repeated(answer)),
         Keyed::UnderWay => {
             let detail = "The request with this `Idempotency-Key` is being answered. Wait `retry_after_ms`.";
             let problem = Problem::new(StatusCode::CONFLICT, detail).code(HttpCode::KeyedUnderWay);
-            return Err(problem.retry_after(AGAIN_AFTER));
+            Err(problem.retry_after(AGAIN_AFTER))
         }
         Keyed::OtherRequest => {
             let detail = "This `Idempotency-Key` came with another request. Give this one a key of its own.";
-            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
         }
-    };
-    parts.extensions.insert(Known(identity));
-    parts.extensions.insert(KeyedAct(act));
-    let answered = answer(Arc::clone(&app), request.key, Request::from_parts(parts, Body::from(body)), next);
-    // It goes on if whoever asks goes away: they come back for the answer.
-    let answered = app.live.tasks.spawn(request_id::carried(answered).in_current_span());
-    answered.await.map_err(|_| failed())
+    }
 }
 
 /// Has the request answered, and keeps the answer.
-async fn answer(app: Arc<App>, key: String, request: Request, next: Next) -> Response {
-    let (mut parts, body) = next.run(request).await.into_parts();
+async fn answer(app: &App, work: &KeyedWork, request: Request, next: Next) -> Response {
+    let is_answered = CancellationToken::new();
+    let answered = async {
+        let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        is_answered.cancel();
+        answered
+    };
+    let (answered, ()) = tokio::join!(answered, hold(app, work, &is_answered));
+    let (end, response) = match answered {
+        Ok(response) => end_of(response).await,
+        // The log has the panic.
+        Err(_) => (KeyedEnd::Unsure, failed().into_response()),
+    };
+    if let Err(error) = app.records.store.end_keyed(work, &end).await {
+        tracing::warn!(%error, "what became of a request with a key was not written");
+    }
+    response
+}
+
+/// Says again and again that this relay is at work on a request, until it is answered: however long that takes, nobody else begins it.
+async fn hold(app: &App, work: &KeyedWork, is_answered: &CancellationToken) {
+    while timeout(KEYED_RENEWAL, is_answered.cancelled()).await.is_err() {
+        if let Err(error) = app.records.store.hold_keyed(work).await {
+            tracing::warn!(%error, "that a request with a key is being answered was not written");
+        }
+    }
+}
+
+/// What has come of a request by its answer, and the answer.
+async fn end_of(response: Response) -> (KeyedEnd, Response) {
+    let (mut parts, body) = response.into_parts();
     let kept = parts.extensions.remove::<Kept>();
     let Ok(body) = to_bytes(body, ANSWER_MAX_BYTES).await else {
         tracing::error!("an answer to a write is longer than any has to be");
-        return failed().into_response();
+        return (KeyedEnd::Unsure, failed().into_response());
     };
     let end = match parts.status {
         status if status.is_server_error() => KeyedEnd::Unsure,
@@ -128,10 +173,7 @@ async fn answer(app: Arc<App>, key: String, request: Request, next: Next) -> Res
         }
         _ => KeyedEnd::Nothing,
     };
-    if let Err(error) = app.records.store.end_keyed(&key, &end).await {
-        tracing::warn!(%error, "what became of a request with a key was not written");
-    }
-    Response::from_parts(parts, Body::from(body))
+    (end, Response::from_parts(parts, Body::from(body)))
 }
 
 /// Whether an answer is the decision on what was asked: it is done, or refused for what is there. All others say that nothing was done, because
@@ -228,7 +270,21 @@ fn parameter() -> Parameter {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use axum::Router;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::post;
+    use tower::ServiceExt;
+
     use super::*;
+    use crate::admission::auth::{Verifier, mint};
+    use crate::config::Secret;
+    use crate::money::price::PriceTable;
+    use crate::records::spill::Spill;
+    use crate::records::store::{DATABASE_FILE, SqlStore, unix_ms};
+    use crate::{Config, Records};
 
     fn given(values: &[&[u8]]) -> Option<String> {
         let mut headers = HeaderMap::new();
@@ -259,5 +315,46 @@ mod tests {
         ];
         assert!(wrong.iter().all(|values| given(values).is_none()));
         assert_eq!(given(&[too_long.as_bytes()]), None);
+    }
+
+    #[tokio::test]
+    async fn a_panic_lets_go_of_its_key_at_once_and_the_request_is_made_again_under_the_same_id() {
+        let data = tempfile::tempdir().expect("a folder");
+        let mut config = Config::defaults();
+        config.auth.hs256_secret = Some(Secret::new("an-example-secret-of-more-than-32-bytes".into()));
+        let now = u64::try_from(unix_ms() / 1_000).expect("after 1970");
+        let token = mint(&config.auth, "ada", now, Duration::from_secs(60)).expect("signed");
+        let verifier = Verifier::from_config(&config.auth).expect("a verifier");
+        let store = SqlStore::sqlite(&data.path().join(DATABASE_FILE)).await.expect("a store");
+        let spill = Spill::open(data.path()).await.expect("a file for what is owed");
+        let records = Records { store: Arc::new(store), spill, recordings: None };
+        let app = Arc::new(App::new(config, verifier, records, PriceTable::shipped()));
+        let acts = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&acts);
+        let fails_first = move |Act(act): Act| {
+            let seen = Arc::clone(&seen);
+            async move {
+                let tries = {
+                    let mut seen = seen.lock().expect("no panic while it is held");
+                    seen.push(act);
+                    seen.len()
+                };
+                assert!(tries > 1, "it fails the first time");
+                StatusCode::NO_CONTENT
+            }
+        };
+        let router = Router::new().route("/v1/x", post(fails_first)).layer(from_fn_with_state(app, once));
+        for (status, is_repeated) in [(500, false), (204, false), (204, true)] {
+            let request = Request::post("/v1/x")
+                .header(header::AUTHORIZATION, format!("Bearer {token}"))
+                .header(KEY, "k")
+                .body(Body::empty())
+                .expect("a request");
+            let response = router.clone().oneshot(request).await.expect("an answer");
+            assert_eq!(response.status().as_u16(), status);
+            assert_eq!(response.headers().contains_key(REPLAYED), is_repeated);
+        }
+        let acts = acts.lock().expect("no panic while it is held");
+        assert!(acts.len() == 2 && acts[0] == acts[1], "{acts:?}");
     }
 }

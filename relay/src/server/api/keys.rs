@@ -8,18 +8,17 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use protocol::HttpCode;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use super::admin::Paged;
 use super::caller::Admin;
-use super::extract::{self, Path, Query, bad_request, is_id, name_within};
+use super::extract::{self, Path, Query, bad_request, is_id, maybe_name, name_within};
 use super::idempotency::{Act, Kept};
 use super::responses::{OrNone, Usual, WithName};
 use super::{Problem, cursor, time};
 use crate::App;
 use crate::admission::api_keys;
-use crate::admission::auth::Identity;
-use crate::records::store::{API_KEYS_MAX, ApiKey, MadeKey, NewApiKey, unix_ms};
+use crate::admission::auth::{Identity, is_name};
+use crate::records::store::{API_KEYS_MAX, ApiKey, ApiKeyFilter, MadeKey, NewApiKey, unix_ms};
 
 /// The longest name of a key, in characters.
 const NAME_MAX_CHARS: usize = 100;
@@ -91,18 +90,35 @@ pub(super) struct Keys {
     next: Option<String>,
 }
 
+/// Which keys to list, a page at a time.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct KeysAsked {
+    /// The `next` of the page before.
+    #[param(nullable = false)]
+    cursor: Option<String>,
+    /// How many rows the page may have. 20 by default.
+    #[param(minimum = 1, maximum = 100, nullable = false)]
+    limit: Option<u32>,
+    /// Only keys that this administrator has made.
+    #[param(min_length = 1, max_length = 255, nullable = false)]
+    created_by: Option<String>,
+}
+
 /// Lists keys, also those that are revoked or expired.
 #[utoipa::path(
-    get, path = "/v1/admin/keys", operation_id = "list_keys", tag = "admin", params(Paged),
+    get, path = "/v1/admin/keys", operation_id = "list_keys", tag = "admin", params(KeysAsked),
     responses((status = 200, description = "A page, the newest first", body = Keys), Usual),
 )]
 pub(super) async fn list(
     Shared(app): Shared<Arc<App>>,
     _: Admin,
-    Query(asked): Query<Paged>,
+    Query(asked): Query<KeysAsked>,
 ) -> Result<Json<Keys>, Problem> {
+    let filter = ApiKeyFilter { created_by: maybe_name("created_by", asked.created_by)? };
     let after = cursor::read(asked.cursor.as_deref())?;
-    let page = app.records.store.api_keys(after.as_ref(), cursor::limit(asked.limit)?).await?;
+    let page = app.records.store.api_keys(&filter, after.as_ref(), cursor::limit(asked.limit)?).await?;
     Ok(Json(Keys {
         next: cursor::write(page.next.as_ref()),
         keys: page.rows.into_iter().map(KeyEntry::from).collect(),
@@ -139,6 +155,10 @@ pub(super) async fn make(
         MadeKey::TooMany => {
             let detail = format!("{API_KEYS_MAX} keys are good, and no more may be. Revoke one.");
             Err(Problem::new(StatusCode::CONFLICT, detail).code(HttpCode::KeysFull))
+        }
+        MadeKey::Denied => {
+            let detail = "This user may not use this relay.";
+            Err(Problem::new(StatusCode::FORBIDDEN, detail).code(HttpCode::Denied))
         }
     }
 }
@@ -189,9 +209,14 @@ fn read(new: NewKey, id: String, secret: &str, maker: &Identity) -> Result<NewAp
         let detail = "A key may do no more than whoever makes it, and you may not read what others said.";
         return Err(Problem::new(StatusCode::FORBIDDEN, detail).code(HttpCode::ReaderOnly));
     }
+    let name = name_within(NAME_MAX_CHARS, "name", new.name).map_err(in_body)?;
+    if !is_name(&name) {
+        let detail = "`name` has to have no invisible characters, and no spaces at its ends.";
+        return Err(in_body(bad_request(detail)));
+    }
     Ok(NewApiKey {
         id,
-        name: name_within(NAME_MAX_CHARS, "name", new.name).map_err(in_body)?,
+        name,
         hash: api_keys::hashed(secret).expect("it was made as a key"),
         is_admin,
         is_reader,

@@ -11,8 +11,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::admin::Erased;
 use super::caller::User;
-use super::ending::{delete_erased_recordings, end_and_wait};
+use super::ending::end_and_wait;
 use super::extract::{Path, Query, is_id, maybe_name};
+use super::idempotency::Act;
 use super::responses::{OrNone, Usual};
 use super::schema::{Session, State};
 use super::{Problem, cursor, time};
@@ -109,7 +110,7 @@ pub(super) async fn delete(
     end_and_wait(&app, Whom::Session(&session.id), CloseCode::Normal, None).await?;
     match app.records.store.delete_session(&session.id, None).await? {
         true => {
-            delete_erased_recordings(&app).await;
+            app.live.erased.notify_one();
             Ok(StatusCode::NO_CONTENT)
         }
         false => Err(no_session()),
@@ -125,10 +126,11 @@ pub(super) async fn delete(
 pub(super) async fn delete_all(
     Shared(app): Shared<Arc<App>>,
     User(identity): User,
+    Act(act): Act,
 ) -> Result<Json<Erased>, Problem> {
     end_and_wait(&app, Whom::User(&identity.sub), CloseCode::Normal, None).await?;
-    let sessions = app.records.store.delete_user(&identity.sub, None).await?;
-    delete_erased_recordings(&app).await;
+    let sessions = app.records.store.delete_user(&identity.sub, None, &act).await?;
+    app.live.erased.notify_one();
     tracing::info!(sessions, "a user has erased themselves");
     Ok(Json(Erased { sessions }))
 }

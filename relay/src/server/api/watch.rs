@@ -132,7 +132,7 @@ pub(super) async fn may_still_look(app: &App, identity: &Identity) -> bool {
         Some(id) => app.records.store.is_api_key_good(id).await.unwrap_or(false),
         None => true,
     };
-    is_good && !app.admission.denials.denies(identity)
+    is_good && !app.admission.denials.denies_api(identity)
 }
 
 async fn line(app: &App) -> Result<Vec<u8>, Problem> {

@@ -445,8 +445,10 @@ impl Machine {
             Step::ToolResult(call_id, output) => {
                 self.tell_call(call::Input::ToolResult { call_id: &call_id, output: &output });
             }
-            // What waits for a session that ends is not told: the store says so once the end is there.
-            Step::LookForCommands if self.is_claiming || !self.policy.is_live() => {}
+            // What waits for a session that ends is not told: the store says so once the end is there. What waits for one that goes elsewhere goes
+            // with it.
+            Step::LookForCommands
+                if self.is_claiming || !self.policy.is_live() || self.policy.is_moving() => {}
             Step::LookForCommands => {
                 self.is_claiming = true;
                 self.follow_ups.push(Step::Out(Output::ClaimCommands));
@@ -456,7 +458,7 @@ impl Machine {
                 self.follow_ups.extend(commands.into_iter().map(Step::Command));
             }
             // What the agent would be told now, nobody would know at the next relay.
-            Step::Command(Command { id, .. }) if self.policy.is_leaving() => {
+            Step::Command(Command { id, .. }) if self.policy.is_leaving() || self.policy.is_moving() => {
                 let told = Err(NotTold::CallMoved);
                 self.follow_ups.push(Step::Out(Output::NoteCommand { id, told }));
             }

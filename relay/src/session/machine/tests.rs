@@ -578,3 +578,27 @@ fn what_comes_for_a_session_that_ends_or_leaves_is_not_told_and_nothing_more_is_
         assert_eq!(claims(&bench.input(Input::LookForCommands)), 0);
     }
 }
+
+#[test]
+fn what_comes_for_a_session_that_is_to_go_elsewhere_is_for_the_next_relay_also_once_its_client_is_told() {
+    let mut bench = Bench::begin_as(&["move"]);
+    bench.audio(5, voice);
+    assert_eq!(claims(&bench.input(Input::LookForCommands)), 1);
+    bench.input(DRAIN);
+    while !bench.machine.policy.is_moving() {
+        assert!(bench.chunks < 90, "its moment comes");
+        bench.audio(1, voice);
+    }
+    let outputs = bench.input(Input::Commands(vec![command("c-1")]));
+    assert_eq!(noted(&outputs), [("c-1", Err(NotTold::CallMoved))]);
+    assert_eq!(claims(&bench.input(Input::LookForCommands)), 0, "what waits is for the next one");
+    let mut outputs = Vec::new();
+    while moves(&outputs) == 0 {
+        assert!(bench.chunks < 100, "{:?}", kinds(&outputs));
+        outputs.extend(bench.audio(1, voice));
+    }
+    assert!(bench.machine.is_live(), "the client has not gone yet");
+    assert_eq!(claims(&bench.input(Input::LookForCommands)), 0);
+    let outputs = bench.input(Input::Commands(vec![command("c-2")]));
+    assert_eq!(noted(&outputs), [("c-2", Err(NotTold::CallMoved))]);
+}

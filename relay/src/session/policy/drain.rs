@@ -40,9 +40,14 @@ impl Drain {
         (!self.is_told).then_some(if self.from > now { self.from } else { self.latest })
     }
 
+    /// Whether its moment has come, whether or not its client was told by now.
+    pub(super) fn has_begun(&self, now: Time) -> bool {
+        self.from <= now
+    }
+
     /// Whether the session goes in the first pause from now on.
     pub(super) fn wants_to_move(&self, now: Time) -> bool {
-        !self.is_told && self.from <= now
+        !self.is_told && self.has_begun(now)
     }
 
     /// Whether the session goes now, pause or not.

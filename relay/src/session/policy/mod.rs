@@ -213,6 +213,11 @@ impl Policy {
         self.is_draining() && self.drain.is_some_and(|drain| drain.wants_to_move(self.now))
     }
 
+    /// Whether what the agent would be told now is for the next relay: the session goes there in the next pause, or its client was told to.
+    pub(super) fn is_moving(&self) -> bool {
+        self.is_draining() && self.drain.is_some_and(|drain| drain.has_begun(self.now))
+    }
+
     /// Whether the session's end is stored.
     pub(super) fn has_ended(&self) -> bool {
         matches!(self.phase, Phase::Ended(_))

@@ -187,9 +187,10 @@ impl SqlStore {
     }
 }
 
-/// Tells whoever wants to hear of it that a user is erased, in the transaction in which the last of them is.
-pub(super) async fn user_erased(tx: &mut Tx<'_>, sub: &str) -> Result<(), StoreError> {
-    let id = format!("erased_{}_", uuid::Uuid::now_v7());
+/// Tells whoever wants to hear of it that a user is erased, in the transaction in which the last of them is. It is told once for each `act`,
+/// however often that is begun.
+pub(super) async fn user_erased(tx: &mut Tx<'_>, sub: &str, act: &str) -> Result<(), StoreError> {
+    let id = format!("erased_{act}_");
     tx.query(USER_ERASED).bind(id).bind(sub).execute(&mut *tx.connection).await?;
     Ok(())
 }

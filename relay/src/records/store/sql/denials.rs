@@ -10,12 +10,14 @@ use super::super::unix_ms;
 use super::audit::{self, Done};
 use super::page::Select;
 use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, api_keys, sql};
 
+/// A denial by a person stays one if an API key repeats it.
 const DENY: Sql = sql!(
-    "INSERT INTO denials (kind, subject, reason, created_by, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+    "INSERT INTO denials (kind, subject, reason, created_by, by_key, created_at, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
     ON CONFLICT (kind, subject) DO UPDATE SET reason = excluded.reason, created_by = excluded.created_by,
-        created_at = excluded.created_at, expires_at = excluded.expires_at"
+        by_key = denials.by_key * excluded.by_key, created_at = excluded.created_at, expires_at = excluded.expires_at"
 );
 
 const ALLOW: Sql = sql!("DELETE FROM denials WHERE kind = $1 AND subject = $2");
@@ -56,18 +58,26 @@ impl SqlStore {
         let denial = denial.clone();
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
+                // What is over is not repeated.
+                tx.query(FORGET_EXPIRED).bind(unix_ms()).execute(&mut *tx.connection).await?;
                 tx.query(DENY)
                     .bind(denial.kind.name())
                     .bind(&denial.subject)
                     .bind(&denial.reason)
                     .bind(&denial.created_by)
+                    .bind(i64::from(denial.by_key))
                     .bind(denial.created_at_ms)
                     .bind(denial.expires_at_ms)
                     .execute(&mut *tx.connection)
                     .await?;
                 let done = done(DeedKind::Deny, denial.kind, &denial.subject, &denial.created_by);
                 audit::write(&mut tx, Done { reason: &denial.reason, ..done }).await?;
-                changed(&mut tx).await
+                changed(&mut tx).await?;
+                // Whoever is shut out may have made keys, and so may whoever has their token. A key takes no other keys away.
+                if denial.kind == DenialKind::Sub && !denial.by_key {
+                    api_keys::revoke_all_of(&mut tx, &denial.subject, &denial.created_by).await?;
+                }
+                Ok(())
             }
             .boxed()
         })
@@ -102,7 +112,7 @@ impl SqlStore {
         limit: u32,
     ) -> Result<Page<Denial, DenialCursor>, StoreError> {
         let mut select = Select::new(
-            "SELECT kind, subject, reason, created_by, created_at, expires_at FROM denials WHERE",
+            "SELECT kind, subject, reason, created_by, by_key, created_at, expires_at FROM denials WHERE",
         );
         select.push(" (expires_at IS NULL OR expires_at > ?)", [unix_ms().into()]);
         if let Some(DenialCursor { kind, subject }) = after {
@@ -198,6 +208,7 @@ fn denial(row: &AnyRow) -> Result<Denial, StoreError> {
         subject,
         reason: row.text("reason")?,
         created_by: row.text("created_by")?,
+        by_key: row.signed("by_key")? == 1,
         created_at_ms: row.signed("created_at")?,
         expires_at_ms: row.maybe_signed("expires_at")?,
     })

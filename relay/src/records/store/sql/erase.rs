@@ -7,7 +7,7 @@ use super::super::audit::DeedKind;
 use super::audit::{self, Done};
 use super::money::{self, Locked};
 use super::{
-    Durability, Sql, SqlStore, StoreError, Tx, budgets, deliveries, erased, idempotency, rollups, sql,
+    Durability, Sql, SqlStore, StoreError, Tx, api_keys, budgets, deliveries, erased, rollups, sql,
 };
 
 /// How many sessions one transaction erases. Other relays then do not wait for long, and a long history does not run into a time limit.
@@ -94,25 +94,27 @@ impl SqlStore {
         &self,
         sub: &str,
         by: Option<&str>,
+        act: &str,
     ) -> Result<u64, StoreError> {
-        let (store, sub) = (self.clone(), sub.to_owned());
+        let (store, sub, by, act) = (self.clone(), sub.to_owned(), by.map(str::to_owned), act.to_owned());
         let is_own = by.is_none();
-        // With the first batch the deed is done, whatever becomes of the others.
-        let mut by = by.map(str::to_owned);
         self.finish(async move {
             let mut erased = 0;
+            // With the first batch the deed is done, whatever becomes of the others.
+            let mut is_first = true;
             loop {
-                let (of, by) = (sub.clone(), by.take());
+                let (of, by) = (sub.clone(), by.clone());
+                let is_first = std::mem::take(&mut is_first);
                 let batch = store
                     .transaction(Durability::PowerCut, move |mut tx| {
                         async move {
-                            if let Some(by) = by {
+                            if let (true, Some(by)) = (is_first, &by) {
                                 // Whom it was done to is what is being forgotten.
                                 let what = DeedKind::DeleteUser;
-                                let done = Done { by: &by, what, user_sub: None, subject: "", reason: "" };
+                                let done = Done { by, what, user_sub: None, subject: "", reason: "" };
                                 audit::write(&mut tx, done).await?;
                             }
-                            erase_batch(&mut tx, &of, is_own).await
+                            erase_batch(&mut tx, &of, by.as_deref()).await
                         }
                         .boxed()
                     })
@@ -123,6 +125,7 @@ impl SqlStore {
                 }
             }
             store.forget_name(&sub).await?;
+            store.forget_keyed(&sub).await?;
             // Nobody is told before the name is nowhere: an erasure that was broken off is asked for again, and is told then.
             store
                 .transaction(Durability::PowerCut, move |mut tx| {
@@ -131,7 +134,7 @@ impl SqlStore {
                         if !is_own {
                             budgets::forget_cap(&mut tx, &sub).await?;
                         }
-                        deliveries::user_erased(&mut tx, &sub).await
+                        deliveries::user_erased(&mut tx, &sub, &act).await
                     }
                     .boxed()
                 })
@@ -194,19 +197,23 @@ async fn note_session(tx: &mut Tx<'_>, id: &str, by: &str) -> Result<(), StoreEr
     audit::write(tx, Done { by, what, user_sub: Some(&owner), subject: id, reason: "" }).await
 }
 
-/// Erases some of a user's sessions, and says how many. If it `is_own`, what they did to others as an administrator stays:
-/// nobody takes their own name out of the audit.
-async fn erase_batch(tx: &mut Tx<'_>, sub: &str, is_own: bool) -> Result<u64, StoreError> {
+/// Erases some of a user's sessions for the administrator `by`, or for the user, and says how many. If users erase themselves, what they did to
+/// others as administrators stays: nobody takes their own name out of the audit.
+async fn erase_batch(tx: &mut Tx<'_>, sub: &str, by: Option<&str>) -> Result<u64, StoreError> {
     // This locks all sessions before the first budget is locked, as the order of locks wants it.
     let rows = tx.query(OF_USER).bind(sub).bind(BATCH).fetch_all(&mut *tx.connection).await?;
     let ids: Vec<String> = rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
     erase(tx, &ids).await?;
+    if let Some(by) = by {
+        tx.query(FORGET_WHO_DENIED).bind(sub).execute(&mut *tx.connection).await?;
+        // Nobody could find them by their maker any more.
+        api_keys::revoke_all_of(tx, sub, by).await?;
+    }
     let done_to_them = [FORGET_WHO_WAS_CREDITED, FORGET_TO_WHOM];
-    let done_by_them = [FORGET_WHO_DENIED, FORGET_WHO_CREDITED, FORGET_WHO_MADE_KEYS, FORGET_BY_WHOM];
-    for sql in done_to_them.into_iter().chain(done_by_them.into_iter().filter(|_| !is_own)) {
+    let done_by_them = [FORGET_WHO_CREDITED, FORGET_WHO_MADE_KEYS, FORGET_BY_WHOM];
+    for sql in done_to_them.into_iter().chain(done_by_them.into_iter().filter(|_| by.is_some())) {
         tx.query(sql).bind(sub).execute(&mut *tx.connection).await?;
     }
-    idempotency::forget_name(tx, sub).await?;
     Ok(rows.len() as u64)
 }
 

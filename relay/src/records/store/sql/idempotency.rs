@@ -5,17 +5,18 @@ use futures_util::FutureExt;
 use sqlx::any::AnyRow;
 
 use super::super::idempotency::{
-    KEYED_FOR, KEYED_LEASE, KEYED_MAX, KeptAnswer, Keyed, KeyedEnd, KeyedRequest, owner_of,
+    KEYED_FOR, KEYED_LEASE, KEYED_MAX, KeptAnswer, Keyed, KeyedEnd, KeyedRequest, KeyedWork, owner_of,
 };
 use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, millis, sql};
+use super::{Durability, Sql, SqlStore, StoreError, millis, sql};
 
 /// Forgets this key if its time is over, though it was not deleted so far.
 const FORGET_OLD: Sql = sql!("DELETE FROM idempotency_keys WHERE key = $1 AND created_at <= " NOW " - $2");
 
+/// Whoever makes a request for the first time is known by the id of what it makes.
 const WRITE: Sql = sql!(
-    "INSERT INTO idempotency_keys (key, owner, request, act, lease_until, created_at)
-    VALUES ($1, $2, $3, $4, " NOW " + $5, " NOW ")
+    "INSERT INTO idempotency_keys (key, owner, request, about, act, holder, lease_until, created_at)
+    VALUES ($1, $2, $3, $4, $5, $5, " NOW " + $6, " NOW ")
     ON CONFLICT (key) DO NOTHING"
 );
 
@@ -30,21 +31,32 @@ const READ: Sql = sql!(
     FROM idempotency_keys WHERE key = $1" LOCK
 );
 
-const GO_ON: Sql = sql!("UPDATE idempotency_keys SET lease_until = " NOW " + $1 WHERE key = $2");
+const GO_ON: Sql =
+    sql!("UPDATE idempotency_keys SET lease_until = " NOW " + $1, holder = $2 WHERE key = $3");
 
-/// Of two relays that were at work on the same request, the first answer stands.
-const ANSWER: Sql =
-    sql!("UPDATE idempotency_keys SET status = $1, body = $2 WHERE key = $3 AND status IS NULL");
+const HOLD: Sql = sql!(
+    "UPDATE idempotency_keys SET lease_until = " NOW " + $1 WHERE key = $2 AND holder = $3 AND status IS NULL"
+);
 
-const FREE: Sql = sql!("DELETE FROM idempotency_keys WHERE key = $1 AND status IS NULL");
+const ANSWER: Sql = sql!(
+    "UPDATE idempotency_keys SET status = $1, body = $2 WHERE key = $3 AND holder = $4 AND status IS NULL"
+);
 
-const LET_GO: Sql = sql!("UPDATE idempotency_keys SET lease_until = 0 WHERE key = $1 AND status IS NULL");
+/// Forgets a request that nobody has begun before: whoever did may have done what it asks for, and then it keeps the id of what it makes.
+const FREE: Sql = sql!(
+    "DELETE FROM idempotency_keys WHERE key = $1 AND holder = $2 AND holder = act AND status IS NULL"
+);
 
-/// Deletes what somebody has asked, and answers that have their name.
-const FORGET_NAME: Sql = Sql {
-    sqlite: "DELETE FROM idempotency_keys WHERE owner = $1 OR instr(COALESCE(body, ''), $2) > 0",
-    postgres: "DELETE FROM idempotency_keys WHERE owner = $1 OR strpos(COALESCE(body, ''), $2) > 0",
-};
+/// Nobody is at work on it from then on, not even who says so a little later.
+const LET_GO: Sql = sql!(
+    "UPDATE idempotency_keys SET lease_until = 0, holder = '' WHERE key = $1 AND holder = $2 AND status IS NULL"
+);
+
+/// Deletes what somebody has asked,
+const FORGET_OF: Sql = sql!("DELETE FROM idempotency_keys WHERE owner = $1");
+
+/// and whatever is answered, or about to be answered, about them.
+const FORGET_ABOUT: Sql = sql!("DELETE FROM idempotency_keys WHERE about = $1");
 
 impl SqlStore {
     pub(in crate::records::store) async fn begin_keyed(
@@ -62,19 +74,21 @@ impl SqlStore {
                     .bind(&request.key)
                     .bind(&request.owner)
                     .bind(&request.request)
+                    .bind(request.about.as_deref())
                     .bind(&act)
                     .bind(millis(KEYED_LEASE));
                 if write.execute(&mut *tx.connection).await?.rows_affected() > 0 {
                     let bound = tx.query(BOUND).bind(&request.owner).bind(i64::from(KEYED_MAX));
                     bound.execute(&mut *tx.connection).await?;
-                    return Ok(Keyed::Act(act));
+                    let (key, holder) = (request.key.clone(), act.clone());
+                    return Ok(Keyed::Act(KeyedWork { key, act, holder }));
                 }
                 let row = tx.query(READ).bind(&request.key).fetch_optional(&mut *tx.connection).await?;
                 // Whoever was at work on it has just freed it: it is asked again.
                 let Some(row) = row else { return Ok(Keyed::UnderWay) };
-                let found = found(&row, &request.request)?;
-                if matches!(found, Keyed::Act(_)) {
-                    let go_on = tx.query(GO_ON).bind(millis(KEYED_LEASE)).bind(&request.key);
+                let found = found(&row, &request)?;
+                if let Keyed::Act(work) = &found {
+                    let go_on = tx.query(GO_ON).bind(millis(KEYED_LEASE)).bind(&work.holder).bind(&work.key);
                     go_on.execute(&mut *tx.connection).await?;
                 }
                 Ok(found)
@@ -84,35 +98,56 @@ impl SqlStore {
         .await
     }
 
+    pub(in crate::records::store) async fn hold_keyed(&self, work: &KeyedWork) -> Result<(), StoreError> {
+        let work = work.clone();
+        self.transaction(Durability::Process, move |tx| {
+            async move {
+                let hold = tx.query(HOLD).bind(millis(KEYED_LEASE)).bind(&work.key).bind(&work.holder);
+                hold.execute(&mut *tx.connection).await?;
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
+    }
+
     pub(in crate::records::store) async fn end_keyed(
         &self,
-        key: &str,
+        work: &KeyedWork,
         end: &KeyedEnd,
     ) -> Result<(), StoreError> {
-        let statement = match end {
+        let of = |sql| self.statement(sql).bind(&work.key).bind(&work.holder);
+        match end {
             KeyedEnd::Answered(answer) => {
-                self.statement(ANSWER).bind(i64::from(answer.status)).bind(&answer.body).bind(key)
+                let written = self.statement(ANSWER).bind(i64::from(answer.status)).bind(&answer.body);
+                written.bind(&work.key).bind(&work.holder).execute(&self.writer).await?;
+                return Ok(());
             }
-            KeyedEnd::Nothing => self.statement(FREE).bind(key),
-            KeyedEnd::Unsure => self.statement(LET_GO).bind(key),
-        };
-        statement.execute(&self.writer).await?;
+            KeyedEnd::Nothing => {
+                if of(FREE).execute(&self.writer).await?.rows_affected() > 0 {
+                    return Ok(());
+                }
+            }
+            KeyedEnd::Unsure => {}
+        }
+        of(LET_GO).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// Forgets what a user has asked, and what was answered about them.
+    pub(super) async fn forget_keyed(&self, sub: &str) -> Result<(), StoreError> {
+        let who = owner_of(sub);
+        for sql in [FORGET_OF, FORGET_ABOUT] {
+            self.statement(sql).bind(&who).execute(&self.writer).await?;
+        }
         Ok(())
     }
 }
 
-/// Forgets what a user has asked, and what was answered about them.
-pub(super) async fn forget_name(tx: &mut Tx<'_>, sub: &str) -> Result<(), StoreError> {
-    let name = serde_json::Value::from(sub);
-    let query = tx.query(FORGET_NAME).bind(owner_of(sub)).bind(format!(":{name}"));
-    query.execute(&mut *tx.connection).await?;
-    Ok(())
-}
-
 /// What is to be done with a request whose key is there.
-fn found(row: &AnyRow, request: &str) -> Result<Keyed, StoreError> {
+fn found(row: &AnyRow, request: &KeyedRequest) -> Result<Keyed, StoreError> {
     let row = Reading::new(row, "a request with a key");
-    if row.text("request")? != request {
+    if row.text("request")? != request.request {
         return Ok(Keyed::OtherRequest);
     }
     if let Some(status) = row.maybe_signed("status")? {
@@ -121,7 +156,10 @@ fn found(row: &AnyRow, request: &str) -> Result<Keyed, StoreError> {
         return Ok(Keyed::Answered(KeptAnswer { status, body }));
     }
     match row.signed("held")? {
-        0 => Ok(Keyed::Act(row.text("act")?)),
+        0 => {
+            let (key, holder) = (request.key.clone(), uuid::Uuid::now_v7().to_string());
+            Ok(Keyed::Act(KeyedWork { key, act: row.text("act")?, holder }))
+        }
         _ => Ok(Keyed::UnderWay),
     }
 }

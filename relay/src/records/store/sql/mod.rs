@@ -9,7 +9,8 @@
 //! 3. the number of the rollups, then the rollups, table by table, in the order of their keys;
 //! 4. the usage of erased sessions, in the order of its key;
 //! 5. the rates of user and address;
-//! 6. requests with a key.
+//! 6. requests with a key, which no transaction locks together with any of the others;
+//! 7. the entries of the deny-list, its number, then API keys.
 
 mod alerts;
 mod api_keys;
@@ -103,6 +104,8 @@ pub struct SqlStore {
     renewals: Connections,
     /// Transactions under way.
     tasks: TaskTracker,
+    /// Which API keys were used lately.
+    uses: api_keys::Uses,
 }
 
 /// Which database the store uses.
@@ -294,7 +297,8 @@ impl SqlStore {
             .map_err(open)?;
         let renewals = writer.clone();
         let group = Some(Group::default());
-        Ok(SqlStore { dialect: Dialect::Sqlite, writer, readers, group, renewals, tasks: TaskTracker::new() })
+        let (tasks, uses) = (TaskTracker::new(), api_keys::Uses::default());
+        Ok(SqlStore { dialect: Dialect::Sqlite, writer, readers, group, renewals, tasks, uses })
     }
 
     /// Opens a SQLite file to read it, also while a relay uses it. Whatever would be written is refused.
@@ -310,7 +314,8 @@ impl SqlStore {
         let refusals = WriteRefusals::default();
         let readers = Connections::open(options, 1, Prompt::Next, settings, &refusals).await.map_err(open)?;
         let (writer, renewals, tasks) = (readers.clone(), readers.clone(), TaskTracker::new());
-        let store = SqlStore { dialect: Dialect::Sqlite, writer, readers, group: None, renewals, tasks };
+        let uses = api_keys::Uses::default();
+        let store = SqlStore { dialect: Dialect::Sqlite, writer, readers, group: None, renewals, tasks, uses };
         let mut snapshot = store.snapshot().await?;
         let (version, newest) = (snapshot.schema().await?, migrations::newest(Dialect::Sqlite));
         snapshot.end().await?;
@@ -344,6 +349,7 @@ impl SqlStore {
             group: None,
             renewals,
             tasks: TaskTracker::new(),
+            uses: api_keys::Uses::default(),
         })
     }
 
