@@ -109,7 +109,7 @@ pub(crate) fn run_bench(bench: Bench, json: bool, seconds: u32, write: bool) -> 
         Bench::Churn => relay("churn", &["100000"], json),
         Bench::Away => relay("away", &["20", "200"], json),
         Bench::Kills => relay("kills", &["1000", "40"], json),
-        Bench::Load => relay("load", &["600,1200,2500", "30", "--opening"], json),
+        Bench::Load => relay("load", &["600,1200,2500", "30", "--conversing=150,300,600", "--opening"], json),
         Bench::Turn => relay("turn", &["1,100,500", "60"], json),
         Bench::Flood => relay("flood", &["20"], json),
         Bench::BargeIn => barge_in(),

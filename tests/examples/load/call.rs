@@ -1,6 +1,7 @@
 //! Calls of the real protocol on a fixed schedule, whatever comes back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -23,6 +24,32 @@ const CHUNK_SAMPLES: usize = 1_600;
 const PING_EVERY: u32 = 10;
 /// Chunks between two acknowledgements, as the SDK's 200 ms.
 const ACK_EVERY: u32 = 2;
+
+/// So much later than it was due a chunk may be sent, in milliseconds, without being late.
+pub(crate) const LATE_MS: f64 = 5.0;
+
+/// How punctual the calls were: what they are late by looks as if it were the server's.
+#[derive(Default, Debug)]
+pub(crate) struct Punctuality {
+    due: AtomicU64,
+    late: AtomicU64,
+}
+
+impl Punctuality {
+    /// Something was due then, and is done only now.
+    fn was_due(&self, due: Instant) {
+        self.due.fetch_add(1, Ordering::Relaxed);
+        if due.elapsed().as_secs_f64() * 1_000.0 > LATE_MS {
+            self.late.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many of a hundred things were late.
+    pub(crate) fn late_percent(&self) -> f64 {
+        let due = self.due.load(Ordering::Relaxed).max(1);
+        self.late.load(Ordering::Relaxed) as f64 / due as f64 * 100.0
+    }
+}
 
 /// Chunks of noise and of a voice, made once.
 pub(crate) struct Sound {
@@ -68,6 +95,8 @@ pub(crate) struct Call {
     pub(crate) sound: Arc<Sound>,
     /// From when each ping was due to its pong, in milliseconds.
     pub(crate) latencies: mpsc::Sender<f64>,
+    /// What it has to do counts there, as its pings do.
+    pub(crate) punctuality: Arc<Punctuality>,
 }
 
 impl Call {
@@ -121,6 +150,9 @@ impl Call {
                 now = ticks.tick() => {
                     if now >= self.until {
                         return Ok(());
+                    }
+                    if now >= self.from {
+                        self.punctuality.was_due(now);
                     }
                     if self.scene != Scene::Idle {
                         let mut frame = Vec::with_capacity(3_212);

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::call::{CHUNK, Call, Sound};
+use super::call::{CHUNK, Call, Punctuality, Sound};
 use super::{Scene, at, folder, server};
 
 /// Calls that are up before, with an open microphone and nobody who speaks.
@@ -55,6 +55,11 @@ impl Opened {
         self.warnings.iter().take(5).for_each(|warning| println!("  {warning}"));
     }
 
+    /// What 99 of a hundred pings of calls that were up did not exceed, in milliseconds.
+    pub(crate) fn pings_p99(&self) -> f64 {
+        at(&self.pings, 0.99)
+    }
+
     pub(crate) fn to_json(&self) -> Value {
         let times = |times: &[f64]| json!({ "p50_ms": at(times, 0.5), "p99_ms": at(times, 0.99), "max_ms": at(times, 1.0), "count": times.len() });
         json!({
@@ -91,6 +96,7 @@ pub(crate) async fn measure(apart: bool) -> Opened {
     let from = begin + APART * UP as u32 + SETTLE;
     let (latencies, mut measured) = mpsc::channel(65_536);
     let (sound, mut up) = (Arc::new(Sound::new()), JoinSet::new());
+    let punctuality = Arc::new(Punctuality::default());
     for number in 0..UP {
         let call = Call {
             scene: Scene::Silent,
@@ -101,6 +107,7 @@ pub(crate) async fn measure(apart: bool) -> Opened {
             until: begin + LONGEST,
             sound: sound.clone(),
             latencies: latencies.clone(),
+            punctuality: punctuality.clone(),
         };
         up.spawn(async move {
             sleep_until(begin + APART * number as u32).await;

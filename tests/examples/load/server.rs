@@ -10,7 +10,7 @@ use tests::Relay;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::Scene;
+use super::{Scene, fakes};
 
 /// A server in a process of its own.
 pub(crate) enum Server {
@@ -36,6 +36,13 @@ impl Server {
             return Server::Echo(child, line.trim().to_owned());
         }
         Server::Relay(Relay::start(folder, "127.0.0.1:0", &config("error")).await)
+    }
+
+    /// Starts a relay whose agent asks these providers.
+    pub(crate) async fn start_conversing(folder: &Path, providers: &str) -> Server {
+        std::fs::write(folder.join("prices.toml"), fakes::PRICES).expect("ours");
+        let config = config("error") + &fakes::config(providers, fakes::AURA);
+        Server::Relay(Relay::start(folder, "127.0.0.1:0", &config).await)
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use call::{CHUNK, Call, Sound};
+use call::{CHUNK, Call, LATE_MS, Punctuality, Sound};
 
 /// Calls at the same time.
 const CALLERS: u64 = 100;
@@ -70,12 +70,13 @@ async fn main() -> ExitCode {
     let (begin, counts) = (Instant::now(), Arc::new(Counts::default()));
     let mut callers = JoinSet::new();
     let (latencies, mut measured) = mpsc::channel(65_536);
-    let sound = Arc::new(Sound::new());
+    let (sound, punctuality) = (Arc::new(Sound::new()), Arc::new(Punctuality::default()));
     for caller in 0..CALLERS {
-        let (url, sound, latencies, counts) = (relay.url(), sound.clone(), latencies.clone(), counts.clone());
+        let (url, latencies, counts) = (relay.url(), latencies.clone(), counts.clone());
+        let (sound, punctuality) = (sound.clone(), punctuality.clone());
         // One after another, so that they do not all begin and end in the same moment.
         let first = begin + LENGTH.mul_f64(caller as f64 / CALLERS as f64);
-        callers.spawn(call_again_and_again(caller, first, url, sound, latencies, counts));
+        callers.spawn(call_again_and_again(caller, first, url, sound, latencies, punctuality, counts));
     }
     drop(latencies);
     let slowest = tokio::spawn(async move {
@@ -99,6 +100,7 @@ async fn main() -> ExitCode {
     let slowest = slowest.await.expect("it only counts");
     relay.terminate().await;
     let (made, lost) = (counts.made.load(Ordering::Relaxed), counts.lost.load(Ordering::Relaxed));
+    let late = punctuality.late_percent();
     let settled = &readings[readings.len() / 3..];
     let climbs: Vec<Climb> = (0..READ.len()).map(|what| Climb::of(settled, what)).collect();
     let is_flat = climbs.iter().all(Climb::is_flat) && lost == 0;
@@ -106,12 +108,12 @@ async fn main() -> ExitCode {
         let climbs: Vec<Value> = climbs.iter().map(Climb::to_json).collect();
         println!(
             "{}",
-            json!({ "minutes": minutes, "calls": made, "lost": lost, "readings": readings, "climbs": climbs, "flat": is_flat, "slowest_ms": slowest })
+            json!({ "minutes": minutes, "calls": made, "lost": lost, "readings": readings, "climbs": climbs, "flat": is_flat, "slowest_ms": slowest, "late_percent": late })
         );
     } else {
         climbs.iter().for_each(|climb| println!("{}", climb.line()));
         println!(
-            "{minutes} minutes, {CALLERS} calls at a time, {made} calls made, {lost} lost, slowest pong {slowest:.1} ms: {}",
+            "{minutes} minutes, {CALLERS} calls at a time, {made} calls made, {lost} lost, slowest pong {slowest:.1} ms, {late:.1} % of chunks sent more than {LATE_MS} ms late: {}",
             if is_flat { "flat" } else { "NOT FLAT" }
         );
     }
@@ -132,6 +134,7 @@ async fn call_again_and_again(
     url: String,
     sound: Arc<Sound>,
     latencies: mpsc::Sender<f64>,
+    punctuality: Arc<Punctuality>,
     counts: Arc<Counts>,
 ) {
     for round in 0_u64.. {
@@ -147,6 +150,7 @@ async fn call_again_and_again(
             until: first + LENGTH,
             sound: sound.clone(),
             latencies: latencies.clone(),
+            punctuality: punctuality.clone(),
         };
         match call.run().await {
             Ok(()) => {

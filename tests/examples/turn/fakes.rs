@@ -26,8 +26,6 @@ use super::script::{Book, Id, SPEAKS, Stage};
 
 /// A piece of sound: 40 ms at 24 kHz.
 const PIECE_BYTES: usize = 1_920;
-/// Pieces of a sentence: 1 s.
-const PIECES: usize = 25;
 /// The first pieces come apart from each other, as from a voice that speaks four times as fast as a person; the rest comes at once.
 const APART: (usize, Duration) = (5, Duration::from_millis(10));
 /// Far away, for a timer that is not needed.
@@ -50,6 +48,33 @@ pub(crate) async fn serve(book: Arc<Book>) -> (String, JoinHandle<()>) {
     let task = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
     (address, task)
 }
+
+/// What makes a relay ask these providers, which listen at this address, with this voice.
+pub(crate) fn config(address: &str, voice: &str) -> String {
+    format!(
+        "[prices]\nfile = \"prices.toml\"\n[agents]\ndefault = \"host\"\n\
+        [agents.host]\nstt = \"ears\"\nllm = \"mind\"\ntts = \"mouth\"\ninstructions = \"Be brief.\"\n\
+        [providers.ears]\nkind = \"deepgram\"\nmodel = \"nova-3\"\nurl = \"{address}\"\nprice = \"bench/ears\"\n\
+        [providers.mind]\nkind = \"openai-chat\"\nmodel = \"m\"\nurl = \"{address}/v1\"\nprice = \"bench/mind\"\n\
+        [providers.mouth]\n{voice}\nurl = \"{address}{}\"\nprice = \"bench/mouth\"\n",
+        // OpenAI's addresses end with their version.
+        if voice.contains("openai") { "/v1" } else { "" },
+    )
+}
+
+/// The voice of Deepgram, as a configuration names it.
+pub(crate) const AURA: &str = "kind = \"deepgram-aura\"\nmodel = \"aura-2-thalia-en\"";
+
+/// Usual prices, the file `prices.toml` of that configuration.
+pub(crate) const PRICES: &str = r#"
+version = "bench"
+item = [
+  { name = "bench/ears", unit = "second", usd = "0.0048", per = 60 },
+  { name = "bench/mind", unit = "input_token", usd = "0.10", per = 1_000_000 },
+  { name = "bench/mind", unit = "output_token", usd = "0.50", per = 1_000_000 },
+  { name = "bench/mouth", unit = "character", usd = "30", per = 1_000_000 },
+]
+"#;
 
 /// A Deepgram that hears.
 async fn listen(State(book): State<Arc<Book>>, upgrade: WebSocketUpgrade) -> Response {
@@ -210,7 +235,8 @@ impl Sentence {
 
     /// Waits for the next sound; nothing when all was given.
     async fn next(&mut self) -> Option<Vec<u8>> {
-        if self.given == PIECES {
+        let whole = self.book.scene.pieces();
+        if self.given == whole {
             return None;
         }
         if self.due > Instant::now() {
@@ -220,7 +246,7 @@ impl Sentence {
         if let (Some(id), 0) = (self.id, self.given) {
             self.book.stamp(id, |turn| turn.sound_sent = Some(Instant::now()));
         }
-        let pieces = if self.given < APART.0 { 1 } else { PIECES - self.given };
+        let pieces = if self.given < APART.0 { 1 } else { whole - self.given };
         self.given += pieces;
         self.due += APART.1;
         Some(tone(pieces * PIECE_BYTES))

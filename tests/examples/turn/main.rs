@@ -24,6 +24,7 @@
 
 mod call;
 mod fakes;
+#[expect(dead_code, reason = "one of its scenes is the load generator's")]
 mod script;
 
 use std::net::SocketAddr;
@@ -94,7 +95,7 @@ async fn main() {
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
     let voice = arguments.iter().skip_while(|argument| *argument != "--voice").nth(1);
     let voice = match voice.map(String::as_str) {
-        None | Some("aura") => "kind = \"deepgram-aura\"\nmodel = \"aura-2-thalia-en\"",
+        None | Some("aura") => fakes::AURA,
         Some("elevenlabs") => "kind = \"elevenlabs\"\nmodel = \"eleven_flash_v2_5\"\nvoice = \"v\"",
         Some("openai") => "kind = \"openai-speech\"\nmodel = \"tts-1\"",
         Some(other) => panic!("no voice {other}"),
@@ -203,7 +204,7 @@ async fn measure(wish: &Wish) -> Row {
     let book = Book::new(scene, calls);
     let (providers, serving) = fakes::serve(book.clone()).await;
     let metrics = free_port().await;
-    std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
+    std::fs::write(folder.path().join("prices.toml"), fakes::PRICES).expect("ours");
     // A process has the cores of its parent, and as many threads for them.
     if apart {
         pin(std::process::id(), 0).await;
@@ -271,27 +272,10 @@ fn config(providers: &str, metrics: SocketAddr, voice: &str) -> String {
     format!(
         "[limits]\nsessions_per_user = 10\nsessions_per_minute = 10000\nsessions_per_account = 100000\n\
         [network]\nsessions_per_minute_per_address = 100000\nconnections_per_minute_per_address = 1000000\n\
-        pre_login_connections_per_address = 1000\n[log]\nlevel = \"error\"\n[metrics]\nlisten = \"{metrics}\"\n\
-        [prices]\nfile = \"prices.toml\"\n[agents]\ndefault = \"host\"\n\
-        [agents.host]\nstt = \"ears\"\nllm = \"mind\"\ntts = \"mouth\"\ninstructions = \"Be brief.\"\n\
-        [providers.ears]\nkind = \"deepgram\"\nmodel = \"nova-3\"\nurl = \"{providers}\"\nprice = \"bench/ears\"\n\
-        [providers.mind]\nkind = \"openai-chat\"\nmodel = \"m\"\nurl = \"{providers}/v1\"\nprice = \"bench/mind\"\n\
-        [providers.mouth]\n{voice}\nurl = \"{providers}{}\"\nprice = \"bench/mouth\"\n",
-        // OpenAI's addresses end with their version.
-        if voice.contains("openai") { "/v1" } else { "" },
+        pre_login_connections_per_address = 1000\n[log]\nlevel = \"error\"\n[metrics]\nlisten = \"{metrics}\"\n{}",
+        fakes::config(providers, voice),
     )
 }
-
-/// Usual prices.
-const PRICES: &str = r#"
-version = "bench"
-item = [
-  { name = "bench/ears", unit = "second", usd = "0.0048", per = 60 },
-  { name = "bench/mind", unit = "input_token", usd = "0.10", per = 1_000_000 },
-  { name = "bench/mind", unit = "output_token", usd = "0.50", per = 1_000_000 },
-  { name = "bench/mouth", unit = "character", usd = "30", per = 1_000_000 },
-]
-"#;
 
 /// A port that nobody has just now.
 async fn free_port() -> SocketAddr {

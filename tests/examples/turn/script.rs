@@ -27,6 +27,8 @@ pub(crate) enum Scene {
     Bare,
     /// As providers do.
     Real,
+    /// As long as providers mostly do, and the same each time: callers are measured by how many they are, and turns are all alike.
+    Fixed,
 }
 
 /// A delay by its median and its 99th percentile, in milliseconds, distributed log-normally.
@@ -52,7 +54,16 @@ impl Scene {
     pub(crate) fn endpoint(self) -> u32 {
         match self {
             Scene::Bare => 0,
-            Scene::Real => 3,
+            Scene::Real | Scene::Fixed => 3,
+        }
+    }
+
+    /// Pieces of sound, each of 40 ms, in a sentence. An answer has two sentences.
+    pub(crate) fn pieces(self) -> usize {
+        match self {
+            Scene::Bare | Scene::Real => 25,
+            // The agent speaks for 2.4 of the six seconds of a cycle: 40 %.
+            Scene::Fixed => 30,
         }
     }
 
@@ -62,6 +73,8 @@ impl Scene {
             (Scene::Real, Stage::FinalText) => (150.0, 350.0),
             (Scene::Real, Stage::FirstToken) => (350.0, 900.0),
             (Scene::Real, Stage::FirstSound) => (150.0, 400.0),
+            (Scene::Fixed, Stage::FinalText | Stage::FirstSound) => (150.0, 150.0),
+            (Scene::Fixed, Stage::FirstToken) => (350.0, 350.0),
         };
         Delay { median, p99 }
     }

@@ -1,0 +1,90 @@
+//! Calls that converse: somebody speaks for 0.8 s of every six, and an agent of recogniser, model and voice answers for 2.4 s, which is 40 % of the
+//! time. Callers and providers are those of `cargo xtask bench turn`, in this process, and each provider takes the same time every time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tests::process::pin;
+use tokio::time::{Instant, sleep_until};
+
+use super::call::LATE_MS;
+use super::caller::{Call, Sound};
+use super::script::{self, Book, CHUNK, CYCLE, Turn};
+use super::server::Server;
+use super::{Readings, Row, Scene, fakes, folder, opened_in};
+
+/// Everybody has taken a turn by then, so that the pools are warm.
+const SETTLE: Duration = Duration::from_millis(100 * (CYCLE as u64 + 20));
+
+/// Measures so many of them.
+pub(crate) async fn measure(calls: u64, span: Duration, apart: bool) -> Row {
+    let folder = folder();
+    let book = Book::new(script::Scene::Fixed, calls as u32);
+    let (providers, serving) = fakes::serve(book.clone()).await;
+    // A process has the cores of its parent, and as many threads for them.
+    if apart {
+        pin(std::process::id(), 0).await;
+    }
+    let server = Server::start_conversing(folder.path(), &providers).await;
+    if apart {
+        pin(std::process::id(), 1).await;
+    }
+    let (begin, first) = (Instant::now(), calls.div_ceil(10));
+    // The others are opened when the memory with the first ones was measured.
+    let first_up = begin + opened_in(first);
+    let from = first_up + SETTLE + opened_in(calls - first) + SETTLE;
+    let until = from + span;
+    let (sound, lost) = (Arc::new(Sound::new()), Arc::new(AtomicU64::new(0)));
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..calls {
+        let is_first = number < first;
+        let begins = if is_first { first_up } else { from - SETTLE };
+        let call = Call {
+            url: server.url(),
+            number: number as u32,
+            // Evenly over the time between two chunks, whenever each was opened.
+            first: begins + CHUNK.mul_f64(number as f64 / calls as f64),
+            // The last turns have time to be answered.
+            until: until + CHUNK * (CYCLE / 2),
+            sound: sound.clone(),
+            book: book.clone(),
+        };
+        let pause = if is_first { Duration::ZERO } else { SETTLE };
+        let (lost, open_at) = (lost.clone(), begin + opened_in(number) + pause);
+        tasks.spawn(async move {
+            sleep_until(open_at).await;
+            if let Err(cause) = call.run().await
+                && lost.fetch_add(1, Ordering::Relaxed) == 0
+            {
+                eprintln!("a call was lost: {cause}");
+            }
+        });
+    }
+    let lateness = async {
+        sleep_until(from).await;
+        book.take_lateness();
+        sleep_until(until).await;
+        book.take_lateness()
+    };
+    let (readings, late) = tokio::join!(Readings::take(server.pid(), first_up + SETTLE, from, span), lateness);
+    while tasks.join_next().await.is_some() {}
+    let turns = book.between(from, until);
+    server.kill().await;
+    serving.abort();
+    let mut latencies: Vec<f64> =
+        turns.iter().filter_map(Turn::share).map(|share| share.sum()).collect();
+    latencies.sort_by(f64::total_cmp);
+    let late_count = late.iter().filter(|late| **late > LATE_MS).count();
+    Row {
+        scene: Scene::Conversing,
+        calls,
+        turns: Some((latencies.len(), turns.len())),
+        latencies,
+        kib_per_call: readings.kib as f64 / (calls - first) as f64,
+        readings,
+        late_percent: late_count as f64 / late.len().max(1) as f64 * 100.0,
+        apart,
+        lost: lost.load(Ordering::Relaxed),
+    }
+}
