@@ -8,11 +8,12 @@ use futures_util::{SinkExt, StreamExt};
 use protocol::{AudioHeader, ClientAck, ClientMessage, Codec, Ping, SUBPROTOCOL};
 use serde_json::json;
 use tests::{hello, sound, token_but};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
-use tokio_tungstenite::connect_async_with_config;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::Scene;
 
@@ -24,6 +25,9 @@ const CHUNK_SAMPLES: usize = 1_600;
 const PING_EVERY: u32 = 10;
 /// Chunks between two acknowledgements, as the SDK's 200 ms.
 const ACK_EVERY: u32 = 2;
+
+/// A connection to a server.
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// So much later than it was due a chunk may be sent, in milliseconds, without being late.
 pub(crate) const LATE_MS: f64 = 5.0;
@@ -37,7 +41,7 @@ pub(crate) struct Punctuality {
 
 impl Punctuality {
     /// Something was due then, and is done only now.
-    fn was_due(&self, due: Instant) {
+    pub(crate) fn was_due(&self, due: Instant) {
         self.due.fetch_add(1, Ordering::Relaxed);
         if due.elapsed().as_secs_f64() * 1_000.0 > LATE_MS {
             self.late.fetch_add(1, Ordering::Relaxed);
@@ -102,19 +106,8 @@ pub(crate) struct Call {
 impl Call {
     /// Runs it to its end.
     pub(crate) async fn run(self) -> Result<(), String> {
-        let say = |error: tokio_tungstenite::tungstenite::Error| error.to_string();
-        let mut request = self.url.as_str().into_client_request().map_err(say)?;
-        if self.scene != Scene::Echo {
-            request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().expect("a header"));
-        }
-        let (mut socket, _) = connect_async_with_config(request, None, true).await.map_err(say)?;
-        if self.scene != Scene::Echo {
-            let token = token_but(&json!({ "sub": format!("caller {}", self.number) }));
-            socket
-                .send(Message::text(ClientMessage::from(hello(&token, None)).to_json()))
-                .await
-                .map_err(say)?;
-        }
+        let say = |error: Error| error.to_string();
+        let mut socket = open(self.scene, &self.url, &format!("caller {}", self.number)).await.map_err(say)?;
         let mut ticks = interval_at(self.first, CHUNK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let (mut tick, mut seq, mut received, mut played) = (0_u32, 0_u32, 0_u32, 0_u32);
@@ -174,6 +167,19 @@ impl Call {
             }
         }
     }
+}
+
+/// A connection that was greeted in the name of this user, unless it is to the bare echo.
+pub(crate) async fn open(scene: Scene, url: &str, user: &str) -> Result<Socket, Error> {
+    let mut request = url.into_client_request()?;
+    if scene == Scene::Echo {
+        return Ok(connect_async_with_config(request, None, true).await?.0);
+    }
+    request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse()?);
+    let (mut socket, _) = connect_async_with_config(request, None, true).await?;
+    let token = token_but(&json!({ "sub": user }));
+    socket.send(Message::text(ClientMessage::from(hello(&token, None)).to_json())).await?;
+    Ok(socket)
 }
 
 /// The number of the chunk with which the ping was due that this answers; of the bare echo it is the ping itself.

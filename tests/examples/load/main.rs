@@ -16,8 +16,9 @@
 //! server and calls shared a core. Below the rows stand the goals. The command ends with code 1 if a row is void, a call was lost, or a goal that was
 //! measured is not reached.
 //!
-//! With `--opening` it is also measured how long pings of 200 calls take while 1,500 more are opened, each as soon as the one before is
-//! admitted, and how many warnings the relay logs meanwhile. `load --opening` measures nothing else.
+//! With `--opening` it is also measured how long pings of 200 calls take while 1,000 more are opened in each of five seconds, whether those before are
+//! admitted or not, and how many warnings the relay logs meanwhile: each of them, and each call that is not admitted, is a fault. `load --opening`
+//! measures nothing else.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the command is for")]
 
@@ -145,7 +146,9 @@ async fn main() -> ExitCode {
         opened.iter().for_each(opening::Opened::print);
         goals::print(&goals);
     }
-    let is_good = rows.iter().all(|row| row.void().is_none() && row.lost == 0)
+    let is_opened = opened.iter().all(|opened| opened.void().is_none() && opened.is_whole());
+    let is_good = is_opened
+        && rows.iter().all(|row| row.void().is_none() && row.lost == 0)
         && goals.iter().all(|goal| goal.is_reached() != Some(false));
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
