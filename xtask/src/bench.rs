@@ -4,11 +4,12 @@
 //! `cargo xtask bench store`, `bench churn`, `bench away`, `bench flood`, `bench load` and `bench turn`: the relay's databases, its memory,
 //! calls without a database, clients that send without end, what a call weighs, and what is added to a turn.
 //! `cargo xtask bench kills`: whether calls are whole when relays are killed under them, a thousand times.
+//! `cargo xtask bench moving`: how long a million rows take from one database to the other, and how much memory that needs.
 //! `cargo xtask bench dashboard`: how soon the dashboard's addresses answer with a million sessions.
 //! `cargo xtask bench lossy`, `bench lossy-page`: calls over a network that loses packets, by the native client and from a page.
 //! `cargo xtask bench page`: what a call costs the page that makes it.
-//! With `--write` each of them puts what it has printed into `docs/benchmarks.md`.
 //! `cargo xtask soak`: whether a relay under load stays as large as it is.
+//! With `--write` each of them puts what it has printed into `docs/benchmarks.md`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -46,6 +47,8 @@ pub(crate) enum Bench {
     Away,
     /// 1,000 kills of one relay of two, under 40 calls
     Kills,
+    /// A million rows from SQLite to PostgreSQL: time and memory (Linux)
+    Moving,
     /// What a call weighs, beside a bare WebSocket echo
     Load,
     /// What the relay adds to a turn, with providers that take no time and with some that take as long as they do
@@ -109,6 +112,7 @@ pub(crate) fn run_bench(bench: Bench, json: bool, seconds: u32, write: bool) -> 
         Bench::Churn => relay("churn", &["100000"], json),
         Bench::Away => relay("away", &["20", "200"], json),
         Bench::Kills => relay("kills", &["1000", "40"], json),
+        Bench::Moving => moving(json),
         Bench::Load => relay("load", &["600,1200,2500", "30", "--conversing=150,300,600", "--opening"], json),
         Bench::Turn => relay("turn", &["1,100,500", "60"], json),
         Bench::Flood => relay("flood", &["20"], json),
@@ -135,9 +139,19 @@ pub(crate) fn run_bench(bench: Bench, json: bool, seconds: u32, write: bool) -> 
     printed.done()
 }
 
+/// What stands over the table of [`soak`].
+pub(crate) const SOAK: &str = "soak";
+
 /// Lets a relay carry calls for so long, and says whether its memory, files and threads stay as they are.
-pub(crate) fn soak(minutes: u32, json: bool) -> Result<()> {
-    relay("soak", &[&minutes.to_string()], json)?.done()
+pub(crate) fn soak(minutes: u32, json: bool, write: bool) -> Result<()> {
+    let printed = relay("soak", &[&minutes.to_string()], json)?;
+    if write {
+        let about = "Whether a relay that carries 100 calls at a time stays as large as it is (Linux)";
+        let command = format!("cargo xtask soak --minutes {minutes}");
+        let (table, is_good) = (&*printed.text, printed.fault.is_none());
+        benchmarks::write(&Measured { name: SOAK, about, command: &command, table, is_good })?;
+    }
+    printed.done()
 }
 
 /// Runs a program that takes long, and shows each line when it comes.
@@ -248,6 +262,21 @@ fn memory(json: bool) -> Result<Printed> {
     let mut cargo = workspace::cargo();
     cargo.args(["run", "--quiet", "--package", "relay", "--example", "memory", "--"]);
     shown(cargo.args(json.then_some("--json")), "see relay/examples/memory.rs")
+}
+
+/// Runs the test that moves a million rows, and takes from what it prints the line that says what that took.
+fn moving(json: bool) -> Result<Printed> {
+    let mut cargo = workspace::cargo();
+    cargo.args(["test", "--release", "--package", "relay", "--test", "cli", "--"]);
+    cargo.args(["--ignored", "--nocapture", "a_million_rows"]);
+    let Printed { text, fault, .. } = shown(&mut cargo, "see relay/tests/cli/moving.rs")?;
+    let took = text.find("a million rows in").and_then(|begin| text[begin..].lines().next());
+    let Some(took) = took else {
+        bail!(fault.unwrap_or_else(|| "no rows were moved: this needs Linux".to_owned()));
+    };
+    let text = if json { format!("{}\n", json!({ "took": took })) } else { format!("{took}\n") };
+    // Of what was shown while it ran, only this line is the result.
+    Ok(Printed { text, is_shown: false, fault })
 }
 
 /// Runs an example of the end-to-end tests against a relay as it is deployed.

@@ -100,6 +100,9 @@ enum Command {
         /// Print JSON and nothing else
         #[arg(long)]
         json: bool,
+        /// Put what it prints into docs/benchmarks.md, with the command, this machine, the day and the commit
+        #[arg(long, conflicts_with = "json")]
+        write: bool,
     },
     /// Build and check everything that a release consists of: binary, package, script file, bills of materials
     Release {
@@ -183,7 +186,7 @@ fn main() -> ExitCode {
         Command::Reference => reference::run(),
         Command::Size { json } => size::run(json),
         Command::Bench { what, json, seconds, write } => bench::run_bench(what, json, seconds, write),
-        Command::Soak { minutes, json } => bench::soak(minutes, json),
+        Command::Soak { minutes, json, write } => bench::soak(minutes, json, write),
         Command::Release { dry_run } => release::run(dry_run),
         Command::Simulate { calls, seed, without, trace } => {
             simulate::run_calls(calls, seed, without.as_deref(), trace).map(|_| ())

@@ -401,8 +401,8 @@ fn most_memory(child: &Child) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 #[cfg(target_os = "linux")]
-#[expect(clippy::print_stderr, reason = "what it took is for whoever runs it")]
-#[ignore = "it takes minutes: cargo test --release --package relay --test cli -- --ignored a_million_rows"]
+#[expect(clippy::print_stdout, reason = "what it took is for whoever runs it")]
+#[ignore = "it takes minutes: cargo xtask bench moving, cargo xtask test --only moving"]
 async fn a_million_rows_move_within_a_bounded_memory() {
     let folder = tempfile::tempdir().expect("a folder");
     Store::close(&SqlStore::sqlite(&file(folder.path())).await.expect("made")).await;
@@ -433,7 +433,7 @@ async fn a_million_rows_move_within_a_bounded_memory() {
     assert!(said.contains("$40.00"), "500,000 rows at 80,000 nano-dollars: {said}");
     let [exporting, importing] = most.map(|bytes| bytes >> 20);
     assert!(most.iter().all(|bytes| *bytes < 200 << 20), "{exporting} MB and {importing} MB");
-    eprintln!(
+    println!(
         "a million rows in {:.0} s, {exporting} MB to export, {importing} MB to import",
         begin.elapsed().as_secs_f64()
     );

@@ -67,7 +67,8 @@ pub(crate) async fn measure(calls: u64, span: Duration, apart: bool) -> Row {
         sleep_until(until).await;
         book.take_lateness()
     };
-    let (readings, late) = tokio::join!(Readings::take(server.pid(), first_up + SETTLE, from, span), lateness);
+    let taken = Readings::take(server.pid(), first_up + SETTLE, from, span);
+    let (readings, late) = tokio::join!(taken, lateness);
     while tasks.join_next().await.is_some() {}
     let turns = book.between(from, until);
     server.kill().await;

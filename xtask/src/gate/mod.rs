@@ -213,6 +213,20 @@ const STEPS: &[Step] = &[
         run: tests::kills,
     },
     Step {
+        name: "soak",
+        title: "a relay that carries 100 calls at a time for six minutes, and stays as large as it is",
+        needs: &["build"],
+        when: When::All,
+        run: tests::soak,
+    },
+    Step {
+        name: "moving",
+        title: "a million rows, exported from SQLite and imported into PostgreSQL",
+        needs: &["tools", "build"],
+        when: When::All,
+        run: tests::moving,
+    },
+    Step {
         name: "rolling",
         title: "rolling deploys: from the oldest version that may, and from before the newest migration",
         needs: &["tools", "build"],

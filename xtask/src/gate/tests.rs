@@ -139,16 +139,45 @@ fn faketime() -> Option<PathBuf> {
 const KILLS: &str = "30";
 
 pub(super) fn kills() -> Result<Outcome> {
+    example("kills", KILLS)
+}
+
+/// For so many minutes calls are made with `--all`, of which the first two are not looked at: `cargo xtask soak` makes them for half an hour.
+const SOAK_MINUTES: &str = "6";
+
+/// A relay that is to stay as large as it is.
+pub(super) fn soak() -> Result<Outcome> {
+    if !cfg!(target_os = "linux") {
+        return Ok(Outcome::ok().not_checked("soak: NOT CHECKED, only Linux tells it of a process"));
+    }
+    example("soak", SOAK_MINUTES)
+}
+
+/// Runs an example of the end-to-end tests, which ends with an error if something is not as it has to be. What it prints is for the summary.
+fn example(name: &str, argument: &str) -> Result<Outcome> {
     let mut outcome = Outcome::ok();
     let mut example = workspace::cargo();
-    example.args(["run", "--package", "tests", "--example", "kills", "--", KILLS]);
-    let is_good =
-        watch(&mut example, "see tests/examples/kills.rs", |line| outcome.notes.push(line.to_owned()))?;
+    example.args(["run", "--package", "tests", "--example", name, "--", argument]);
+    let advice = format!("see tests/examples/{name}");
+    let is_good = watch(&mut example, &advice, |line| outcome.notes.push(line.to_owned()))?;
     match is_good {
         true => outcome.passed = 1,
         false => outcome.failed = 1,
     }
     Ok(outcome)
+}
+
+/// A million rows, written as the one database keeps them and read as the other one does.
+pub(super) fn moving() -> Result<Outcome> {
+    if !cfg!(target_os = "linux") {
+        return Ok(Outcome::ok().not_checked("moving: NOT CHECKED, only Linux tells it of a process"));
+    }
+    let mut outcome = Outcome::ok();
+    let mut tests = workspace::cargo();
+    tests.args(["test", "--package", "relay", "--test", "cli", "--"]);
+    tests.args(["--ignored", "--nocapture", "a_million_rows"]);
+    let ok = watch(&mut tests, "install Rust by https://rustup.rs", |line| outcome.read(line))?;
+    Ok(outcome.finish(ok, "cargo test --test cli"))
 }
 
 /// Relays of the oldest version from which a rolling deploy is promised, and of the last one before the newest migration, each beside this one.
