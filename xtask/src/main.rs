@@ -104,9 +104,9 @@ enum Command {
         #[arg(long, conflicts_with = "json")]
         write: bool,
     },
-    /// Build and check everything that a release consists of: binary, package, script file, bills of materials
+    /// Build and check everything that a release consists of: binary, package, script file, bills of materials; nothing is published
     Release {
-        /// Publish nothing: what would be published is left in the target directory
+        /// Do it for a commit that is not to be released yet: what the changelog lacks is only said
         #[arg(long)]
         dry_run: bool,
     },

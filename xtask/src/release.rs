@@ -1,4 +1,5 @@
-//! `cargo xtask release --dry-run`: everything that a release consists of, built and looked at. What is published by whom is in `docs/releasing.md`.
+//! `cargo xtask release`: everything that a release consists of, built and looked at. `--dry-run` does the same of a commit that is not to be released
+//! yet. What is published by whom is in `docs/releasing.md`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,18 +47,20 @@ struct Versioned {
     version: String,
 }
 
-/// Builds a release into a folder of the target directory, says what is in it, and fails if it may not be published.
+/// Builds a release into a folder of the target directory, says what is in it, and fails if it may not be published. If it is a dry run it may lack
+/// what is only written for a release. Publishing is done by hand.
 pub(crate) fn run(is_dry: bool) -> Result<()> {
-    if !is_dry {
-        bail!("give --dry-run: publishing is done by hand, see docs/releasing.md");
-    }
     let read =
         |path: &str| fs::read_to_string(workspace::path(path)).with_context(|| format!("cannot read {path}"));
     let manifest: Manifest = toml::from_str(&read("Cargo.toml")?).context("Cargo.toml has no version")?;
     let package: Versioned =
         serde_json::from_str(&read("npm/package.json")?).context("npm/package.json has no version")?;
     let version = manifest.workspace.package.version;
-    let mut faults = faults(&version, &package.version, &read("CHANGELOG.md")?);
+    let mut faults = faults(&version, &package.version);
+    let unwritten = unwritten(&version, &read("CHANGELOG.md")?);
+    if !is_dry {
+        faults.extend(unwritten.clone());
+    }
     let folder = workspace::cache().join("release");
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
@@ -91,24 +94,27 @@ pub(crate) fn run(is_dry: bool) -> Result<()> {
     if !faults.is_empty() {
         bail!("this cannot be released:\n  {}", faults.join("\n  "));
     }
+    if let Some(unwritten) = unwritten {
+        println!("before it is released: {unwritten}");
+    }
     println!("all of it agrees; nothing is published");
     Ok(())
 }
 
 /// What does not agree about the version.
-fn faults(workspace: &str, npm: &str, changelog: &str) -> Vec<String> {
-    let mut faults = Vec::new();
-    if npm != workspace {
-        faults.push(format!("Cargo.toml says version {workspace}, npm/package.json says {npm}"));
-    }
+fn faults(workspace: &str, npm: &str) -> Vec<String> {
+    let fault = format!("Cargo.toml says version {workspace}, npm/package.json says {npm}");
+    if npm == workspace { Vec::new() } else { vec![fault] }
+}
+
+/// What is only written for a release, where it is not: until then all that is new stands under Unreleased.
+fn unwritten(version: &str, changelog: &str) -> Option<String> {
     let sections = changelog.lines().filter_map(|line| line.strip_prefix("## "));
-    let names: Vec<&str> = sections.filter_map(|name| name.split_whitespace().next()).collect();
-    if !names.iter().any(|name| name.trim_matches(['[', ']']) == workspace) {
-        faults.push(format!(
-            "CHANGELOG.md has no section `## {workspace}`: give Unreleased that name, with the day"
-        ));
-    }
-    faults
+    let mut names = sections.filter_map(|name| name.split_whitespace().next());
+    let is_there = names.any(|name| name.trim_matches(['[', ']']) == version);
+    let fault =
+        || format!("CHANGELOG.md has no section `## {version}`: give Unreleased that name, with the day");
+    (!is_there).then(fault)
 }
 
 /// The relay as it is deployed.
@@ -230,14 +236,22 @@ mod tests {
     fn a_release_has_one_version_and_a_section_that_says_what_is_new() {
         let changelog = "# Changelog\n\n## Unreleased\n\n## 0.2.0 (2026-12-01)\n\n## [0.1.0]\n";
         for released in ["0.2.0", "0.1.0"] {
-            assert_eq!(faults(released, released, changelog), Vec::<String>::new());
+            assert_eq!(faults(released, released), Vec::<String>::new());
+            assert_eq!(unwritten(released, changelog), None);
         }
-        let wrong = faults("0.3.0", "0.2.0", changelog);
-        assert_eq!(wrong.len(), 2);
-        assert!(
-            wrong[0].contains("npm/package.json says 0.2.0") && wrong[1].contains("`## 0.3.0`"),
-            "{wrong:?}"
-        );
-        assert_eq!(faults("0.2", "0.2", changelog).len(), 1, "a part of a version is none");
+        let wrong = faults("0.3.0", "0.2.0");
+        assert!(wrong.len() == 1 && wrong[0].contains("npm/package.json says 0.2.0"), "{wrong:?}");
+        let missing = unwritten("0.3.0", changelog);
+        assert!(missing.as_ref().is_some_and(|missing| missing.contains("`## 0.3.0`")), "{missing:?}");
+        assert!(unwritten("0.2", changelog).is_some(), "a part of a version is none");
+    }
+
+    #[test]
+    fn a_dry_run_of_this_commit_finds_nothing_that_speaks_against_a_release() {
+        let read = |path: &str| fs::read_to_string(workspace::path(path)).expect("it is there");
+        let manifest: Manifest = toml::from_str(&read("Cargo.toml")).expect("TOML");
+        let package: Versioned = serde_json::from_str(&read("npm/package.json")).expect("JSON");
+        let version = manifest.workspace.package.version;
+        assert_eq!(faults(&version, &package.version), Vec::<String>::new());
     }
 }
