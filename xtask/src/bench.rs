@@ -3,6 +3,7 @@
 //! `cargo xtask bench interruption`: how many interruptions an agent notices, and how many are false.
 //! `cargo xtask bench store`, `bench churn`, `bench away`, `bench flood`, `bench load` and `bench turn`: the relay's databases, its memory,
 //! calls without a database, clients that send without end, what a call weighs, and what is added to a turn.
+//! `cargo xtask bench static`: what a call weighs on a relay that is linked statically, beside the one that is deployed.
 //! `cargo xtask bench kills`: whether calls are whole when relays are killed under them, a thousand times.
 //! `cargo xtask bench moving`: how long a million rows take from one database to the other, and how much memory that needs.
 //! `cargo xtask bench dashboard`: how soon the dashboard's addresses answer with a million sessions.
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::benchmarks::{self, Measured};
+use crate::linked;
 use crate::prerequisites;
 use crate::pypi;
 use crate::recordings;
@@ -51,6 +53,8 @@ pub(crate) enum Bench {
     Moving,
     /// What a call weighs, beside a bare WebSocket echo
     Load,
+    /// The relay linked statically, by musl, beside the one that is deployed (Linux)
+    Static,
     /// What the relay adds to a turn, with providers that take no time and with some that take as long as they do
     Turn,
     /// What a client that sends without end costs the relay
@@ -114,6 +118,7 @@ pub(crate) fn run_bench(bench: Bench, json: bool, seconds: u32, write: bool) -> 
         Bench::Kills => relay("kills", &["1000", "40"], json),
         Bench::Moving => moving(json),
         Bench::Load => relay("load", &["600,1200,2500", "30", "--conversing=150,300,600", "--opening"], json),
+        Bench::Static => linked_statically(json),
         Bench::Turn => relay("turn", &["1,100,500", "60"], json),
         Bench::Flood => relay("flood", &["20"], json),
         Bench::BargeIn => barge_in(),
@@ -277,6 +282,19 @@ fn moving(json: bool) -> Result<Printed> {
     let text = if json { format!("{}\n", json!({ "took": took })) } else { format!("{took}\n") };
     // Of what was shown while it ran, only this line is the result.
     Ok(Printed { text, is_shown: false, fault })
+}
+
+/// Calls of each scene to both relays, one after the other.
+fn linked_statically(json: bool) -> Result<Printed> {
+    let program = linked::program()?;
+    let calls = ["600", "30"];
+    let named = format!("--relay={}", program.display());
+    // That goals are reached is for `bench load` to say.
+    let glibc = linked::rows(&relay("load", &calls, true)?.text)?;
+    let musl = linked::rows(&relay("load", &[calls[0], calls[1], &named], true)?.text)?;
+    let (text, fault) = linked::compared(&glibc, &musl)?;
+    let text = if json { format!("{}\n", json!({ "glibc": glibc, "musl": musl })) } else { text };
+    Ok(Printed { fault, ..Printed::whole(text) })
 }
 
 /// Runs an example of the end-to-end tests against a relay as it is deployed.

@@ -10,6 +10,7 @@ mod codegen;
 mod demo;
 mod fuzzing;
 mod gate;
+mod linked;
 mod mutants;
 mod peers;
 mod prerequisites;

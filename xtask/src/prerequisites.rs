@@ -14,15 +14,21 @@ const NODE_ADVICE: &str = "install Node.js 20.19 or newer from https://nodejs.or
 
 /// Adds the wasm target to the Rust toolchain of this workspace.
 pub(crate) fn wasm_target() -> Result<()> {
-    let advice = "the WebAssembly target of Rust is missing: install Rust by https://rustup.rs, or this target by your system";
+    target(WASM)
+}
+
+/// Adds a target to the Rust toolchain of this workspace.
+pub(crate) fn target(name: &str) -> Result<()> {
+    let advice =
+        format!("Rust's target {name} is missing: install Rust by https://rustup.rs, or this target by your system");
     let sysroot =
-        output(Command::new("rustc").current_dir(workspace::root()).args(["--print", "sysroot"]), advice)?;
-    let libraries = std::path::Path::new(sysroot.trim()).join("lib/rustlib").join(WASM);
+        output(Command::new("rustc").current_dir(workspace::root()).args(["--print", "sysroot"]), &advice)?;
+    let libraries = std::path::Path::new(sysroot.trim()).join("lib/rustlib").join(name);
     if libraries.exists() {
         return Ok(());
     }
-    step(format!("adding the target {WASM}"), || {
-        run(Command::new("rustup").current_dir(workspace::root()).args(["target", "add", WASM]), advice)
+    step(format!("adding the target {name}"), || {
+        run(Command::new("rustup").current_dir(workspace::root()).args(["target", "add", name]), &advice)
     })
 }
 

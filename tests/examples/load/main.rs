@@ -1,6 +1,6 @@
 //! What a call weighs: `cargo xtask bench load`.
 //!
-//! `load [calls,…] [seconds] [--conversing=calls,…] [--opening] [--json]`
+//! `load [calls,…] [seconds] [--conversing=calls,…] [--opening] [--relay=program] [--json]`
 //!
 //! Calls of the real protocol on a fixed schedule (open loop: a call that falls behind is measured from when it should have been on
 //! time), against the relay as it is deployed, beside a bare WebSocket echo of axum with the same messages. The server has one core and

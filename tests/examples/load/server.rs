@@ -1,12 +1,12 @@
 //! What the calls are made to: the relay as it is deployed, or a bare WebSocket echo.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use axum::Router;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::routing::any;
-use tests::Relay;
+use tests::{Relay, alone, binary};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -35,14 +35,22 @@ impl Server {
             BufReader::new(stdout).read_line(&mut line).await.expect("it says where it listens");
             return Server::Echo(child, line.trim().to_owned());
         }
-        Server::Relay(Relay::start(folder, "127.0.0.1:0", &config("error")).await)
+        Server::relay(folder, &config("error")).await
     }
 
     /// Starts a relay whose agent asks these providers.
     pub(crate) async fn start_conversing(folder: &Path, providers: &str) -> Server {
         std::fs::write(folder.join("prices.toml"), fakes::PRICES).expect("ours");
         let config = config("error") + &fakes::config(providers, fakes::AURA);
-        Server::Relay(Relay::start(folder, "127.0.0.1:0", &config).await)
+        Server::relay(folder, &config).await
+    }
+
+    /// The relay of `--relay=`, or the one that was built with this program.
+    async fn relay(folder: &Path, config: &str) -> Server {
+        let mut arguments = std::env::args();
+        let named = arguments.find_map(|argument| argument.strip_prefix("--relay=").map(PathBuf::from));
+        let (program, config) = (named.unwrap_or_else(binary), alone(folder, config));
+        Server::Relay(Relay::start_program(&program, folder, "127.0.0.1:0", &config, &[]).await)
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -21,7 +21,7 @@ use crate::step::seconds;
 use crate::workspace;
 use beside::Beside;
 use outcome::Outcome;
-pub(crate) use tools::chromium;
+pub(crate) use tools::{chromium, install, is_there};
 
 struct Step {
     name: &'static str,

@@ -35,7 +35,7 @@ const CHROMIUMS: [&str; 5] = [
 ];
 
 /// Whether a program is installed, whatever it makes of the question for its version: flite has no answer to it.
-pub(super) fn is_there(program: &str) -> bool {
+pub(crate) fn is_there(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok()
 }
 
@@ -108,7 +108,7 @@ fn full_path(program: &str) -> Option<PathBuf> {
 }
 
 /// Installs packages of Debian, and says how long that took.
-pub(super) fn install(packages: &[&str]) -> Result<()> {
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     if !(is_root() && answers("apt-get")) {
         bail!(
