@@ -10,9 +10,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::call::LATE_MS;
 use super::caller::{Call, Sound};
+use super::kept::Kept;
 use super::script::{self, Book, CHUNK, CYCLE, Turn};
 use super::server::Server;
-use super::{Readings, Row, Scene, fakes, folder, opened_in};
+use super::{Conversed, Readings, Row, Scene, fakes, folder, opened_in};
 
 /// Everybody has taken a turn by then, so that the pools are warm.
 const SETTLE: Duration = Duration::from_millis(100 * (CYCLE as u64 + 20));
@@ -61,14 +62,16 @@ pub(crate) async fn measure(calls: u64, span: Duration, apart: bool) -> Row {
             }
         });
     }
-    let lateness = async {
+    let beside = async {
         sleep_until(from).await;
+        let before = Kept::read(folder.path()).await;
         book.take_lateness();
         sleep_until(until).await;
-        book.take_lateness()
+        let late = book.take_lateness();
+        (late, before, Kept::read(folder.path()).await)
     };
     let taken = Readings::take(server.pid(), first_up + SETTLE, from, span);
-    let (readings, late) = tokio::join!(taken, lateness);
+    let (readings, (late, before, after)) = tokio::join!(taken, beside);
     while tasks.join_next().await.is_some() {}
     let turns = book.between(from, until);
     server.kill().await;
@@ -76,12 +79,19 @@ pub(crate) async fn measure(calls: u64, span: Duration, apart: bool) -> Row {
     let mut latencies: Vec<f64> =
         turns.iter().filter_map(Turn::share).map(|share| share.sum()).collect();
     latencies.sort_by(f64::total_cmp);
+    let call_minutes = calls as f64 * span.as_secs_f64() / 60.0;
+    let conversed = Conversed {
+        answered: latencies.len(),
+        spoken: turns.len(),
+        rows: (after.rows - before.rows) as f64 / call_minutes,
+        bytes: (after.bytes - before.bytes) as f64 / call_minutes,
+    };
     let late_count = late.iter().filter(|late| **late > LATE_MS).count();
     Row {
         scene: Scene::Conversing,
         calls,
-        turns: Some((latencies.len(), turns.len())),
         latencies,
+        conversed: Some(conversed),
         kib_per_call: readings.kib as f64 / (calls - first) as f64,
         readings,
         late_percent: late_count as f64 / late.len().max(1) as f64 * 100.0,

@@ -10,7 +10,7 @@
 //! that they run and the pages of its database, is not counted as theirs. The first tenth do what they do while that is measured.
 //!
 //! With `--conversing` agents of recogniser, model and voice hold conversations; the providers are with the calls. What is measured there is what the
-//! relay adds to a turn: from text to question, from sentence to voice and from sound to caller, summed up.
+//! relay adds to a turn: from text to question, from sentence to voice and from sound to caller, summed up; and what a call leaves in the database.
 //!
 //! A row is void, and so is the run, if the calls were late or used more than 80 % of their core, since that would be measured as the server's, or if
 //! server and calls shared a core. Below the rows stand the goals. The command ends with code 1 if a row is void, a call was lost, or a goal that was
@@ -29,6 +29,7 @@ mod conversing;
 #[path = "../turn/fakes.rs"]
 mod fakes;
 mod goals;
+mod kept;
 mod opening;
 #[path = "../turn/script.rs"]
 #[expect(dead_code, reason = "some of it is for what `bench turn` prints")]
@@ -79,8 +80,8 @@ struct Row {
     calls: u64,
     /// From when a ping was due to its pong, in milliseconds, sorted. Of conversing calls it is what the relay adds to each turn.
     latencies: Vec<f64>,
-    /// Turns of conversing calls that were answered, and those that were spoken.
-    turns: Option<(usize, usize)>,
+    /// What else is known of conversing calls.
+    conversed: Option<Conversed>,
     readings: Readings,
     kib_per_call: f64,
     /// How much of what the calls had to do was late.
@@ -88,6 +89,18 @@ struct Row {
     /// Whether server and calls had a core each.
     apart: bool,
     lost: u64,
+}
+
+/// What came of calls that converse.
+struct Conversed {
+    /// Turns that were answered.
+    answered: usize,
+    /// Turns that were spoken.
+    spoken: usize,
+    /// What a call adds to the database in a minute.
+    rows: f64,
+    /// The same in bytes, with indices.
+    bytes: f64,
 }
 
 /// What was read of the two processes.
@@ -187,8 +200,10 @@ fn print(rows: &[Row], apart: bool) {
             row.late_percent,
             row.lost,
         );
-        if let Some((answered, spoken)) = row.turns {
-            println!("       {answered} of {spoken} turns were answered");
+        if let Some(Conversed { answered, spoken, rows, bytes }) = &row.conversed {
+            println!(
+                "       {answered} of {spoken} turns were answered; {rows:.1} rows, {bytes:.0} bytes a call and minute"
+            );
         }
         if let Some(why) = row.void() {
             println!("       VOID: {why}");
@@ -219,7 +234,8 @@ impl Row {
 
     /// How many of a hundred turns were answered, of calls that converse.
     fn answered_percent(&self) -> Option<f64> {
-        self.turns.map(|(answered, spoken)| answered as f64 / spoken as f64 * 100.0)
+        let conversed = self.conversed.as_ref()?;
+        Some(conversed.answered as f64 / conversed.spoken as f64 * 100.0)
     }
 
     /// Why it says nothing about the server, if it does not.
@@ -232,8 +248,10 @@ impl Row {
             "scene": self.scene.name(),
             "calls": self.calls,
             "pings": self.latencies.len(),
-            "answered": self.turns.map(|(answered, _)| answered),
-            "spoken": self.turns.map(|(_, spoken)| spoken),
+            "answered": self.conversed.as_ref().map(|conversed| conversed.answered),
+            "spoken": self.conversed.as_ref().map(|conversed| conversed.spoken),
+            "rows_per_call_minute": self.conversed.as_ref().map(|conversed| conversed.rows),
+            "bytes_per_call_minute": self.conversed.as_ref().map(|conversed| conversed.bytes),
             "p50_ms": self.at(0.5),
             "p99_ms": self.at(0.99),
             "p999_ms": self.at(0.999),
@@ -341,7 +359,7 @@ async fn measure(scene: Scene, calls: u64, span: Duration, apart: bool) -> Row {
         scene,
         calls,
         latencies,
-        turns: None,
+        conversed: None,
         kib_per_call: readings.kib as f64 / (calls - first) as f64,
         readings,
         late_percent: punctuality.late_percent(),
