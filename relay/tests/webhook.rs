@@ -23,7 +23,7 @@ use relay::config::{self, Secret};
 use relay::money::ledger::LedgerRow;
 use relay::operations::webhook::{Pace, Webhook};
 use relay::records::store::{
-    IncidentKind, IncidentState, NewIncident, Quota, Settle, SqlStore, Store, unix_ms,
+    IncidentKind, IncidentPace, IncidentState, NewIncident, Quota, Settle, SqlStore, Store, unix_ms,
 };
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
@@ -272,16 +272,16 @@ async fn what_is_wrong_with_the_service_is_told_to_the_receiver_and_that_it_is_o
         state,
         value,
         threshold,
-        at_ms: 0,
     };
     let (firing, resolved) = (IncidentState::Firing, IncidentState::Resolved);
+    let pace = IncidentPace { again: Duration::from_secs(3_600), calm: Duration::ZERO };
     for new in [
         incident(IncidentKind::ProviderDown, "ears", firing, (0, 0)),
         incident(IncidentKind::CallsFailing, "", firing, (7, 5)),
         incident(IncidentKind::AnswersSlow, "", firing, (4_000, 3_000)),
         incident(IncidentKind::ProviderDown, "ears", resolved, (0, 0)),
     ] {
-        assert!(store.note_incident(&new).await.expect("written"), "{new:?}");
+        assert!(store.note_incident(&new, pace).await.expect("written"), "{new:?}");
     }
     let receiver = Receiver::start(&[StatusCode::SERVICE_UNAVAILABLE, StatusCode::NO_CONTENT]).await;
     let webhook = receiver.webhook();

@@ -5,18 +5,20 @@ CREATE TABLE incidents (
     kind            TEXT   NOT NULL,
     -- The provider, by its name in the configuration. Empty where all calls are meant.
     subject         TEXT   NOT NULL,
-    -- In hours since 1970: each of these begins or ends once an hour at most.
-    hour            BIGINT NOT NULL,
+    -- Counted from 1 for each kind and subject, so that of several relays that write what they have found at once one does.
+    number          BIGINT NOT NULL,
     state           TEXT   NOT NULL CHECK (state IN ('firing', 'resolved')),
     -- What was measured, and what it is measured by. 0 where nothing is.
     value           BIGINT NOT NULL,
     threshold       BIGINT NOT NULL,
+    -- When any relay has last found it to be so. It is over when none has for a while.
+    found_at        BIGINT NOT NULL,
     created_at      BIGINT NOT NULL,
     attempts        BIGINT NOT NULL DEFAULT 0,
     -- When the webhook is tried next; nothing once it is delivered or given up.
     next_attempt_at BIGINT,
     delivered_at    BIGINT,
-    UNIQUE (kind, subject, hour, state)
+    UNIQUE (kind, subject, number)
 );
 
 CREATE INDEX incidents_by_time ON incidents (created_at, id);

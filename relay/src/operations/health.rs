@@ -53,10 +53,10 @@ impl Health {
     }
 
     /// What is to be noted of it: nothing of what is too seldom to say anything, or what nobody wants to know.
-    pub(crate) fn incidents(&self, alerts: &Alerts, at_ms: i64) -> Vec<NewIncident> {
+    pub(crate) fn incidents(&self, alerts: &Alerts) -> Vec<NewIncident> {
         let incident = |kind, value: u32, threshold: u32| {
             let state = if value > threshold { IncidentState::Firing } else { IncidentState::Resolved };
-            NewIncident { kind, subject: String::new(), state, value, threshold, at_ms }
+            NewIncident { kind, subject: String::new(), state, value, threshold }
         };
         let least = u64::from(alerts.least_calls);
         let failing = alerts.failed_calls_percent.filter(|_| self.calls >= least).map(|threshold| {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     fn told(overview: &Overview, alerts: &Alerts) -> Vec<(IncidentKind, IncidentState, u32)> {
-        let incidents = Health::of(overview).incidents(alerts, 7);
+        let incidents = Health::of(overview).incidents(alerts);
         incidents.into_iter().map(|incident| (incident.kind, incident.state, incident.value)).collect()
     }
 

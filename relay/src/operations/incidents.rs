@@ -12,47 +12,42 @@ use super::health::Health;
 use super::outage::{Outage, OutageNews};
 use super::upkeep::{AlertsAddress, every};
 use crate::App;
-use crate::records::store::{Attempted, HOUR_MS, IncidentKind, IncidentState, NewIncident, unix_ms};
+use crate::records::store::{
+    Attempted, IncidentKind, IncidentPace, IncidentState, NewIncident, Overview, StoreError, unix_ms,
+};
 
 /// Between two looks at the providers. One that is not asked stays so for longer.
 const PROVIDERS_EVERY: Duration = Duration::from_secs(2);
 /// Between two looks at how calls went.
 const CALLS_EVERY: Duration = Duration::from_secs(60);
+/// Between two times that a relay notes what it finds, as long as it finds the same. It is often enough that two of them may be lost before the
+/// others take it for over.
+const NOTE_EVERY: Duration = Duration::from_secs(15);
+/// What goes on is told once an hour. It is over when no relay has found it for a minute: what comes and goes sooner is one and the same.
+const PACE: IncidentPace = IncidentPace { again: Duration::from_secs(3_600), calm: Duration::from_secs(60) };
 /// Between two looks at whether the database takes writes, and between two tries to tell of it at least.
 const STORE_EVERY: Duration = Duration::from_secs(1);
 /// How much may wait to be told of the database. The oldest goes.
 const NEWS_MAX: usize = 16;
 
-/// What this relay has noted last of each kind and subject, and in which hour: it writes what is news, and not with each look.
+/// What this relay has noted last of each kind and subject, and when it notes that again: not with each look.
 #[derive(Debug, Default)]
-struct Noted(BTreeMap<(IncidentKind, String), (IncidentState, i64)>);
+struct Noted(BTreeMap<(IncidentKind, String), (IncidentState, Time)>);
 
 impl Noted {
-    /// Whether this is as it was in this hour.
-    fn has(&self, incident: &NewIncident) -> bool {
-        self.last(incident) == Some(&stamp(incident))
+    fn note(&mut self, now: Time, incident: NewIncident) {
+        self.0.insert((incident.kind, incident.subject), (incident.state, now + NOTE_EVERY));
     }
 
-    /// Whether this was last found to be so, at whatever time.
-    fn was_firing(&self, incident: &NewIncident) -> bool {
-        self.last(incident).is_some_and(|(state, _)| *state == IncidentState::Firing)
-    }
-
-    fn note(&mut self, incident: NewIncident) {
-        let stamp = stamp(&incident);
-        self.0.insert((incident.kind, incident.subject), stamp);
-    }
-
-    fn last(&self, incident: &NewIncident) -> Option<&(IncidentState, i64)> {
-        self.0.get(&(incident.kind, incident.subject.clone()))
+    /// Whether this was noted a short while ago, and nothing else since.
+    fn has(&self, now: Time, incident: &NewIncident) -> bool {
+        let last = self.0.get(&(incident.kind, incident.subject.clone()));
+        last.is_some_and(|(state, due)| *state == incident.state && now < *due)
     }
 }
 
-fn stamp(incident: &NewIncident) -> (IncidentState, i64) {
-    (incident.state, incident.at_ms.div_euclid(HOUR_MS))
-}
-
-/// Tells of the providers that this relay does not ask, and of those that it asks again.
+/// Tells of the providers that this relay does not ask. That it asks one ends nothing that another relay has found, or this one before it was
+/// started anew, until nobody has found that for a while.
 pub(super) async fn watch_providers(apps: watch::Receiver<Arc<App>>) {
     let mut noted = Noted::default();
     let mut tick = every(PROVIDERS_EVERY);
@@ -67,12 +62,8 @@ pub(super) async fn watch_providers(apps: watch::Receiver<Arc<App>>) {
                 state,
                 value: 0,
                 threshold: 0,
-                at_ms: unix_ms(),
             };
-            // That this relay asks a provider says nothing of one that others have found to be down.
-            if state == IncidentState::Firing || noted.was_firing(&incident) {
-                note(&app, &mut noted, incident).await;
-            }
+            note(&app, &mut noted, incident).await;
         }
     }
 }
@@ -88,34 +79,46 @@ pub(super) async fn watch_calls(apps: watch::Receiver<Arc<App>>) {
         if alerts.failed_calls_percent.is_none() && alerts.answer_p95_ms.is_none() {
             continue;
         }
-        let now_ms = unix_ms();
-        match app.records.store.overview(&Health::lately(now_ms)).await {
-            Ok(overview) => {
-                for incident in Health::of(&overview).incidents(&alerts, now_ms) {
+        match lately(&app).await {
+            Ok(Some(overview)) => {
+                for incident in Health::of(&overview).incidents(&alerts) {
                     note(&app, &mut noted, incident).await;
                 }
             }
+            Ok(None) => tracing::debug!("how calls went is not looked at: it is being added up"),
             Err(error) => tracing::debug!(%error, "how calls went was not read"),
         }
     }
 }
 
-/// Writes it for the webhook, unless this relay has. What cannot be written is found again with the next look.
+/// How calls went. `None` while they are not all added up: some of them say nothing of all. That is asked before and after, since it may begin to
+/// be made anew, or be done, in between.
+async fn lately(app: &App) -> Result<Option<Overview>, StoreError> {
+    let store = &app.records.store;
+    if !store.is_rolled_up().await? {
+        return Ok(None);
+    }
+    let overview = store.overview(&Health::lately(unix_ms())).await?;
+    Ok(store.is_rolled_up().await?.then_some(overview))
+}
+
+/// Notes it for the webhook, unless this relay has a short while ago. What cannot be written is found again with the next look.
 async fn note(app: &App, noted: &mut Noted, incident: NewIncident) {
-    if noted.has(&incident) {
+    let now = app.live.now();
+    if noted.has(now, &incident) {
         return;
     }
-    let NewIncident { kind, subject, state, value, threshold, .. } = &incident;
-    match app.records.store.note_incident(&incident).await {
+    let NewIncident { kind, subject, state, value, threshold } = &incident;
+    match app.records.store.note_incident(&incident, PACE).await {
         Ok(true) => {
             let (alert, state) = (kind.name(), state.name());
             tracing::warn!(alert, state, %subject, value, threshold, "an alert of the service as a whole");
         }
-        // Another relay has written it, or there is nothing that could end.
+        // It is known, or there is nothing that ends yet.
         Ok(false) => {}
         Err(error) => return tracing::debug!(%error, alert = kind.name(), "an alert waits for the database"),
     }
-    noted.note(incident);
+    noted.note(now, incident);
 }
 
 /// Tells that the database takes no writes, by whether it took the last renewal of this relay's lease, and that it takes them again. Each relay
@@ -169,22 +172,25 @@ struct Untold {
 mod tests {
     use super::*;
 
-    fn incident(subject: &str, state: IncidentState, at_ms: i64) -> NewIncident {
+    fn incident(subject: &str, state: IncidentState) -> NewIncident {
         let kind = IncidentKind::ProviderDown;
-        NewIncident { kind, subject: subject.to_owned(), state, value: 0, threshold: 0, at_ms }
+        NewIncident { kind, subject: subject.to_owned(), state, value: 0, threshold: 0 }
     }
 
     #[test]
-    fn what_goes_on_is_written_once_an_hour_and_each_provider_for_itself() {
+    fn what_goes_on_is_noted_often_enough_that_nobody_takes_it_for_over_and_what_changes_at_once() {
         let (firing, resolved) = (IncidentState::Firing, IncidentState::Resolved);
+        let start = Time::ZERO;
         let mut noted = Noted::default();
-        assert!(!noted.was_firing(&incident("ears", resolved, 0)), "it was never found to be down");
-        noted.note(incident("ears", firing, 5));
-        assert!(noted.has(&incident("ears", firing, HOUR_MS - 1)));
-        assert!(!noted.has(&incident("ears", firing, HOUR_MS)), "in the next hour it is told again");
-        assert!(!noted.has(&incident("voice", firing, 5)) && !noted.has(&incident("ears", resolved, 6)));
-        assert!(noted.was_firing(&incident("ears", resolved, 7)));
-        noted.note(incident("ears", resolved, 7));
-        assert!(!noted.was_firing(&incident("ears", resolved, 8)), "its end is told once");
+        assert!(!noted.has(start, &incident("ears", resolved)), "how it was left by others is not known");
+        noted.note(start, incident("ears", firing));
+        assert!(noted.has(start + NOTE_EVERY / 2, &incident("ears", firing)));
+        assert!(!noted.has(start + NOTE_EVERY, &incident("ears", firing)), "it is noted again");
+        assert!(3 * (NOTE_EVERY + PROVIDERS_EVERY) <= PACE.calm, "two that are lost end nothing");
+        assert!(!noted.has(start, &incident("voice", firing)), "each for itself");
+        assert!(!noted.has(start, &incident("ears", resolved)), "it has changed");
+        noted.note(start, incident("ears", resolved));
+        assert!(!noted.has(start, &incident("ears", firing)), "it has changed again");
+        assert!(!noted.has(start + NOTE_EVERY, &incident("ears", resolved)), "until its end is written");
     }
 }

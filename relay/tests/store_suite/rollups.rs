@@ -211,17 +211,22 @@ async fn the_sums_agree_with_the_rows_whatever_becomes_of_sessions_and_are_made_
     let sums = stored(&bench).await;
     assert_eq!(sums, expected, "as they ended");
     assert_eq!(store.roll_up(7).await.expect("looked"), RolledUp::Added(0), "none is left out");
+    assert!(store.is_rolled_up().await.expect("read"));
 
     store.roll_up_anew().await.expect("asked for");
+    assert!(!store.is_rolled_up().await.expect("read"), "they are being emptied");
     while store.roll_up(7).await.expect("emptied") != RolledUp::Emptied(0) {}
     assert_eq!(stored(&bench).await, SumsByName::new());
+    assert!(!store.is_rolled_up().await.expect("read"), "they are empty");
     // What happens while they are made anew counts once as well.
     let (first, rest) = ids.split_at(ids.len() / 2);
     store.roll_up(7).await.expect("added");
     for id in first {
         store.delete_session(id, None).await.expect("answered");
     }
+    assert!(!store.is_rolled_up().await.expect("read"), "some are left");
     assert!(add_all(store).await > 0);
+    assert!(store.is_rolled_up().await.expect("read"));
     assert_eq!(stored(&bench).await, added_up(store, rest, &written).await, "made anew");
     assert_eq!(add_all(store).await, 0);
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use protocol::Mark;
 
 use super::{
-    Alert, AlertFilter, AlertRow, ApiKey, ApiKeyFilter, Attempted, BilledCursor, BudgetCursor, BudgetFilter, BudgetRow, BudgetsOf, CommandOutcome, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind, Delivery, DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given, Incident, Keyed, KeyedEnd, KeyedRequest, KeyedWork, Leases, LedgerEntry, LedgerFilter, LiveRow, Lost, MadeKey, NewApiKey, NewCap, NewCommand, NewIncident, NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Replayed, Reserve, RolledUp, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Subscription, SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
+    Alert, AlertFilter, AlertRow, ApiKey, ApiKeyFilter, Attempted, BilledCursor, BudgetCursor, BudgetFilter, BudgetRow, BudgetsOf, CommandOutcome, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind, Delivery, DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given, Incident, IncidentPace, Keyed, KeyedEnd, KeyedRequest, KeyedWork, Leases, LedgerEntry, LedgerFilter, LiveRow, Lost, MadeKey, NewApiKey, NewCap, NewCommand, NewIncident, NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Replayed, Reserve, RolledUp, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Subscription, SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::{Command, NotTold, Turn};
@@ -231,11 +231,13 @@ operations! {
     /// Drops the alerts that are due from the outbox, because there is no webhook to send them to.
     fn dismiss_alerts(&self) -> ();
 
-    /// Notes that something is wrong with the service, or is not any more, for the webhook of alerts. Of each kind and subject one beginning and
-    /// one end is written an hour, whichever relays note it; an end only after a beginning. Says whether it was written.
-    fn note_incident(&self, incident: &NewIncident) -> bool;
+    /// Notes that something is wrong with the service, or that this relay does not find it to be so, for the webhook of alerts. Whichever relays
+    /// note it, a beginning is written when it was not so before or when it was last told `again` ago, and an end when it was so and no relay has
+    /// noted that for `calm`. What waits and says nothing more beside it is given up. Says whether it was written.
+    fn note_incident(&self, incident: &NewIncident, pace: IncidentPace) -> bool;
 
-    /// Takes incidents that are due, and counts one more attempt for each. Nobody else gets them until `claim` is over.
+    /// Takes incidents that are due, and counts one more attempt for each. Nobody else gets them until `claim` is over. Of each kind and subject
+    /// the next one is taken when the one before was delivered or given up.
     fn claim_incidents(&self, claim: Duration, limit: u32) -> Vec<Incident>;
 
     /// Notes what became of an attempt to deliver an incident. If the incident was claimed again since, only a delivery is noted.
@@ -350,6 +352,9 @@ operations! {
 
     /// Adds up what ended sessions come to, by time.
     fn overview(&self, filter: &OverviewFilter) -> Overview;
+
+    /// Whether all ended sessions are in what [`Store::overview`] and [`Store::spend`] read.
+    fn is_rolled_up(&self) -> bool;
 
     /// Adds up what ended sessions have cost.
     fn spend(&self, filter: &SpendFilter) -> Spend;

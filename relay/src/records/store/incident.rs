@@ -1,5 +1,7 @@
 //! What operators are told of the service as a whole: an outbox with a row for each beginning and each end.
 
+use std::time::Duration;
+
 /// What may be wrong with the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum IncidentKind {
@@ -33,8 +35,15 @@ pub struct NewIncident {
     pub value: u32,
     /// What it is measured by; 0 where nothing is.
     pub threshold: u32,
-    /// When it was found, in milliseconds since 1970.
-    pub at_ms: i64,
+}
+
+/// How much is told of what goes on, or comes and goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IncidentPace {
+    /// After what time an incident that goes on is told again.
+    pub again: Duration,
+    /// For how long no relay must have found an incident until it is over.
+    pub calm: Duration,
 }
 
 /// An incident on its way to the webhook.

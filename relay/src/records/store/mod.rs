@@ -47,7 +47,7 @@ pub use folder_lock::{FolderLock, LOCK_FILE, RELAY_FILE};
 pub use idempotency::{
     KEYED_FOR, KEYED_LEASE, KEYED_MAX, KEYED_RENEWAL, KeptAnswer, Keyed, KeyedEnd, KeyedRequest, KeyedWork,
 };
-pub use incident::{Incident, IncidentKind, IncidentState, NewIncident};
+pub use incident::{Incident, IncidentKind, IncidentPace, IncidentState, NewIncident};
 pub use pools::PoolUse;
 pub use query::*;
 pub use rollup::*;

@@ -1,37 +1,68 @@
-//! Incidents: each beginning and each end is written once an hour, whichever relays find it, and waits for the webhook as alerts do.
+//! Incidents: each beginning and each end is a row that waits for the webhook as alerts do, whichever relays find it. The rows of a kind and subject
+//! are counted, and a row says what the one before does not: of several relays that write the next one at the same time, one does.
 
 use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
-use super::super::incident::{Incident, IncidentKind, IncidentState, NewIncident};
-use super::super::rollup::HOUR_MS;
+use super::super::incident::{Incident, IncidentKind, IncidentPace, IncidentState, NewIncident};
 use super::super::types::Attempted;
 use super::read::Reading;
 use super::{Sql, SqlStore, StoreError, millis, sql};
 
+/// Notes that what is so goes on. It is noted before [`FIRE`], so that nobody ends it in between.
+const GOES_ON: Sql = sql!(
+    "UPDATE incidents SET found_at = " NOW " WHERE kind = $1 AND subject = $2 AND state = 'firing'
+        AND number = (SELECT MAX(number) FROM incidents WHERE kind = $1 AND subject = $2)"
+);
+
+/// Begins what is not so by the newest row, or says it again if that row is old.
 const FIRE: Sql = sql!(
-    "INSERT INTO incidents (id, kind, subject, hour, state, value, threshold, created_at, next_attempt_at)
-    VALUES ($1, $2, $3, $4, 'firing', $5, $6, " NOW ", " NOW ")
-    ON CONFLICT (kind, subject, hour, state) DO NOTHING"
+    "INSERT INTO incidents (id, kind, subject, number, state, value, threshold, found_at, created_at, next_attempt_at)
+    SELECT $1, $2, $3, COALESCE((SELECT MAX(number) FROM incidents WHERE kind = $2 AND subject = $3), 0) + 1, 'firing',
+        $4, $5, " NOW ", " NOW ", " NOW "
+    WHERE NOT EXISTS (
+        SELECT 1 FROM incidents WHERE kind = $2 AND subject = $3 AND state = 'firing' AND created_at > " NOW " - $6
+            AND number = (SELECT MAX(number) FROM incidents WHERE kind = $2 AND subject = $3))
+    ON CONFLICT (kind, subject, number) DO NOTHING"
 );
 
-/// Ends what was begun, and nothing else.
+/// Ends what is so by the newest row and what nobody has found since, and nothing else.
 const RESOLVE: Sql = sql!(
-    "INSERT INTO incidents (id, kind, subject, hour, state, value, threshold, created_at, next_attempt_at)
-    SELECT $1, $2, $3, $4, 'resolved', $5, $6, " NOW ", " NOW "
-    WHERE (SELECT state FROM incidents WHERE kind = $2 AND subject = $3
-        ORDER BY created_at DESC, id DESC LIMIT 1) = 'firing'
-    ON CONFLICT (kind, subject, hour, state) DO NOTHING"
+    "INSERT INTO incidents (id, kind, subject, number, state, value, threshold, found_at, created_at, next_attempt_at)
+    SELECT $1, $2, $3, number + 1, 'resolved', $4, $5, " NOW ", " NOW ", " NOW "
+    FROM incidents WHERE kind = $2 AND subject = $3 AND state = 'firing' AND found_at <= " NOW " - $6
+        AND number = (SELECT MAX(number) FROM incidents WHERE kind = $2 AND subject = $3)
+    ON CONFLICT (kind, subject, number) DO NOTHING"
 );
 
-/// Claims incidents as alerts are claimed. Those of newer versions are left to the relays that know them.
+/// Gives up what waits and says the same as this newer row.
+const SAID_AGAIN: Sql = sql!(
+    "UPDATE incidents SET next_attempt_at = NULL
+    WHERE kind = $1 AND subject = $2 AND state = $3 AND next_attempt_at IS NOT NULL
+        AND number < (SELECT number FROM incidents WHERE id = $4)"
+);
+
+/// Gives up ends that wait and were never tried, if nothing that is delivered was begun before: it has begun again, and nobody has heard that it was so.
+const NEVER_HEARD: Sql = sql!(
+    "UPDATE incidents SET next_attempt_at = NULL
+    WHERE kind = $1 AND subject = $2 AND state = 'resolved' AND attempts = 0 AND next_attempt_at IS NOT NULL
+        AND number < (SELECT number FROM incidents WHERE id = $3)
+        AND COALESCE((SELECT state FROM incidents AS heard
+            WHERE kind = $1 AND subject = $2 AND delivered_at IS NOT NULL ORDER BY number DESC LIMIT 1), 'resolved') = 'resolved'"
+);
+
+/// Claims incidents as alerts are claimed, each when those before it of its kind and subject are done, so that nobody hears of an end before its
+/// beginning. Those of newer versions are left to the relays that know them.
 const CLAIM: Sql = sql!(
     "UPDATE incidents SET attempts = attempts + 1, next_attempt_at = " NOW " + $1
     WHERE id IN (
-        SELECT id FROM incidents
+        SELECT id FROM incidents AS due
         WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= " NOW "
             AND kind IN ('provider.down', 'calls.failing', 'answers.slow')
+            AND NOT EXISTS (
+                SELECT 1 FROM incidents AS older WHERE older.kind = due.kind AND older.subject = due.subject
+                    AND older.number < due.number AND older.next_attempt_at IS NOT NULL)
         ORDER BY next_attempt_at, id LIMIT $2" LOCK_FREE_ONES ")
     RETURNING id, kind, subject, state, value, threshold, created_at, attempts"
 );
@@ -40,9 +71,10 @@ const DELIVERED: Sql = sql!(
     "UPDATE incidents SET delivered_at = " NOW ", next_attempt_at = NULL WHERE id = $1 AND delivered_at IS NULL"
 );
 
-/// Sets the time of the next attempt, unless the incident was claimed again since, or delivered.
+/// Sets the time of the next attempt, unless the incident was claimed again since, delivered or given up.
 const AGAIN: Sql = sql!(
-    "UPDATE incidents SET next_attempt_at = " NOW " + $1 WHERE id = $2 AND attempts = $3 AND delivered_at IS NULL"
+    "UPDATE incidents SET next_attempt_at = " NOW " + $1
+    WHERE id = $2 AND attempts = $3 AND delivered_at IS NULL AND next_attempt_at IS NOT NULL"
 );
 
 const GIVE_UP: Sql = sql!(
@@ -57,23 +89,37 @@ impl SqlStore {
     pub(in crate::records::store) async fn note_incident(
         &self,
         incident: &NewIncident,
+        pace: IncidentPace,
     ) -> Result<bool, StoreError> {
-        let NewIncident { kind, subject, state, value, threshold, at_ms } = incident;
-        let note = match state {
-            IncidentState::Firing => FIRE,
-            IncidentState::Resolved => RESOLVE,
+        let NewIncident { kind, subject, state, value, threshold } = incident;
+        let (note, since) = match state {
+            IncidentState::Firing => {
+                self.statement(GOES_ON).bind(kind.name()).bind(subject).execute(&self.writer).await?;
+                (FIRE, pace.again)
+            }
+            IncidentState::Resolved => (RESOLVE, pace.calm),
         };
+        let id = uuid::Uuid::now_v7().to_string();
         let noted = self
             .statement(note)
-            .bind(uuid::Uuid::now_v7().to_string())
+            .bind(&id)
             .bind(kind.name())
             .bind(subject)
-            .bind(at_ms.div_euclid(HOUR_MS))
             .bind(i64::from(*value))
             .bind(i64::from(*threshold))
+            .bind(millis(since))
             .execute(&self.writer)
             .await?;
-        Ok(noted.rows_affected() > 0)
+        if noted.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let again = self.statement(SAID_AGAIN).bind(kind.name()).bind(subject).bind(state.name()).bind(&id);
+        again.execute(&self.writer).await?;
+        if *state == IncidentState::Firing {
+            let never_heard = self.statement(NEVER_HEARD).bind(kind.name()).bind(subject).bind(&id);
+            never_heard.execute(&self.writer).await?;
+        }
+        Ok(true)
     }
 
     pub(in crate::records::store) async fn claim_incidents(

@@ -76,6 +76,12 @@ const SOME: Sql = sql!(
     "SELECT id FROM sessions WHERE state = 'ended' AND rolled_up < $1 ORDER BY rolled_up LIMIT $2" LOCK_FREE_ONES
 );
 
+/// Finds an ended session that is not in, if there is one, also while the rollups are being emptied.
+const ANY_LEFT: Sql = sql!(
+    "SELECT 1 AS one FROM revisions WHERE name = 'rollups' AND (number < 0 OR EXISTS (
+        SELECT 1 FROM sessions WHERE state = 'ended' AND rolled_up < number))"
+);
+
 const PUT_IN: Sql = sql!("UPDATE sessions SET rolled_up = $2 WHERE id" THESE);
 
 const DELETE_EMPTY: Sql = sql!("DELETE FROM rollup_users WHERE calls = 0 AND cost_nano_usd = 0");
@@ -194,6 +200,10 @@ impl SqlStore {
         // Whoever is about to change the rollups has ended by then, and nobody else begins.
         self.statement(BEGIN_TO_EMPTY).execute(&self.writer).await?;
         Ok(())
+    }
+
+    pub(in crate::records::store) async fn is_rolled_up(&self) -> Result<bool, StoreError> {
+        Ok(self.statement(ANY_LEFT).fetch_optional(&self.readers).await?.is_none())
     }
 
     pub(in crate::records::store) async fn overview(
