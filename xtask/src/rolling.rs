@@ -1,5 +1,6 @@
 //! `cargo xtask rolling`: a relay of an older version, built out of the repository's history, and this one, side by side on one PostgreSQL.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,6 +12,8 @@ use crate::workspace;
 
 /// The last version without the table `relays`: the oldest one from which a rolling deploy is promised (docs/records.md).
 pub(crate) const OLDEST: &str = "2d55ab9";
+/// Where the migrations are that relays on one PostgreSQL share.
+const MIGRATIONS: &str = "relay/migrations/postgres";
 /// What to do when a test fails.
 pub(crate) const ADVICE: &str = "it is said above which promise does not hold";
 
@@ -19,16 +22,28 @@ pub(crate) fn run_beside(commit: &str) -> Result<()> {
     run(&mut tests_beside(commit)?, ADVICE)
 }
 
-/// The last version whose schema was an older one than that of this working copy. `None` where the history does not reach so far back.
+/// The last version whose schema was an older one than that of this commit, and which this one can bring up to date: a migration that no release
+/// has may have been changed on the way, and databases of such versions are nobody's. `None` where the history does not reach so far back.
 pub(crate) fn before_newest_migration() -> Option<String> {
+    let ours = migrations_of("HEAD")?;
     let mut log = Command::new("git");
-    log.current_dir(workspace::root()).args(["log", "--first-parent", "-m", "-1", "--diff-filter=A"]);
-    log.args(["--format=%H", "--", "relay/migrations/postgres"]);
-    let newest = output(&mut log, "").ok().filter(|hash| !hash.trim().is_empty())?;
-    let before = format!("{}^", newest.trim());
+    log.current_dir(workspace::root()).args(["log", "--first-parent", "-m", "--format=%H", "--", MIGRATIONS]);
+    let changes = output(&mut log, "").ok()?;
+    let mut versions = changes.lines().map(|hash| format!("{}^", hash.trim()));
+    let before = versions.find(|version| {
+        migrations_of(version)
+            .is_some_and(|theirs| !theirs.is_empty() && theirs.len() < ours.len() && theirs.is_subset(&ours))
+    })?;
     let mut parse = Command::new("git");
     parse.current_dir(workspace::root()).args(["rev-parse", "--verify", "--quiet", "--short", &before]);
     Some(output(&mut parse, "").ok()?.trim().to_owned())
+}
+
+/// The migrations of a commit, each with its name and the checksum of what is in it.
+fn migrations_of(commit: &str) -> Option<BTreeSet<String>> {
+    let mut list = Command::new("git");
+    list.current_dir(workspace::root()).args(["ls-tree", "-r", commit, "--", MIGRATIONS]);
+    Some(output(&mut list, "").ok()?.lines().map(str::to_owned).collect())
 }
 
 /// What tries the relay of this commit, which is built, beside that of this working copy.

@@ -16,10 +16,6 @@ CREATE TABLE api_keys (
 );
 
 CREATE INDEX api_keys_by_time ON api_keys (created_at, id);
-CREATE INDEX api_keys_by_maker ON api_keys (created_by, created_at, id);
-
--- Whether an API key has denied them, and no person: that keeps no administrator out of the HTTP API.
-ALTER TABLE denials ADD COLUMN by_key BIGINT NOT NULL DEFAULT 0 CHECK (by_key IN (0, 1));
 
 ALTER TABLE api_keys ENABLE ROW LEVEL SECURITY;
 

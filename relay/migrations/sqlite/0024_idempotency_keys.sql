@@ -1,4 +1,4 @@
--- Writes over the HTTP API that came with an `Idempotency-Key`, for a day. Users, the keys and the requests are here by their SHA-256.
+-- Writes over the HTTP API that came with an `Idempotency-Key`, for a day. Whoever asks, the keys and the requests are here by their SHA-256.
 CREATE TABLE idempotency_keys (
     -- Who asks, the route and the key.
     key         TEXT    NOT NULL PRIMARY KEY,
@@ -6,13 +6,9 @@ CREATE TABLE idempotency_keys (
     owner       TEXT    NOT NULL,
     -- The whole request: the same key with another one is refused.
     request     TEXT    NOT NULL,
-    -- The user whom the request names, and so may its answer, if it names one.
-    about       TEXT,
     -- What the request makes has this id, also if another relay goes on with it.
     act         TEXT    NOT NULL,
-    -- Who is at work on it: for the first time whoever has the same id as the act, and each time that it is begun again another one.
-    holder      TEXT    NOT NULL,
-    -- Until then they are.
+    -- Until then a relay is at work on it.
     lease_until INTEGER NOT NULL,
     -- The answer, once there is one to repeat.
     status      INTEGER,
@@ -22,4 +18,3 @@ CREATE TABLE idempotency_keys (
 
 CREATE INDEX idempotency_keys_of_owner ON idempotency_keys (owner, created_at);
 CREATE INDEX idempotency_keys_by_time ON idempotency_keys (created_at);
-CREATE INDEX idempotency_keys_about ON idempotency_keys (about) WHERE about IS NOT NULL;

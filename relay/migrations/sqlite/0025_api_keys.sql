@@ -16,7 +16,3 @@ CREATE TABLE api_keys (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX api_keys_by_time ON api_keys (created_at, id);
-CREATE INDEX api_keys_by_maker ON api_keys (created_by, created_at, id);
-
--- Whether an API key has denied them, and no person: that keeps no administrator out of the HTTP API.
-ALTER TABLE denials ADD COLUMN by_key INTEGER NOT NULL DEFAULT 0 CHECK (by_key IN (0, 1));

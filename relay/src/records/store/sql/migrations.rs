@@ -47,6 +47,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     25 "api keys" "0025_api_keys.sql";
     26 "incidents" "0026_incidents.sql";
     27 "relay addresses" "0027_relay_addresses.sql";
+    28 "held keys" "0028_held_keys.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -77,6 +78,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     25 "api keys" "0025_api_keys.sql";
     26 "incidents" "0026_incidents.sql";
     27 "relay addresses" "0027_relay_addresses.sql";
+    28 "held keys" "0028_held_keys.sql";
 };
 
 /// The migration since which a schema says which relays it serves.
@@ -221,6 +223,8 @@ fn listed(dialect: Dialect) -> &'static [Listed] {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::*;
 
     #[test]
@@ -235,6 +239,23 @@ mod tests {
             assert_eq!(files, listed.iter().map(|(_, _, file, _)| *file).collect::<Vec<_>>());
             assert!(listed.windows(2).all(|pair| pair[0].0 < pair[1].0), "they are applied in order");
             assert!(listed.iter().all(|(version, _, file, _)| file.starts_with(&format!("{version:04}_"))));
+        }
+    }
+
+    /// The migrations up to this one are in databases. A database knows each by its checksum, and with a changed one it is not migrated any more:
+    /// what is to be different comes in a new migration. The number is raised with a release, with the checksums of all files up to it.
+    const RELEASED: i64 = 25;
+
+    #[test]
+    fn what_databases_have_is_changed_by_new_migrations_alone() {
+        for (listed, checksum) in [
+            (SQLITE, "626cecbc024722a30cbcc26d322163835ec96bd70d5082c72d1ad88db4f57f67"),
+            (POSTGRES, "1e2dbaba3967c18ca2258f14567edbe54db36a6dadba8da33f6d59821ecf78b2"),
+        ] {
+            let released = listed.iter().take_while(|migration| migration.0 <= RELEASED);
+            let released: String = released.map(|migration| migration.3).collect();
+            let digest: String = Sha256::digest(released).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(digest, checksum, "a migration up to {RELEASED} was changed");
         }
     }
 
