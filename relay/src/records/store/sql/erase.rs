@@ -125,7 +125,7 @@ impl SqlStore {
                 }
             }
             store.forget_name(&sub).await?;
-            store.forget_keyed(&sub).await?;
+            store.forget_keyed(&sub, &act).await?;
             // Nobody is told before the name is nowhere: an erasure that was broken off is asked for again, and is told then.
             store
                 .transaction(Durability::PowerCut, move |mut tx| {
