@@ -126,8 +126,9 @@ operations! {
     /// that others use.
     fn advertise(&self, relay: &str, address: &str) -> ();
 
-    /// Where the relay is reached that has a live session, if another one than `but` has it, with a good lease, and has said so.
-    fn address_of(&self, id: &str, but: &str) -> Option<String>;
+    /// Where the relay is reached that has a live session, if another one than `but` has it that is not `lost`, and has said so. Somebody else may
+    /// have the address of one that is.
+    fn address_of(&self, id: &str, but: &str, lost: Lost) -> Option<String>;
 
     /// The ids of the live sessions of a relay whose leases were not ended, in any order. It does not wait for the connections that others
     /// use.
