@@ -28,8 +28,6 @@ pub(super) struct Ears {
     /// What was mixed and is not handed out yet.
     block: Vec<u8>,
     listeners: broadcast::Sender<Bytes>,
-    /// Whether the page was told that somebody listens, and so has to be told that nobody does.
-    tells_page: bool,
     /// When to look next.
     due: Instant,
 }
@@ -39,7 +37,7 @@ impl Ears {
     ///
     /// # Panics
     /// Never: agents have the rates of codecs, and the mixer takes those.
-    pub(super) fn new(now: Time, agent_rate: u32, sounding: Sounding, tells_page: bool) -> Ears {
+    pub(super) fn new(now: Time, agent_rate: u32, sounding: Sounding) -> Ears {
         let Sounding { is_connected, is_muted, spoken, heard } = sounding;
         let mixer = Mixer::new(agent_rate).expect("it mixes at every rate that a codec has");
         let mut mixer = mixer.after(spoken, heard);
@@ -48,7 +46,7 @@ impl Ears {
             mixer.handle_input(now, Input::Muted(true));
         }
         let (listeners, _) = broadcast::channel(BLOCKS);
-        Ears { mixer, block: Vec::new(), listeners, tells_page, due: Instant::now() + LOOK_EVERY }
+        Ears { mixer, block: Vec::new(), listeners, due: Instant::now() + LOOK_EVERY }
     }
 
     /// One more listens.
@@ -94,11 +92,6 @@ impl Ears {
         self.due
     }
 
-    /// Whether the page was told that somebody listens.
-    pub(super) fn tells_page(&self) -> bool {
-        self.tells_page
-    }
-
     fn hand_out(&mut self) {
         if !self.block.is_empty() {
             // With nobody there any more, the next look finds that out.
@@ -117,7 +110,7 @@ mod tests {
 
     fn ears() -> Ears {
         let sounding = Sounding { is_connected: true, is_muted: false, spoken: 0, heard: 0 };
-        Ears::new(Time::ZERO, 24_000, sounding, true)
+        Ears::new(Time::ZERO, 24_000, sounding)
     }
 
     fn at(chunk: u64) -> Time {
@@ -176,7 +169,7 @@ mod tests {
     #[test]
     fn a_long_silence_that_comes_at_once_is_cut() {
         let sounding = Sounding { is_connected: true, is_muted: true, spoken: 0, heard: 0 };
-        let mut ears = Ears::new(Time::ZERO, 16_000, sounding, true);
+        let mut ears = Ears::new(Time::ZERO, 16_000, sounding);
         let mut listener = ears.join();
         assert!(ears.look(at(600)));
         let block = listener.try_recv().expect("silence");

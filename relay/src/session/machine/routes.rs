@@ -1,5 +1,6 @@
 //! Which machine is told what another one says.
 
+use protocol::Listened;
 use protocol::relay::{self as link, Attachment, Saying};
 
 use super::{Log, Machine, Output, Recorded, Step, Traced};
@@ -187,6 +188,15 @@ impl Machine {
                 }
             };
             self.follow_ups.push(step);
+        }
+    }
+
+    /// Tells the page whether anybody listens in of whom it is to know, if that is new to it. Whoever goes on with the call elsewhere begins with
+    /// nobody who listens.
+    pub(super) fn tell_listened(&mut self, listening: bool) {
+        if listening != self.is_page_told && self.policy.is_live() {
+            self.is_page_told = listening;
+            self.follow_ups.push(Step::Say(Saying::Listened(Listened { seq: 0, listening })));
         }
     }
 

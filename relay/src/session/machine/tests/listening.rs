@@ -23,18 +23,31 @@ fn begin() -> Bench {
 fn what_is_said_goes_to_whoever_listens_and_the_page_is_told_that_somebody_does_and_that_nobody_does() {
     let mut bench = begin();
     assert_eq!(heard(&bench.audio(3, silence)), 0);
-    assert_eq!(told(&bench.input(Input::Listened { listening: true, tell_page: true })), 1);
+    assert_eq!(told(&bench.input(Input::Listens { tell_page: true })), 1);
     assert!(heard(&bench.audio(3, silence)) >= 3);
-    assert_eq!(told(&bench.input(Input::Listened { listening: false, tell_page: true })), 1);
+    assert_eq!(told(&bench.input(Input::ListensNoMore)), 1);
     assert_eq!(heard(&bench.audio(3, silence)), 0);
 }
 
 #[test]
 fn a_page_that_is_not_to_know_is_told_nothing() {
     let mut bench = begin();
-    assert_eq!(told(&bench.input(Input::Listened { listening: true, tell_page: false })), 0);
+    assert_eq!(told(&bench.input(Input::Listens { tell_page: false })), 0);
     assert!(heard(&bench.audio(3, silence)) >= 3);
-    assert_eq!(told(&bench.input(Input::Listened { listening: false, tell_page: false })), 0);
+    assert_eq!(told(&bench.input(Input::ListensNoMore)), 0);
+}
+
+#[test]
+fn a_page_is_told_of_the_first_of_whom_it_is_to_know_whoever_listened_before() {
+    let mut bench = begin();
+    let mut told = |input| told(&bench.input(input));
+    let (known, hidden) = (|| Input::Listens { tell_page: true }, || Input::Listens { tell_page: false });
+    assert_eq!(told(hidden()), 0);
+    assert_eq!(told(known()), 1, "it was not told of the one before");
+    assert_eq!([told(known()), told(hidden())], [0, 0], "it knows");
+    assert_eq!(told(Input::ListensNoMore), 1);
+    assert_eq!([told(hidden()), told(Input::ListensNoMore)], [0, 0]);
+    assert_eq!([told(known()), told(Input::ListensNoMore)], [1, 1]);
 }
 
 #[test]
@@ -42,7 +55,7 @@ fn whoever_comes_to_a_session_that_leaves_is_not_told_of() {
     let mut bench = begin();
     bench.audio(1, silence);
     bench.input(Input::Shutdown);
-    assert_eq!(told(&bench.input(Input::Listened { listening: true, tell_page: true })), 0);
+    assert_eq!(told(&bench.input(Input::Listens { tell_page: true })), 0);
 }
 
 #[test]
