@@ -38,12 +38,15 @@ impl Ears {
     /// # Panics
     /// Never: agents have the rates of codecs, and the mixer takes those.
     pub(super) fn new(now: Time, agent_rate: u32, sounding: Sounding) -> Ears {
-        let Sounding { is_connected, is_muted, spoken, heard } = sounding;
+        let Sounding { is_connected, is_muted, is_held, spoken, heard } = sounding;
         let mixer = Mixer::new(agent_rate).expect("it mixes at every rate that a codec has");
         let mut mixer = mixer.after(spoken, heard);
         mixer.handle_input(now, Input::Connected(is_connected));
         if is_muted {
             mixer.handle_input(now, Input::Muted(true));
+        }
+        if is_held {
+            mixer.handle_input(now, Input::Held(true));
         }
         let (listeners, _) = broadcast::channel(BLOCKS);
         Ears { mixer, block: Vec::new(), listeners, due: Instant::now() + LOOK_EVERY }
@@ -109,7 +112,7 @@ mod tests {
     const CHUNK: [u8; 3_200] = [5; 3_200];
 
     fn ears() -> Ears {
-        let sounding = Sounding { is_connected: true, is_muted: false, spoken: 0, heard: 0 };
+        let sounding = Sounding { is_connected: true, is_muted: false, is_held: false, spoken: 0, heard: 0 };
         Ears::new(Time::ZERO, 24_000, sounding)
     }
 
@@ -167,8 +170,29 @@ mod tests {
     }
 
     #[test]
+    fn who_begins_while_an_answer_is_held_hears_what_comes_after_the_rest_of_it_once_it_goes_on() {
+        let sounding =
+            Sounding { is_connected: true, is_muted: false, is_held: true, spoken: 16_000, heard: 0 };
+        let mut ears = Ears::new(Time::ZERO, 16_000, sounding);
+        let mut listener = ears.join();
+        let mut heard = Vec::new();
+        for chunk in 1..=60 {
+            ears.handle_input(at(chunk), Input::User(&CHUNK));
+            if chunk == 20 {
+                ears.handle_input(at(chunk), Input::Held(false));
+                ears.handle_input(at(chunk), Input::Agent(&[900; 16_000]));
+            }
+            while let Ok(block) = listener.try_recv() {
+                heard.extend_from_slice(&block);
+            }
+        }
+        let first = heard.chunks_exact(4).position(|frame| frame[2..] != [0, 0]);
+        assert_eq!(first, Some(48_000), "after two seconds of the hold, and one that was sent before it");
+    }
+
+    #[test]
     fn a_long_silence_that_comes_at_once_is_cut() {
-        let sounding = Sounding { is_connected: true, is_muted: true, spoken: 0, heard: 0 };
+        let sounding = Sounding { is_connected: true, is_muted: true, is_held: false, spoken: 0, heard: 0 };
         let mut ears = Ears::new(Time::ZERO, 16_000, sounding);
         let mut listener = ears.join();
         assert!(ears.look(at(600)));

@@ -208,6 +208,8 @@ pub struct Sounding {
     pub is_connected: bool,
     /// The user is muted.
     pub is_muted: bool,
+    /// The rest of what the agent has said sounds later: it is held.
+    pub is_held: bool,
     /// How far the agent has come in its timeline.
     pub spoken: u32,
     /// How far the user has heard it, or will hear nothing more of it.

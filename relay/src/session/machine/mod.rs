@@ -122,6 +122,10 @@ pub struct Machine {
     is_page_told: bool,
     /// The user is muted, as the client last said over this connection.
     is_muted: bool,
+    /// The call holds the answer.
+    is_held: bool,
+    /// The page holds the agent's sound back, as the client last said over this connection.
+    is_held_back: bool,
     /// How far the user has heard the agent, or will hear nothing more of it.
     heard: u32,
     is_traced: bool,
@@ -155,6 +159,8 @@ impl Machine {
             is_listened: false,
             is_page_told: false,
             is_muted: false,
+            is_held: false,
+            is_held_back: false,
             heard: 0,
             is_traced: false,
             is_claiming: false,
@@ -299,7 +305,8 @@ impl Machine {
     #[must_use]
     pub fn sounding(&self) -> Sounding {
         let (is_connected, spoken) = (self.link.is_attached(), self.link.spoken());
-        Sounding { is_connected, is_muted: self.is_muted, spoken, heard: self.heard }
+        let is_held = self.is_held || self.is_held_back;
+        Sounding { is_connected, is_muted: self.is_muted, is_held, spoken, heard: self.heard }
     }
 
     /// What the session has used so far.
@@ -428,7 +435,7 @@ impl Machine {
                 self.tell_call(call::Input::Muted(muted));
             }
             Step::HeldBack(held_back) => {
-                self.record(Recorded::Held(held_back));
+                self.record_hold(self.is_held, held_back);
                 self.tell_call(call::Input::HeldBack(held_back));
             }
             Step::Played(position) => {

@@ -61,7 +61,7 @@ fn whoever_comes_to_a_session_that_leaves_is_not_told_of() {
 #[test]
 fn whoever_begins_to_listen_knows_how_it_stands() {
     let mut bench = begin();
-    let fresh = Sounding { is_connected: true, is_muted: false, spoken: 0, heard: 0 };
+    let fresh = Sounding { is_connected: true, is_muted: false, is_held: false, spoken: 0, heard: 0 };
     assert_eq!(bench.machine.sounding(), fresh);
     bench.audio(15, voice);
     bench.audio(20, silence);
@@ -73,4 +73,28 @@ fn whoever_begins_to_listen_knows_how_it_stands() {
     assert_eq!((later.is_muted, later.heard), (true, 480));
     bench.input(Input::Incoming(Incoming::Gone(None)));
     assert!(!bench.machine.sounding().is_connected);
+}
+
+#[test]
+fn the_agent_is_held_as_long_as_the_call_or_the_page_holds_it() {
+    let mut bench = begin();
+    bench.input(Input::Listens { tell_page: true });
+    let holds = |outputs: &[Output]| -> Vec<bool> {
+        let held = |output: &Output| match output {
+            Output::Record(Recorded::Held(held)) => Some(*held),
+            _ => None,
+        };
+        outputs.iter().filter_map(held).collect()
+    };
+    let playback = |held: bool| json!({ "type": "playback", "held": held });
+    assert_eq!(holds(&bench.text(&playback(true))), [true]);
+    assert!(bench.machine.sounding().is_held);
+    // The call holds it as well, and lets it go later than the page.
+    bench.machine.record_hold(true, true);
+    assert_eq!(holds(&bench.drain()), [true]);
+    assert_eq!(holds(&bench.text(&playback(false))), [true]);
+    assert!(bench.machine.sounding().is_held);
+    bench.machine.record_hold(false, false);
+    assert_eq!(holds(&bench.drain()), [false]);
+    assert!(!bench.machine.sounding().is_held);
 }
