@@ -85,25 +85,35 @@ impl Network {
         let address = address.to_canonical();
         self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
+
+    /// Where another relay is reached that says so itself, if this one may send a token there. What is in the database, whoever wrote it, is good for
+    /// no more than this relay's own configuration would be.
+    #[must_use]
+    pub fn other_relay(&self, address: &str) -> Option<String> {
+        origin(address, self.plain_http)
+    }
 }
 
 /// The address for other relays. What they send there are the tokens of administrators.
 fn advertise(values: &Values) -> Result<Option<String>, ConfigError> {
     const KEY: &str = "network.advertise";
     let Some(given) = values.text(KEY)? else { return Ok(None) };
-    let plain_http = values.flag("network.plain_http")?;
-    let is_bare = |url: &Url| {
-        let has_login = !url.username().is_empty() || url.password().is_some();
-        url.path() == "/" && url.query().is_none() && url.fragment().is_none() && !has_login
-    };
-    let is_safe = |url: &Url| is_safe_url(url) || (url.scheme() == "http" && plain_http);
-    let url = Url::parse(&given).ok().filter(|url| is_bare(url) && is_safe(url));
-    let url = url.ok_or_else(|| {
+    let origin = origin(&given, values.flag("network.plain_http")?);
+    let origin = origin.ok_or_else(|| {
         let accepted = "give an address such as https://relay-1.internal:8443, without a path \
                         (http:// only for localhost, and with network.plain_http)";
         values.wrong(KEY, quote(&given), accepted)
     })?;
-    Ok(Some(url.origin().ascii_serialization()))
+    Ok(Some(origin))
+}
+
+/// The address of a relay without anything behind it, if nobody reads on the way what is sent there, or `plain_http` says that nobody does.
+fn origin(given: &str, plain_http: bool) -> Option<String> {
+    let url = Url::parse(given).ok()?;
+    let has_login = !url.username().is_empty() || url.password().is_some();
+    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && !has_login;
+    let is_safe = is_safe_url(&url) || (url.scheme() == "http" && plain_http);
+    (is_bare && is_safe).then(|| url.origin().ascii_serialization())
 }
 
 impl TlsFiles {

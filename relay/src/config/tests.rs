@@ -420,6 +420,22 @@ fn where_other_relays_send_tokens_is_an_address_that_is_safe_or_said_to_be() {
 }
 
 #[test]
+fn what_another_relay_says_of_its_address_is_good_for_no_more_than_this_relays_own_would_be() {
+    let reached = |toml: &str, address: &str| {
+        from_toml(&format!("[network]\n{toml}")).expect("good").network.other_relay(address)
+    };
+    for good in ["https://relay-1.internal", "http://127.0.0.1:8080"] {
+        assert_eq!(reached("", good).as_deref(), Some(good));
+    }
+    let plain = "http://10.0.0.7:8080";
+    assert_eq!(reached("", plain), None);
+    assert_eq!(reached("plain_http = true", plain).as_deref(), Some(plain));
+    for wrong in ["", "10.0.0.7:8080", "https://a.test/relay", "https://u:p@a.test", "ftp://a.test"] {
+        assert_eq!(reached("plain_http = true", wrong), None, "{wrong}");
+    }
+}
+
+#[test]
 fn read_again_is_what_nothing_was_made_of_and_the_rest_is_named() {
     let secret = |name: &str| format!("hs256_secret = \"{name}, a secret of more than 32 bytes\"");
     let began = from_toml(&format!("[auth]\n{}", secret("old"))).expect("good");

@@ -122,7 +122,7 @@ impl Driver {
                 biased;
                 () = step, if machine.is_live() => return Some(self.next_step()),
                 command = self.commands.recv(), if machine.takes_commands() => {
-                    return self.handle_command(command);
+                    return Some(self.handle_command(command));
                 }
                 done = self.work.next() => return Some(done),
                 said = self.requests.next(), if machine.listens() => return Some(said),
@@ -167,29 +167,28 @@ impl Driver {
         self.connection.as_ref().filter(|_| self.machine.listens()).and_then(Connection::deadline)
     }
 
-    /// The input of the machine for a command, unless the machine need not know of it.
-    fn handle_command(&mut self, command: Option<Command>) -> Option<Input> {
-        Some(match command {
+    /// The input of the machine for a command.
+    fn handle_command(&mut self, command: Option<Command>) -> Input {
+        match command {
             Some(Command::Resume(request)) => Input::Resume(Box::new(self.receive(*request))),
             Some(Command::End(code)) => Input::End(code),
             Some(Command::TakenOver) => Input::TakenOver,
             Some(Command::HandOff) => Input::HandOff,
             Some(Command::LookForCommands) => Input::LookForCommands,
-            Some(Command::Listen { heard, tell_page }) => return self.let_listen(heard, tell_page),
+            Some(Command::Listen { heard, tell_page }) => self.let_listen(heard, tell_page),
             None => Input::Forgotten,
-        })
+        }
     }
 
-    /// Lets somebody listen in. The machine is told of the first one.
-    fn let_listen(&mut self, heard: oneshot::Sender<Heard>, tell_page: bool) -> Option<Input> {
-        let is_first = self.ears.is_none();
+    /// Lets one more listen in.
+    fn let_listen(&mut self, heard: oneshot::Sender<Heard>, tell_page: bool) -> Input {
         let ears = self.ears.get_or_insert_with(|| {
             let (now, sounding) = (self.live.now(), self.machine.sounding());
-            Box::new(Ears::new(now, self.agent_rate, sounding, tell_page))
+            Box::new(Ears::new(now, self.agent_rate, sounding))
         });
         // Whoever does not wait for it any more is found to be gone with the next look.
         let _ = heard.send(ears.join());
-        is_first.then_some(Input::Listened { listening: true, tell_page })
+        Input::Listens { tell_page }
     }
 
     /// Hands out what was mixed. The machine is told if nobody listens any more.
@@ -200,7 +199,7 @@ impl Driver {
             self.ears = Some(ears);
             return None;
         }
-        Some(Input::Listened { listening: false, tell_page: ears.tells_page() })
+        Some(Input::ListensNoMore)
     }
 
     /// Lets a connection wait until the machine decides about it, with the resume token that its client is given if it is let in.

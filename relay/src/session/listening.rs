@@ -28,8 +28,6 @@ pub(super) struct Ears {
     /// What was mixed and is not handed out yet.
     block: Vec<u8>,
     listeners: broadcast::Sender<Bytes>,
-    /// Whether the page was told that somebody listens, and so has to be told that nobody does.
-    tells_page: bool,
     /// When to look next.
     due: Instant,
 }
@@ -39,16 +37,19 @@ impl Ears {
     ///
     /// # Panics
     /// Never: agents have the rates of codecs, and the mixer takes those.
-    pub(super) fn new(now: Time, agent_rate: u32, sounding: Sounding, tells_page: bool) -> Ears {
-        let Sounding { is_connected, is_muted, spoken, heard } = sounding;
+    pub(super) fn new(now: Time, agent_rate: u32, sounding: Sounding) -> Ears {
+        let Sounding { is_connected, is_muted, is_held, spoken, heard } = sounding;
         let mixer = Mixer::new(agent_rate).expect("it mixes at every rate that a codec has");
         let mut mixer = mixer.after(spoken, heard);
         mixer.handle_input(now, Input::Connected(is_connected));
         if is_muted {
             mixer.handle_input(now, Input::Muted(true));
         }
+        if is_held {
+            mixer.handle_input(now, Input::Held(true));
+        }
         let (listeners, _) = broadcast::channel(BLOCKS);
-        Ears { mixer, block: Vec::new(), listeners, tells_page, due: Instant::now() + LOOK_EVERY }
+        Ears { mixer, block: Vec::new(), listeners, due: Instant::now() + LOOK_EVERY }
     }
 
     /// One more listens.
@@ -94,11 +95,6 @@ impl Ears {
         self.due
     }
 
-    /// Whether the page was told that somebody listens.
-    pub(super) fn tells_page(&self) -> bool {
-        self.tells_page
-    }
-
     fn hand_out(&mut self) {
         if !self.block.is_empty() {
             // With nobody there any more, the next look finds that out.
@@ -116,8 +112,8 @@ mod tests {
     const CHUNK: [u8; 3_200] = [5; 3_200];
 
     fn ears() -> Ears {
-        let sounding = Sounding { is_connected: true, is_muted: false, spoken: 0, heard: 0 };
-        Ears::new(Time::ZERO, 24_000, sounding, true)
+        let sounding = Sounding { is_connected: true, is_muted: false, is_held: false, spoken: 0, heard: 0 };
+        Ears::new(Time::ZERO, 24_000, sounding)
     }
 
     fn at(chunk: u64) -> Time {
@@ -174,9 +170,30 @@ mod tests {
     }
 
     #[test]
+    fn who_begins_while_an_answer_is_held_hears_what_comes_after_the_rest_of_it_once_it_goes_on() {
+        let sounding =
+            Sounding { is_connected: true, is_muted: false, is_held: true, spoken: 16_000, heard: 0 };
+        let mut ears = Ears::new(Time::ZERO, 16_000, sounding);
+        let mut listener = ears.join();
+        let mut heard = Vec::new();
+        for chunk in 1..=60 {
+            ears.handle_input(at(chunk), Input::User(&CHUNK));
+            if chunk == 20 {
+                ears.handle_input(at(chunk), Input::Held(false));
+                ears.handle_input(at(chunk), Input::Agent(&[900; 16_000]));
+            }
+            while let Ok(block) = listener.try_recv() {
+                heard.extend_from_slice(&block);
+            }
+        }
+        let first = heard.chunks_exact(4).position(|frame| frame[2..] != [0, 0]);
+        assert_eq!(first, Some(48_000), "after two seconds of the hold, and one that was sent before it");
+    }
+
+    #[test]
     fn a_long_silence_that_comes_at_once_is_cut() {
-        let sounding = Sounding { is_connected: true, is_muted: true, spoken: 0, heard: 0 };
-        let mut ears = Ears::new(Time::ZERO, 16_000, sounding, true);
+        let sounding = Sounding { is_connected: true, is_muted: true, is_held: false, spoken: 0, heard: 0 };
+        let mut ears = Ears::new(Time::ZERO, 16_000, sounding);
         let mut listener = ears.join();
         assert!(ears.look(at(600)));
         let block = listener.try_recv().expect("silence");

@@ -35,7 +35,7 @@ pub(super) enum Command {
     Listen {
         /// Where what they hear goes.
         heard: oneshot::Sender<Heard>,
-        /// Whether the page is told, if they are the first.
+        /// Whether the page is to know of them.
         tell_page: bool,
     },
 }

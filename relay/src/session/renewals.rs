@@ -45,7 +45,7 @@ impl OwnLease {
     }
 
     /// See [`Lease::lost`].
-    pub(super) fn lost(&self, now: Time) -> Lost {
+    pub(crate) fn lost(&self, now: Time) -> Lost {
         self.lock().lost(now)
     }
 

@@ -132,6 +132,8 @@ async fn an_administrator_sees_everybody_and_may_erase() {
     assert_eq!(as_user(&relay, &admin, "DELETE", "/v1/admin/sessions/b-1").await.status, 404);
     let erased = as_user(&relay, &admin, "DELETE", "/v1/admin/users/ada").await;
     assert_eq!((erased.status, &erased.json()["sessions"]), (200, &2.into()));
+    let oneself = as_user(&relay, &admin, "DELETE", "/v1/admin/users/root").await;
+    assert_eq!((oneself.status, &oneself.json()["code"]), (403, &"forbidden".into()), "{oneself:?}");
     assert_eq!(ids(&get(&relay, &admin, "/v1/admin/sessions").await.json()), BTreeSet::new());
     assert_eq!(get(&relay, &admin, usage).await.json(), before, "the account's bill stays whole");
     let users = get(&relay, &admin, &format!("{usage}&by=user")).await.json();

@@ -240,3 +240,29 @@ async fn pages_of_other_origins_may_send_it_and_read_whether_an_answer_is_repeat
     let read = ask(&relay, "GET", "/v1/sessions", origin, "").await;
     assert!(names(&read, "access-control-expose-headers", "idempotent-replayed"), "{read:?}");
 }
+
+#[tokio::test]
+async fn who_erases_themselves_is_answered_once_and_what_they_asked_before_is_forgotten() {
+    let relay = Relay::start().await;
+    let ada = token("ada");
+    let delete = async |key: &str, path: &str| keyed(&relay, &ada, key, "DELETE", path, &Value::Null).await;
+    for id in ["a-1", "a-2"] {
+        super::session(&relay, id, "ada", super::MIDNIGHT).await;
+    }
+    for repeated in [false, true] {
+        let one = delete("one", "/v1/sessions/a-1").await;
+        assert_eq!((one.status, is_repeated(&one)), (204, repeated), "{one:?}");
+    }
+    for repeated in [false, true] {
+        let all = delete("all", "/v1/user").await;
+        assert_eq!((all.status, is_repeated(&all)), (200, repeated), "{all:?}");
+        assert_eq!(all.json()["sessions"], 1, "{all:?}");
+        // She has called again before the answer that was lost is asked for.
+        if !repeated {
+            super::session(&relay, "a-3", "ada", super::MIDNIGHT).await;
+        }
+    }
+    assert_eq!(get(&relay, &ada, "/v1/sessions/a-3").await.status, 200, "it is not erased with the others");
+    let one = delete("one", "/v1/sessions/a-1").await;
+    assert_eq!((one.status, is_repeated(&one)), (404, false), "{one:?}");
+}

@@ -293,3 +293,16 @@ async fn a_relay_that_is_not_where_it_says_is_said_to_be_so_and_none_asks_round_
     let lost = get(&here, &reader(), &path("a-1")).await;
     assert_eq!((lost.status, &lost.json()["code"]), (409, &json!("call_elsewhere")), "{lost:?}");
 }
+
+#[tokio::test]
+async fn no_token_is_sent_to_an_address_that_the_relay_that_was_asked_could_not_have_itself() {
+    let here = Relay::start().await;
+    let there = here.another().await;
+    let (_ada, id) = call(&there, "ada").await;
+    for address in ["http://192.0.2.1:8080", "https://eve@relay.test", "ftp://127.0.0.1", "nowhere"] {
+        here.app.records.store.advertise(&there.app.live.relay_id, address).await.expect("written");
+        let refused = get(&here, &reader(), &path(&id)).await;
+        assert_eq!((refused.status, &refused.json()["code"]), (409, &json!("call_elsewhere")), "{address}");
+        assert!(refused.body.contains("network.plain_http"), "{address}: {refused:?}");
+    }
+}

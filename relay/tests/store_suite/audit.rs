@@ -14,6 +14,7 @@ on_both_databases! {
     the_audit_is_listed_newest_first_by_page_and_by_what_is_asked
     nothing_in_the_audit_can_be_changed_or_deleted
     an_erased_user_is_not_named_in_the_audit_and_the_deeds_stay
+    who_erases_themselves_takes_nothing_out_of_what_they_did_for_themselves
 }
 
 /// 2026-03-01, midnight.
@@ -227,4 +228,41 @@ async fn an_erased_user_is_not_named_in_the_audit_and_the_deeds_stay(bench: Benc
             r#" delete_user - "" """#,
         ]
     );
+}
+
+async fn who_erases_themselves_takes_nothing_out_of_what_they_did_for_themselves(bench: Bench) {
+    let store = &*bench.store;
+    charged(store, &["ada"]).await;
+    store.give_credit(&Credit { created_by: "ada".into(), ..credit("1", 40) }).await.expect("given");
+    store.give_credit(&credit("2", 10)).await.expect("given");
+    let by_her = Denial { created_by: "ada".into(), ..denial(DenialKind::Sub, "ada") };
+    store.deny(&by_her).await.expect("written");
+    store.allow(DenialKind::Sub, "ada", "ada").await.expect("written");
+    assert_eq!(store.delete_user("ada", None, "act").await.expect("erased"), 1);
+    assert_eq!(
+        told(store).await,
+        [
+            r#"ada give_credit ada "1" "a wrong price""#,
+            r#"root give_credit - "2" """#,
+            r#"ada deny ada "" "ada shouted""#,
+            r#"ada allow ada "" """#,
+        ]
+    );
+    let credits = store.list_credits(&Default::default(), None, 10).await.expect("read").rows;
+    let one = |credit: &Credit| {
+        let user = credit.user_sub.as_deref().unwrap_or("-");
+        format!("{} {user} {:?}", credit.key, credit.reason)
+    };
+    let mut kept: Vec<String> = credits.iter().map(one).collect();
+    kept.sort();
+    assert_eq!(kept, [r#"1 ada "a wrong price""#, r#"2 - """#]);
+
+    // Others take it out, also where whoever did it is nobody any more.
+    let of_another = Denial { created_by: "ada".into(), ..denial(DenialKind::Sub, "bob") };
+    store.deny(&of_another).await.expect("written");
+    for user in ["ada", "bob"] {
+        store.delete_user(user, Some("root"), "act").await.expect("erased");
+    }
+    let deeds = told(store).await;
+    assert!(deeds.iter().all(|deed| !deed.contains("ada") && !deed.contains("bob")), "{deeds:?}");
 }

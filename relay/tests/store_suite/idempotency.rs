@@ -17,6 +17,7 @@ on_both_databases! {
     what_was_not_done_frees_its_key_and_what_may_have_been_done_does_not
     a_key_is_kept_for_a_day_and_the_newest_of_each_who_asks
     an_erased_user_is_in_no_answer_that_is_kept
+    who_erases_themselves_is_told_so_once_and_all_else_that_they_asked_is_forgotten
 }
 
 fn request(sub: &str, key: &str, body: &str) -> KeyedRequest {
@@ -219,4 +220,22 @@ async fn an_erased_user_is_in_no_answer_that_is_kept(bench: Bench) {
     }
     end(store, &on_its_way, &answered(200, r#"{"subject":"ada"}"#)).await;
     assert!(matches!(begin(store, &late).await, Keyed::Act(_)), "what is answered later is not kept");
+}
+
+async fn who_erases_themselves_is_told_so_once_and_all_else_that_they_asked_is_forgotten(bench: Bench) {
+    let store = &*bench.store;
+    let (before, erase) = (request("ada", "1", "{}"), request("ada", "2", ""));
+    let earlier = work(store, &before).await;
+    end(store, &earlier, &answered(200, "{}")).await;
+    let erasing = work(store, &erase).await;
+    for _ in 0..2 {
+        store.delete_user("ada", None, &erasing.act).await.expect("erased");
+        assert_eq!(begin(store, &erase).await, Keyed::UnderWay, "whoever sends it again does not make it");
+    }
+    end(store, &erasing, &answered(200, r#"{"sessions":0}"#)).await;
+    assert_eq!(begin(store, &erase).await, repeats(200, r#"{"sessions":0}"#));
+    assert!(matches!(begin(store, &before).await, Keyed::Act(_)));
+    // Whoever erases them later forgets this as well.
+    store.delete_user("ada", Some("root"), "another act").await.expect("erased");
+    assert!(matches!(begin(store, &erase).await, Keyed::Act(_)));
 }

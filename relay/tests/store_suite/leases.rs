@@ -13,6 +13,7 @@ on_both_databases! {
     a_renewal_is_one_row_however_many_sessions_there_are_and_waits_for_none_of_them
     a_session_that_was_let_go_stays_so_when_its_relay_renews
     the_relay_that_has_a_session_is_found_by_the_address_that_it_has_said
+    nobody_is_told_the_address_of_a_relay_that_is_not_heard_of
     a_relay_that_is_not_heard_of_is_not_waited_for
     a_relay_from_before_it_was_noted_who_is_there_is_waited_for_by_its_lease
     a_relay_that_stops_lets_all_of_its_sessions_go_at_once_and_no_other
@@ -105,8 +106,9 @@ async fn a_renewal_is_one_row_however_many_sessions_there_are_and_waits_for_none
 async fn the_relay_that_has_a_session_is_found_by_the_address_that_it_has_said(bench: Bench) {
     let store = &*bench.store;
     open(store, &session("a"), &quota()).await;
-    let found =
-        async |id: &'static str, but: &'static str| store.address_of(id, but).await.expect("answered");
+    let found = async |id: &'static str, but: &'static str| {
+        store.address_of(id, but, by_lease(Duration::ZERO)).await.expect("answered")
+    };
     assert_eq!(found("a", "relay-2").await, None, "it has said none");
     store.advertise(RELAY, "http://10.0.0.6:8080").await.expect("written");
     store.advertise(RELAY, "http://10.0.0.7:8080").await.expect("written");
@@ -124,6 +126,24 @@ async fn the_relay_that_has_a_session_is_found_by_the_address_that_it_has_said(b
     assert_eq!(found("a", RELAY).await.as_deref(), Some("http://10.0.0.9:8080"));
     store.end_leases(Leases::Of("relay-2")).await.expect("written");
     assert_eq!(found("a", RELAY).await, None, "that one stops");
+}
+
+async fn nobody_is_told_the_address_of_a_relay_that_is_not_heard_of(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    store.renew_lease(RELAY, LEASE).await.expect("written");
+    store.advertise(RELAY, "https://relay-1.internal").await.expect("written");
+    let is_found = async |lost| store.address_of("a", "relay-2", lost).await.expect("answered").is_some();
+    let silent_for = |seconds| Lost { left: Duration::ZERO, unseen: Some(Duration::from_secs(seconds)) };
+    assert!(is_found(silent_for(2)).await);
+    // It was killed three seconds ago: its lease goes on, and its address may be another one's by now.
+    run(&bench, "UPDATE relays SET seen_at = seen_at - 3000").await;
+    assert!(!is_found(silent_for(2)).await);
+    assert!(is_found(silent_for(10)).await);
+    assert!(is_found(by_lease(Duration::ZERO)).await);
+    assert!(!is_found(by_lease(2 * LEASE)).await, "it has missed its renewals");
+    store.renew_lease(RELAY, LEASE).await.expect("written");
+    assert!(is_found(silent_for(2)).await, "it is heard of again");
 }
 
 async fn a_session_that_was_let_go_stays_so_when_its_relay_renews(bench: Bench) {

@@ -148,11 +148,13 @@ impl Mixer {
     }
 
     /// Begins in the midst of a call, when the agent has come so far in its timeline and the user has heard it up to there. What lies between
-    /// sounds, and is not in what is mixed: what the agent says next comes behind it.
+    /// sounds, or is held, and is not in what is mixed: what the agent says next comes behind it.
     #[must_use]
     pub fn after(mut self, spoken: u32, heard: u32) -> Mixer {
         let ahead = u64::from(spoken.saturating_sub(heard));
         self.right.push_silence((ahead * u64::from(SPEECH_RATE.0) / u64::from(self.rate)).min(AHEAD_MAX));
+        // So it is known what of it is left where it is held or cut.
+        self.runs.push_back(Run { agent: heard, at: 0 });
         self.spoken = spoken;
         self
     }

@@ -126,8 +126,9 @@ operations! {
     /// that others use.
     fn advertise(&self, relay: &str, address: &str) -> ();
 
-    /// Where the relay is reached that has a live session, if another one than `but` has it, with a good lease, and has said so.
-    fn address_of(&self, id: &str, but: &str) -> Option<String>;
+    /// Where the relay is reached that has a live session, if another one than `but` has it that is not `lost`, and has said so. Somebody else may
+    /// have the address of one that is.
+    fn address_of(&self, id: &str, but: &str, lost: Lost) -> Option<String>;
 
     /// The ids of the live sessions of a relay whose leases were not ended, in any order. It does not wait for the connections that others
     /// use.
@@ -388,7 +389,7 @@ operations! {
     /// it fails half-way, each session is erased or untouched, and asking again erases the rest. Webhooks hear of it with the last of them, once for
     /// each `act`, which is the same if the same request is made again. `by` is the administrator who does it, if it is not the user: then it is
     /// put into the audit, and the API keys that the user has made are revoked. What administrators have set for a user who erases themselves stays,
-    /// and what such a user did as an administrator.
+    /// and what such a user did as an administrator, with their name and the words about it also where they did it for themselves.
     fn delete_user(&self, sub: &str, by: Option<&str>, act: &str) -> u64;
 
     /// Asks the relays that have these live sessions to end them. `reason` is the name of a close code. Says how many sessions have a relay

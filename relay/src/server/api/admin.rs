@@ -266,6 +266,11 @@ pub(super) async fn delete_user(
         let detail = "`sub` has to be a user: an API key has no sessions, and what it did stays in the audit.";
         return Err(bad_request(detail).code(HttpCode::BadPath));
     }
+    if sub == identity.sub {
+        let detail = "Nobody takes their own name out of the audit: another administrator erases you, \
+                      and `DELETE /v1/user` your calls.";
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
     // With its maker a key is revoked, and a key that got into wrong hands must not take the others away.
     if identity.api_key.is_some() && app.records.store.has_good_api_keys(&sub).await? {
         let detail = "This user has made API keys, which would be revoked: this needs a token.";

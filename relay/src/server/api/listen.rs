@@ -47,6 +47,9 @@ const ELSEWHERE_RETRY_SECONDS: u32 = 2;
 /// What is said where no relay is to be asked.
 const NOWHERE: &str = "Another relay has this call, and its `network.advertise` does not say where it is; \
                        or none has it for the moment.";
+/// What is said where no token may be sent.
+const UNSAFE: &str = "Another relay has this call, where this one sends no token: `https://` is good, and \
+                      `http://` for localhost, or with `network.plain_http` of this relay as well.";
 /// Says that another relay asks, on whose behalf nobody else is asked.
 const PASSED: &str = "x-voxrelay-passed";
 /// How long another relay may take to be reached.
@@ -111,7 +114,8 @@ pub(super) async fn listen(
         return Err(Problem::new(StatusCode::CONFLICT, detail).code(HttpCode::SessionEnded));
     }
     if !app.live.sessions.has(&id) {
-        let address = app.records.store.address_of(&id, &app.live.relay_id).await?;
+        let lost = app.live.lease.lost(app.live.now());
+        let address = app.records.store.address_of(&id, &app.live.relay_id, lost).await?;
         return match address {
             // Whoever passed it on looked a moment ago: the session goes from one relay to another.
             Some(address) if !headers.contains_key(PASSED) => pass(app, &address, &id, &headers, place).await,
@@ -186,6 +190,10 @@ async fn pass(
     headers: &HeaderMap,
     place: OwnedSemaphorePermit,
 ) -> Result<Response, Problem> {
+    let Some(origin) = app.config.network.other_relay(address) else {
+        tracing::warn!(session = %id, %address, "the relay that has the session is where no token is sent");
+        return Err(elsewhere(UNSAFE));
+    };
     let lost = |error: reqwest::Error| {
         tracing::warn!(session = %id, %error, "the relay that has the session is not reached");
         elsewhere("The relay that has this call is not reached where its `network.advertise` says.")
@@ -193,7 +201,7 @@ async fn pass(
     let client = http_client().no_proxy().redirect(Policy::none());
     let client =
         client.connect_timeout(CONNECT_TIMEOUT).read_timeout(SILENT_TIMEOUT).build().map_err(lost)?;
-    let mut ask = client.get(format!("{address}/v1/admin/sessions/{id}/listen")).header(PASSED, "1");
+    let mut ask = client.get(format!("{origin}/v1/admin/sessions/{id}/listen")).header(PASSED, "1");
     if let Some(token) = headers.get(header::AUTHORIZATION) {
         ask = ask.header(header::AUTHORIZATION, token);
     }

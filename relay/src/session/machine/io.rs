@@ -61,13 +61,13 @@ pub enum Input {
     LookForCommands,
     /// The answer to [`Output::ClaimCommands`], oldest first.
     Commands(Vec<Command>),
-    /// Somebody listens in from now on, or nobody does any more. Who listens is told what a recording is told: [`Output::Record`].
-    Listened {
-        /// Whether somebody listens.
-        listening: bool,
-        /// Whether the page is told so.
+    /// One more listens in. Who listens is told what a recording is told: [`Output::Record`].
+    Listens {
+        /// Whether the page is to know of this one.
         tell_page: bool,
     },
+    /// Nobody listens in any more.
+    ListensNoMore,
     /// Nothing can reach the session from outside any more.
     Forgotten,
     /// The lease was renewed: the session need not stop before this time.
@@ -208,6 +208,8 @@ pub struct Sounding {
     pub is_connected: bool,
     /// The user is muted.
     pub is_muted: bool,
+    /// The rest of what the agent has said sounds later: it is held.
+    pub is_held: bool,
     /// How far the agent has come in its timeline.
     pub spoken: u32,
     /// How far the user has heard it, or will hear nothing more of it.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::relay::{self as link, Attachment, Link, Saying};
-use protocol::{CloseCode, ErrorCode, Gap, Hello, Listened, Mark, Time, Upward, Usage};
+use protocol::{CloseCode, ErrorCode, Gap, Hello, Mark, Time, Upward, Usage};
 
 pub use io::*;
 use routes::{of_link, write};
@@ -72,10 +72,10 @@ enum Step {
     LookForCommands,
     Commands(Vec<Command>),
     Command(Command),
-    Listened {
-        listening: bool,
+    Listens {
         tell_page: bool,
     },
+    ListensNoMore,
     Settled {
         cost: NanoUsd,
         standing: Standing,
@@ -118,8 +118,14 @@ pub struct Machine {
     is_recorded: bool,
     /// Somebody listens in.
     is_listened: bool,
+    /// The page was told so.
+    is_page_told: bool,
     /// The user is muted, as the client last said over this connection.
     is_muted: bool,
+    /// The call holds the answer.
+    is_held: bool,
+    /// The page holds the agent's sound back, as the client last said over this connection.
+    is_held_back: bool,
     /// How far the user has heard the agent, or will hear nothing more of it.
     heard: u32,
     is_traced: bool,
@@ -151,7 +157,10 @@ impl Machine {
             settlements,
             is_recorded,
             is_listened: false,
+            is_page_told: false,
             is_muted: false,
+            is_held: false,
+            is_held_back: false,
             heard: 0,
             is_traced: false,
             is_claiming: false,
@@ -186,7 +195,8 @@ impl Machine {
             Input::HandOff => policy(P::HandOff),
             Input::LookForCommands => Step::LookForCommands,
             Input::Commands(commands) => Step::Commands(commands),
-            Input::Listened { listening, tell_page } => Step::Listened { listening, tell_page },
+            Input::Listens { tell_page } => Step::Listens { tell_page },
+            Input::ListensNoMore => Step::ListensNoMore,
             Input::Forgotten => policy(P::Forgotten),
             Input::Lease(until) => policy(P::Lease(until)),
             Input::Written(answer) => Step::Journal(journal::Input::Written(answer)),
@@ -295,7 +305,8 @@ impl Machine {
     #[must_use]
     pub fn sounding(&self) -> Sounding {
         let (is_connected, spoken) = (self.link.is_attached(), self.link.spoken());
-        Sounding { is_connected, is_muted: self.is_muted, spoken, heard: self.heard }
+        let is_held = self.is_held || self.is_held_back;
+        Sounding { is_connected, is_muted: self.is_muted, is_held, spoken, heard: self.heard }
     }
 
     /// What the session has used so far.
@@ -424,7 +435,7 @@ impl Machine {
                 self.tell_call(call::Input::Muted(muted));
             }
             Step::HeldBack(held_back) => {
-                self.record(Recorded::Held(held_back));
+                self.record_hold(self.is_held, held_back);
                 self.tell_call(call::Input::HeldBack(held_back));
             }
             Step::Played(position) => {
@@ -463,13 +474,13 @@ impl Machine {
                 self.follow_ups.push(Step::Out(Output::NoteCommand { id, told }));
             }
             Step::Command(command) => self.tell_call(call::Input::Command(&command)),
-            Step::Listened { listening, tell_page } => {
-                self.is_listened = listening;
-                // Whoever goes on with the call elsewhere begins with nobody who listens.
-                if tell_page && self.policy.is_live() {
-                    let listened = Listened { seq: 0, listening };
-                    self.follow_ups.push(Step::Say(Saying::Listened(listened)));
-                }
+            Step::Listens { tell_page } => {
+                self.is_listened = true;
+                self.tell_listened(tell_page || self.is_page_told);
+            }
+            Step::ListensNoMore => {
+                self.is_listened = false;
+                self.tell_listened(false);
             }
             Step::Settled { cost, standing } => {
                 self.tell_call(call::Input::Settled { cost, standing: &standing });

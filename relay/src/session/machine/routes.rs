@@ -1,5 +1,6 @@
 //! Which machine is told what another one says.
 
+use protocol::Listened;
 use protocol::relay::{self as link, Attachment, Saying};
 
 use super::{Log, Machine, Output, Recorded, Step, Traced};
@@ -31,13 +32,14 @@ impl Machine {
                     match saying {
                         Saying::ReplyEnd => self.record(Recorded::ReplyEnd),
                         Saying::Flush => {
+                            self.is_held = false;
                             self.record(Recorded::Flush);
                             self.follow_ups.push(Step::Out(Output::Log(Log::Interrupted)));
                         }
                         Saying::Latency(latency) => {
                             self.follow_ups.push(Step::Out(Output::Log(Log::Answered(latency))));
                         }
-                        Saying::Hold(held) => self.record(Recorded::Held(held)),
+                        Saying::Hold(held) => self.record_hold(held, self.is_held_back),
                         Saying::Agent(_)
                         | Saying::Transcript(_)
                         | Saying::Budget(_)
@@ -188,6 +190,21 @@ impl Machine {
             };
             self.follow_ups.push(step);
         }
+    }
+
+    /// Tells the page whether anybody listens in of whom it is to know, if that is new to it. Whoever goes on with the call elsewhere begins with
+    /// nobody who listens.
+    pub(super) fn tell_listened(&mut self, listening: bool) {
+        if listening != self.is_page_told && self.policy.is_live() {
+            self.is_page_told = listening;
+            self.follow_ups.push(Step::Say(Saying::Listened(Listened { seq: 0, listening })));
+        }
+    }
+
+    /// Records whether the agent's sound is held. It stands still as long as the call or the page holds it.
+    pub(super) fn record_hold(&mut self, held: bool, held_back: bool) {
+        (self.is_held, self.is_held_back) = (held, held_back);
+        self.record(Recorded::Held(held || held_back));
     }
 
     pub(super) fn record(&mut self, recorded: Recorded) {

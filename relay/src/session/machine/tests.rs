@@ -101,7 +101,7 @@ impl Bench {
             heartbeat: Duration::from_secs(15),
             resume_window: Duration::from_secs(120),
             agent: None,
-            features: &[],
+            features: &["playback"],
         };
         let policy = policy::Config {
             identity: identity(),

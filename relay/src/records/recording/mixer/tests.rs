@@ -460,6 +460,54 @@ fn what_is_mixed_from_the_midst_of_an_answer_has_the_rest_of_it_where_it_sounds(
 }
 
 #[test]
+fn what_is_mixed_from_the_midst_of_a_hold_goes_on_after_it_and_is_cut_where_it_was() {
+    // A second of the answer was sent, and is held.
+    let begun = || {
+        let mut bench = Bench::new();
+        bench.mixer = Mixer::new(24_000).expect("a usual rate").after(48_000, 24_000);
+        bench.does(Input::Connected(true));
+        bench.does(Input::Held(true));
+        bench.user(1, 20);
+        bench
+    };
+    let is_heard = |bench: Bench, wanted: (usize, usize)| {
+        let told = heard(&bench.end());
+        let [(from, to)] = told[..] else { panic!("{told:?}") };
+        assert!(from.abs_diff(wanted.0) <= 30 && to.abs_diff(wanted.1) <= 30, "{told:?}");
+    };
+    let mut bench = begun();
+    bench.does(Input::Held(false));
+    bench.agent(8_000, 10);
+    bench.user(1, 15);
+    bench.does(Input::Played(60_000));
+    bench.does(Input::Flush);
+    bench.user(1, 30);
+    is_heard(bench, (3_000, 3_500));
+
+    // It goes on for half a second, and is held once more for one.
+    let mut bench = begun();
+    bench.does(Input::Held(false));
+    bench.agent(8_000, 10);
+    bench.user(1, 5);
+    bench.does(Input::Held(true));
+    bench.user(1, 10);
+    bench.does(Input::Held(false));
+    bench.user(1, 10);
+    bench.does(Input::Played(60_000));
+    bench.does(Input::Flush);
+    bench.user(1, 30);
+    is_heard(bench, (4_000, 4_500));
+
+    // Nobody wants the rest.
+    let mut bench = begun();
+    bench.does(Input::Flush);
+    bench.agent(8_000, 10);
+    bench.does(Input::ReplyEnd);
+    bench.user(1, 30);
+    is_heard(bench, (2_000, 3_000));
+}
+
+#[test]
 fn a_muted_user_is_as_long_as_the_time_that_passes() {
     let mut bench = Bench::new();
     bench.does(Input::Connected(true));

@@ -14,6 +14,8 @@ use super::{
 const BATCH: i64 = 100;
 /// How often SQLite is asked to empty its log while somebody still reads in it. Each try takes as long as its busy timeout.
 const CHECKPOINTS: usize = 3;
+/// A name that nobody has, since no name has a line break in it. An erased administrator's is empty.
+const NOBODY: &str = "\n";
 
 const KEEP_USAGE: Sql = sql!(
     "INSERT INTO erased_usage (account, day, item, unit, quantity, cost_nano_usd)
@@ -42,14 +44,16 @@ const OF_USER: Sql = sql!("SELECT id FROM sessions WHERE user_sub = $1 ORDER BY 
 
 const FORGET_WHO_DENIED: Sql = sql!("UPDATE denials SET created_by = '' WHERE created_by = $1");
 
-/// Takes a user out of the credits that they were given, and the words about them. What the account got back stays.
+/// Takes a user out of the credits that they were given, and the words about them, but for those that `$2` has given. What the account got back
+/// stays.
 const FORGET_WHO_WAS_CREDITED: Sql =
-    sql!("UPDATE credits SET user_sub = NULL, reason = '' WHERE user_sub = $1");
+    sql!("UPDATE credits SET user_sub = NULL, reason = '' WHERE user_sub = $1 AND created_by <> $2");
 
 const FORGET_WHO_CREDITED: Sql = sql!("UPDATE credits SET created_by = '' WHERE created_by = $1");
 
-/// Takes a user out of what administrators did to them, and the words about it.
-const FORGET_TO_WHOM: Sql = sql!("UPDATE audit SET user_sub = NULL, reason = '' WHERE user_sub = $1");
+/// Takes a user out of what administrators did to them, and the words about it, but for what `$2` did.
+const FORGET_TO_WHOM: Sql =
+    sql!("UPDATE audit SET user_sub = NULL, reason = '' WHERE user_sub = $1 AND done_by <> $2");
 
 const FORGET_WHO_MADE_KEYS: Sql = sql!("UPDATE api_keys SET created_by = '' WHERE created_by = $1");
 
@@ -125,7 +129,7 @@ impl SqlStore {
                 }
             }
             store.forget_name(&sub).await?;
-            store.forget_keyed(&sub).await?;
+            store.forget_keyed(&sub, &act).await?;
             // Nobody is told before the name is nowhere: an erasure that was broken off is asked for again, and is told then.
             store
                 .transaction(Durability::PowerCut, move |mut tx| {
@@ -197,8 +201,8 @@ async fn note_session(tx: &mut Tx<'_>, id: &str, by: &str) -> Result<(), StoreEr
     audit::write(tx, Done { by, what, user_sub: Some(&owner), subject: id, reason: "" }).await
 }
 
-/// Erases some of a user's sessions for the administrator `by`, or for the user, and says how many. If users erase themselves, what they did to
-/// others as administrators stays: nobody takes their own name out of the audit.
+/// Erases some of a user's sessions for the administrator `by`, or for the user, and says how many. If users erase themselves, what they did as
+/// administrators stays, to themselves as well: nobody takes their own name, or what it was for, out of the audit and the credits.
 async fn erase_batch(tx: &mut Tx<'_>, sub: &str, by: Option<&str>) -> Result<u64, StoreError> {
     // This locks all sessions before the first budget is locked, as the order of locks wants it.
     let rows = tx.query(OF_USER).bind(sub).bind(BATCH).fetch_all(&mut *tx.connection).await?;
@@ -209,10 +213,14 @@ async fn erase_batch(tx: &mut Tx<'_>, sub: &str, by: Option<&str>) -> Result<u64
         // Nobody could find them by their maker any more.
         api_keys::revoke_all_of(tx, sub, by).await?;
     }
-    let done_to_them = [FORGET_WHO_WAS_CREDITED, FORGET_TO_WHOM];
-    let done_by_them = [FORGET_WHO_CREDITED, FORGET_WHO_MADE_KEYS, FORGET_BY_WHOM];
-    for sql in done_to_them.into_iter().chain(done_by_them.into_iter().filter(|_| by.is_some())) {
-        tx.query(sql).bind(sub).execute(&mut *tx.connection).await?;
+    let but_by = if by.is_some() { NOBODY } else { sub };
+    for sql in [FORGET_WHO_WAS_CREDITED, FORGET_TO_WHOM] {
+        tx.query(sql).bind(sub).bind(but_by).execute(&mut *tx.connection).await?;
+    }
+    if by.is_some() {
+        for sql in [FORGET_WHO_CREDITED, FORGET_WHO_MADE_KEYS, FORGET_BY_WHOM] {
+            tx.query(sql).bind(sub).execute(&mut *tx.connection).await?;
+        }
     }
     Ok(rows.len() as u64)
 }

@@ -52,11 +52,11 @@ const LET_GO: Sql = sql!(
     "UPDATE idempotency_keys SET lease_until = 0, holder = '' WHERE key = $1 AND holder = $2 AND status IS NULL"
 );
 
-/// Deletes what somebody has asked,
-const FORGET_OF: Sql = sql!("DELETE FROM idempotency_keys WHERE owner = $1");
+/// Deletes what somebody has asked, but for the request that has it deleted: that one is under way, and is not made again if it is sent again.
+const FORGET_OF: Sql = sql!("DELETE FROM idempotency_keys WHERE owner = $1 AND act <> $2");
 
-/// and whatever is answered, or about to be answered, about them.
-const FORGET_ABOUT: Sql = sql!("DELETE FROM idempotency_keys WHERE about = $1");
+/// Deletes whatever is answered, or about to be answered, about somebody, but for the same request. Its answer names nobody.
+const FORGET_ABOUT: Sql = sql!("DELETE FROM idempotency_keys WHERE about = $1 AND act <> $2");
 
 impl SqlStore {
     pub(in crate::records::store) async fn begin_keyed(
@@ -134,11 +134,11 @@ impl SqlStore {
         Ok(())
     }
 
-    /// Forgets what a user has asked, and what was answered about them.
-    pub(super) async fn forget_keyed(&self, sub: &str) -> Result<(), StoreError> {
+    /// Forgets what a user has asked, and what was answered about them. The request that asks for this makes `act`, and stays.
+    pub(super) async fn forget_keyed(&self, sub: &str, act: &str) -> Result<(), StoreError> {
         let who = owner_of(sub);
         for sql in [FORGET_OF, FORGET_ABOUT] {
-            self.statement(sql).bind(&who).execute(&self.writer).await?;
+            self.statement(sql).bind(&who).bind(act).execute(&self.writer).await?;
         }
         Ok(())
     }

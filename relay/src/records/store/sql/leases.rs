@@ -36,8 +36,8 @@ const ADVERTISE: Sql =
 
 const ADDRESS_OF: Sql = sql!(
     "SELECT relays.address AS address FROM sessions JOIN relays ON relays.id = sessions.relay
-    WHERE sessions.id = $1 AND sessions.state = 'live' AND sessions.relay <> $2
-        AND sessions.lease_until > " NOW " AND relays.lease_until > " NOW
+    WHERE sessions.id = $1 AND sessions.state = 'live' AND sessions.relay <> $2 AND " LEASE " > " NOW " + $3
+        AND " SEEN " NOT BETWEEN 1 AND " NOW " - $4"
 );
 
 const OF_RELAY: Sql =
@@ -121,8 +121,11 @@ impl SqlStore {
         &self,
         id: &str,
         but: &str,
+        lost: Lost,
     ) -> Result<Option<String>, StoreError> {
-        let row = self.statement(ADDRESS_OF).bind(id).bind(but).fetch_optional(&self.readers).await?;
+        let (left, unseen) = (millis(lost.left), lost.unseen.map_or(i64::MAX, millis));
+        let asked = self.statement(ADDRESS_OF).bind(id).bind(but).bind(left).bind(unseen);
+        let row = asked.fetch_optional(&self.readers).await?;
         Ok(row.map(|row| row.try_get::<Option<String>, _>("address")).transpose()?.flatten())
     }
 
