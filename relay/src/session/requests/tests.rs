@@ -84,3 +84,17 @@ async fn a_recogniser_that_is_let_go_of_is_told_so_and_heard_to_its_end() {
     assert_eq!(closing.next().await, Some(said));
     assert_eq!(closing.next().await, None);
 }
+
+#[tokio::test]
+async fn what_one_recogniser_bills_is_told_while_another_one_says_nothing() {
+    let tasks = TaskTracker::new();
+    let mut closing = Closing::default();
+    let said = Billed { request: RequestId(2), given: 16_000, samples: 48_000, request_id: None };
+    let saying = said.clone();
+    closing.0.push(UnderWay::start(&tasks, std::future::pending()));
+    closing.0.push(UnderWay::start(&tasks, async { None }));
+    closing.0.push(UnderWay::start(&tasks, async { Some(saying) }));
+    let told = timeout(PATIENCE, closing.next()).await.expect("it does not wait for the others");
+    assert_eq!(told, Some(said));
+    assert!(!closing.is_empty());
+}
