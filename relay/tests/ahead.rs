@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::response::IntoResponse;
 use axum::routing::post;
 use axum::serve::ListenerExt;
 use futures_util::{SinkExt, StreamExt};
@@ -22,6 +23,8 @@ use tokio_util::task::TaskTracker;
 
 /// As long as a test that hangs may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What the model thinks about for ever.
+const FOR_EVER: &str = "the last digit of pi";
 
 /// A voice as Deepgram's, that closes the first connections at once, and greets on all others.
 async fn voice(closes: usize, max_concurrent: u32) -> (Arc<Upstream>, Arc<AtomicUsize>) {
@@ -59,7 +62,6 @@ fn provider(kind: &str, port: u16) -> Provider {
 
 /// A model over HTTP; how many connections it was opened, and how many questions it was asked that it does not know.
 async fn model() -> (Arc<Upstream>, Arc<AtomicUsize>, Arc<AtomicUsize>) {
-    const ANSWER: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("it is bound").port();
     let (opened, unknown) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -68,7 +70,7 @@ async fn model() -> (Arc<Upstream>, Arc<AtomicUsize>, Arc<AtomicUsize>) {
         count_opened.fetch_add(1, Ordering::SeqCst);
     });
     let app = Router::new()
-        .route("/chat/completions", post(async || ([("content-type", "text/event-stream")], ANSWER)))
+        .route("/chat/completions", post(answer))
         .fallback(async move || {
             count_unknown.fetch_add(1, Ordering::SeqCst);
             StatusCode::NOT_FOUND
@@ -77,14 +79,28 @@ async fn model() -> (Arc<Upstream>, Arc<AtomicUsize>, Arc<AtomicUsize>) {
     (Arc::new(Upstream::new(provider("openai-chat", port)).expect("a client")), opened, unknown)
 }
 
-/// Asks a model, and waits until its connection can be used again.
-async fn ask(upstream: &Arc<Upstream>) {
-    let messages = vec![Said::User("Hello".to_owned())];
+/// What the model answers, unless it is asked something that it thinks about for ever.
+async fn answer(question: String) -> impl IntoResponse {
+    const ANSWER: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    if question.contains(FOR_EVER) {
+        std::future::pending::<()>().await;
+    }
+    ([("content-type", "text/event-stream")], ANSWER)
+}
+
+/// Opens a request of a model.
+fn open(upstream: &Arc<Upstream>, question: &str) -> (Request, Pass) {
+    let messages = vec![Said::User(question.to_owned())];
     let ask = Ask::Chat(Chat { messages, tools: Vec::new(), max_output_tokens: 50 });
     let mut pass = upstream.admit(Time::ZERO, &ask).expect("nothing is wrong");
     let (codec, bounds) =
         (upstream.provider().codec(&ask).expect("it answers"), upstream.provider().bounds(&ask));
-    let mut request = Request::open(&TaskTracker::new(), pass.way(), Instant::now(), codec, bounds);
+    (Request::open(&TaskTracker::new(), pass.way(), Instant::now(), codec, bounds), pass)
+}
+
+/// Asks a model, and waits until its connection can be used again.
+async fn ask(upstream: &Arc<Upstream>) {
+    let (mut request, _pass) = open(upstream, "Hello");
     loop {
         match tokio::time::timeout(PATIENCE, request.next()).await.expect("it ends by itself") {
             Event::Finished(_) => break,
@@ -225,6 +241,28 @@ async fn calls_share_a_connection_over_http_that_was_opened_ahead() {
     drop((calls, one_more));
     tasks.close();
     tokio::time::timeout(PATIENCE, tasks.wait()).await.expect("nobody wants it any more");
+}
+
+#[tokio::test]
+async fn a_connection_is_opened_at_once_when_a_request_that_is_broken_off_has_taken_the_last_one_along() {
+    let (upstream, opened, unknown) = model().await;
+    let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let calls = [(); 8].map(|()| Ready::keep(std::slice::from_ref(&upstream), &tasks, &shutdown));
+    until(&unknown, 1).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for before in 1..3 {
+        let asked = open(&upstream, FOR_EVER);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(opened.load(Ordering::SeqCst), before, "the request has the connection that waited");
+        drop(asked);
+        until(&unknown, before + 1).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let counted = (opened.load(Ordering::SeqCst), unknown.load(Ordering::SeqCst));
+        assert_eq!(counted, (before + 1, before + 1), "one call has opened another one");
+    }
+    ask(&upstream).await;
+    assert_eq!(opened.load(Ordering::SeqCst), 3, "the next turn waits for no handshake");
+    drop(calls);
 }
 
 #[tokio::test]

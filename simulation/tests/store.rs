@@ -358,9 +358,9 @@ impl Bench {
             assert_eq!(calls, self.model.tool_calls(&id), "{what}: the calls of tools");
         }
         let real = self.real.list_credits(&CreditFilter::default(), None, 1_000).await.expect("read");
-        let mut real: Vec<_> = real.rows.iter().map(|credit| (credit.key.as_str(), credit.amount)).collect();
+        let mut real: Vec<_> = real.rows.into_iter().map(|credit| (credit.key, credit.amount)).collect();
         real.sort_unstable();
-        assert_eq!(real, self.model.credits().collect::<Vec<_>>(), "{what}: the credits");
+        assert_eq!(real, self.model.credits_by_day(), "{what}: the credits");
     }
 }
 

@@ -3,6 +3,8 @@
 
 #[path = "pipeline/collector.rs"]
 mod collector;
+#[path = "pipeline/handed_off.rs"]
+mod handed_off;
 #[path = "pipeline/unlogged.rs"]
 mod unlogged;
 

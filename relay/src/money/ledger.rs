@@ -70,11 +70,17 @@ pub fn used_unit(unit: &str) -> Option<Unit> {
 }
 
 impl LateCredit {
+    /// The item that was charged, as in [`LedgerRow::item`].
+    #[must_use]
+    pub fn item(&self) -> &str {
+        self.key.rsplit_once('@').map_or(&*self.key, |(item, _)| item)
+    }
+
     /// Why it is given, for administrators.
     #[must_use]
     pub fn reason(&self) -> String {
-        let (item, _) = self.key.rsplit_once('@').unwrap_or((&*self.key, ""));
-        format!("{item} has said afterwards that it bills {} samples less than were charged", self.samples)
+        let (item, samples) = (self.item(), self.samples);
+        format!("{item} has said afterwards that it bills {samples} samples less than were charged")
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::CONNECTION;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tower::{Layer, Service};
 
@@ -36,6 +37,15 @@ pub struct Connections {
     /// How long a connection may take that is opened ahead.
     connect: Duration,
     idle: Mutex<Idle>,
+    /// Rung when a request has used up its connection over HTTP. One of those who wait hears it, or else whoever waits next.
+    used_up: Notify,
+}
+
+/// What a request over HTTP holds while it is under way. Unless that is given back, its connection is gone with it.
+#[derive(Debug)]
+pub(super) struct InUse<'c> {
+    connections: &'c Connections,
+    is_given_back: bool,
 }
 
 impl Connections {
@@ -54,7 +64,8 @@ impl Connections {
             .pool_max_idle_per_host(KEPT_MAX)
             .connector_layer(Count(provider.clone()))
             .build()?;
-        Ok(Connections { provider, client, connect, idle: Mutex::default() })
+        let (idle, used_up) = (Mutex::default(), Notify::new());
+        Ok(Connections { provider, client, connect, idle, used_up })
     }
 
     /// Has a connection over HTTP to this address wait for the next request, unless one does already, and says after what time to look again.
@@ -74,12 +85,18 @@ impl Connections {
     }
 
     /// A request over HTTP is on its way.
-    pub(super) fn take(&self) {
+    pub(super) fn take(&self) -> InUse<'_> {
         self.idle().take();
+        InUse { connections: self, is_given_back: false }
     }
 
-    /// An answer over HTTP was read to its end: its connection waits for another request.
-    pub(super) fn give_back(&self) {
+    /// Waits until a request over HTTP has used up its connection, as one does that is broken off: there may be none left for the next one. Dropping
+    /// the future loses nothing.
+    pub(super) async fn used_up(&self) {
+        self.used_up.notified().await;
+    }
+
+    fn give_back(&self) {
         self.idle().give_back(Instant::now());
     }
 
@@ -95,6 +112,22 @@ impl Connections {
     /// A request has to wait until a WebSocket is open.
     pub(super) fn opens_socket(&self) {
         telemetry::provider_connection(&self.provider, Opening::Needed);
+    }
+}
+
+impl InUse<'_> {
+    /// The answer was read to its end: its connection waits for another request.
+    pub(super) fn give_back(mut self) {
+        self.is_given_back = true;
+        self.connections.give_back();
+    }
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        if !self.is_given_back {
+            self.connections.used_up.notify_one();
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn carry(mut carried: Carried, connections: &Connections, targe
     for (name, value) in target.headers {
         request = request.header(name, value);
     }
-    connections.take();
+    let in_use = connections.take();
     // Polled in place: nothing else waits for what it may hold.
     let mut response = {
         let mut sending = std::pin::pin!(request.send());
@@ -56,7 +56,7 @@ pub(super) async fn carry(mut carried: Carried, connections: &Connections, targe
         Rest::Unread | Rest::Lost => false,
     };
     if is_kept && is_read {
-        connections.give_back();
+        in_use.give_back();
     }
 }
 

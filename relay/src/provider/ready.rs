@@ -1,9 +1,10 @@
 //! Connections over HTTP that wait for a request as long as a call goes on, so that no turn pays for a handshake.
 //!
 //! A client of HTTP opens a connection when it is asked something. So what a call will ask is asked for the head of its address when the call
-//! begins, and again before the connection would be closed because nobody has used it. All calls of a relay share what waits: whoever finds a
-//! connection there, or somebody who opens one, opens none. A provider that does not answer is asked again once in a while, and that it did not
-//! says nothing to its breaker: what is wrong is told to a request, and to nobody before.
+//! begins, again before the connection would be closed because nobody has used it, and at once when a request has used its connection up: one
+//! that is broken off, as by an interruption, takes its connection along, and the next turn comes within seconds. All calls of a relay share
+//! what waits: whoever finds a connection there, or somebody who opens one, opens none. A provider that does not answer is asked again once in a
+//! while, and that it did not says nothing to its breaker: what is wrong is told to a request, and to nobody before.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,14 +38,20 @@ impl Ready {
         let (providers, shutdown) = (providers.to_vec(), shutdown.clone());
         tasks.spawn(async move {
             loop {
+                let next = [Service::SpeechToText, Service::LanguageModel, Service::TextToSpeech]
+                    .map(|service| asked_next(&providers, service));
                 // A call that ends meanwhile leaves what it opens to others: it is soon there.
                 let wait = tokio::select! {
                     () = shutdown.cancelled() => return,
-                    wait = look(&providers) => wait,
+                    wait = look(next) => wait,
                 };
+                let [hearing, thinking, speaking] = next;
                 tokio::select! {
                     () = over.cancelled() => return,
                     () = sleep(wait) => {}
+                    () = used_up(hearing) => {}
+                    () = used_up(thinking) => {}
+                    () = used_up(speaking) => {}
                 }
             }
         });
@@ -52,20 +59,30 @@ impl Ready {
     }
 }
 
+/// Which of the providers would be asked next for this.
+fn asked_next(providers: &[Arc<Upstream>], service: Service) -> Option<&Arc<Upstream>> {
+    providers.iter().find(|upstream| upstream.service() == service && upstream.is_asked())
+}
+
 /// Has a connection to each of those wait that would be asked next, and says after what time to look again.
-async fn look(providers: &[Arc<Upstream>]) -> Duration {
-    let (hearing, thinking, speaking) = tokio::join!(
-        look_for(providers, Service::SpeechToText),
-        look_for(providers, Service::LanguageModel),
-        look_for(providers, Service::TextToSpeech),
-    );
+async fn look(next: [Option<&Arc<Upstream>>; 3]) -> Duration {
+    let [hearing, thinking, speaking] = next;
+    let (hearing, thinking, speaking) =
+        tokio::join!(be_ready(hearing), be_ready(thinking), be_ready(speaking));
     hearing.min(thinking).min(speaking)
 }
 
-async fn look_for(providers: &[Arc<Upstream>], service: Service) -> Duration {
-    let mut able = providers.iter();
-    match able.find(|upstream| upstream.service() == service && upstream.is_asked()) {
+async fn be_ready(next: Option<&Arc<Upstream>>) -> Duration {
+    match next {
         Some(upstream) => upstream.be_ready().await,
         None => FRESH_FOR,
+    }
+}
+
+/// Waits until a request has used up its connection to the provider that would be asked next; for ever without one.
+async fn used_up(next: Option<&Arc<Upstream>>) {
+    match next {
+        Some(upstream) => upstream.used_up().await,
+        None => std::future::pending().await,
     }
 }

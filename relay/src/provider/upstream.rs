@@ -79,6 +79,11 @@ impl Upstream {
         self.connections.be_ready(&self.provider.base_url).await
     }
 
+    /// Waits until a request over HTTP has used up its connection. Dropping the future loses nothing.
+    pub(super) async fn used_up(&self) {
+        self.connections.used_up().await;
+    }
+
     /// Lets a request through, or says why it is not made.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use protocol::{CloseCode, Time};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::WaitForCancellationFuture;
 use tracing::Instrument;
 
@@ -17,7 +17,7 @@ use super::logged;
 use super::machine::{Input, Machine, Output, Recorded};
 use super::policy::{Departure, STORE_TIMEOUT, Visitor};
 use super::registry::{Command, Commands, Registration, ResumeRequest, Whose};
-use super::requests::Requests;
+use super::requests::{Closing, Requests};
 use super::resume::resume_hash;
 use super::tools::Tools;
 use super::work::Work;
@@ -28,9 +28,15 @@ use crate::operations::telemetry;
 use crate::operations::traces::Tracer;
 use crate::records::recording::{self, Recorder};
 use crate::records::store::{Leases, Store};
+use crate::running::Running;
 
 /// How long the driver sleeps when nothing is due. Something else happens before, or it sleeps again.
 const FAR: Duration = Duration::from_secs(3_600);
+/// How long a session that is handed off waits for recognisers that were let go of to say what they bill, before another relay may have it. Most
+/// say so within a round trip.
+const SAID_WITHIN: Duration = Duration::from_millis(300);
+/// How long it waits then until that is written. Another relay waits for 4 s in all.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a session waits for from one turn to the next. Each has a place in a list that all sessions share: made anew for each turn, it would be
 /// put there and taken out for each chunk.
@@ -328,25 +334,46 @@ impl Driver {
         let code = logged::log_departure(departure, &self.machine);
         telemetry::session_ended(code.name());
         let visitors = std::mem::take(&mut self.visitors);
+        let mut closing = self.requests.close();
         match departure {
             Departure::Ended(_) => visitors.into_iter().for_each(|(_, request)| request.give_back(true)),
             Departure::TakenOver => self.turn_away(visitors, CloseCode::TryLater),
             Departure::HandedOff { let_go, .. } => {
                 if let_go {
+                    self.settle_in_time(&mut closing).await;
                     end_lease(&*self.store, &self.live.relay_id, &self.whose.id).await;
                 }
                 self.turn_away(visitors, code);
             }
         }
-        if let Some(connection) = self.connection.take() {
+        let connection = self.connection.take();
+        // What this relay has spent is not written any more once another one has the session. A peer may take its time to close.
+        if departure != Departure::TakenOver && (!closing.is_empty() || self.machine.is_late()) {
+            let live = self.live.clone();
+            let Driver { machine, work, .. } = *self;
+            let settled = settle_late(live.clone(), machine, work, closing);
+            live.tasks.spawn(settled.in_current_span());
+        }
+        if let Some(connection) = connection {
             connection.close(code).await;
         }
-        // What this relay has spent is not written any more once another one has the session.
-        if departure != Departure::TakenOver && (self.requests.is_closing() || self.machine.is_late()) {
-            let (billed, live) = (self.requests.close(), self.live.clone());
-            let Driver { machine, work, .. } = *self;
-            let settled = settle_late(live.clone(), machine, work, billed);
-            live.tasks.spawn(settled.in_current_span());
+    }
+
+    /// Writes what follows from what recognisers have said of the session, or say in a moment. Once another relay has the session, this one may
+    /// write nothing of it any more.
+    async fn settle_in_time(&mut self, closing: &mut Closing) {
+        let due = Instant::now() + SAID_WITHIN;
+        let mut billed = Vec::new();
+        while let Ok(Some(said)) = timeout_at(due, closing.next()).await {
+            billed.push(said);
+        }
+        let entries = self.machine.settle_late(self.live.now(), &billed);
+        if entries.is_empty() {
+            return;
+        }
+        let written = Running::start(&self.live.tasks, self.work.leave_behind(&entries));
+        if timeout(WRITTEN_WITHIN, written).await.is_err() {
+            tracing::warn!("what a provider has said afterwards may be written too late");
         }
     }
 
@@ -372,17 +399,19 @@ impl Driver {
     }
 }
 
-/// Writes what follows from what recognisers say of a session that is over here. They take their time, and nobody waits for that.
-async fn settle_late(
-    live: Arc<Live>,
-    mut machine: Machine,
-    work: Work,
-    billed: impl Future<Output = Vec<Billed>>,
-) {
-    let billed = billed.await;
-    let entries = machine.settle_late(live.now(), &billed);
-    if !entries.is_empty() {
-        work.leave_behind(&entries).await;
+/// Writes what follows from what recognisers say of a session that is over here, each as it says so. They take their time, and nobody waits for
+/// that.
+async fn settle_late(live: Arc<Live>, mut machine: Machine, work: Work, mut closing: Closing) {
+    let mut billed: Option<Billed> = None;
+    loop {
+        let entries = machine.settle_late(live.now(), billed.as_slice());
+        if !entries.is_empty() {
+            work.leave_behind(&entries).await;
+        }
+        billed = closing.next().await;
+        if billed.is_none() {
+            return;
+        }
     }
 }
 

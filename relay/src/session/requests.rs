@@ -33,8 +33,7 @@ pub(super) struct Requests {
     /// The agent's providers, by their places.
     providers: Vec<Arc<Upstream>>,
     running: Vec<Running>,
-    /// Recognisers that were let go of and may say what they bill.
-    closing: FuturesUnordered<UnderWay<Option<Billed>>>,
+    closing: Closing,
     /// While an answer is being found and spoken: which voice will be asked next, so that a socket is open for it by then.
     next_voice: Option<(usize, Expected)>,
     /// What is asked over HTTP is connected to as long as the call goes on.
@@ -43,6 +42,10 @@ pub(super) struct Requests {
     /// Requests that could not be made, and why: told before anything else.
     refused: VecDeque<(RequestId, Failure)>,
 }
+
+/// Recognisers that were let go of and may say what they bill. Dropped, they are heard to their ends, and nobody is told.
+#[derive(Debug, Default)]
+pub(super) struct Closing(FuturesUnordered<UnderWay<Option<Billed>>>);
 
 #[derive(Debug)]
 struct Running {
@@ -73,7 +76,7 @@ impl Requests {
             started,
             providers,
             running: Vec::new(),
-            closing: FuturesUnordered::new(),
+            closing: Closing::default(),
             next_voice: None,
             _ready: ready,
             shutdown,
@@ -153,7 +156,7 @@ impl Requests {
             return;
         }
         let upstream = self.providers[provider].clone();
-        self.closing.push(UnderWay::start(&self.tasks, async move {
+        self.closing.0.push(UnderWay::start(&self.tasks, async move {
             let answer = timeout(CLOSED_WITHIN, request.finish()).await.ok().flatten();
             let billed = answer.and_then(|answer| billed(id, samples, answer));
             if let Some(difference) = billed.as_ref().and_then(Billed::difference) {
@@ -166,22 +169,10 @@ impl Requests {
         }));
     }
 
-    /// Whether a recogniser that was let go of may still say what it bills.
-    pub(super) fn is_closing(&self) -> bool {
-        !self.closing.is_empty()
-    }
-
-    /// What recognisers that were let go of say that they bill, once all of them have said so or are gone. It is for the end of the session: what
-    /// comes before is among [`Requests::next`].
-    pub(super) fn close(&mut self) -> impl Future<Output = Vec<Billed>> + use<> {
-        let mut closing = std::mem::take(&mut self.closing);
-        async move {
-            let mut all = Vec::new();
-            while let Some(billed) = closing.next().await {
-                all.extend(billed);
-            }
-            all
-        }
+    /// Hands out the recognisers that were let go of and may still say what they bill. It is for the end of the session: what they say before is
+    /// among [`Requests::next`].
+    pub(super) fn close(&mut self) -> Closing {
+        std::mem::take(&mut self.closing)
     }
 
     /// Opens what will be needed next: a model is asked, so its answer will be spoken; a sentence is being spoken, so another one may follow.
@@ -219,7 +210,7 @@ impl Requests {
             if let Some((id, why)) = self.refused.pop_front() {
                 return Poll::Ready(Input::Provider(id, Event::Failed(why)));
             }
-            while let Poll::Ready(Some(closed)) = self.closing.poll_next_unpin(context) {
+            while let Poll::Ready(Some(closed)) = self.closing.0.poll_next_unpin(context) {
                 if let Some(billed) = closed {
                     return Poll::Ready(Input::Billed(billed));
                 }
@@ -263,6 +254,23 @@ impl Requests {
             Poll::Pending
         })
         .await
+    }
+}
+
+impl Closing {
+    /// Whether none of them may say anything any more.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What the next of them says that it bills, as soon as it says so; `None` once all have said so or are gone. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Option<Billed> {
+        while let Some(closed) = self.0.next().await {
+            if closed.is_some() {
+                return closed;
+            }
+        }
+        None
     }
 }
 

@@ -149,18 +149,21 @@ impl Work {
     }
 
     /// Writes what a session leaves behind that is over here, by way of the relay's own disk: there it waits if the database is away.
-    pub(super) async fn leave_behind(&self, entries: &[Entry]) {
-        let Books { session_id: id, epoch, .. } = &self.books;
-        let spill = &self.records.spill;
+    pub(super) fn leave_behind(&self, entries: &[Entry]) -> impl Future<Output = ()> + Send + use<> {
+        let Books { session_id, epoch, .. } = &self.books;
+        let (records, id, epoch) = (self.records.clone(), session_id.clone(), *epoch);
         let owed: Vec<_> = entries.iter().filter_map(|entry| self.owed(entry)).collect();
-        let kept = spill.keep(id, *epoch, &owed).await.unwrap_or_else(|_| vec![None; owed.len()]);
-        for (owed, _) in owed.iter().zip(kept).filter(|(_, place)| place.is_none()) {
-            if !spill.hold(id, *epoch, owed) {
-                tracing::error!(session = %id, "what a provider has said afterwards is lost");
+        async move {
+            let spill = &records.spill;
+            let kept = spill.keep(&id, epoch, &owed).await.unwrap_or_else(|_| vec![None; owed.len()]);
+            for (owed, _) in owed.iter().zip(kept).filter(|(_, place)| place.is_none()) {
+                if !spill.hold(&id, epoch, owed) {
+                    tracing::error!(session = %id, "what a provider has said afterwards is lost");
+                }
             }
-        }
-        if let Err(error) = spill.replay_of(&*self.records.store, id).await {
-            tracing::warn!(session = %id, %error, "what a provider has said afterwards is written later");
+            if let Err(error) = spill.replay_of(&*records.store, &id).await {
+                tracing::warn!(session = %id, %error, "what a provider has said afterwards is written later");
+            }
         }
     }
 

@@ -1,14 +1,15 @@
 //! Credits: what an account gets back.
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use relay::NanoUsd;
-use relay::money::ledger::LateCredit;
+use relay::money::ledger::{LateCredit, LedgerRow};
 use relay::records::store::{
-    CREDITED_BY_RELAY, Credit, CreditFilter, Credited, DeedFilter, NewSession, Quality, Quota, Settle, Store,
-    StoreError, UsageBy, UsageFilter,
+    CREDITED_BY_RELAY, Credit, CreditFilter, Credited, DeedFilter, NewSession, Opened, Quality, Quota,
+    Reserve, Settle, Settled, Store, StoreError, UsageBy, UsageFilter,
 };
 use sqlx::Row;
 
-use super::{Bench, WIDE, caps, on_both_databases, open, quota, row, session, settle, usd};
+use super::{Bench, WIDE, caps, on_both_databases, open, quota, reserve, row, session, settle, usd};
 
 on_both_databases! {
     a_credit_lowers_what_is_spent_of_the_day_and_of_the_month_and_stands_in_usage
@@ -20,6 +21,10 @@ on_both_databases! {
     credits_are_listed_newest_first_and_nothing_in_them_can_be_changed
     an_erased_user_is_not_named_in_a_credit_and_the_bill_stays
     what_a_settlement_gives_back_is_given_once_and_is_never_more_than_was_charged
+    a_call_over_midnight_gets_back_what_it_was_charged_on_each_of_its_days
+    no_call_gets_back_more_than_it_was_charged_itself_and_what_is_cut_is_counted
+    what_a_call_had_back_that_was_erased_takes_nothing_from_the_other_calls_of_its_user
+    a_credit_is_owed_after_an_end_from_outside_unless_what_was_exposed_is_charged
 }
 
 /// 2026-03-01, midnight.
@@ -340,4 +345,143 @@ async fn what_a_settlement_gives_back_is_given_once_and_is_never_more_than_was_c
     // No administrator has done that.
     let audit = store.list_audit(&DeedFilter::default(), None, 10).await.expect("read").rows;
     assert_eq!(audit.len(), 1, "{audit:?}");
+}
+
+/// What a recogniser says afterwards of a request of the session.
+fn late(request: u32, amount: u64) -> LateCredit {
+    LateCredit { key: format!("echo/listening@0.{request}.late"), samples: 7, amount: usd(amount) }
+}
+
+/// Settles that this is given back, and nothing else.
+async fn give_late(store: &dyn Store, id: &str, credits: Vec<LateCredit>) -> Result<Settled, StoreError> {
+    let nothing = settle(id, Vec::new(), caps(WIDE, WIDE, WIDE));
+    store.settle(&Settle { credits, at_ms: MIDNIGHT + 1, ..nothing }).await
+}
+
+/// The keys, days and amounts of all credits, by their keys.
+async fn stored(store: &dyn Store) -> Vec<(String, String, NanoUsd)> {
+    let credits = store.list_credits(&CreditFilter::default(), None, 100).await.expect("read").rows;
+    let mut stored: Vec<_> = credits.into_iter().map(|one| (one.key, one.day, one.amount)).collect();
+    stored.sort();
+    stored
+}
+
+async fn a_call_over_midnight_gets_back_what_it_was_charged_on_each_of_its_days(bench: Bench) {
+    let (store, wide) = (&*bench.store, caps(WIDE, WIDE, WIDE));
+    let begun = NewSession { started_at_ms: MIDNIGHT - 1_000, ..session("a") };
+    open(store, &begun, &quota()).await;
+    let charge = async |key: &str, cost, at_ms| {
+        let charge = Settle { at_ms, ..settle("a", vec![row(key, 1, cost)], wide) };
+        store.settle(&charge).await.expect("written");
+    };
+    charge("1", 100, MIDNIGHT - 1).await;
+    let new_day = Reserve { at_ms: MIDNIGHT, ..reserve("a", 200, 200, wide) };
+    store.reserve(&new_day).await.expect("answered");
+    charge("2", 50, MIDNIGHT).await;
+
+    for _ in 0..2 {
+        let standing = give_late(store, "a", vec![late(0, 120)]).await.expect("written").standing;
+        assert_eq!((standing.account.spent, standing.user.spent), (usd(0), usd(0)), "50 were of today");
+    }
+    let given =
+        |key: &str, day: &str, amount| (format!("a/echo/listening@0.{key}"), day.to_owned(), usd(amount));
+    let (before, after) = ("2026-02-28", "2026-03-01");
+    let first = [given("0.late", after, 50), given("0.late/2026-02-28", before, 70)];
+    assert_eq!(stored(store).await, first);
+    // Of the day before there are 30 left.
+    give_late(store, "a", vec![late(1, 40)]).await.expect("written");
+    assert_eq!(stored(store).await, [&first[..], &[given("1.late", before, 30)]].concat());
+    let another = NewSession { started_at_ms: MIDNIGHT - 1_000, ..session("b") };
+    let Ok(Opened::Yes { grant, .. }) = store.open_session(&another, &quota()).await else {
+        panic!("there is room");
+    };
+    let spent = (grant.standing.account.spent, grant.standing.user.spent);
+    assert_eq!(spent, (usd(0), usd(0)), "the month and the day before have their part, too");
+}
+
+async fn no_call_gets_back_more_than_it_was_charged_itself_and_what_is_cut_is_counted(bench: Bench) {
+    let store = &*bench.store;
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let counted = recorder.handle();
+    let _local = metrics::set_default_local_recorder(&recorder);
+    charged(store, &[("ada", 100)]).await;
+    // Her other call is dearer by far, and so is what else this one has used.
+    let other = NewSession { started_at_ms: MIDNIGHT, ..session("other") };
+    open(store, &other, &quota()).await;
+    let voice = LedgerRow { item: "acme/voice".into(), unit: "character".into(), ..row("2", 1, 700) };
+    for (id, row) in [("other", row("1", 1, 5_000)), ("ada", voice)] {
+        let charge = Settle { at_ms: MIDNIGHT, ..settle(id, vec![row], caps(WIDE, WIDE, WIDE)) };
+        store.settle(&charge).await.expect("written");
+    }
+    let given = |request: u32, amount| {
+        (format!("ada/echo/listening@0.{request}.late"), "2026-03-01".to_owned(), usd(amount))
+    };
+    give_late(store, "ada", vec![late(0, 40), late(1, 90)]).await.expect("written");
+    assert_eq!(stored(store).await, [given(0, 40), given(1, 60)]);
+    let cut = |amount: u64| {
+        let line = format!("voxrelay_credits_cut_nano_usd_total {amount}");
+        let text = counted.render();
+        assert!(text.lines().any(|said| said == line), "{line}: {text}");
+    };
+    cut(30);
+    // A credit that is there is not cut again, and one for which nothing is left is cut whole.
+    give_late(store, "ada", vec![late(1, 90)]).await.expect("written");
+    cut(30);
+    give_late(store, "ada", vec![late(2, 5)]).await.expect("written");
+    cut(35);
+    assert_eq!(stored(store).await.len(), 2);
+    assert_eq!(spent(store, "ada").await.1, usd(5_700));
+}
+
+async fn what_a_call_had_back_that_was_erased_takes_nothing_from_the_other_calls_of_its_user(bench: Bench) {
+    let (store, wide) = (&*bench.store, caps(WIDE, WIDE, WIDE));
+    charged(store, &[("ada", 100)]).await;
+    let other = NewSession { started_at_ms: MIDNIGHT, ..session("other") };
+    open(store, &other, &quota()).await;
+    let charge = Settle { at_ms: MIDNIGHT, ..settle("other", vec![row("1", 1, 100)], wide) };
+    store.settle(&charge).await.expect("written");
+    give_late(store, "other", vec![late(0, 100)]).await.expect("written");
+    assert!(store.delete_session("other", None).await.expect("erased"));
+    let hers = [line(Some("ada"), "echo/listening", 100)];
+    assert_eq!(used(store, &day(UsageBy::User, None)).await, hers, "it names her no more than what it cost");
+    let whole = [line(None, "echo/listening", 200), line(None, "operator/credit", -100)];
+    assert_eq!(used(store, &day(UsageBy::Account, None)).await, whole);
+
+    // Also where an administrator has given something back, and all of the day is added up.
+    assert_eq!(self::given(store, &credit("1", Some("ada"), 30)).await, (usd(70), Some(usd(70))));
+    let standing = give_late(store, "ada", vec![late(0, 80)]).await.expect("written").standing;
+    assert_eq!((standing.account.spent, standing.user.spent), (usd(0), usd(0)), "70 of 100 are left");
+}
+
+async fn a_credit_is_owed_after_an_end_from_outside_unless_what_was_exposed_is_charged(bench: Bench) {
+    let (store, wide) = (&*bench.store, caps(WIDE, WIDE, WIDE));
+    let excess = LedgerRow {
+        key: "echo/listening@0.1.late/excess_sample".into(),
+        unit: "excess_sample".into(),
+        ..row("", 7, 0)
+    };
+    charged(store, &[("alone", 900), ("beside", 900), ("lost", 900)]).await;
+    let exposed = Reserve { exposed: usd(30), at_ms: MIDNIGHT, ..reserve("lost", 1_000, 1_000, wide) };
+    store.reserve(&exposed).await.expect("answered");
+    for id in ["alone", "beside", "lost"] {
+        let refused = Settle { epoch: 1, ..settle(id, Vec::new(), wide) };
+        let refused = store.settle(&Settle { credits: vec![late(0, 300)], ..refused }).await;
+        assert!(matches!(refused, Err(StoreError::Fenced { .. })), "no such epoch: {refused:?}");
+        assert!(store.end_elsewhere(id, "normal").await.expect("ended"));
+    }
+    for (id, rows) in [("alone", Vec::new()), ("beside", vec![excess.clone()])] {
+        let late = Settle { credits: vec![late(0, 300)], at_ms: MIDNIGHT + 1, ..settle(id, rows, wide) };
+        for _ in 0..2 {
+            let standing = store.settle(&late).await.expect("written").standing;
+            assert_eq!(standing.user.spent, usd(600), "{id}");
+        }
+    }
+    for rows in [Vec::new(), vec![excess]] {
+        let late = Settle { credits: vec![late(0, 300)], ..settle("lost", rows, wide) };
+        let refused = store.settle(&late).await;
+        assert!(matches!(refused, Err(StoreError::Fenced { .. })), "it was charged as lost: {refused:?}");
+    }
+    let nothing = store.settle(&settle("alone", Vec::new(), wide)).await;
+    assert!(matches!(nothing, Err(StoreError::Fenced { .. })), "there is nothing that is owed: {nothing:?}");
+    assert_eq!(stored(store).await.len(), 2);
 }

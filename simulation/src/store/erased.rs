@@ -32,6 +32,10 @@ impl Model {
             *self.erased_cost.entry((session.row.account.clone(), day)).or_default() += row.cost;
             erased.rows.entry(row.key.clone()).or_insert_with(|| (row.item.clone(), row.quantity));
         }
+        let of_session = |key: &str| key.strip_prefix(id).is_some_and(|rest| rest.starts_with('/'));
+        for (_, given) in self.credits.iter_mut().filter(|(key, _)| of_session(key)) {
+            given.is_erased = true;
+        }
         self.alerts.retain(|alert| alert.session_id != id);
         true
     }

@@ -1,5 +1,7 @@
 //! Reserve, spend, settle.
 
+use std::collections::BTreeMap;
+
 use relay::NanoUsd;
 use relay::money::budget::{
     Balance, Caps, Grant, Overrides, Reserved, Scope, Shortage, Standing, THRESHOLDS,
@@ -23,13 +25,13 @@ pub struct Counters {
     pub reserved: NanoUsd,
 }
 
-/// What was given back of a day.
-#[derive(Clone, Debug)]
+/// What a session was given back with one credit.
+#[derive(Clone, Debug, Default)]
 pub(super) struct GivenBack {
-    account: String,
-    user: String,
-    day: i64,
-    amount: NanoUsd,
+    /// For which days, the newest first, and how much for each.
+    days: Vec<(i64, NanoUsd)>,
+    /// The session was deleted since.
+    pub(super) is_erased: bool,
 }
 
 /// What rows add up to.
@@ -140,49 +142,67 @@ impl Model {
         Ok(Settled { cost, standing, alerts })
     }
 
-    /// Gives back what a settlement says, and not more than was charged for the day.
+    /// Gives back what a settlement says, on the days on which its session was charged for the item, the newest first, and not more than that.
     fn give_back(&mut self, settle: &Settle) {
-        let Some(session) = self.sessions.get(&settle.session_id) else { return };
-        let (user, account, periods) =
-            (session.row.user_sub.clone(), session.row.account.clone(), session.periods);
         for late in &settle.credits {
+            let Some(session) = self.sessions.get(&settle.session_id) else { return };
             let key = format!("{}/{}", settle.session_id, late.key);
-            let amount = late.amount.min(self.left_of(&account, &user, periods.day));
-            if amount == NanoUsd::ZERO || self.credits.contains_key(&key) {
+            if self.credits.contains_key(&key) {
                 continue;
             }
-            let budgets = [(true, &account, periods.month), (false, &user, periods.day)];
-            for (is_account, owner, period) in budgets {
-                let counters = self.budgets.entry((is_account, owner.clone(), period)).or_default();
-                let before = counters.spent;
-                counters.spent = before.saturating_sub(amount);
-                *self.lowered.entry(is_account).or_default() += before.saturating_sub(counters.spent);
+            let (user, account) = (session.row.user_sub.clone(), session.row.account.clone());
+            let mut charged: BTreeMap<i64, NanoUsd> = BTreeMap::new();
+            for (row, at_ms) in session.ledger.values().filter(|(row, _)| row.item == late.item()) {
+                *charged.entry(Periods::at(*at_ms).day).or_default() += row.cost;
             }
-            let (account, user) = (account.clone(), user.clone());
-            self.credits.insert(key, GivenBack { account, user, day: periods.day, amount });
+            let begins = format!("{}/{}@", settle.session_id, late.item());
+            let (mut due, mut given) = (late.amount, GivenBack::default());
+            for (day, charged) in charged.into_iter().rev() {
+                let own = self.credits.iter().filter(|(key, own)| key.starts_with(&begins) && !own.is_erased);
+                let own = own.flat_map(|(_, own)| &own.days).filter(|(of, _)| *of == day);
+                let own = own.fold(NanoUsd::ZERO, |sum, (_, amount)| sum + *amount);
+                let amount = due.min(charged.saturating_sub(own));
+                if amount == NanoUsd::ZERO {
+                    continue;
+                }
+                for (is_account, owner, period) in
+                    [(true, &account, Periods::of_day(day).month), (false, &user, day)]
+                {
+                    let counters = self.budgets.entry((is_account, owner.clone(), period)).or_default();
+                    let before = counters.spent;
+                    counters.spent = before.saturating_sub(amount);
+                    *self.lowered.entry(is_account).or_default() += before.saturating_sub(counters.spent);
+                }
+                due = due.saturating_sub(amount);
+                given.days.push((day, amount));
+            }
+            if !given.days.is_empty() {
+                self.credits.insert(key, given);
+            }
         }
     }
 
-    /// How much may still be given back of what this user and their account were charged for a day.
-    fn left_of(&self, account: &str, user: &str, day: i64) -> NanoUsd {
-        let sum = |costs: &mut dyn Iterator<Item = NanoUsd>| costs.fold(NanoUsd::ZERO, |sum, one| sum + one);
-        let left = |of_user: bool| {
-            let sessions = self.sessions.values().filter(|session| session.row.account == account);
-            let sessions = sessions.filter(|session| !of_user || session.row.user_sub == user);
-            let rows = sessions.flat_map(|session| session.ledger.values());
-            let mut rows = rows.filter(|(_, at_ms)| Periods::at(*at_ms).day == day).map(|(row, _)| row.cost);
-            let erased = self.erased_cost.get(&(account.to_owned(), day)).filter(|_| !of_user);
-            let charged = sum(&mut rows) + erased.copied().unwrap_or_default();
-            let credits = self.credits.values().filter(|given| given.account == account && given.day == day);
-            let credits = credits.filter(|given| !of_user || given.user == user);
-            charged.saturating_sub(sum(&mut credits.map(|given| given.amount)))
-        };
-        left(false).min(left(true))
+    /// What was given back: the key and the amount of each credit, whatever the days for which it was given.
+    pub fn credits(&self) -> impl Iterator<Item = (&str, NanoUsd)> {
+        let sum = |days: &[(i64, NanoUsd)]| days.iter().fold(NanoUsd::ZERO, |sum, (_, amount)| sum + *amount);
+        self.credits.iter().map(move |(key, given)| (key.as_str(), sum(&given.days)))
     }
 
-    /// What was given back: the key and the amount of each credit.
-    pub fn credits(&self) -> impl Iterator<Item = (&str, NanoUsd)> {
-        self.credits.iter().map(|(key, given)| (key.as_str(), given.amount))
+    /// The same as the store has it, in which each day has a credit: the first one under the key, and each other one under the key and the day.
+    #[must_use]
+    pub fn credits_by_day(&self) -> Vec<(String, NanoUsd)> {
+        let mut credits = Vec::new();
+        for (key, given) in &self.credits {
+            for (place, (day, amount)) in given.days.iter().enumerate() {
+                let key = match place {
+                    0 => key.clone(),
+                    _ => format!("{key}/{}", Periods::of_day(*day).day_name()),
+                };
+                credits.push((key, *amount));
+            }
+        }
+        credits.sort_unstable();
+        credits
     }
 
     /// By how much credits have lowered what is spent of the budgets of accounts, or of users.
@@ -386,15 +406,16 @@ impl Model {
 
 /// Whether what an earlier epoch spent is owed nevertheless.
 fn is_still_owed(session: &Session, settle: &Settle) -> bool {
-    let Some(first) =
-        decisive(&settle.rows).filter(|_| !session.is_live() && session.row.epoch > settle.epoch)
-    else {
+    if session.is_live() || session.row.epoch <= settle.epoch {
         return false;
+    }
+    let charged = session.ledger.contains_key(&format!("lost@{}", settle.epoch));
+    let Some(first) = decisive(&settle.rows) else {
+        return !settle.credits.is_empty() && !charged;
     };
     let of_item = session.ledger.values().filter(|(row, _)| row.item == first.item && row.unit == SAMPLE);
     let samples: u64 = of_item.map(|(row, _)| row.quantity).sum();
     let written = session.ledger.get(&first.key).is_some_and(|(row, _)| row.quantity == first.quantity);
-    let charged = session.ledger.contains_key(&format!("lost@{}", settle.epoch));
     (goes_on(first, samples) || written) && !charged
 }
 

@@ -13,7 +13,11 @@ pub(super) struct Periods {
 
 impl Periods {
     pub(super) fn at(unix_ms: i64) -> Periods {
-        let day = unix_ms.div_euclid(DAY_MS);
+        Periods::of_day(unix_ms.div_euclid(DAY_MS))
+    }
+
+    /// A day, counted since 1970, and its month.
+    pub(super) fn of_day(day: i64) -> Periods {
         let (year, month, _) = civil(day);
         Periods { day, month: year * 12 + month - 1 }
     }

@@ -2,7 +2,7 @@
 
 use metrics::counter;
 
-use super::names::{BUDGET_ALERTS, COST, EXCESS, SETTLED, WEBHOOKS};
+use super::names::{BUDGET_ALERTS, COST, CREDITS_CUT, EXCESS, SETTLED, WEBHOOKS};
 use crate::NanoUsd;
 use crate::money::budget::{Scope, THRESHOLDS};
 use crate::money::ledger::LedgerRow;
@@ -14,6 +14,7 @@ const DELIVERIES: &[&str] = &["delivered", "failed", "given_up"];
 pub(super) fn begin() {
     counter!(SETTLED).increment(0);
     counter!(EXCESS).increment(0);
+    counter!(CREDITS_CUT).increment(0);
     for scope in [Scope::Session, Scope::User, Scope::Account] {
         for percent in THRESHOLDS {
             counter!(BUDGET_ALERTS, "scope" => scope.name(), "percent" => percent.to_string()).increment(0);
@@ -43,6 +44,11 @@ pub(crate) fn cost(row: &LedgerRow) {
 /// A provider reported more than was set aside for its request.
 pub(crate) fn excess(cost: NanoUsd) {
     counter!(EXCESS).increment(cost.get());
+}
+
+/// So much of a credit could not be given.
+pub(crate) fn credit_cut(amount: NanoUsd) {
+    counter!(CREDITS_CUT).increment(amount.get());
 }
 
 pub(crate) fn webhook(outcome: &'static str) {

@@ -71,8 +71,8 @@ async fn a_recogniser_that_is_let_go_of_is_told_so_and_heard_to_its_end() {
     assert!(matches!(ready, Input::Provider(request, Event::Ready) if request == id), "{ready:?}");
     requests.feed(id, Feed::Audio(vec![0; 3_200].into()));
     requests.cancel(id);
-    assert!(requests.is_closing());
-    let late = requests.close();
+    let mut closing = requests.close();
+    assert!(!closing.is_empty());
     // The session is over with that.
     drop(requests);
     tasks.close();
@@ -81,5 +81,20 @@ async fn a_recogniser_that_is_let_go_of_is_told_so_and_heard_to_its_end() {
     let expected = [("CloseStream", 1), ("audio", 3_200), ("close", 1)];
     assert_eq!(sent, expected.map(|(name, count)| (name.to_owned(), count)).into());
     let said = Billed { request: id, given: 1_600, samples: 1_600, request_id: Some("r".into()) };
-    assert_eq!(late.await, [said]);
+    assert_eq!(closing.next().await, Some(said));
+    assert_eq!(closing.next().await, None);
+}
+
+#[tokio::test]
+async fn what_one_recogniser_bills_is_told_while_another_one_says_nothing() {
+    let tasks = TaskTracker::new();
+    let mut closing = Closing::default();
+    let said = Billed { request: RequestId(2), given: 16_000, samples: 48_000, request_id: None };
+    let saying = said.clone();
+    closing.0.push(UnderWay::start(&tasks, std::future::pending()));
+    closing.0.push(UnderWay::start(&tasks, async { None }));
+    closing.0.push(UnderWay::start(&tasks, async { Some(saying) }));
+    let told = timeout(PATIENCE, closing.next()).await.expect("it does not wait for the others");
+    assert_eq!(told, Some(said));
+    assert!(!closing.is_empty());
 }

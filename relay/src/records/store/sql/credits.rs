@@ -2,7 +2,7 @@
 //!
 //! A credit lowers what is spent of the account's month, and of the user's day if it names a user, never below nothing. It is never more than
 //! was charged for that day and not given back yet, so that a slip of the pen cannot give away what nobody has paid. What a provider says
-//! afterwards that it bills less is given back with the settlement that says so, by the same rules.
+//! afterwards that it bills less is given back with the settlement that says so, and is never more than its session was charged for that item.
 
 use futures_util::FutureExt;
 use jiff::civil::Date;
@@ -20,6 +20,8 @@ use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, signed, sql};
 use crate::money::NanoUsd;
 use crate::money::budget::Scope;
+use crate::money::ledger::LateCredit;
+use crate::operations::telemetry;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -54,11 +56,64 @@ const OF_USER: Sql = sql!(
                 WHERE account = $1 AND day = $4 AND key <> $5 AND user_sub = $6), 0) AS BIGINT) AS credited"
 );
 
+/// The days (UTC) on which a session was charged for anything.
+const CHARGED_DAYS: Sql =
+    sql!("SELECT DISTINCT " DAY " AS day FROM ledger WHERE session_id = $1 AND cost_nano_usd > 0");
+
+/// What a session was charged for an item on each day, the newest first.
+const CHARGED_FOR: Sql = sql!(
+    "SELECT day, CAST(SUM(cost_nano_usd) AS BIGINT) AS charged
+    FROM (SELECT " DAY " AS day, cost_nano_usd FROM ledger
+        WHERE session_id = $1 AND item = $2 AND cost_nano_usd > 0) AS charged_for
+    GROUP BY day
+    ORDER BY day DESC"
+);
+
+/// What a session has back of a day by relays, and how many credits others have given there to its user, or to its account as a whole. The account
+/// stands beside what is counted, so that the index of users finds the rows, of which there are few: an account's day may have thousands.
+const GIVEN_FOR: Sql = sql!(
+    "SELECT CAST(COALESCE(SUM(own), 0) AS BIGINT) AS own, CAST(COALESCE(SUM(by_others), 0) AS BIGINT) AS by_others
+    FROM (SELECT CASE WHEN created_by = $5 AND SUBSTR(key, 1, LENGTH($4)) = $4 THEN amount_nano_usd ELSE 0 END AS own,
+            CASE WHEN created_by <> $5 AND account = $1 THEN 1 ELSE 0 END AS by_others
+        FROM credits WHERE user_sub = $3 AND day = $2
+        UNION ALL
+        SELECT 0 AS own, CASE WHEN created_by <> $5 AND account = $1 THEN 1 ELSE 0 END AS by_others
+        FROM credits WHERE user_sub IS NULL AND day = $2) AS given"
+);
+
 const LOWER: Sql = sql!(
     "UPDATE budgets SET spent_nano_usd = CASE WHEN spent_nano_usd < $1 THEN 0 ELSE spent_nano_usd - $1 END
     WHERE scope = $2 AND owner = $3 AND period = $4
     RETURNING spent_nano_usd"
 );
+
+/// What has become of the credits of a settlement.
+#[derive(Debug, Default)]
+pub(super) struct GivenLate {
+    /// What is spent then of the account's budget of the session's month, if that was lowered.
+    pub(super) account_spent: Option<NanoUsd>,
+    /// What is spent then of the user's budget of the session's day, if that was lowered.
+    pub(super) user_spent: Option<NanoUsd>,
+    /// Those of which not all could be given.
+    pub(super) cut: Vec<Cut>,
+}
+
+/// A credit of which not all could be given, since the user has most of it back already.
+#[derive(Debug)]
+pub(super) struct Cut {
+    key: String,
+    due: NanoUsd,
+    given: NanoUsd,
+}
+
+impl Cut {
+    /// Tells the operator, who may give the rest.
+    pub(super) fn tell_operator(&self) {
+        let Cut { key, due, given } = self;
+        tracing::warn!(%key, %due, %given, "a credit is cut: more would be more than was charged");
+        telemetry::credit_cut(due.saturating_sub(*given));
+    }
+}
 
 impl SqlStore {
     pub(in crate::records::store) async fn give_credit(
@@ -92,8 +147,7 @@ impl SqlStore {
 
 async fn give(tx: &mut Tx<'_>, credit: Credit) -> Result<Result<Credited, Credited>, StoreError> {
     let owners = Owners::new(credit.user_sub.as_deref().unwrap_or_default(), &credit.account);
-    let periods =
-        Periods { account: credit.day.chars().take("2026-12".len()).collect(), user: credit.day.clone() };
+    let periods = of_day(&credit.day);
     // Taking nothing locks the budget, so that two credits of one account are given one after the other and both count.
     let account_spent = lower(tx, Scope::Account, &owners, &periods, NanoUsd::ZERO).await?;
     let is_new = insert(tx, &credit).await?;
@@ -128,38 +182,116 @@ async fn give(tx: &mut Tx<'_>, credit: Credit) -> Result<Result<Credited, Credit
     Ok(Ok(Credited::Yes { credit, new: true, account_spent, user_spent }))
 }
 
-/// Gives back what a settlement says, of what was charged for the day of its session's budgets and not more than that. Says what is spent then of
-/// the account's budget and the user's; `None` if the settlement gives nothing back. A credit that is there already is not given again. No
-/// administrator has done it, so it is not in the audit.
+/// Locks the budgets of all days on which a session was charged, if its settlement gives something back: first those of its account, then those of
+/// its user, as whoever locks budgets does.
+pub(super) async fn lock_late(tx: &mut Tx<'_>, locked: &Locked, settle: &Settle) -> Result<(), StoreError> {
+    if settle.credits.is_empty() {
+        return Ok(());
+    }
+    let mut periods = vec![locked.periods.clone()];
+    if settle.rows.iter().any(|row| row.cost > NanoUsd::ZERO) {
+        periods.push(Periods::at(settle.at_ms));
+    }
+    for row in tx.query(CHARGED_DAYS).bind(&*locked.id).fetch_all(&mut *tx.connection).await? {
+        periods.push(of_day(&Reading::new(&row, &locked.id).text("day")?));
+    }
+    let at = |periods| {
+        let mut at = locked.clone();
+        at.periods = periods;
+        at
+    };
+    let days: Vec<Locked> = periods.into_iter().map(at).collect();
+    money::lock_budgets_of(tx, &days).await
+}
+
+/// Gives back what a settlement says, on the days on which its session was charged for the item, the newest first, and not more than what it was
+/// charged on each of them and has not back yet. A credit that is there already is not given again. No administrator has done it, so it is not in
+/// the audit. The budgets of all those days are locked.
 pub(super) async fn give_late(
     tx: &mut Tx<'_>,
     locked: &Locked,
     settle: &Settle,
-) -> Result<Option<(NanoUsd, NanoUsd)>, StoreError> {
-    let Locked { id, owners, periods, .. } = locked;
-    let mut spent = None;
+) -> Result<GivenLate, StoreError> {
+    let mut done = GivenLate::default();
     for late in &settle.credits {
+        let key = format!("{}/{}", locked.id, late.key);
+        if tx.query(OF_KEY).bind(&*key).fetch_optional(&mut *tx.connection).await?.is_some() {
+            continue;
+        }
+        let left = give_on_each_day(tx, locked, settle, late, &mut done).await?;
+        if left > NanoUsd::ZERO {
+            done.cut.push(Cut { key, due: late.amount, given: late.amount.saturating_sub(left) });
+        }
+    }
+    Ok(done)
+}
+
+/// Gives back one of the credits of a settlement. Says how much of it is left for which there was no room.
+async fn give_on_each_day(
+    tx: &mut Tx<'_>,
+    locked: &Locked,
+    settle: &Settle,
+    late: &LateCredit,
+    done: &mut GivenLate,
+) -> Result<NanoUsd, StoreError> {
+    let Locked { id, owners, .. } = locked;
+    let (whole, mut due) = (format!("{id}/{}", late.key), late.amount);
+    let mut key = whole.clone();
+    let rows = tx.query(CHARGED_FOR).bind(&**id).bind(late.item()).fetch_all(&mut *tx.connection).await?;
+    for row in rows {
+        let row = Reading::new(&row, id);
+        let (day, charged) = (row.text("day")?, row.money("charged")?);
         let mut credit = Credit {
-            key: format!("{id}/{}", late.key),
+            key: key.clone(),
             account: owners.account_name.clone(),
             user_sub: Some(owners.user_name.clone()),
-            day: periods.user.clone(),
-            amount: late.amount,
+            day,
+            amount: due,
             reason: late.reason(),
             created_by: CREDITED_BY_RELAY.to_owned(),
             created_at_ms: settle.at_ms,
         };
-        // Taking nothing locks the budgets, the account's first.
-        lower(tx, Scope::Account, owners, periods, NanoUsd::ZERO).await?;
-        if let Some(left) = exceeded(tx, &credit).await? {
-            credit.amount = left;
+        credit.amount = left_for(tx, &credit, &format!("{id}/{}@", late.item()), charged).await?;
+        if credit.amount == NanoUsd::ZERO || !insert(tx, &credit).await? {
+            continue;
         }
-        let is_given = credit.amount > NanoUsd::ZERO && insert(tx, &credit).await?;
-        let amount = if is_given { credit.amount } else { NanoUsd::ZERO };
-        let account = lower(tx, Scope::Account, owners, periods, amount).await?;
-        spent = Some((account, lower(tx, Scope::User, owners, periods, amount).await?));
+        let periods = of_day(&credit.day);
+        let account = lower(tx, Scope::Account, owners, &periods, credit.amount).await?;
+        let user = lower(tx, Scope::User, owners, &periods, credit.amount).await?;
+        if periods.account == locked.periods.account {
+            done.account_spent = Some(account);
+        }
+        if periods.user == locked.periods.user {
+            done.user_spent = Some(user);
+        }
+        due = due.saturating_sub(credit.amount);
+        // The first one has the credit's own key, by which it is known to be given.
+        key = format!("{whole}/{}", credit.day);
     }
-    Ok(spent)
+    Ok(due)
+}
+
+/// How much of a credit its session may have back of what it was `charged` for an item on that day, after the credits whose keys begin like this.
+/// Sessions never have more back than they were charged, so the whole day is only added up where an administrator has given some of it back.
+async fn left_for(
+    tx: &mut Tx<'_>,
+    credit: &Credit,
+    key_begins: &str,
+    charged: NanoUsd,
+) -> Result<NanoUsd, StoreError> {
+    if credit.amount == NanoUsd::ZERO {
+        return Ok(credit.amount);
+    }
+    let query = tx.query(GIVEN_FOR).bind(&*credit.account).bind(&*credit.day);
+    let query = query.bind(credit.user_sub.as_deref());
+    let row = query.bind(key_begins).bind(CREDITED_BY_RELAY).fetch_one(&mut *tx.connection).await?;
+    let row = Reading::new(&row, "what was given back for a day");
+    let (own, by_others) = (row.money("own")?, row.unsigned("by_others")?);
+    let amount = credit.amount.min(charged.saturating_sub(own));
+    if by_others == 0 {
+        return Ok(amount);
+    }
+    Ok(exceeded(tx, &Credit { amount, ..credit.clone() }).await?.unwrap_or(amount))
 }
 
 /// Writes a credit. Says whether its key was free.
@@ -223,6 +355,11 @@ fn is_same(there: &Credit, given: &Credit) -> bool {
     let is_erased = there.user_sub.is_none() && there.reason.is_empty();
     (&there.account, &there.day, there.amount) == (&given.account, &given.day, given.amount)
         && (is_erased || (&there.user_sub, &there.reason) == (&given.user_sub, &given.reason))
+}
+
+/// The periods of the budgets of a day.
+fn of_day(day: &str) -> Periods {
+    Periods { account: day.chars().take("2026-12".len()).collect(), user: day.to_owned() }
 }
 
 /// When a day begins, in milliseconds since 1970.

@@ -4,6 +4,7 @@ use futures_util::FutureExt;
 use sqlx::Row;
 
 use super::super::audit::DeedKind;
+use super::super::credit::CREDITED_BY_RELAY;
 use super::audit::{self, Done};
 use super::money::{self, Locked};
 use super::{
@@ -48,6 +49,14 @@ const FORGET_WHO_DENIED: Sql = sql!("UPDATE denials SET created_by = '' WHERE cr
 /// stays.
 const FORGET_WHO_WAS_CREDITED: Sql =
     sql!("UPDATE credits SET user_sub = NULL, reason = '' WHERE user_sub = $1 AND created_by <> $2");
+
+/// Takes the user out of what relays gave back of a session: what it has cost does not name them any more either, and is no part of what is
+/// compared with what they have back.
+const FORGET_WHO_WAS_CREDITED_LATE: Sql = sql!(
+    "UPDATE credits SET user_sub = NULL, reason = ''
+    WHERE user_sub = (SELECT user_sub FROM sessions WHERE id = $1) AND created_by = $2
+        AND SUBSTR(key, 1, LENGTH($1) + 1) = $1 || '/'"
+);
 
 const FORGET_WHO_CREDITED: Sql = sql!("UPDATE credits SET created_by = '' WHERE created_by = $1");
 
@@ -245,6 +254,8 @@ async fn erase(tx: &mut Tx<'_>, ids: &[String]) -> Result<usize, StoreError> {
     }
     tx.query(KEEP_USAGE).bind(rollups::listed(&there)).execute(&mut *tx.connection).await?;
     for id in &there {
+        let forget = tx.query(FORGET_WHO_WAS_CREDITED_LATE).bind(id).bind(CREDITED_BY_RELAY);
+        forget.execute(&mut *tx.connection).await?;
         for sql in [KEEP_RECORDING, DELETE] {
             tx.query(sql).bind(id).execute(&mut *tx.connection).await?;
         }

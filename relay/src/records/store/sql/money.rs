@@ -103,6 +103,8 @@ const METERED: Sql = sql!(
             WHERE session_id = $1 AND item = $5 AND unit = 'sample') AS samples"
 );
 
+const IS_CHARGED: Sql = sql!("SELECT 1 AS there FROM ledger WHERE session_id = $1 AND key = $2");
+
 const SUM_BY_ITEM: Sql = sql!(
     "SELECT item, unit, CAST(SUM(quantity) AS BIGINT) AS quantity, CAST(SUM(cost_nano_usd) AS BIGINT) AS cost_nano_usd
     FROM ledger WHERE session_id = $1 GROUP BY item, unit ORDER BY item, unit"
@@ -301,7 +303,7 @@ impl SqlStore {
 
     pub(in crate::records::store) async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError> {
         let settle = settle.clone();
-        self.shared(Durability::PowerCut, move |mut tx| {
+        let settled = self.shared(Durability::PowerCut, move |mut tx| {
             async move {
                 let Some(mut locked) = Locked::read(&mut tx, &settle.session_id).await? else {
                     erased::settle(&mut tx, &settle).await?;
@@ -311,6 +313,7 @@ impl SqlStore {
                     return Err(StoreError::Fenced { id: settle.session_id });
                 }
                 alerts::exceeded(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
+                credits::lock_late(&mut tx, &locked, &settle).await?;
                 let is_rolled_up = comes_late(&mut tx, &locked, &settle).await?;
                 let sums = append(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
                 if is_rolled_up {
@@ -322,16 +325,18 @@ impl SqlStore {
                 let release = settle.release && !is_copy || !locked.is_live;
                 let (mut account, mut user) =
                     book(&mut tx, &mut locked, sums, exposed, release, Some(&settle)).await?;
-                if let Some(spent) = credits::give_late(&mut tx, &locked, &settle).await? {
-                    (account.spent, user.spent) = spent;
-                }
+                let late = credits::give_late(&mut tx, &locked, &settle).await?;
+                account.spent = late.account_spent.unwrap_or(account.spent);
+                user.spent = late.user_spent.unwrap_or(user.spent);
                 let standing = locked.standing(settle.caps, account, user);
                 let alerts = alerts::reached(&mut tx, &locked, &standing, sums.cost, settle.at_ms).await?;
-                Ok(Ok(Settled { cost: locked.cost, standing, alerts }))
+                Ok(Ok((Settled { cost: locked.cost, standing, alerts }, late.cut)))
             }
             .boxed()
-        })
-        .await?
+        });
+        let (settled, cut) = settled.await??;
+        cut.iter().for_each(credits::Cut::tell_operator);
+        Ok(settled)
     }
 }
 
@@ -347,11 +352,15 @@ async fn comes_late(tx: &mut Tx<'_>, locked: &Locked, settle: &Settle) -> Result
 
 /// Whether what a relay spent in an earlier epoch is owed nevertheless. It is if the session was ended from outside, nobody has metered
 /// anything since, so that no audio was played again, and nothing was charged in its place. It is also if its rows are there already, since
-/// settling may be repeated.
+/// settling may be repeated. What only gives something back meters nothing: it is owed unless something was charged in its place.
 async fn is_still_owed(tx: &mut Tx<'_>, locked: &Locked, settle: &Settle) -> Result<bool, StoreError> {
-    let Some(first) = decisive(&settle.rows).filter(|_| !locked.is_live && locked.epoch > settle.epoch)
-    else {
+    if locked.is_live || locked.epoch <= settle.epoch {
         return Ok(false);
+    }
+    let Some(first) = decisive(&settle.rows) else {
+        let lost = tx.query(IS_CHARGED).bind(&*locked.id).bind(format!("lost@{}", settle.epoch));
+        let is_charged = lost.fetch_optional(&mut *tx.connection).await?.is_some();
+        return Ok(!settle.credits.is_empty() && !is_charged);
     };
     let query = tx.query(METERED).bind(&*locked.id).bind(format!("lost@{}", settle.epoch));
     let query = query.bind(&*first.key).bind(signed(first.quantity)).bind(&*first.item);
