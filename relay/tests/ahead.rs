@@ -69,12 +69,10 @@ async fn model() -> (Arc<Upstream>, Arc<AtomicUsize>, Arc<AtomicUsize>) {
     let listener = listener.tap_io(move |_| {
         count_opened.fetch_add(1, Ordering::SeqCst);
     });
-    let app = Router::new()
-        .route("/chat/completions", post(answer))
-        .fallback(async move || {
-            count_unknown.fetch_add(1, Ordering::SeqCst);
-            StatusCode::NOT_FOUND
-        });
+    let app = Router::new().route("/chat/completions", post(answer)).fallback(async move || {
+        count_unknown.fetch_add(1, Ordering::SeqCst);
+        StatusCode::NOT_FOUND
+    });
     tokio::spawn(async move { axum::serve(listener, app).await });
     (Arc::new(Upstream::new(provider("openai-chat", port)).expect("a client")), opened, unknown)
 }

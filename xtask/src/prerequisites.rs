@@ -19,8 +19,9 @@ pub(crate) fn wasm_target() -> Result<()> {
 
 /// Adds a target to the Rust toolchain of this workspace.
 pub(crate) fn target(name: &str) -> Result<()> {
-    let advice =
-        format!("Rust's target {name} is missing: install Rust by https://rustup.rs, or this target by your system");
+    let advice = format!(
+        "Rust's target {name} is missing: install Rust by https://rustup.rs, or this target by your system"
+    );
     let sysroot =
         output(Command::new("rustc").current_dir(workspace::root()).args(["--print", "sysroot"]), &advice)?;
     let libraries = std::path::Path::new(sysroot.trim()).join("lib/rustlib").join(name);

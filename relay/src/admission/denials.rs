@@ -220,7 +220,8 @@ mod tests {
         let list = [by_key(DenialKind::Sub, "root"), by_key(DenialKind::Login, "login-1")];
         denials.replace(1, [&list[..], &[denial(DenialKind::Sub, "eve", None)]].concat());
         for (sub, login) in [("root", None), ("boss", Some("login-1"))] {
-            let user = Identity { login: login.map(str::to_owned), ..Identity::new(sub.into(), String::new(), 0) };
+            let user =
+                Identity { login: login.map(str::to_owned), ..Identity::new(sub.into(), String::new(), 0) };
             assert!(denials.denies_api(&user) && denials.denies(&user), "{sub} as a user");
             let admin = Identity { is_admin: true, ..user };
             assert!(!denials.denies_api(&admin), "{sub}");

@@ -105,8 +105,10 @@ async fn a_key_is_no_user_makes_no_call_and_no_other_key() {
 #[tokio::test]
 async fn a_key_that_denies_its_administrators_is_revoked_by_them_all_the_same() {
     let relay = Relay::start().await;
-    let (made, others) =
-        (make(&relay, &admin(), "billing", &["admin"]).await, make(&relay, &admin(), "other", &["admin"]).await);
+    let (made, others) = (
+        make(&relay, &admin(), "billing", &["admin"]).await,
+        make(&relay, &admin(), "other", &["admin"]).await,
+    );
     let (stolen, other) = (key(&made), key(&others));
     for (kind, subject) in [("sub", "root"), ("login", "login-of-root")] {
         let denial = json!({ "kind": kind, "subject": subject });

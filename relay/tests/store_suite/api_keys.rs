@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use relay::records::store::{
-    API_KEYS_MAX, ApiKey, ApiKeyFilter, DeedFilter, DeedKind, Denial, DenialKind, MadeKey, NewApiKey, Store, unix_ms,
+    API_KEYS_MAX, ApiKey, ApiKeyFilter, DeedFilter, DeedKind, Denial, DenialKind, MadeKey, NewApiKey, Store,
+    unix_ms,
 };
 use sqlx::Row;
 use tokio::time::{sleep, timeout};

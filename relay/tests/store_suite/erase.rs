@@ -103,6 +103,7 @@ async fn an_erased_user_leaves_others_alone_and_no_budget_full_again(bench: Benc
         kind: DenialKind::Sub,
         subject: subject.into(),
         reason: "abuse".into(),
+        by_key: false,
         created_by: created_by.into(),
         by_key: false,
         created_at_ms: 0,

@@ -107,7 +107,8 @@ impl Call {
     /// Runs it to its end.
     pub(crate) async fn run(self) -> Result<(), String> {
         let say = |error: Error| error.to_string();
-        let mut socket = open(self.scene, &self.url, &format!("caller {}", self.number)).await.map_err(say)?;
+        let mut socket =
+            open(self.scene, &self.url, &format!("caller {}", self.number)).await.map_err(say)?;
         let mut ticks = interval_at(self.first, CHUNK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let (mut tick, mut seq, mut received, mut played) = (0_u32, 0_u32, 0_u32, 0_u32);

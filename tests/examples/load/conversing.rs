@@ -76,8 +76,7 @@ pub(crate) async fn measure(calls: u64, span: Duration, apart: bool) -> Row {
     let turns = book.between(from, until);
     server.kill().await;
     serving.abort();
-    let mut latencies: Vec<f64> =
-        turns.iter().filter_map(Turn::share).map(|share| share.sum()).collect();
+    let mut latencies: Vec<f64> = turns.iter().filter_map(Turn::share).map(|share| share.sum()).collect();
     latencies.sort_by(f64::total_cmp);
     let call_minutes = calls as f64 * span.as_secs_f64() / 60.0;
     let conversed = Conversed {

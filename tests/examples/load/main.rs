@@ -125,9 +125,8 @@ async fn main() -> ExitCode {
     let mut numbers = arguments.iter().filter(|argument| !argument.starts_with("--"));
     let is_opening = arguments.iter().any(|argument| argument == "--opening");
     let talks = arguments.iter().find_map(|argument| argument.strip_prefix("--conversing="));
-    let listed = |list: &str| -> Vec<u64> {
-        list.split(',').map(|n| n.parse().expect("a number of calls")).collect()
-    };
+    let listed =
+        |list: &str| -> Vec<u64> { list.split(',').map(|n| n.parse().expect("a number of calls")).collect() };
     let calls = match numbers.next() {
         Some(list) => listed(list),
         None if is_opening || talks.is_some() => Vec::new(),

@@ -8,7 +8,15 @@ use async_trait::async_trait;
 use protocol::Mark;
 
 use super::{
-    Alert, AlertFilter, AlertRow, ApiKey, ApiKeyFilter, Attempted, BilledCursor, BudgetCursor, BudgetFilter, BudgetRow, BudgetsOf, CommandOutcome, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind, Delivery, DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given, Incident, IncidentPace, Keyed, KeyedEnd, KeyedRequest, KeyedWork, Leases, LedgerEntry, LedgerFilter, LiveRow, Lost, MadeKey, NewApiKey, NewCap, NewCommand, NewIncident, NewSession, Notice, Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Replayed, Reserve, RolledUp, SaidRow, SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Subscription, SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter, UsageRow, Whom,
+    Alert, AlertFilter, AlertRow, ApiKey, ApiKeyFilter, Attempted, BilledCursor, BudgetCursor, BudgetFilter,
+    BudgetRow, BudgetsOf, CommandOutcome, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind,
+    Delivery, DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given,
+    Incident, IncidentPace, Keyed, KeyedEnd, KeyedRequest, KeyedWork, Leases, LedgerEntry, LedgerFilter,
+    LiveRow, Lost, MadeKey, NewApiKey, NewCap, NewCommand, NewIncident, NewSession, Notice, Opened, Overview,
+    OverviewFilter, Page, PoolUse, Quality, Quota, Replayed, Reserve, RolledUp, SaidRow, SessionFilter,
+    SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Subscription, SumCursor,
+    SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter,
+    UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::{Command, NotTold, Turn};

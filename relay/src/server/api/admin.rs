@@ -263,7 +263,8 @@ pub(super) async fn delete_user(
 ) -> Result<Json<Erased>, Problem> {
     let sub = name("sub", sub).map_err(|problem| problem.code(HttpCode::BadPath))?;
     if sub.starts_with(SUB_PREFIX) {
-        let detail = "`sub` has to be a user: an API key has no sessions, and what it did stays in the audit.";
+        let detail =
+            "`sub` has to be a user: an API key has no sessions, and what it did stays in the audit.";
         return Err(bad_request(detail).code(HttpCode::BadPath));
     }
     if sub == identity.sub {

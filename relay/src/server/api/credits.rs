@@ -114,7 +114,8 @@ pub(super) async fn give(
                 user_spent_nano_usd: user_spent.map(NanoUsd::get),
             };
             // Another administrator gave it before. The stored answer is not found by their name, and so does not have it.
-            let of_another = (credit.created_by != by).then(|| Credit { created_by: String::new(), ..credit.clone() });
+            let of_another =
+                (credit.created_by != by).then(|| Credit { created_by: String::new(), ..credit.clone() });
             let kept = of_another.map(|credit| Extension(Kept::of(&given(credit))));
             Ok((status, kept, Json(given(credit))))
         }

@@ -92,7 +92,8 @@ impl SqlStore {
                 let is_there = again.execute(&mut *tx.connection).await?.rows_affected() > 0;
                 if !is_there {
                     tx.query(HOLD_DENIALS).fetch_optional(&mut *tx.connection).await?;
-                    let denied = tx.query(IS_DENIED).bind(&new.by).fetch_optional(&mut *tx.connection).await?;
+                    let denied =
+                        tx.query(IS_DENIED).bind(&new.by).fetch_optional(&mut *tx.connection).await?;
                     if denied.is_some() {
                         return Ok(MadeKey::Denied);
                     }

@@ -7,9 +7,7 @@ use super::super::audit::DeedKind;
 use super::super::credit::CREDITED_BY_RELAY;
 use super::audit::{self, Done};
 use super::money::{self, Locked};
-use super::{
-    Durability, Sql, SqlStore, StoreError, Tx, api_keys, budgets, deliveries, erased, rollups, sql,
-};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, api_keys, budgets, deliveries, erased, rollups, sql};
 
 /// How many sessions one transaction erases. Other relays then do not wait for long, and a long history does not run into a time limit.
 const BATCH: i64 = 100;

@@ -31,8 +31,7 @@ const READ: Sql = sql!(
     FROM idempotency_keys WHERE key = $1" LOCK
 );
 
-const GO_ON: Sql =
-    sql!("UPDATE idempotency_keys SET lease_until = " NOW " + $1, holder = $2 WHERE key = $3");
+const GO_ON: Sql = sql!("UPDATE idempotency_keys SET lease_until = " NOW " + $1, holder = $2 WHERE key = $3");
 
 const HOLD: Sql = sql!(
     "UPDATE idempotency_keys SET lease_until = " NOW " + $1 WHERE key = $2 AND holder = $3 AND status IS NULL"
@@ -43,9 +42,8 @@ const ANSWER: Sql = sql!(
 );
 
 /// Forgets a request that nobody has begun before: whoever did may have done what it asks for, and then it keeps the id of what it makes.
-const FREE: Sql = sql!(
-    "DELETE FROM idempotency_keys WHERE key = $1 AND holder = $2 AND holder = act AND status IS NULL"
-);
+const FREE: Sql =
+    sql!("DELETE FROM idempotency_keys WHERE key = $1 AND holder = $2 AND holder = act AND status IS NULL");
 
 /// Nobody is at work on it from then on, not even who says so a little later.
 const LET_GO: Sql = sql!(

@@ -315,7 +315,8 @@ impl SqlStore {
         let readers = Connections::open(options, 1, Prompt::Next, settings, &refusals).await.map_err(open)?;
         let (writer, renewals, tasks) = (readers.clone(), readers.clone(), TaskTracker::new());
         let uses = api_keys::Uses::default();
-        let store = SqlStore { dialect: Dialect::Sqlite, writer, readers, group: None, renewals, tasks, uses };
+        let store =
+            SqlStore { dialect: Dialect::Sqlite, writer, readers, group: None, renewals, tasks, uses };
         let mut snapshot = store.snapshot().await?;
         let (version, newest) = (snapshot.schema().await?, migrations::newest(Dialect::Sqlite));
         snapshot.end().await?;
