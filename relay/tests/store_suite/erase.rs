@@ -105,7 +105,6 @@ async fn an_erased_user_leaves_others_alone_and_no_budget_full_again(bench: Benc
         reason: "abuse".into(),
         by_key: false,
         created_by: created_by.into(),
-        by_key: false,
         created_at_ms: 0,
         expires_at_ms: None,
     };
@@ -137,6 +136,7 @@ async fn what_administrators_have_set_for_a_user_outlives_that_they_erase_themse
         kind: DenialKind::Sub,
         subject: subject.into(),
         reason: "abuse".into(),
+        by_key: false,
         created_by: created_by.into(),
         created_at_ms: 0,
         expires_at_ms: None,
