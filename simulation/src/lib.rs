@@ -23,8 +23,10 @@
 //! - No model is asked while words of the user still come, except about what was typed, what came of a tool, a turn that may be over and one that was
 //!   too long.
 //! - At the page nothing of an answer comes after its flush, nothing comes while it is held, and what sounds then is the next sample.
+//! - Nothing but words interrupts an answer. No model is asked again and again while nothing is answered.
 //!
-//! When a user has stayed on the line: every turn has an answer, or the user was told why not, and no words are left that have become no turn.
+//! When a user has stayed on the line: every turn has an answer, in good time however often a model was asked about it, or the user was told why
+//! not, and no words are left that have become no turn.
 //!
 //! At the end:
 //! - Every session has ended, and nothing stays set aside. Ledger, sessions and budgets agree.
@@ -32,7 +34,6 @@
 //!   given (of a relay that was killed, at most what it had exposed).
 //! - Each turn has one number; who began to speak before a text was typed has the lower one. What the page was told is what is stored.
 //! - What stands as heard was heard. An answer that was heard to its end was sent whole, each sample once.
-//! - Nothing but words interrupts an answer.
 //! - No word is lost; a call that ends for want of money says so.
 //!
 //! # Each rule, broken on purpose
@@ -160,6 +161,8 @@ tally! {
     results: "results of tools",
     /// Answers that were interrupted.
     flushes: "interruptions",
+    /// Answers that an agent dropped where they were, each of which was seen to have its reason.
+    cuts: "answers dropped for words",
     /// Answers that were held.
     holds: "holds",
     /// Answers that were held, and went on because nobody had interrupted.

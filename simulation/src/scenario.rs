@@ -15,7 +15,7 @@ const WIDE: NanoUsd = NanoUsd::new(5_000_000_000);
 const ECHOES_THAT_CONVERSE: u64 = 85;
 const TALKERS_THAT_CONVERSE: u64 = 75;
 /// Who waits for every answer stays on the line for so long: longer than a turn may wait for its answer.
-const LINGERS: Duration = Duration::from_secs(130);
+const LINGERS: Duration = Duration::from_secs(230);
 
 /// Who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! What an agent was told and did, beside the agent: the truth that records are compared with.
 
+mod cuts;
 mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,7 +14,8 @@ use relay::money::tab::RequestId;
 use relay::provider::{Ask, Chat, Message, ToolCall};
 
 use crate::voice::Script;
-pub(crate) use waiting::FILLER;
+use cuts::Cuts;
+pub(crate) use waiting::{FILLER, Patience};
 use waiting::Waiting;
 
 /// Of whom no words come for so long, nobody waits for more.
@@ -63,10 +65,8 @@ pub(crate) struct Log {
     question: Vec<Message>,
     /// What the user has said or typed and has no answer.
     pub(crate) waiting: Waiting,
-    /// How often the user was heard to say anything, whatever came of it.
-    pub(crate) words: u64,
-    /// Answers that were dropped where they were, while the call went on.
-    pub(crate) cuts: u64,
+    /// Answers that were dropped where they were, and why.
+    pub(crate) cuts: Cuts,
     /// Answers that were held and went on, since nobody had interrupted.
     pub(crate) went_on: u64,
     /// How often it found that somebody speaks, where it listens and does not know the script.
@@ -253,13 +253,13 @@ impl Log {
 
     /// What it says of the user's words as they come.
     fn follow(&mut self, output: &AgentOutput) {
-        self.words += u64::from(matches!(
+        if matches!(
             output,
-            AgentOutput::Partial { .. }
-                | AgentOutput::Said { .. }
-                | AgentOutput::Remarked { .. }
-                | AgentOutput::Typed { .. }
-        ));
+            AgentOutput::Partial { .. } | AgentOutput::Said { .. } | AgentOutput::Typed { .. }
+        ) {
+            self.waiting.hear();
+            self.cuts.say();
+        }
         match output {
             AgentOutput::Partial { text, .. } => self.saying = Some((self.now, text.clone())),
             AgentOutput::Said { start, end, .. } => {
@@ -317,6 +317,10 @@ impl Agent for Watched {
     fn handle_input(&mut self, now: Time, input: AgentInput<'_>) {
         let mut log = self.log.lock();
         log.now = log.now.max(now);
+        let tells_it = matches!(input, AgentInput::Say { interrupt: true, .. });
+        if !log.cuts.begin(tells_it) && self.takes_turns {
+            log.wrong("an answer was cut, and nobody had said a word".to_owned());
+        }
         match input {
             AgentInput::Audio { position, samples } => log.hear(position, samples, &self.script),
             AgentInput::Gap { position, end } => {
@@ -388,7 +392,10 @@ impl Agent for Watched {
                     if self.takes_turns {
                         log.wait(chat);
                         let now = log.now;
-                        log.waiting.ask(now, chat);
+                        if !log.waiting.ask(now, chat) {
+                            let what = "models are asked again and again, and nothing is answered";
+                            log.wrong(what.to_owned());
+                        }
                     }
                 }
                 log.asked.insert(*request, (*provider, *at_most));
@@ -439,7 +446,9 @@ impl Agent for Watched {
             }
             AgentOutput::Cut => {
                 let cut = (!log.has_left).then_some(log.now);
-                log.cuts += u64::from(!log.has_left && !log.has_parted);
+                if !log.has_left && !log.has_parted {
+                    log.cuts.cut();
+                }
                 if let Some(given) = log.answers.last_mut().filter(|given| !given.is_over) {
                     (given.is_whole, given.is_over, given.cut) = (false, true, cut);
                 }

@@ -194,7 +194,6 @@ impl World<'_> {
         self.check_requests(&ledger, epochs)?;
         self.check_credits(id, epochs)?;
         agents::check_given(epochs)?;
-        self.check_cuts(epochs)?;
         self.check_turns(&turns)?;
         check_order(&turns, epochs)?;
         self.check_told_turns(id, row, &turns, epochs)?;
@@ -590,6 +589,7 @@ impl World<'_> {
             found += log.found;
             let is_eager = |used: &&Option<Quantity>| matches!(used, Some(Quantity::Eager(_)));
             self.tally.longer += log.longer;
+            self.tally.cuts += log.cuts.explained;
             self.tally.went_on += log.went_on;
             self.tally.eager += log.spent.values().filter(is_eager).count() as u64;
         }
