@@ -75,11 +75,23 @@ impl Trace {
         self.0
     }
 
+    #[cfg(not(test))]
     #[expect(clippy::print_stderr, reason = "that is what a trace is for")]
     fn line(self, at: Duration, what: &str) {
         let short: String = what.chars().take(1_200).collect();
         eprintln!("{:9.3} {short}", at.as_secs_f64());
     }
+
+    #[cfg(test)]
+    fn line(self, at: Duration, what: &str) {
+        TRACED.with_borrow_mut(|lines| lines.push(format!("{at:?} {what}")));
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What was traced in this thread, whole.
+    static TRACED: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
 macro_rules! tally {
@@ -149,6 +161,8 @@ tally! {
     credits: "credits",
     /// Those that were made in Anthropic's dialect.
     anthropic: "of them in Anthropic's dialect",
+    /// Requests of which something was to go wrong that is none of what follows.
+    failing: "of them to fail",
     /// Recognisers and voices that were asked and were to say nothing for a while.
     stalls: "of them to stall",
     /// Recognisers and voices that were asked and were to say the same twice.

@@ -398,7 +398,8 @@ impl World<'_> {
                     self.tally.requests += 1;
                     let (model, day) = (self.model(provider), self.scenario.day);
                     let answering = Answering::open(self.now, request, model, &ask, day, &mut self.random);
-                    let Habits { stalls, repeats, is_late, is_anthropic } = answering.habits;
+                    let Habits { fails, stalls, repeats, is_late, is_anthropic } = answering.habits;
+                    self.tally.failing += u64::from(fails);
                     self.tally.anthropic += u64::from(is_anthropic);
                     self.tally.stalls += u64::from(stalls);
                     self.tally.repeats += u64::from(repeats);
