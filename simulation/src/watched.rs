@@ -1,5 +1,6 @@
 //! What an agent was told and did, beside the agent: the truth that records are compared with.
 
+mod charged;
 mod cuts;
 mod waiting;
 
@@ -11,9 +12,10 @@ use protocol::{Ability, Time};
 use relay::agent::{Agent, AgentInput, AgentOutput};
 use relay::money::bill::{AtMost, Quantity};
 use relay::money::tab::RequestId;
-use relay::provider::{Ask, Chat, Message, ToolCall};
+use relay::provider::{Ask, Chat, Event, Message, ToolCall};
 
 use crate::voice::Script;
+use charged::Listening;
 use cuts::Cuts;
 pub(crate) use waiting::{FILLER, Patience};
 use waiting::Waiting;
@@ -33,6 +35,8 @@ pub(crate) struct Log {
     is_deaf: bool,
     /// Samples that it was given.
     pub(crate) samples: u64,
+    /// By recogniser that hears all of the call: for how much of that the user is charged.
+    pub(crate) listening: Listening,
     pub(crate) gaps: Vec<(u32, u32)>,
     pub(crate) typed: Vec<String>,
     /// Requests that it asked for: of which provider, and what they use at most.
@@ -170,6 +174,9 @@ impl Log {
             None => ranges.push((position, end)),
         }
         self.samples += samples.len() as u64;
+        if !self.is_deaf {
+            self.listening.hear(samples.len() as u64);
+        }
         self.at = end;
     }
 
@@ -363,6 +370,13 @@ impl Agent for Watched {
                     given.cut = given.cut.filter(|cut| *cut < now);
                 }
             }
+            AgentInput::Event { request, event: Event::Ready | Event::Heard(_) | Event::Turn(_) } => {
+                // What hears all of a call uses nothing of its own.
+                let is_stream = matches!(log.asked.get(&request), Some((_, AtMost::Nothing)));
+                if is_stream && !log.spent.contains_key(&request) {
+                    log.listening.begin(request);
+                }
+            }
             AgentInput::Pause
             | AgentInput::BargeIn
             | AgentInput::Say { .. }
@@ -405,6 +419,7 @@ impl Agent for Watched {
                 if *estimated {
                     log.estimated.push(*request);
                 }
+                log.listening.end(*request);
                 if log.spent.insert(*request, *used).is_some() {
                     log.wrong(format!("request {request} was spent twice"));
                 }
