@@ -160,6 +160,8 @@ tally! {
     excess: "billed in excess",
     /// What users got back since recognisers said afterwards that they bill less.
     credits: "credits",
+    /// What recognisers said of a session when it was over in its relay.
+    afterwards: "bills that came after the end",
     /// Those that were made in Anthropic's dialect.
     anthropic: "of them in Anthropic's dialect",
     /// Requests of which something was to go wrong that is none of what follows.
