@@ -66,9 +66,12 @@ impl World<'_> {
             let has_left =
                 matches!(epoch.end, Some(End::Departed(departure)) if departure != Departure::TakenOver);
             let is_charged = ledger.iter().any(|row| row.key == format!("lost@{}", epoch.number));
-            // What others went on with is not always owed, and what was paid for before is not charged.
-            let is_only_one = epochs.len() == 1 && epoch.number == row.epoch;
-            let is_owed = has_left && !is_charged && is_only_one && self.truth.paid_before(&row.id) == 0;
+            // What others went on with is not always owed, what was paid for before is not charged, and on a new day there may be less to give back.
+            let is_simple = epochs.len() == 1
+                && epoch.number == row.epoch
+                && self.truth.paid_before(&row.id) == 0
+                && !self.scenario.is_midnight;
+            let is_owed = has_left && !is_charged && is_simple;
             for (request, (_, is_written)) in &epoch.late {
                 let Some((key, mut each)) = self.due(epoch, *request) else { continue };
                 if !is_owed || !is_written {
