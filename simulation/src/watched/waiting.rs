@@ -114,8 +114,7 @@ impl Waiting {
     /// A turn that waits for longer than this, and for how long since it was said.
     pub(crate) fn too_long(&self, now: Time, patience: Patience) -> Option<(&str, Duration)> {
         let Patience { since_asked, in_all } = patience;
-        let is_too_long =
-            |turn: &&Turn| now.since(turn.since) > since_asked || now.since(turn.said) > in_all;
+        let is_too_long = |turn: &&Turn| now.since(turn.since) > since_asked || now.since(turn.said) > in_all;
         let turn = self.turns.iter().find(is_too_long)?;
         Some((&turn.text, now.since(turn.said)))
     }
