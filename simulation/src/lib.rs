@@ -23,16 +23,18 @@
 //! - No model is asked while words of the user still come, except about what was typed, what came of a tool, a turn that may be over and one that was
 //!   too long.
 //! - At the page nothing of an answer comes after its flush, nothing comes while it is held, and what sounds then is the next sample.
+//! - Nothing but words interrupts an answer. No model is asked again and again while nothing is answered.
 //!
-//! When a user has stayed on the line: every turn has an answer, or the user was told why not, and no words are left that have become no turn.
+//! When a user has stayed on the line: every turn has an answer, in good time however often a model was asked about it, or the user was told why
+//! not, and no words are left that have become no turn.
 //!
 //! At the end:
 //! - Every session has ended, and nothing stays set aside. Ledger, sessions and budgets agree.
 //! - What is metered is what was heard. What is billed for a request is what the provider says that it used, and what a voice or a recogniser was
 //!   given (of a relay that was killed, at most what it had exposed).
+//! - What a recogniser bills less than the user was charged for it is given back, all of it and once, and budgets are lowered by that.
 //! - Each turn has one number; who began to speak before a text was typed has the lower one. What the page was told is what is stored.
 //! - What stands as heard was heard. An answer that was heard to its end was sent whole, each sample once.
-//! - Nothing but words interrupts an answer.
 //! - No word is lost; a call that ends for want of money says so.
 //!
 //! # Each rule, broken on purpose
@@ -74,11 +76,23 @@ impl Trace {
         self.0
     }
 
+    #[cfg(not(test))]
     #[expect(clippy::print_stderr, reason = "that is what a trace is for")]
     fn line(self, at: Duration, what: &str) {
         let short: String = what.chars().take(1_200).collect();
         eprintln!("{:9.3} {short}", at.as_secs_f64());
     }
+
+    #[cfg(test)]
+    fn line(self, at: Duration, what: &str) {
+        TRACED.with_borrow_mut(|lines| lines.push(format!("{at:?} {what}")));
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What was traced in this thread, whole.
+    static TRACED: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
 macro_rules! tally {
@@ -146,8 +160,12 @@ tally! {
     excess: "billed in excess",
     /// What users got back since recognisers said afterwards that they bill less.
     credits: "credits",
+    /// What recognisers said of a session when it was over in its relay.
+    afterwards: "bills that came after the end",
     /// Those that were made in Anthropic's dialect.
     anthropic: "of them in Anthropic's dialect",
+    /// Requests of which something was to go wrong that is none of what follows.
+    failing: "of them to fail",
     /// Recognisers and voices that were asked and were to say nothing for a while.
     stalls: "of them to stall",
     /// Recognisers and voices that were asked and were to say the same twice.
@@ -160,6 +178,8 @@ tally! {
     results: "results of tools",
     /// Answers that were interrupted.
     flushes: "interruptions",
+    /// Answers that an agent dropped where they were, each of which was seen to have its reason.
+    cuts: "answers dropped for words",
     /// Answers that were held.
     holds: "holds",
     /// Answers that were held, and went on because nobody had interrupted.

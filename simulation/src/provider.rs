@@ -11,7 +11,7 @@ use relay::provider::{
 
 use crate::random::Random;
 use crate::scenario::Day;
-use crate::speech::Speech;
+use crate::speech::{Speech, TROUBLE};
 use crate::wire::{Piece, Written};
 
 /// The kinds of models.
@@ -37,11 +37,15 @@ struct Stream {
     given: u64,
     /// It has said that it is there.
     is_ready: bool,
+    /// It bills what it was given, and nothing else.
+    is_honest: bool,
 }
 
 /// What a provider does with a request beside answering it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Habits {
+    /// Something of it goes wrong that is none of the others.
+    pub(crate) fails: bool,
     /// It says nothing for a while.
     pub(crate) stalls: bool,
     /// It says the same twice.
@@ -50,6 +54,24 @@ pub(crate) struct Habits {
     pub(crate) is_late: bool,
     /// It is a model that speaks Anthropic's dialect.
     pub(crate) is_anthropic: bool,
+}
+
+/// What goes wrong with one request, drawn apart from all else of it.
+struct Faults {
+    random: Random,
+    /// So much goes wrong in a hundred requests.
+    percent: u64,
+    /// Something goes wrong with this one.
+    any: bool,
+}
+
+impl Faults {
+    /// Whether something happens that is so many times rarer than most.
+    fn happens(&mut self, rarer: u64) -> bool {
+        let happens = self.random.percent(self.percent / rarer);
+        self.any |= happens;
+        happens
+    }
 }
 
 /// A request that a simulated provider answers.
@@ -87,6 +109,8 @@ pub(crate) fn provider(kind: &str) -> Provider {
 }
 
 impl Answering {
+    /// Another request. All of it is drawn from a seed of its own, of which there is one for each request whatever goes wrong: so a call stays as it
+    /// is where a kind of trouble is left out that it does not have.
     pub(crate) fn open(
         now: Time,
         id: RequestId,
@@ -95,19 +119,20 @@ impl Answering {
         day: Day,
         random: &mut Random,
     ) -> Answering {
-        let Day { faults, .. } = day;
+        let seed = random.next();
+        let mut random = Random::new(seed);
+        let mut faults = Faults { random: Random::new(seed ^ TROUBLE), percent: day.faults, any: false };
         let mut at = now + Duration::from_millis(random.between(20, 900));
         let mut acts = VecDeque::new();
         let Ask::Chat(chat) = ask else {
-            return Answering::speech(now, at, id, ask, day, random);
+            return Answering::speech(now, at, id, ask, day, random.next(), &mut faults);
         };
         let codec = provider.codec(ask).expect("it is a language model");
         let (exchange, _) = Exchange::open(now, codec, provider.bounds(ask));
         let is_anthropic = provider.kind.name == ANTHROPIC;
-        let habits = Habits { is_anthropic, ..Habits::default() };
-        let answers = |acts, exchange, billed| Answering {
+        let answers = |acts, exchange, billed, fails| Answering {
             id,
-            habits,
+            habits: Habits { fails, is_anthropic, ..Habits::default() },
             given: None,
             exchange,
             acts,
@@ -117,29 +142,29 @@ impl Answering {
         };
         let bytes: usize = chat.messages.iter().map(Message::bytes).sum();
         let (prompt, most) = (bytes.div_ceil(4) as u64, u64::from(chat.max_output_tokens));
-        if random.percent(faults) {
-            match random.between(0, 4) {
+        if faults.happens(1) {
+            match faults.random.between(0, 4) {
                 // Nobody there; a refusal; silence.
                 0 => {
                     acts.push_back((at, Act::Lost));
-                    return answers(acts, exchange, None);
+                    return answers(acts, exchange, None, true);
                 }
                 1 => {
-                    let status = [400, 401, 429, 500, 503][random.between(0, 4) as usize];
+                    let status = [400, 401, 429, 500, 503][faults.random.between(0, 4) as usize];
                     acts.push_back((at, Act::Head(status)));
                     acts.push_back((at, Act::Bytes(b"{\"error\":\"no\"}".to_vec())));
                     acts.push_back((at, Act::End));
-                    return answers(acts, exchange, None);
+                    return answers(acts, exchange, None, true);
                 }
-                2 => return answers(acts, exchange, None),
+                2 => return answers(acts, exchange, None, true),
                 _ => {}
             }
         }
         acts.push_back((at, Act::Head(200)));
-        let written = write(id, prompt, most, !chat.tools.is_empty(), faults, random);
+        let written = write(id, prompt, most, !chat.tools.is_empty(), &mut faults, &mut random);
         let wire = if is_anthropic { written.as_anthropic() } else { written.as_openai() };
-        let breaks = random.percent(faults / 2).then(|| random.between(0, wire.len() as u64) as usize);
-        let stalls = random.percent(faults / 4);
+        let breaks = faults.happens(2).then(|| faults.random.between(0, wire.len() as u64) as usize);
+        let stalls = faults.happens(4);
         let bytes = &wire.as_bytes()[..breaks.unwrap_or(wire.len())];
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -150,21 +175,31 @@ impl Answering {
             acts.push_back((at, Act::Bytes(piece.to_vec())));
         }
         if !stalls {
-            acts.push_back((at, if breaks.is_some() && random.percent(50) { Act::Lost } else { Act::End }));
+            let is_lost = breaks.is_some() && faults.random.percent(50);
+            acts.push_back((at, if is_lost { Act::Lost } else { Act::End }));
         }
-        answers(acts, exchange, written.usage.filter(|_| breaks.is_none()))
+        answers(acts, exchange, written.usage.filter(|_| breaks.is_none()), faults.any)
     }
 
     /// A recogniser or a voice, which answers from this time on.
-    fn speech(now: Time, at: Time, id: RequestId, ask: &Ask, day: Day, random: &mut Random) -> Answering {
-        let speech = Speech::new(ask, day, random);
-        let habits = speech.habits();
+    fn speech(
+        now: Time,
+        at: Time,
+        id: RequestId,
+        ask: &Ask,
+        day: Day,
+        seed: u64,
+        faults: &mut Faults,
+    ) -> Answering {
+        let speech = Speech::new(ask, day, seed);
+        let mut habits = speech.habits();
         let given = match ask {
             Ask::Speak(text) => Some(text.chars().count() as u64),
             Ask::Transcribe(samples) => Some(samples.len() as u64),
             _ => None,
         };
-        let stream = matches!(ask, Ask::Listen).then(Stream::default);
+        let is_honest = !day.misbills;
+        let stream = matches!(ask, Ask::Listen).then(|| Stream { is_honest, ..Stream::default() });
         let bounds = if stream.is_some() {
             let unanswered = Some(Duration::from_secs(15));
             Bounds { silence: None, unanswered, whole: None, bytes: usize::MAX, ..Bounds::default() }
@@ -172,7 +207,8 @@ impl Answering {
             Bounds::default()
         };
         let (exchange, _) = Exchange::open(now, Box::new(speech), bounds);
-        let head = if random.percent(day.faults / 4) { Act::Lost } else { Act::Head(200) };
+        let head = if faults.happens(4) { Act::Lost } else { Act::Head(200) };
+        habits.fails |= faults.any;
         let acts = VecDeque::from([(at, head)]);
         Answering { id, habits, given, exchange, acts, billed: None, stream, held_back: None }
     }
@@ -188,8 +224,9 @@ impl Answering {
     /// What a recogniser that listens says that it bills once it is let go of: more than it was given, less, nothing, or the same. By arithmetic, so
     /// that nothing else of the call depends on it.
     pub(crate) fn late(&self) -> Option<Billed> {
-        let Stream { given, .. } = self.stream.filter(|stream| stream.is_ready)?;
+        let Stream { given, is_honest, .. } = self.stream.filter(|stream| stream.is_ready)?;
         let samples = match (u64::from(self.id.0) + given / 1_600) % 4 {
+            _ if is_honest => given,
             0 => given + given / 2 + 32_000,
             1 => given / 2,
             2 => 0,
@@ -268,11 +305,12 @@ fn write(
     prompt: u64,
     most: u64,
     has_tools: bool,
-    faults: u64,
+    faults: &mut Faults,
     random: &mut Random,
 ) -> Written {
+    let usual = random.between(1, most.min(12));
     // Some models do not keep to what they were asked for.
-    let mut tokens = if random.percent(faults / 8) { most + 5 } else { random.between(1, most.min(12)) };
+    let mut tokens = if faults.happens(8) { most + 5 } else { usual };
     let calls = if has_tools && random.percent(45) { random.between(1, 3) } else { 0 };
     if calls > 0 {
         tokens = random.between(0, 4);
@@ -281,8 +319,9 @@ fn write(
     for token in 0..tokens {
         let word = ["mm ", "yes, ", "grüß ", "no. "][random.between(0, 3) as usize];
         pieces.push(Piece::Word(format!("{word}{token} ")));
-        if random.percent(faults / 6) {
-            let noise = ["data: garbage\n\n", ": comment\n\n", "\u{0}\n\n"][random.between(0, 2) as usize];
+        if faults.happens(6) {
+            let noises = ["data: garbage\n\n", ": comment\n\n", "\u{0}\n\n"];
+            let noise = noises[faults.random.between(0, 2) as usize];
             pieces.push(Piece::Noise(noise));
         }
     }
@@ -294,9 +333,9 @@ fn write(
     }
     tokens += 4 * calls;
     // Some say that they have used far more than they may.
-    let tokens = if random.percent(faults / 8) { tokens + random.between(1, 1 << 36) } else { tokens };
+    let tokens = if faults.happens(8) { tokens + faults.random.between(1, 1 << 36) } else { tokens };
     let usage = random.percent(70).then_some((prompt, tokens));
-    Written { id, pieces, usage, answers_twice: random.percent(faults / 6) }
+    Written { id, pieces, usage, answers_twice: faults.happens(6) }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ const WIDE: NanoUsd = NanoUsd::new(5_000_000_000);
 const ECHOES_THAT_CONVERSE: u64 = 85;
 const TALKERS_THAT_CONVERSE: u64 = 75;
 /// Who waits for every answer stays on the line for so long: longer than a turn may wait for its answer.
-const LINGERS: Duration = Duration::from_secs(130);
+const LINGERS: Duration = Duration::from_secs(230);
 
 /// Who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,8 @@ pub(crate) struct Day {
     pub(crate) repeats: u64,
     /// Recognisers whose words come after the end of their turn.
     pub(crate) late: u64,
+    /// Recognisers that hear all of a call say in the end that they bill other than they were given: most of them, or none.
+    pub(crate) misbills: bool,
 }
 
 /// See the module.
@@ -234,6 +236,9 @@ impl Scenario {
         if out(Trouble::Late) {
             self.day.late = 0;
         }
+        if out(Trouble::Bill) {
+            self.day.misbills = false;
+        }
         if out(Trouble::Cough) {
             self.coughs = 0;
         }
@@ -325,7 +330,11 @@ impl Scenario {
             buffer: Duration::from_secs(if random.percent(10) { random.between(2, 5) } else { 30 }),
             resume_window: Duration::from_secs(if random.percent(20) { 5 } else { 60 }),
             store_grace: Duration::from_secs(if random.percent(30) { 10 } else { 60 }),
-            day: Day { faults: if random.percent(50) { random.between(5, 60) } else { 0 }, ..Day::default() },
+            day: Day {
+                faults: if random.percent(50) { random.between(5, 60) } else { 0 },
+                misbills: true,
+                ..Day::default()
+            },
             coughs: 0,
             is_anthropic: [false; 2],
             is_midnight,

@@ -37,7 +37,7 @@ const IDLE: Duration = Duration::from_secs(2);
 /// in time before anybody closes a connection.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(1);
 /// Makes another seed of a request's own: its troubles are drawn apart from all else, so that each can be left out alone.
-const TROUBLE: u64 = 0x7e57_ab1e;
+pub(crate) const TROUBLE: u64 = 0x7e57_ab1e;
 
 /// A recogniser or a voice that is asked.
 pub(crate) struct Speech {
@@ -86,9 +86,7 @@ struct Listening {
 }
 
 impl Speech {
-    pub(crate) fn new(ask: &Ask, day: Day, random: &mut Random) -> Speech {
-        let lasts = random.percent(day.faults).then(|| random.between(0, 12) as u32);
-        let seed = random.next();
+    pub(crate) fn new(ask: &Ask, day: Day, seed: u64) -> Speech {
         let (mut random, mut trouble) = (Random::new(seed), Random::new(seed ^ TROUBLE));
         let closes = matches!(ask, Ask::Listen) && random.percent(50);
         let (stalls, repeats, is_late) =
@@ -96,6 +94,7 @@ impl Speech {
         let stall = (trouble.between(0, 8) as u32, Duration::from_millis(trouble.between(1_000, 20_000)));
         let late = Duration::from_millis(trouble.between(100, 3_000));
         let rate = if trouble.percent(OTHER_RATE_PERCENT) { OTHER_RATE } else { RATE };
+        let lasts = trouble.percent(day.faults).then(|| trouble.between(0, 12) as u32);
         Speech {
             random,
             says: VecDeque::new(),
@@ -119,7 +118,8 @@ impl Speech {
     /// What it does beside answering.
     pub(crate) fn habits(&self) -> Habits {
         let (stalls, is_late) = (self.stall.is_some(), self.late.is_some());
-        Habits { stalls, repeats: self.repeats, is_late, ..Habits::default() }
+        let fails = self.lasts.is_some();
+        Habits { fails, stalls, repeats: self.repeats, is_late, ..Habits::default() }
     }
 
     /// What it says takes a while, and keeps its order.

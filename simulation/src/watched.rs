@@ -1,5 +1,7 @@
 //! What an agent was told and did, beside the agent: the truth that records are compared with.
 
+mod charged;
+mod cuts;
 mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -10,10 +12,12 @@ use protocol::{Ability, Time};
 use relay::agent::{Agent, AgentInput, AgentOutput};
 use relay::money::bill::{AtMost, Quantity};
 use relay::money::tab::RequestId;
-use relay::provider::{Ask, Chat, Message, ToolCall};
+use relay::provider::{Ask, Chat, Event, Message, ToolCall};
 
 use crate::voice::Script;
-pub(crate) use waiting::FILLER;
+use charged::Listening;
+use cuts::Cuts;
+pub(crate) use waiting::{FILLER, Patience};
 use waiting::Waiting;
 
 /// Of whom no words come for so long, nobody waits for more.
@@ -31,6 +35,8 @@ pub(crate) struct Log {
     is_deaf: bool,
     /// Samples that it was given.
     pub(crate) samples: u64,
+    /// By recogniser that hears all of the call: for how much of that the user is charged.
+    pub(crate) listening: Listening,
     pub(crate) gaps: Vec<(u32, u32)>,
     pub(crate) typed: Vec<String>,
     /// Requests that it asked for: of which provider, and what they use at most.
@@ -63,10 +69,8 @@ pub(crate) struct Log {
     question: Vec<Message>,
     /// What the user has said or typed and has no answer.
     pub(crate) waiting: Waiting,
-    /// How often the user was heard to say anything, whatever came of it.
-    pub(crate) words: u64,
-    /// Answers that were dropped where they were, while the call went on.
-    pub(crate) cuts: u64,
+    /// Answers that were dropped where they were, and why.
+    pub(crate) cuts: Cuts,
     /// Answers that were held and went on, since nobody had interrupted.
     pub(crate) went_on: u64,
     /// How often it found that somebody speaks, where it listens and does not know the script.
@@ -170,6 +174,9 @@ impl Log {
             None => ranges.push((position, end)),
         }
         self.samples += samples.len() as u64;
+        if !self.is_deaf {
+            self.listening.hear(samples.len() as u64);
+        }
         self.at = end;
     }
 
@@ -253,13 +260,13 @@ impl Log {
 
     /// What it says of the user's words as they come.
     fn follow(&mut self, output: &AgentOutput) {
-        self.words += u64::from(matches!(
+        if matches!(
             output,
-            AgentOutput::Partial { .. }
-                | AgentOutput::Said { .. }
-                | AgentOutput::Remarked { .. }
-                | AgentOutput::Typed { .. }
-        ));
+            AgentOutput::Partial { .. } | AgentOutput::Said { .. } | AgentOutput::Typed { .. }
+        ) {
+            self.waiting.hear();
+            self.cuts.say();
+        }
         match output {
             AgentOutput::Partial { text, .. } => self.saying = Some((self.now, text.clone())),
             AgentOutput::Said { start, end, .. } => {
@@ -317,6 +324,10 @@ impl Agent for Watched {
     fn handle_input(&mut self, now: Time, input: AgentInput<'_>) {
         let mut log = self.log.lock();
         log.now = log.now.max(now);
+        let tells_it = matches!(input, AgentInput::Say { interrupt: true, .. });
+        if !log.cuts.begin(tells_it) && self.takes_turns {
+            log.wrong("an answer was cut, and nobody had said a word".to_owned());
+        }
         match input {
             AgentInput::Audio { position, samples } => log.hear(position, samples, &self.script),
             AgentInput::Gap { position, end } => {
@@ -359,6 +370,13 @@ impl Agent for Watched {
                     given.cut = given.cut.filter(|cut| *cut < now);
                 }
             }
+            AgentInput::Event { request, event: Event::Ready | Event::Heard(_) | Event::Turn(_) } => {
+                // What hears all of a call uses nothing of its own.
+                let is_stream = matches!(log.asked.get(&request), Some((_, AtMost::Nothing)));
+                if is_stream && !log.spent.contains_key(&request) {
+                    log.listening.begin(request);
+                }
+            }
             AgentInput::Pause
             | AgentInput::BargeIn
             | AgentInput::Say { .. }
@@ -388,7 +406,10 @@ impl Agent for Watched {
                     if self.takes_turns {
                         log.wait(chat);
                         let now = log.now;
-                        log.waiting.ask(now, chat);
+                        if !log.waiting.ask(now, chat) {
+                            let what = "models are asked again and again, and nothing is answered";
+                            log.wrong(what.to_owned());
+                        }
                     }
                 }
                 log.asked.insert(*request, (*provider, *at_most));
@@ -398,6 +419,7 @@ impl Agent for Watched {
                 if *estimated {
                     log.estimated.push(*request);
                 }
+                log.listening.end(*request);
                 if log.spent.insert(*request, *used).is_some() {
                     log.wrong(format!("request {request} was spent twice"));
                 }
@@ -439,7 +461,9 @@ impl Agent for Watched {
             }
             AgentOutput::Cut => {
                 let cut = (!log.has_left).then_some(log.now);
-                log.cuts += u64::from(!log.has_left && !log.has_parted);
+                if !log.has_left && !log.has_parted {
+                    log.cuts.cut();
+                }
                 if let Some(given) = log.answers.last_mut().filter(|given| !given.is_over) {
                     (given.is_whole, given.is_over, given.cut) = (false, true, cut);
                 }

@@ -28,6 +28,7 @@ const SPENDING: &str = "relay/src/call/spending.rs";
 const TRANSCRIPT: &str = "relay/src/call/transcript.rs";
 const ANSWER: &str = "relay/src/call/answer.rs";
 const TAB: &str = "relay/src/money/tab.rs";
+const LATE: &str = "relay/src/money/tab/late.rs";
 const PURSE: &str = "relay/src/money/purse.rs";
 const POLICY: &str = "relay/src/session/policy/mod.rs";
 const JOURNAL: &str = "relay/src/session/journal.rs";
@@ -41,7 +42,7 @@ const BOOKS: &str = "simulation/src/store/money.rs";
 const MEMORY: &str = "relay/src/agent/conversation/memory.rs";
 const PIECE: &str = "relay/src/agent/conversation/speaking/piece.rs";
 
-const BREAKS: [Break; 31] = [
+const BREAKS: [Break; 35] = [
     Break {
         wrong: "what was set aside for a lost session stays set aside",
         file: BOOKS,
@@ -223,6 +224,30 @@ const BREAKS: [Break; 31] = [
         file: BEGINNING,
         right: "            replayable: row.replayable_samples,",
         broken: "            replayable: 0,",
+    },
+    Break {
+        wrong: "nobody is given back what a recogniser bills less",
+        file: LATE,
+        right: "        std::mem::take(&mut self.late.credits)",
+        broken: "        self.late.credits.clear();\n        Vec::new()",
+    },
+    Break {
+        wrong: "what the user was not charged for is given back, too",
+        file: LATE,
+        right: "charged.saturating_sub(billed.samples).min(difference.unsigned_abs())",
+        broken: "charged.max(difference.unsigned_abs()).min(difference.unsigned_abs())",
+    },
+    Break {
+        wrong: "what is said twice is given back twice",
+        file: BOOKS,
+        right: "self.credits.contains_key(&key)",
+        broken: "self.credits.get(&key).is_some_and(|_| false)",
+    },
+    Break {
+        wrong: "a model is asked again and again, and nothing is answered",
+        file: CONVERSATION,
+        right: "(self.wants_to_think, self.asks_at_once) = (false, false);",
+        broken: "self.asks_at_once = false;",
     },
     Break {
         wrong: "more is spent than was set aside",

@@ -2,6 +2,7 @@
 
 mod door;
 mod page;
+mod parted;
 mod proof;
 mod relay;
 mod session;
@@ -27,6 +28,7 @@ use crate::voice::Script;
 use crate::{Tally, Trace};
 use door::Door;
 use page::Page;
+use parted::Parted;
 use relay::Relay;
 use session::Live;
 use truth::Truth;
@@ -121,6 +123,7 @@ pub(crate) struct World<'a> {
     doors: Vec<Door>,
     relays: Vec<Relay>,
     live: Vec<Live>,
+    parted: Vec<Parted>,
     next_key: u64,
     ops: Vec<Op>,
     store: Model,
@@ -158,6 +161,7 @@ impl<'a> World<'a> {
                 .map(|number| Relay::new(number, start, scenario.store_grace))
                 .collect(),
             live: Vec::new(),
+            parted: Vec::new(),
             next_key: 0,
             ops: Vec::new(),
             store: Model::default(),
@@ -201,6 +205,7 @@ impl<'a> World<'a> {
     fn is_quiet(&self) -> bool {
         self.is_aftermath
             && self.live.is_empty()
+            && self.parted.is_empty()
             && self.doors.is_empty()
             && self.ops.is_empty()
             && self.relays.iter().all(|relay| relay.disk.is_empty())
@@ -229,11 +234,12 @@ impl<'a> World<'a> {
         let network = self.connections.iter().filter_map(|connection| self.connection_due(connection));
         let doors = self.doors.iter().filter_map(Door::due);
         let live = self.live.iter().filter_map(Live::due);
+        let parted = self.parted.iter().filter_map(Parted::due);
         let ops = self.ops.iter().map(Op::due);
         let relays = self.relays.iter().filter_map(Relay::due);
         let page = self.page.due(self.is_aftermath);
         let misfortune = (!self.is_aftermath).then_some(self.next_misfortune);
-        let all = network.chain(doors).chain(live).chain(ops).chain(relays);
+        let all = network.chain(doors).chain(live).chain(parted).chain(ops).chain(relays);
         all.chain(client).chain(page).chain(misfortune).min().unwrap_or(self.now)
     }
 
@@ -247,6 +253,7 @@ impl<'a> World<'a> {
         self.step_doors()?;
         self.step_ops()?;
         self.step_sessions()?;
+        self.step_parted();
         self.step_relays()?;
         if !self.is_aftermath && self.next_misfortune <= self.now {
             self.next_misfortune = self.now + Duration::from_millis(self.random.between(50, 800));

@@ -1,6 +1,7 @@
 //! What has to be true, at each step and at the end of a call.
 
 mod agents;
+mod credits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -184,7 +185,7 @@ impl World<'_> {
                 spent(false)
             ));
         }
-        Ok(())
+        self.check_lowered()
     }
 
     fn check_session(&self, _id: &str, row: &SessionRow, epochs: &[Epoch]) -> Result<(), String> {
@@ -192,9 +193,8 @@ impl World<'_> {
         self.check_metered(row, epochs)?;
         check_repeated(row, &ledger, epochs)?;
         self.check_requests(&ledger, epochs)?;
-        self.check_credits(id, epochs)?;
+        self.check_credits(row, &ledger, epochs)?;
         agents::check_given(epochs)?;
-        self.check_cuts(epochs)?;
         self.check_turns(&turns)?;
         check_order(&turns, epochs)?;
         self.check_told_turns(id, row, &turns, epochs)?;
@@ -347,32 +347,6 @@ impl World<'_> {
                 && epochs.len() == 1
             {
                 return Err(format!("{prefix}: {tokens} were used and are not in the ledger"));
-            }
-        }
-        Ok(())
-    }
-
-    /// What was given back is of a recogniser that has said that it bills less than it was given, and not more than that.
-    fn check_credits(&self, id: &str, epochs: &[Epoch]) -> Result<(), String> {
-        let items = self.items();
-        let mut most: BTreeMap<String, NanoUsd> = BTreeMap::new();
-        for epoch in epochs {
-            let log = epoch.log.lock();
-            for (request, (billed, _)) in &epoch.late {
-                let place = log.asked.get(request).map(|(place, _)| *place);
-                let price = place.and_then(|place| items.get(place));
-                let Some(ItemPrice::Stream(price)) = price else { continue };
-                let less = billed.difference().filter(|more| *more < 0 && billed.samples > 0);
-                let Some(samples) = less.map(i64::unsigned_abs) else { continue };
-                let worth = samples * price.amount.get() / (price.per * 16_000);
-                let key = format!("{id}/{}@{}.{request}.late", price.item, epoch.number);
-                most.insert(key, NanoUsd::new(worth));
-            }
-        }
-        let of_session = |key: &str| key.strip_prefix(id).is_some_and(|rest| rest.starts_with('/'));
-        for (key, amount) in self.store.credits().filter(|(key, _)| of_session(key)) {
-            if most.get(key).is_none_or(|most| amount > *most) {
-                return Err(format!("{amount} given back as {key}, and {:?} may be", most.get(key)));
             }
         }
         Ok(())
@@ -590,6 +564,7 @@ impl World<'_> {
             found += log.found;
             let is_eager = |used: &&Option<Quantity>| matches!(used, Some(Quantity::Eager(_)));
             self.tally.longer += log.longer;
+            self.tally.cuts += log.cuts.explained;
             self.tally.went_on += log.went_on;
             self.tally.eager += log.spent.values().filter(is_eager).count() as u64;
         }

@@ -182,6 +182,8 @@ impl World<'_> {
         {
             self.stop(number)?;
         }
+        // What is yet to be said of its sessions it waits for.
+        let is_empty = is_empty && !self.parted.iter().any(|parted| parted.relay == number);
         let is_last = is_empty && !self.ops.iter().any(|op| op.relay == number && op.key.is_some());
         if self.relays[number].state == State::Stopping && is_last {
             self.leave(number);
@@ -332,6 +334,7 @@ impl World<'_> {
     pub(super) fn crash(&mut self, number: usize) -> Result<(), String> {
         self.say(|world| format!("{} is killed", world.relays[number].id));
         self.tally.crashes += 1;
+        self.parted.retain(|parted| parted.relay != number);
         let until = self.now + self.millis(200, 8_000);
         self.relays[number].state = State::Down(until);
         if self.relays[number].disk.crash() {

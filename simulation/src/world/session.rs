@@ -398,7 +398,8 @@ impl World<'_> {
                     self.tally.requests += 1;
                     let (model, day) = (self.model(provider), self.scenario.day);
                     let answering = Answering::open(self.now, request, model, &ask, day, &mut self.random);
-                    let Habits { stalls, repeats, is_late, is_anthropic } = answering.habits;
+                    let Habits { fails, stalls, repeats, is_late, is_anthropic } = answering.habits;
+                    self.tally.failing += u64::from(fails);
                     self.tally.anthropic += u64::from(is_anthropic);
                     self.tally.stalls += u64::from(stalls);
                     self.tally.repeats += u64::from(repeats);
@@ -468,17 +469,19 @@ impl World<'_> {
     }
 
     /// A session is over in its relay.
-    fn depart(&mut self, mut live: Live, departure: Departure) -> Result<(), String> {
+    fn depart(&mut self, live: Live, departure: Departure) -> Result<(), String> {
         self.say(|_| format!("{} is over here: {departure:?}", live.id));
         self.truth.departed(&live, departure);
-        if departure != Departure::TakenOver {
-            self.settle_late(&mut live);
-        }
         // Nobody waits any more for what it had under way.
         for op in &mut self.ops {
             op.forget(live.key);
         }
-        let Live { relay, id, connection, visitors, commands, .. } = live;
+        let Live { relay, id, connection, visitors, commands, machine, books, late, .. } = live;
+        if departure != Departure::TakenOver {
+            let late = late.into_iter().map(|(_, billed)| billed);
+            let lets_go = matches!(departure, Departure::HandedOff { let_go: true, .. });
+            self.part(relay, machine, books, late, lets_go);
+        }
         let code = match departure {
             Departure::Ended(code) | Departure::HandedOff { code, .. } => code,
             Departure::TakenOver => CloseCode::Replaced,
@@ -502,19 +505,6 @@ impl World<'_> {
             }
         }
         Ok(())
-    }
-
-    /// What recognisers say of a session that is over here is written as what it leaves behind.
-    fn settle_late(&mut self, live: &mut Live) {
-        let late = std::mem::take(&mut live.late);
-        let billed: Vec<Billed> = late.into_iter().map(|(_, billed)| billed).collect();
-        let mut is_written = true;
-        for entry in live.machine.settle_late(self.now, &billed) {
-            is_written &= self.leave_behind(live, &entry);
-        }
-        if !is_written {
-            self.truth.late_is_kept(&live.id, live.books.epoch);
-        }
     }
 
     pub(super) fn arrived_at_session(&mut self, key: u64, packet: Packet) -> Result<(), String> {

@@ -59,7 +59,7 @@ pub(super) struct Epoch {
     pub(super) end: Option<End>,
     /// What the provider reported, by request.
     pub(super) billed: BTreeMap<RequestId, Option<(u64, u64)>>,
-    /// What recognisers that were let go of say that they bill, and whether what comes of it is written when the session is over here.
+    /// What recognisers that were let go of say that they bill, and whether what comes of it is written, as far as is known.
     pub(super) late: BTreeMap<RequestId, (Billed, bool)>,
     /// What recognisers and voices were given that bill by that, by request.
     pub(super) given: BTreeMap<RequestId, u64>,
@@ -117,10 +117,18 @@ impl Truth {
         }
     }
 
-    /// What came of that was not written when the session was over, and may never be.
+    /// What was said of that by the end of the session was not written then, and may never be.
     pub(super) fn late_is_kept(&mut self, id: &str, number: u32) {
         let late = self.epoch(id, number).into_iter().flat_map(|epoch| epoch.late.values_mut());
         late.for_each(|(_, is_written)| *is_written = false);
+    }
+
+    /// Whether what came of one of them is written.
+    pub(super) fn late_is_written(&mut self, id: &str, number: u32, request: RequestId, written: bool) {
+        let late = self.epoch(id, number).and_then(|epoch| epoch.late.get_mut(&request));
+        if let Some((_, is_written)) = late {
+            *is_written = written;
+        }
     }
 
     pub(super) fn crashed(&mut self, live: &Live) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ::relay::records::spill::{Fate, Owed};
 use ::relay::records::store::{Leases, Reserve, Settled, StoreError};
-use ::relay::session::books::failure;
+use ::relay::session::books::{Books, failure};
 use ::relay::session::machine::{Checked, Entry, Input, Receipt, Reservation};
 use protocol::Time;
 
@@ -108,26 +108,27 @@ impl World<'_> {
 
     /// Writes what a session leaves behind that is over in its relay, by way of the relay's own disk if the database does not take it, or what came
     /// before it, by now. Says whether it is written.
-    pub(super) fn leave_behind(&mut self, live: &Live, entry: &Entry) -> bool {
-        let Some(owed) = self.owed(live, entry) else { return true };
-        let (epoch, unix_ms, is_away) = (live.books.epoch, self.unix_ms(), self.is_away());
+    pub(super) fn leave_behind(&mut self, relay: usize, books: &Books, entry: &Entry) -> bool {
+        let Some(owed) = books.owed(entry, |at| self.unix_ms_at(at)) else { return true };
+        let (id, epoch) = (&*books.session_id, books.epoch);
+        let (unix_ms, is_away) = (self.unix_ms(), self.is_away());
         let is_refused = refused(self.scenario.refuses, self.now);
         if is_refused.is_err() && !is_away {
             self.truth.refused(self.scenario.refuses);
         }
         let is_full = self.scenario.disk_full && !self.is_aftermath;
-        let disk = &mut self.relays[live.relay].disk;
-        let done = if is_away || disk.has(&live.id) {
+        let disk = &mut self.relays[relay].disk;
+        let done = if is_away || disk.has(id) {
             Err(StoreError::Unfinished)
         } else {
             let store = &mut self.store;
-            is_refused.and_then(|()| write_owed(store, unix_ms, &live.id, epoch, &owed).map(drop))
+            is_refused.and_then(|()| write_owed(store, unix_ms, id, epoch, &owed).map(drop))
         };
         if Owed::fate(&done) == Fate::Waits {
             if is_full {
-                disk.hold(&live.id, epoch, owed);
+                disk.hold(id, epoch, owed);
             } else {
-                disk.keep(&live.id, epoch, owed);
+                disk.keep(id, epoch, owed);
             }
         }
         done.is_ok()

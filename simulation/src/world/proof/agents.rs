@@ -7,9 +7,12 @@ use protocol::client::State;
 
 use super::super::World;
 use super::super::truth::Epoch;
+use crate::watched::Patience;
 
-/// How long an answer may take on a bad day of the providers, behind another one that takes as long as that.
-const PATIENCE: Duration = Duration::from_secs(100);
+/// How long an answer may take on a bad day of the providers, behind another one that takes as long as that; and in all, if a model has to be asked
+/// anew. [`crate::scenario`] has users stay on the line for longer.
+const PATIENCE: Patience =
+    Patience { since_asked: Duration::from_secs(100), in_all: Duration::from_secs(200) };
 
 /// Recognisers and voices are paid for what they were given, all of it: samples to understand, characters to speak.
 pub(super) fn check_given(epochs: &[Epoch]) -> Result<(), String> {
@@ -31,20 +34,6 @@ pub(super) fn check_given(epochs: &[Epoch]) -> Result<(), String> {
 }
 
 impl World<'_> {
-    /// What has no words interrupts no answer: a cough, a key, a door.
-    pub(super) fn check_cuts(&self, epochs: &[Epoch]) -> Result<(), String> {
-        if !self.scenario.who.is_conversation() {
-            return Ok(());
-        }
-        for epoch in epochs {
-            let log = epoch.log.lock();
-            if log.cuts > 0 && log.words == 0 {
-                return Err(format!("{} answers were cut, and nobody had said a word", log.cuts));
-            }
-        }
-        Ok(())
-    }
-
     /// Who has stayed on the line has an answer to every turn, or was told why there is none.
     pub(in super::super) fn check_answered(&mut self) -> Result<(), String> {
         let is_up = self.client.state() == State::Connected;
@@ -55,9 +44,9 @@ impl World<'_> {
             let log = live.log.lock();
             // A bad line may bring it late.
             if let Some((said, waits)) = log.waiting.too_long(self.now, PATIENCE) {
-                return Err(format!("{said:?} has no answer, {waits:?} after it was said or asked about"));
+                return Err(format!("{said:?} has no answer, {waits:?} after it was said"));
             }
-            if let Some(words) = log.is_left_unsaid(self.now, PATIENCE) {
+            if let Some(words) = log.is_left_unsaid(self.now, PATIENCE.since_asked) {
                 return Err(format!(
                     "{words:?} is neither said nor taken back, and the user has long been silent"
                 ));
