@@ -17,8 +17,8 @@ use relay::provider::{Ask, Chat, Event, Message, ToolCall};
 use crate::voice::Script;
 use charged::Listening;
 use cuts::Cuts;
-pub(crate) use waiting::{FILLER, Patience};
 use waiting::Waiting;
+pub(crate) use waiting::{FILLER, Patience};
 
 /// Of whom no words come for so long, nobody waits for more.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(10);
