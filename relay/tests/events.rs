@@ -101,6 +101,12 @@ async fn sqlite() -> (SqlStore, tempfile::TempDir) {
     (SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("a store"), dir)
 }
 
+/// A connection to the database of this relay, beside its own ones.
+async fn database_of(app: &relay::App) -> AnyConnection {
+    let url = format!("sqlite://{}", app.config.data_dir.join(DATABASE_FILE).display());
+    AnyConnection::connect(&url).await.expect("it is there")
+}
+
 /// Has everything that happens told to `crm`.
 async fn subscribe(store: &dyn Store) {
     let all = Subscription { name: "crm".into(), events: HookEvent::ALL.into() };
@@ -333,6 +339,7 @@ async fn a_provider_that_is_not_asked_any_more_is_an_alert_and_so_is_that_it_is_
     let upstream = Arc::new(Upstream::new(provider).expect("a client"));
     let upstreams = Upstreams::from([("voice".to_owned(), Arc::clone(&upstream))]);
     let app = Arc::into_inner(app).expect("nobody else has it").with_upstreams(upstreams);
+    let mut database = database_of(&app).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let relay = tokio::spawn(relay::run(listener, Arc::new(app)));
 
@@ -342,6 +349,10 @@ async fn a_provider_that_is_not_asked_any_more_is_an_alert_and_so_is_that_it_is_
         pass.note(Time::ZERO, &Event::Failed(Failure::new(FailureKind::Connection, "broke off")));
     }
     until(|| is_told(&receiver, "provider.down", "firing")).await;
+    // As if nobody had found it for the minute after which it is over.
+    let aged =
+        sqlx::query("UPDATE incidents SET found_at = 0").execute(&mut database).await.expect("written");
+    assert_eq!(aged.rows_affected(), 1);
     let mut probe = upstream.admit(Time::from_millis(60_000), &ask).expect("its time is over");
     probe.note(Time::from_millis(60_000), &Event::Text("Hel".to_owned()));
     until(|| is_told(&receiver, "provider.down", "resolved")).await;
@@ -390,9 +401,7 @@ async fn a_relay_tells_by_itself_that_its_database_takes_no_writes_and_that_it_d
     // It renews its lease before it is asked anything else.
     let answered = relay.whole("GET /livez HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n").await;
     assert!(answered.0.contains(" 200 "), "{answered:?}");
-    let file = relay.app.config.data_dir.join(DATABASE_FILE);
-    let url = format!("sqlite://{}", file.display());
-    let mut database = AnyConnection::connect(&url).await.expect("it is there");
+    let mut database = database_of(&relay.app).await;
     let refuse = "PRAGMA busy_timeout = 5000;
         CREATE TRIGGER no_writes BEFORE INSERT ON relays BEGIN SELECT RAISE(ABORT, 'no room'); END;";
     sqlx::raw_sql(refuse).execute(&mut database).await.expect("made");

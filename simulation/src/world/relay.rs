@@ -252,11 +252,11 @@ impl World<'_> {
             self.live.iter().filter(|one| one.relay == number).map(|one| one.id.as_str()).collect();
         let is_wanted = |id: &str| of.map_or_else(|| !here.contains(&id), |of| of == id);
         let refuses = self.scenario.refuses;
-        let store = &mut self.store;
+        let (store, truth) = (&mut self.store, &mut self.truth);
         let mut written = 0;
         let is_done = self.relays[number].disk.replay(is_wanted, |session, epoch, owed| {
             written += 1;
-            super::work::refused(refuses, now)?;
+            super::work::refused(refuses, now).inspect_err(|_| truth.refused(refuses))?;
             match owed {
                 Owed::Turns { turns, committed, replayable } => {
                     store.save_kept_turns(unix_ms, session, epoch, turns, *committed, *replayable)

@@ -235,14 +235,14 @@ async fn give_on_each_day(
     done: &mut GivenLate,
 ) -> Result<NanoUsd, StoreError> {
     let Locked { id, owners, .. } = locked;
-    let (whole, mut due) = (format!("{id}/{}", late.key), late.amount);
-    let mut key = whole.clone();
+    let (key, mut due, mut is_first) = (format!("{id}/{}", late.key), late.amount, true);
     let rows = tx.query(CHARGED_FOR).bind(&**id).bind(late.item()).fetch_all(&mut *tx.connection).await?;
     for row in rows {
         let row = Reading::new(&row, id);
         let (day, charged) = (row.text("day")?, row.money("charged")?);
         let mut credit = Credit {
-            key: key.clone(),
+            // The first one has the credit's own key, by which it is known to be given.
+            key: if is_first { key.clone() } else { format!("{key}/{day}") },
             account: owners.account_name.clone(),
             user_sub: Some(owners.user_name.clone()),
             day,
@@ -265,8 +265,7 @@ async fn give_on_each_day(
             done.user_spent = Some(user);
         }
         due = due.saturating_sub(credit.amount);
-        // The first one has the credit's own key, by which it is known to be given.
-        key = format!("{whole}/{}", credit.day);
+        is_first = false;
     }
     Ok(due)
 }
