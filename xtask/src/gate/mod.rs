@@ -248,6 +248,13 @@ const STEPS: &[Step] = &[
         run: checks::alerts,
     },
     Step {
+        name: "phoenix",
+        title: "the traces of a conversation, as Phoenix keeps and shows them",
+        needs: &["tools", "build"],
+        when: When::All,
+        run: tests::phoenix,
+    },
+    Step {
         name: "deploy",
         title: "the files of deploy/, as those read them who run them",
         needs: &[],

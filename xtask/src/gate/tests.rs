@@ -262,6 +262,17 @@ pub(super) fn spoken() -> Result<Outcome> {
     node_tests("tests/spoken", |node| node.env("E2E_LOCAL", local))
 }
 
+/// What shows traces to people.
+const PHOENIX: &str = "arize-phoenix==20.26.1";
+
+/// The traces of a conversation, as Phoenix keeps and shows them.
+pub(super) fn phoenix() -> Result<Outcome> {
+    let Some(phoenix) = pypi::program(PHOENIX, "phoenix") else {
+        return Ok(Outcome::ok().not_checked("Phoenix: NOT CHECKED, Python 3.11 or PyPI cannot be reached"));
+    };
+    node_tests("tests/traces", |node| node.env("E2E_PHOENIX", phoenix))
+}
+
 /// Tests in the browser in which nobody waits for sound in real time: what a page looks like, what it is told, what is left of it. They run beside
 /// the others, which mostly wait, and after them in whatever the machine has to give. Two of these at a time were heard in the sound of the others.
 const UNTIMED: [&str; 25] = [
