@@ -56,7 +56,7 @@ export function workplace(name) {
   mkdirSync(folder, { recursive: true });
   // What was installed may stay; what was built, or remembered while building, may not.
   for (const old of readdirSync(folder)) {
-    if (old !== "node_modules" && old !== ".installed") rmSync(join(folder, old), { recursive: true });
+    if (old !== "node_modules") rmSync(join(folder, old), { recursive: true });
   }
   cpSync(join(HERE, "app"), folder, { recursive: true });
   const own = join(HERE, name);
