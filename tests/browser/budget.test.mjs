@@ -38,7 +38,7 @@ describe("a call whose budget is spent", () => {
     const browser = await launch(stage, { microphone: speech.file });
     page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
     call = await page.start();
-    await page.hears(({ name }) => name === "ended", 0, 60_000);
+    await page.hears(({ name }) => name === "ended");
     noted = await page.noted();
   });
   after(() => stage.clear());

@@ -297,8 +297,8 @@ describe("the dashboard", () => {
     const words = "What is the time?";
     const teller = await storyTeller(stage, { story: "It is noon.", words, times: 20 });
     const { relay, browser, origin, caller } = await begin(teller, [2, words, 6, words, 6, words, 6]);
-    const asked = await caller.hears(({ name, event }) => name === "transcript" && event.role === "user" && event.last, 0, 60_000);
-    await caller.hears(({ name, event }) => name === "transcript" && event.role === "agent" && event.last, asked, 30_000);
+    const asked = await caller.hears(({ name, event }) => name === "transcript" && event.role === "user" && event.last);
+    await caller.hears(({ name, event }) => name === "transcript" && event.role === "agent" && event.last, asked);
     await caller.close();
     const session = await relay.endedSession();
     await relay.recording(session.id);
@@ -404,7 +404,7 @@ describe("the dashboard", () => {
   test("shows a budget that is spent, sets it and takes that back when that is confirmed", async () => {
     // 10 s of listening.
     const { relay, browser, origin, caller } = await begin({ VOXRELAY_LIMITS__USER_DAY_USD: "0.0008" });
-    await caller.hears(({ name, event }) => name === "ended" && event.reason === "budget", 0, 60_000);
+    await caller.hears(({ name, event }) => name === "ended" && event.reason === "budget");
     const { user_sub: user } = await relay.endedSession();
     const { page, complaints } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`, { viewport: SCREENS["a small phone"] });
     await shows(page, "Overview");

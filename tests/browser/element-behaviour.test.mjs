@@ -24,7 +24,7 @@ describe("the element", () => {
   /** @param {Page} page */
   const state = (page) => page.locator("voice-call").getAttribute("state");
   /** @param {Page} page @param {string} wanted */
-  const reaches = (page, wanted) => until(`it is ${wanted}`, async () => (await state(page)) === wanted, 5_000);
+  const reaches = (page, wanted) => until(`it is ${wanted}`, async () => (await state(page)) === wanted);
   /** How many calls were made. @param {Page} page */
   const made = (page) => page.evaluate(() => /** @type {any} */ (globalThis).calls.length);
   /** Presses the button and waits until so many calls were made, which is a moment later. @param {Page} page @param {number} count */
