@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
 
+use std::any::Any;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -84,7 +85,7 @@ fn work(
                     eprintln!("seed {seed} fails");
                     failures.push((seed, cause));
                 }
-                Err(_) => failures.push((seed, "it panics".to_owned())),
+                Err(panic) => failures.push((seed, format!("it panics: {}", words(&*panic)))),
             }
         }
         let mut total = total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -94,4 +95,10 @@ fn work(
             return;
         }
     }
+}
+
+/// What a panic says, which the log has somewhere among what other threads print.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
 }

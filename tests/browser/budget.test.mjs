@@ -38,7 +38,8 @@ describe("a call whose budget is spent", () => {
     const browser = await launch(stage, { microphone: speech.file });
     page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
     call = await page.start();
-    await page.hears(({ name }) => name === "ended", 0, 60_000);
+    // Half a minute of listening, by a microphone that falls behind on a busy machine.
+    await page.hears(({ name }) => name === "ended", 0, 180_000);
     noted = await page.noted();
   });
   after(() => stage.clear());
@@ -66,9 +67,10 @@ describe("a call whose budget is spent", () => {
     // The end repeats the last usage at once.
     const last = noted.findIndex(({ name, event }) => name === "budget" && event.percent === 100);
     const told = noted.slice(first, last).filter(({ name }) => name === "usage");
-    const seconds = (told[told.length - 1].time - told[0].time) / 1000;
-    // The relay counts the second where it sends; what comes late over the way makes the next one seem early.
-    assert.ok(told.length > 5 && told.length - 1 <= seconds + 0.5, `${told.length} in ${seconds} s`);
+    assert.ok(told.length > 5, `${told.length}`);
+    // The relay counts the second where it sends; what comes late over the way makes the next one seem early, so that not each can be counted from.
+    const seconds = told.slice(0, 5).map(({ time }) => (told[told.length - 1].time - time) / 1000);
+    assert.ok(seconds.some((since, before) => told.length - 1 - before <= since + 0.5), `${told.length} in ${seconds[0]} s`);
     for (const { event } of told) assert.ok(event.costNanoUsd + event.leftNanoUsd <= BUDGET_NANO_USD, JSON.stringify(event));
   });
 
@@ -109,7 +111,7 @@ describe("a call that is refused", () => {
     const first = await TestPage.open(browser, origin);
     await first.start();
     const second = await TestPage.open(browser, origin);
-    await assert.rejects(second.start({ giveUpAfterMs: 1_500 }), /session_limit: /);
+    await assert.rejects(second.start({ giveUpAfterMs: 4_000 }), /session_limit: /);
     const errors = (await second.noted()).filter(({ name }) => name === "error").map(({ event }) => event);
     assert.deepEqual([errors[0].code, errors.at(-1).code], ["session_limit", "gave_up"]);
     assert.deepEqual([errors[0].limit, errors[0].retryAfterMs], [1, 5_000], "which limit, and when to come back");

@@ -78,6 +78,21 @@ describe("the dashboard", () => {
     await settles(page);
   }
 
+  /** Goes to what has no link, and waits until the page before is taken away: the heading of the next one may be the same. @param {Page} page @param {string} hash */
+  async function goes(page, hash) {
+    await page.evaluate((to) => {
+      if (location.hash === to) return;
+      const gone = new Promise((resolve) => addEventListener("hashchange", resolve, { once: true }));
+      location.hash = to;
+      return gone.then(() => undefined);
+    }, hash);
+  }
+
+  /** What has the focus: what it is called, or else its id. @param {Page} page */
+  const held = (page) => page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.id);
+  /** Waits until this has the focus, which comes a moment after what was done. @param {Page} page @param {RegExp} wanted @param {string} why */
+  const holds = (page, wanted, why) => until(`${wanted} has the focus: ${why}`, async () => wanted.test(String(await held(page))));
+
   /** Waits until what was asked for is there, and each chart is painted. @param {Page} page */
   async function settles(page) {
     await page.waitForFunction(() => {
@@ -129,7 +144,7 @@ describe("the dashboard", () => {
         await shows(page, "Overview");
         const pages = { ...PAGES, [`#/call/${session.id}`]: /^Call of/ };
         for (const [hash, title] of Object.entries(pages)) {
-          await page.evaluate((to) => (location.hash = to), hash);
+          await goes(page, hash);
           await page.getByRole("heading", { level: 1, name: title }).waitFor();
           await settles(page);
           const charts = await page.locator(".plot").count();
@@ -173,27 +188,29 @@ describe("the dashboard", () => {
       }
     }
 
-    const held = () => page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.id);
     await page.getByRole("link", { name: "Overview" }).click();
     await shows(page, "Overview");
     await page.locator("#days").focus();
     await page.locator("#days").selectOption("30");
     await page.locator("#told", { hasText: "30 days are shown." }).waitFor({ state: "attached" });
-    assert.equal(await held(), "days", "the choice of days keeps the focus");
+    await holds(page, /^days$/, "the choice of days keeps it");
     const end = page.getByRole("button", { name: /^End the call of/ });
     await end.focus();
     await page.keyboard.press("Enter");
     await page.getByRole("dialog").waitFor();
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "hidden" });
-    assert.match(String(await held()), /^End the call of/, "it comes back from a question");
+    await holds(page, /^End the call of/, "it comes back from a question");
     await page.keyboard.press("Enter");
-    assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Cancel", "what is harmless comes first");
+    await page.getByRole("dialog").waitFor();
+    const focused = () => page.evaluate(() => document.activeElement?.textContent);
+    await until("what is harmless has the focus first", async () => (await focused()) === "Cancel");
     await page.keyboard.press("Tab");
+    await until("what is asked for has the focus next", async () => (await focused()) === "End the call");
     await page.keyboard.press("Enter");
     await relay.endedSession();
     await page.getByText("Nobody talks to an agent.").waitFor();
-    assert.equal(await held(), "main", "what had it is gone");
+    await holds(page, /^main$/, "what had it is gone");
   });
 
   test("shows a call that goes on, ends it when that is confirmed, and counts it then", async () => {
@@ -218,7 +235,7 @@ describe("the dashboard", () => {
     const { page, complaints } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`, { viewport: SCREENS["a small phone"] });
     await shows(page, "Overview");
     const session = /** @type {import("./support/relay.mjs").SessionRow} */ (relay.sessions()[0]);
-    await page.evaluate((id) => (location.hash = `#/call/${id}`), session.id);
+    await goes(page, `#/call/${session.id}`);
     await page.getByRole("heading", { level: 2, name: "Tell the agent" }).waitFor();
     await settles(page);
     await page.getByLabel("To say, word by word").fill("We close in five minutes.");
@@ -252,7 +269,7 @@ describe("the dashboard", () => {
     const { page } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`);
     await shows(page, "Overview");
     const session = /** @type {import("./support/relay.mjs").SessionRow} */ (relay.sessions()[0]);
-    await page.evaluate((id) => (location.hash = `#/call/${id}`), session.id);
+    await goes(page, `#/call/${session.id}`);
     await page.getByRole("heading", { level: 2, name: "Tell the agent" }).waitFor();
     const lost = async (/** @type {import("playwright-core").Route} */ route) => {
       await route.fetch();
@@ -280,15 +297,15 @@ describe("the dashboard", () => {
     const words = "What is the time?";
     const teller = await storyTeller(stage, { story: "It is noon.", words, times: 20 });
     const { relay, browser, origin, caller } = await begin(teller, [2, words, 6, words, 6, words, 6]);
-    const asked = await caller.hears(({ name, event }) => name === "transcript" && event.role === "user" && event.last, 0, 60_000);
-    await caller.hears(({ name, event }) => name === "transcript" && event.role === "agent" && event.last, asked, 30_000);
+    const asked = await caller.hears(({ name, event }) => name === "transcript" && event.role === "user" && event.last);
+    await caller.hears(({ name, event }) => name === "transcript" && event.role === "agent" && event.last, asked);
     await caller.close();
     const session = await relay.endedSession();
     await relay.recording(session.id);
     const viewport = SCREENS["a small phone"];
     const { page, complaints } = await open(browser, `${origin}/dashboard#token=${adminOf(relay, "voxrelay_reader")}`, { viewport });
     await shows(page, "Overview");
-    await page.evaluate((id) => (location.hash = `#/call/${id}`), session.id);
+    await goes(page, `#/call/${session.id}`);
     await page.locator(".said .user", { hasText: words }).first().waitFor();
     await page.locator(".said .agent", { hasText: "It is noon." }).first().waitFor();
 
@@ -327,7 +344,7 @@ describe("the dashboard", () => {
     await page.locator("#stage").selectOption("llm");
     await page.getByRole("heading", { name: "How long answers took: thinking" }).waitFor();
     await settles(page);
-    assert.equal(await page.evaluate(() => document.activeElement?.id), "stage", "the choice keeps the focus");
+    await holds(page, /^stage$/, "the choice keeps it");
     const thinking = await page.locator(".card", { has: page.locator("#stage") }).locator("details tbody").textContent();
     assert.match(String(thinking), /\d ms/);
 
@@ -387,7 +404,7 @@ describe("the dashboard", () => {
   test("shows a budget that is spent, sets it and takes that back when that is confirmed", async () => {
     // 10 s of listening.
     const { relay, browser, origin, caller } = await begin({ VOXRELAY_LIMITS__USER_DAY_USD: "0.0008" });
-    await caller.hears(({ name, event }) => name === "ended" && event.reason === "budget", 0, 60_000);
+    await caller.hears(({ name, event }) => name === "ended" && event.reason === "budget");
     const { user_sub: user } = await relay.endedSession();
     const { page, complaints } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`, { viewport: SCREENS["a small phone"] });
     await shows(page, "Overview");

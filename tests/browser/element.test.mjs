@@ -48,7 +48,7 @@ describe("the element and a relay", () => {
   }
 
   /** @param {import("playwright-core").Page} page @param {string} state */
-  const reaches = (page, state) => page.locator(`voice-call[state="${state}"]`).waitFor({ timeout: 20_000 });
+  const reaches = (page, state) => page.locator(`voice-call[state="${state}"]`).waitFor();
 
   test("a call: spoken words come back as captions, it is rated, and nothing is left open", async () => {
     const speech = speak(stage, [1, "The quick brown fox jumps over the lazy dog.", 30]);
@@ -61,7 +61,7 @@ describe("the element and a relay", () => {
     });
     await page.locator(".call").click();
     await reaches(page, "connected");
-    await page.locator("li.agent").first().waitFor({ timeout: 30_000 });
+    await page.locator("li.agent").first().waitFor();
     assert.match(await page.locator("li.agent").first().innerText(), /You spoke for/);
     await until("the answer was read out", async () => /You spoke for/.test(String(await page.locator("[aria-live=polite]").textContent())));
     await page.locator(".mute").click();
@@ -131,7 +131,7 @@ describe("the element and a relay", () => {
     await reaches(second, "waiting");
     await page.locator(".call").click();
     await reaches(page, "closed");
-    await second.locator('voice-call[state="connected"]').waitFor({ timeout: 60_000 });
+    await second.locator('voice-call[state="connected"]').waitFor();
     await until("the microphone is open again", async () => (await tracks.live()) === 1);
     assert.equal(relay.sessions().length, 2);
     assert.equal(await second.locator("[part=notice]:visible").count(), 0);

@@ -42,7 +42,8 @@ describe("what calls leave behind", () => {
     assert.equal(await tracks.live(), 1);
     proxy.freeze();
     const frozen = Date.now();
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    // Twice as long as what has to come needs: a busy machine's fake microphone falls behind.
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
     const left = await page.page.evaluate(() => {
       const { harness, tracks } = /** @type {any} */ (globalThis);
       const closing = harness.close().then(() => "closed");
@@ -69,7 +70,7 @@ describe("what calls leave behind", () => {
     await page.hears(({ name }) => name === "usage");
     assert.equal(await page.say("simulateOutage", 60_000), "taken");
     assert.equal(await page.say("sendText", "in writing"), "taken");
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
     const waits = await page.page.evaluate(() => {
       const { harness } = /** @type {any} */ (globalThis);
       const closing = harness.hangUp().then(() => "closed");
@@ -89,7 +90,7 @@ describe("what calls leave behind", () => {
     assert.ok(Number(shortened[2]) < 1_000, `after ${shortened[2]} ms`);
     const noted = await page.noted();
     const missing = noted.filter(({ name }) => name === "gap").reduce((sum, { event }) => sum + event.ms, 0);
-    assert.ok(missing >= 1_300, `${missing} ms of the 1.5 s without a connection are told to be missing`);
+    assert.ok(missing >= 1_300, `${missing} ms of the 3 s without a connection are told to be missing`);
     assert.deepEqual(noted.filter(({ name }) => name === "undelivered").map(({ event }) => event.message.text), ["in writing"]);
     assert.equal(noted.find(({ name }) => name === "ended")?.event.reason, "normal");
     assert.equal(await tracks.live(), 0);

@@ -81,7 +81,7 @@ describe("a model that calls tools", () => {
 
   /** Waits for the agent's words. @param {TestPage} page @param {string} text */
   const answered = (page, text) =>
-    page.hears(({ name, event }) => name === "transcript" && event.role === "agent" && event.last && event.text === text, 0, 30_000);
+    page.hears(({ name, event }) => name === "transcript" && event.role === "agent" && event.last && event.text === text);
 
   /** What the model was told of its calls in its last request. */
   async function outputs() {

@@ -108,7 +108,7 @@ export async function assertAnswers(stage, address, answer, { before, after, las
   await page.locator("#call").click();
   await after?.(page);
   const said = async () => /You spoke for \d/.test((await page.locator(answer).textContent()) ?? "");
-  await until(`${address} shows the agent's answer`, said, 30_000).catch(async (error) => {
+  await until(`${address} shows the agent's answer`, said).catch(async (error) => {
     throw new Error(`${error.message}; the page says: ${await page.locator("body").innerText()}; complaints: ${complaints.join("; ")}`);
   });
   await last?.(page, complaints);

@@ -48,7 +48,7 @@ const USES = {
         const pixels = canvas.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height / 2).data ?? [];
         return pixels.some((value) => value > 0);
       });
-      await until("the user's voice is drawn", drawn, 30_000);
+      await until("the user's voice is drawn", drawn);
     },
   },
 };
@@ -173,7 +173,7 @@ describe("the examples", () => {
     await page.goto(origin);
     const said = async () => (await page.locator("#said").textContent()) ?? "";
     const answers = (/** @type {string} */ answer) =>
-      until(`the agent says ${answer}`, async () => (await said()).includes(`agent: ${answer}`), 30_000).catch(async (error) => {
+      until(`the agent says ${answer}`, async () => (await said()).includes(`agent: ${answer}`)).catch(async (error) => {
         throw new Error(`${error.message}; the page says: ${await said()}; the relay says:\n${relay.log}`);
       });
     await page.locator("[name=text]").fill("Is there a table at eight?");

@@ -56,7 +56,7 @@ export function workplace(name) {
   mkdirSync(folder, { recursive: true });
   // What was installed may stay; what was built, or remembered while building, may not.
   for (const old of readdirSync(folder)) {
-    if (old !== "node_modules" && old !== ".installed") rmSync(join(folder, old), { recursive: true });
+    if (old !== "node_modules") rmSync(join(folder, old), { recursive: true });
   }
   cpSync(join(HERE, "app"), folder, { recursive: true });
   const own = join(HERE, name);
@@ -160,7 +160,7 @@ export async function serve(stage, folder, script, settings) {
     await over;
   });
   const origin = `http://127.0.0.1:${settings.PORT}`;
-  await until(`npm run ${script} serves the app`, () => fetch(origin).then(({ ok }) => ok, () => false), 60_000);
+  await until(`npm run ${script} serves the app`, () => fetch(origin).then(({ ok }) => ok, () => false));
   return origin;
 }
 
@@ -223,7 +223,7 @@ export async function assertCalls(stage, folder, options = {}) {
  */
 export async function assertRareCall(page, complaints) {
   await page.locator("#rare").click();
-  const found = await until("the rare call is over", () => page.evaluate(() => document.documentElement.dataset.rare), 30_000).catch((error) => {
+  const found = await until("the rare call is over", () => page.evaluate(() => document.documentElement.dataset.rare)).catch((error) => {
     throw new Error(`${error.message}; the page complains: ${complaints.join("; ")}`);
   });
   const expected = { preflight: "good good good", answered: true, engine: "worker", transport: "http" };
@@ -266,7 +266,7 @@ export async function assertAnswered(stage, folder, { policy = (given) => given 
   page.on("pageerror", (error) => complaints.push(error.message));
   await page.goto(`${origin}/?relay=${encodeURIComponent(`ws://${host}/v1/call`)}`);
   await page.locator("#call").click();
-  const said = await until("the agent answers", async () => (await page.locator("#said").textContent()) || complaints[0], 30_000);
+  const said = await until("the agent answers", async () => (await page.locator("#said").textContent()) || complaints[0]);
   if (!/^You spoke for \d/.test(said)) throw new Error(`instead of an answer came: ${said}`);
   const engine = await page.evaluate(() => document.documentElement.dataset.engine);
   if (engine !== "worker") throw new Error(`the engine runs on the ${engine}; the page complains: ${complaints.join("; ")}`);

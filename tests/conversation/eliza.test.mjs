@@ -19,7 +19,7 @@ import { Stage } from "../browser/support/stage.mjs";
 import { TestPage } from "../browser/support/test-page.mjs";
 
 const ELIZA = process.env.E2E_ELIZA;
-const START_MS = 30_000;
+const START_MS = 60_000;
 
 /** A dollar for a million tokens of the prompt, five for those of the answer: a thousand and five thousand nano-dollars each. */
 const PRICES = `version = "eliza-1"

@@ -96,6 +96,7 @@ describe("what is lacking", () => {
       const sessions = [await first.start(), await second.start()].map(({ sessionId }) => sessionId);
       await first.close();
       await isHeard(second);
+      await relay.endedSession();
       const states = new Map(relay.sessions().map(({ id, state }) => [id, state]));
       assert.deepEqual(sessions.map((id) => states.get(id)), ["ended", "live"]);
       await second.close();

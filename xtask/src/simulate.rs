@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
-use crate::step::run;
+use crate::step::{run, watch};
 use crate::workspace;
 
 /// Runs `calls` simulated calls of each kind, the link alone and the whole, and prints the seed with which both can be repeated.
@@ -41,13 +41,14 @@ fn run_whole(calls: u64, seed: u64, without: Option<&str>, trace: bool) -> Resul
 }
 
 /// As many of them as it takes for so many conversations, by the program that `cargo build --workspace` has made. Built alone it would be compiled
-/// with other features, and so anew.
-pub(crate) fn run_built(conversations: u64, seed: u64) -> Result<()> {
+/// with other features, and so anew. Whether all went well; each line that it prints is handed over.
+pub(crate) fn run_built(conversations: u64, seed: u64, on_line: impl FnMut(&str)) -> Result<bool> {
     let numbers =
         ["--conversations".to_owned(), conversations.to_string(), "--seed".to_owned(), seed.to_string()];
-    run(
+    watch(
         Command::new(workspace::program("simulate")).args(numbers),
-        "see one of them by `cargo xtask simulate --calls 1 --seed THAT --trace`",
+        "`cargo build --workspace` makes it",
+        on_line,
     )
 }
 

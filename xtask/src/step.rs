@@ -61,7 +61,7 @@ pub(crate) fn output(command: &mut Command, advice: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs a program, shows what it prints line by line and hands each line over. Returns whether it succeeded.
+/// Runs a program, shows what it prints line by line and hands each line over, also how it ended if it failed. Returns whether it succeeded.
 pub(crate) fn watch(command: &mut Command, advice: &str, mut on_line: impl FnMut(&str)) -> Result<bool> {
     let line = spelled(command);
     let mut child = command
@@ -76,7 +76,13 @@ pub(crate) fn watch(command: &mut Command, advice: &str, mut on_line: impl FnMut
         eprintln!("{text}");
         on_line(&text);
     }
-    Ok(child.wait()?.success())
+    let status = child.wait()?;
+    if !status.success() {
+        let end = format!("`{line}` ended with {status}");
+        eprintln!("{end}");
+        on_line(&end);
+    }
+    Ok(status.success())
 }
 
 /// The command as one would type it.

@@ -25,8 +25,8 @@ describe("the volume of a call", () => {
       await page.setVolume(volume);
       const { length } = await page.noted();
       const before = (await page.heard()).samples.length;
-      const speaks = await page.hears(({ name, event }) => name === "agent" && event.state === "speaking", length, 30_000);
-      await page.hears(({ name, event }) => name === "agent" && event.state === "listening", speaks, 30_000);
+      const speaks = await page.hears(({ name, event }) => name === "agent" && event.state === "speaking", length);
+      await page.hears(({ name, event }) => name === "agent" && event.state === "listening", speaks);
       return (await page.heard()).samples.subarray(before).reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), 0);
     };
     const [silent, whole, half] = [await peak(0), await peak(1), await peak(0.5)];

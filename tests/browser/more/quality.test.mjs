@@ -67,7 +67,7 @@ describe("the quality of a call", () => {
     stage.after(() => proxy.stop());
     const page = await call(proxy.url, file);
     /** Waits until the agent begins to say it back. @param {number} [from] How much of what was noted is not meant. */
-    const answers = (from) => page.hears(({ name, event }) => name === "agent" && event.state === "speaking", from, 60_000);
+    const answers = (from) => page.hears(({ name, event }) => name === "agent" && event.state === "speaking", from);
     return { page, proxy, answers };
   }
 

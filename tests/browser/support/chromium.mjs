@@ -3,6 +3,8 @@
 
 import { chromium } from "playwright-core";
 
+import { PATIENCE_MS } from "./relay.mjs";
+
 const FLAGS = [
   "--no-sandbox",
   "--no-first-run",
@@ -38,6 +40,12 @@ export async function launch(stage, options) {
     ...(process.env.E2E_CHROMIUM ? { executablePath: process.env.E2E_CHROMIUM } : {}),
     args: flags(options),
   });
+  const open = browser.newContext.bind(browser);
+  browser.newContext = async (settings) => {
+    const context = await open(settings);
+    context.setDefaultTimeout(PATIENCE_MS);
+    return context;
+  };
   stage.after(() => browser.close());
   return browser;
 }

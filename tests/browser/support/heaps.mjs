@@ -3,7 +3,7 @@
 
 /** @typedef {{ page: number, worker: number, wasm: number }} Heaps Bytes: JavaScript of the page, of its Workers, and WebAssembly of both. */
 
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 /** Asks a target of the browser. @typedef {(method: string, params?: object) => Promise<any>} Ask */
 

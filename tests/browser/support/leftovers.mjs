@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 const KINDS = ["AudioContext", "AudioWorkletNode", "MediaStreamAudioSourceNode", "MediaStream", "MediaStreamTrack", "MessagePort"];
 
 /** Chromium itself keeps what `getUserMedia` gave, also to a page that does nothing else, for 10 s. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 60_000;
 
 /**
  * Waits until no more is left than this.

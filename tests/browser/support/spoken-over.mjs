@@ -34,6 +34,6 @@ export async function callOver(stage, { said, understood, options = {} }) {
 /** Waits until the agent is held; gives how long that took, and in which block. @param {TestPage} page */
 export async function held(page) {
   let found = /** @type {{ ms: number, silent: number }[]} */ ([]);
-  await until("the agent is held", async () => (found = delays(await page.levels())).length > 0, 30_000);
+  await until("the agent is held", async () => (found = delays(await page.levels())).length > 0);
   return found[0];
 }

@@ -10,7 +10,17 @@ export class Stage {
     this.#jobs.push(job);
   }
 
+  /** Does all of them, whichever fails: what is left would run beside the next scenario. */
   async clear() {
-    for (const job of this.#jobs.splice(0).reverse()) await job();
+    /** @type {unknown[]} */
+    const thrown = [];
+    for (const job of this.#jobs.splice(0).reverse()) {
+      try {
+        await job();
+      } catch (error) {
+        thrown.push(error);
+      }
+    }
+    if (thrown.length > 0) throw thrown[0];
   }
 }

@@ -1,7 +1,7 @@
 // @ts-check
 // The test's hands on a page with a call, in whatever browser.
 
-import { until } from "./relay.mjs";
+import { PATIENCE_MS, until } from "./relay.mjs";
 
 /** @typedef {import("./page/page.js").Noted} Noted */
 
@@ -41,7 +41,7 @@ export class TestCall {
    * @param {number} [patienceMs]
    * @returns {Promise<number>} How much was noted when it came, itself included.
    */
-  async hears(wanted, from = 0, patienceMs = 15_000) {
+  async hears(wanted, from = 0, patienceMs = PATIENCE_MS) {
     const heard = async () => {
       const index = (await this.noted()).findIndex((noted, i) => i >= from && wanted(noted));
       return index >= 0 && index + 1;

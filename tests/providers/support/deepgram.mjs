@@ -3,7 +3,7 @@
 
 import { DeepgramClient } from "@deepgram/sdk";
 
-const WAIT_MS = 10_000;
+const WAIT_MS = 60_000;
 
 /** @param {import("./fakes.mjs").Fakes} fakes @param {string} [apiKey] */
 export function client(fakes, apiKey = fakes.key) {

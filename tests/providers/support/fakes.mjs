@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 const PROGRAM = process.env.E2E_FAKES ?? fileURLToPath(new URL("../../../target/debug/fakes", import.meta.url));
-const WAIT_MS = 10_000;
+const WAIT_MS = 60_000;
 
 /**
  * What the log says of a request.

@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
 
+use super::failures;
 use super::outcome::Outcome;
 use crate::workspace;
 
@@ -34,7 +35,7 @@ impl Beside {
     }
 }
 
-/// Reads a step's line of the summary, and the notes under it.
+/// Reads a step's line of the summary, the notes under it, and what failed.
 fn read(said: &str, step: &str) -> Option<Outcome> {
     let mut lines = said.lines().skip_while(|line| line.split_whitespace().next() != Some(step));
     let mut words = lines.next()?.split_whitespace();
@@ -45,6 +46,9 @@ fn read(said: &str, step: &str) -> Option<Outcome> {
     outcome.beside = Some(words.collect::<Vec<_>>().join(" "));
     let notes = lines.map_while(|line| line.strip_prefix("  ").filter(|note| !note.starts_with(' ')));
     outcome.notes.extend(notes.map(str::to_owned));
+    let heading = failures::heading(step);
+    let failed = said.lines().skip_while(|line| *line != heading).skip(1);
+    failed.map_while(|line| line.strip_prefix("    ")).for_each(|line| outcome.failures.say(line));
     Some(outcome)
 }
 
@@ -55,10 +59,13 @@ mod tests {
     #[test]
     fn a_steps_line_is_read_with_its_notes_and_nothing_else() {
         let said = "\nstep           result          time  passed  failed\n\
-            fakes          PARTLY        70.1 s      40       1\n  a note\n  another\n               70.1 s\n\n40 passed, 1 failed\n";
+            fakes          PARTLY        70.1 s      40       1\n  a note\n  another\n               70.1 s\n\n\
+            What failed in `fakes`:\n    test at a.test.mjs:1:1\n      AssertionError\n\n40 passed, 1 failed\n";
         let outcome = read(said, "fakes").expect("its line is there");
         assert_eq!((outcome.passed, outcome.failed, outcome.partly), (40, 1, true));
         assert_eq!(outcome.notes, ["a note", "another"]);
+        let failed: Vec<String> = outcome.failures.told().collect();
+        assert_eq!(failed, ["test at a.test.mjs:1:1", "  AssertionError"], "as it was said there");
         assert_eq!(
             outcome.beside.as_deref(),
             Some("70.1 s"),

@@ -85,6 +85,7 @@ pub(super) fn api() -> Result<Outcome> {
     fs::write(folder.join("schemathesis.toml"), REJECTIONS)?;
     for (who, token) in [("a user", &user), ("an administrator", &admin)] {
         let mut facts = Vec::new();
+        let mut is_found = false;
         let passed = watch(
             Command::new(&schemathesis)
                 .current_dir(&folder)
@@ -97,6 +98,13 @@ pub(super) fn api() -> Result<Outcome> {
             |line| {
                 if line.contains(" generated") || line.starts_with("Seed:") {
                     facts.push(line.trim().to_owned());
+                }
+                // Each section begins with its name between two lines.
+                if line.starts_with("=====") {
+                    is_found = line.contains(" FAILURES ") || line.contains(" ERRORS ");
+                }
+                if is_found {
+                    outcome.failures.say(line);
                 }
             },
         )?;

@@ -6,6 +6,7 @@ mod checks;
 mod dependencies;
 mod deploy;
 mod engines;
+mod failures;
 mod fuzz;
 mod outcome;
 mod package;
@@ -365,7 +366,7 @@ fn choose(chosen: Chosen<'_>) -> Result<Vec<&'static Step>> {
     Ok(STEPS.iter().filter(|step| wanted.contains(&step.name)).collect())
 }
 
-/// Prints what came of each step, and the counts as the last line. Whether nothing failed.
+/// Prints what came of each step, what failed, and the counts as the last line. Whether nothing failed.
 fn summary(done: &[Done], time: Duration) -> bool {
     println!("\n{:<14} {:<7} {:>12} {:>7} {:>7}", "step", "result", "time", "passed", "failed");
     let (mut passed, mut failed) = (0, 0);
@@ -384,6 +385,15 @@ fn summary(done: &[Done], time: Duration) -> bool {
     }
     if let Some(free) = workspace::free_disk() {
         println!("\n{free} free on the disk of the target directory");
+    }
+    for Done { step, outcome, .. } in done.iter().filter(|done| done.outcome.failed > 0) {
+        let mut told = outcome.failures.told().peekable();
+        if told.peek().is_some() {
+            println!("\n{}", failures::heading(step.name));
+        }
+        for line in told {
+            println!("    {line}");
+        }
     }
     if failed > 0 {
         println!("\nThe gate is closed. `cargo xtask test --only STEP` runs one step again.");

@@ -1,5 +1,7 @@
 //! What came of a step, read from what the test programs print.
 
+use super::failures::Failures;
+
 /// How a test says that it could not look at what it is for.
 const NOT_CHECKED: &str = "NOT CHECKED: ";
 
@@ -18,6 +20,8 @@ pub(crate) struct Outcome {
     pub(crate) beside: Option<String>,
     /// What a reader of the summary has to know.
     pub(crate) notes: Vec<String>,
+    /// What failed, in the words of who found it.
+    pub(crate) failures: Failures,
 }
 
 impl Outcome {
@@ -26,9 +30,11 @@ impl Outcome {
         Outcome::default()
     }
 
-    /// A check that failed.
+    /// A check that failed. What comes after the note's first line is what it found.
     pub(crate) fn failure(note: String) -> Outcome {
-        Outcome { failed: 1, notes: vec![note], ..Outcome::default() }
+        let mut failures = Failures::default();
+        note.lines().skip(1).for_each(|line| failures.say(line));
+        Outcome { failed: 1, notes: vec![note], failures, ..Outcome::default() }
     }
 
     /// Adds something to say.
@@ -56,6 +62,7 @@ impl Outcome {
     /// where it can look at nothing.
     pub(crate) fn read(&mut self, line: &str) {
         let line = plain(line);
+        self.failures.read(&line);
         let line = line.trim();
         if let Some(counts) = line.strip_prefix("test result: ") {
             let counts = counts.split_once(". ").map_or("", |(_, counts)| counts);
@@ -104,10 +111,12 @@ impl Outcome {
         self.skipped += other.skipped;
         self.partly |= other.partly;
         self.notes.extend(other.notes);
+        self.failures.add(other.failures);
     }
 
     /// Closes the account of a test program: one that fails without a failed test, or runs none, is a failure too.
     pub(crate) fn finish(mut self, success: bool, program: &str) -> Outcome {
+        self.failures.close();
         if !success && self.failed == 0 {
             self.failed = 1;
             self.notes.push(format!("{program} failed before its tests were done: see above"));
