@@ -33,7 +33,7 @@ const common = {
 };
 
 /** Names of parts that nobody outside sees are shortened, those that `Call` and its `Course` share among them. */
-const own = { mangleProps: /^(own|constraints|before|failed|handlers|choose|look|use|sound|wantsMicrophone|devicesChanged|hasListener|onbreak|measured|rebuild|sounds|letGo|isHeard|isOpen|isLive|isWatched|isBack|place|ask|answer|callOptions|changes|loudness|shown|callPage|pageTools|isOver|begin|hangUp|tellMuted|openPage|handOver|command|emit|show|showDevices|outage|alive|told|run)$/ };
+const own = { mangleProps: /^(own|want|constraints|before|failed|handlers|choose|look|use|sound|wantsMicrophone|devicesChanged|hasListener|onbreak|measured|rebuild|sounds|letGo|isHeard|isOpen|isLive|isWatched|isBack|place|ask|answer|callOptions|changes|loudness|shown|callPage|pageTools|isOver|begin|hangUp|tellMuted|openPage|handOver|command|emit|show|showDevices|outage|alive|told|run)$/ };
 
 /** The script tag finds its files in another way. */
 const scriptAssets = {

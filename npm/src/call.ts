@@ -11,6 +11,7 @@ import {
   checkTurn,
   checkVariables,
   eventOf,
+  isText,
   tokenOf,
 } from "./check.js";
 import { Course } from "./course.js";
@@ -227,7 +228,7 @@ export class Call extends Course {
    * a `TypeError` before there is one
    */
   async setMicrophone(microphone?: string | MicrophoneConstraints | MediaStream | false): Promise<void> {
-    if (typeof microphone !== "string") checkOptional({ microphone });
+    if (!isText(microphone)) checkOptional({ microphone });
     const changed = this.openPage().setMicrophone(microphone);
     // What was said up to here is sent before the microphone is closed.
     if (microphone === false) this.tellMuted();

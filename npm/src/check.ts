@@ -187,7 +187,7 @@ function isFlag(value: unknown): boolean {
   return typeof value === "boolean";
 }
 
-function isText(value: unknown): value is string {
+export function isText(value: unknown): value is string {
   return typeof value === "string";
 }
 

@@ -4,7 +4,7 @@ import { EVENTS, tokenOf } from "./check.js";
 import type { CloseName } from "./codes.js";
 import { Emitter } from "./emitter.js";
 import { VoxrelayError, callOver, errorFrom, noCall } from "./error.js";
-import type { CallEvents, MicrophoneEvent, SessionEvent, StateEvent, ToolCallEvent, Usage } from "./events.js";
+import type { CallEvents, EndedEvent, MicrophoneEvent, SessionEvent, StateEvent, ToolCallEvent, Usage } from "./events.js";
 import { type RunningEngine, endEngine, loadParts, loadVoice, startEngine } from "./loader.js";
 import { Messages } from "./messages.js";
 import type { ConnectOptions, Logger } from "./options.js";
@@ -285,10 +285,8 @@ export abstract class Course extends Emitter<CallEvents> {
         if (watched !== this.#watched) this.command(["watchLevels", (this.#watched = watched)]);
         break;
       }
-      case "state": {
-        const { state, attempt, retryInMs } = report;
-        return this.#enter({ state: state === "idle" ? "starting" : state, attempt, retryInMs });
-      }
+      case "state":
+        return this.#enter({ ...(told as StateEvent), state: report.state === "idle" ? "starting" : report.state });
       case "transport": {
         const { transport } = report;
         if (transport === this.shown.transport) return;
@@ -336,15 +334,14 @@ export abstract class Course extends Emitter<CallEvents> {
       case "refused":
         return this.#messages.answer(report.id, errorFrom(report.error));
       case "ended": {
-        const { reason, code } = report;
-        this.#log("info", `ended: ${reason}`);
+        this.#log("info", `ended: ${report.reason}`);
         this.isOver = true;
         this.pageTools.cancel();
         // The microphone at once; the agent's last words are still to be heard.
         this.callPage?.release();
         this.loudness.mute(true);
         this.#draining = setTimeout(() => this.#release(), DRAIN_DEADLINE_MS);
-        const ended = (event = Object.freeze({ reason, code, usage: this.shown.usage }));
+        const ended = (event = Object.freeze({ ...(told as Omit<EndedEvent, "usage">), usage: this.shown.usage }));
         this.show({ ended });
         break;
       }
@@ -358,7 +355,7 @@ export abstract class Course extends Emitter<CallEvents> {
 
   /** Ends without the engine. */
   #end(reason: CloseName, code: number): void {
-    this.#hear({ type: "state", state: "closed", attempt: 0, retryInMs: 0 });
+    this.#enter({ state: "closed", attempt: 0, retryInMs: 0 });
     this.#hear({ type: "ended", reason, code });
     this.#release();
   }
@@ -388,7 +385,7 @@ export abstract class Course extends Emitter<CallEvents> {
     const { error } = this.shown;
     if (state === "connected" && this.shown.state === "reconnecting") this.#measure({ reconnects: ++this.#reconnects }, false);
     const isMended = state === "connected" && error && !OF_THE_SOUND.test(error.code);
-    this.show({ state, attempt, retryInMs, ...(isMended && { error: undefined }) });
+    this.show({ ...event, ...(isMended && { error: undefined }) });
     if (state === "closed") {
       // Neither is there any more.
       this.showDevices({ microphone: undefined });

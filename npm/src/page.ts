@@ -7,11 +7,8 @@ import { isStream, refusedMicrophone } from "./microphone.js";
 import { type Loudspeaker, type Microphone, wireLoudspeaker, wireMicrophone } from "./nodes.js";
 import type { ConnectOptions } from "./options.js";
 import type { Command } from "./roles.js";
-import { Speaker } from "./speaker.js";
+import { DEFAULT_ID, Speaker } from "./speaker.js";
 import { Watch, soundOf } from "./watch.js";
-
-/** Chromium's name for whichever microphone the system prefers; other browsers do not tell. */
-const DEFAULT_ID = "default";
 
 /** How often to look whether the context's clock moves. */
 const WATCH_MS = 1_000;

@@ -3,7 +3,13 @@ import type { SpeakerEvent } from "./events.js";
 import { inOrder } from "./in-order.js";
 
 /** Chromium's contexts can play elsewhere than on the system's loudspeaker; the empty id is that one. */
-type Context = AudioContext & { setSinkId?(deviceId: string): Promise<void> };
+type Context = AudioContext & { readonly sinkId?: unknown; setSinkId?(deviceId: string): Promise<void> };
+
+/** Chromium's name for whichever microphone or loudspeaker the system prefers; other browsers have none. */
+export const DEFAULT_ID = "default";
+
+/** A context of this page's calls has played on a loudspeaker that was chosen. */
+let wasChosen: boolean | undefined;
 
 /** The loudspeaker on which a call is heard: the system's one unless another one was chosen. */
 export class Speaker {
@@ -26,6 +32,7 @@ export class Speaker {
       await this.#playOn(deviceId);
       this.#chosen = deviceId;
       this.#say(false);
+      await this.#nameSystems();
     });
   }
 
@@ -47,13 +54,24 @@ export class Speaker {
   }
 
   async #take(isThere: boolean): Promise<void> {
-    if (!this.#chosen) return;
-    try {
-      await this.#playOn(isThere ? this.#chosen : "");
-      this.#say(!isThere);
-    } catch {
-      this.#say(true);
+    if (this.#chosen) {
+      try {
+        await this.#playOn(isThere ? this.#chosen : "");
+        this.#say(!isThere);
+      } catch {
+        this.#say(true);
+      }
     }
+    await this.#nameSystems();
+  }
+
+  /**
+   * Names the system's loudspeaker, once another one was played on: Chromium's echo canceller goes on listening to that one, for later contexts
+   * of the page as well, until a context names one. A browser that does not know the name plays on as it did.
+   */
+  async #nameSystems(): Promise<void> {
+    if (this.#context?.sinkId) wasChosen = true;
+    else if (wasChosen) await this.#playOn(DEFAULT_ID).catch(() => undefined);
   }
 
   async #playOn(deviceId: string): Promise<void> {

@@ -15,7 +15,7 @@ const HEADSET = { deviceId: "headset", fallback: false };
 const made: Call[] = [];
 beforeEach(() => {
   browser.reset();
-  browser.speakers = ["desk", "headset"];
+  browser.speakers = ["default", "desk", "headset"];
 });
 afterEach(() => Promise.all(made.splice(0).map((call) => call.close())));
 
@@ -40,10 +40,77 @@ function playsOn(): string | undefined {
   return browser.contexts[0]?.sinkId;
 }
 
+/** What the call's one context was asked to play on. */
+function asked(): string[] {
+  assert.equal(browser.contexts.length, 1);
+  return browser.contexts[0]!.sinksAsked;
+}
+
+/** A call of this page plays on a loudspeaker that was chosen, and is over: no context is left. */
+async function playedOn(speaker: string): Promise<void> {
+  const { call, said } = await connected({ speaker });
+  await until(() => said.length === 1, "it is played on");
+  await call.close();
+  browser.contexts.splice(0);
+}
+
+// The first of all: what was chosen once is remembered for the life of the page.
 test("a call of which no loudspeaker was chosen leaves it to the system and says nothing of it", async () => {
   const { call, said } = await connected();
   await call.setMicrophone("other");
-  assert.deepEqual([playsOn(), said, call.snapshot.devices.speaker], ["", [], undefined]);
+  await call.setSpeaker();
+  assert.deepEqual([asked(), said], [[""], [SYSTEM]]);
+  browser.contexts.splice(0);
+  const { call: later, said: saidLater } = await connected();
+  await later.setMicrophone("other");
+  assert.deepEqual([asked(), saidLater, later.snapshot.devices.speaker], [[], [], undefined]);
+});
+
+test("a call of which none was chosen names the system's where another one was played on before, and says nothing of it", async () => {
+  await playedOn("desk");
+  const { call, said } = await connected();
+  await until(() => playsOn() === "default", "the system's is named");
+  await call.setMicrophone("other");
+  assert.deepEqual([asked(), said, call.snapshot.devices.speaker], [["default"], [], undefined]);
+});
+
+test("a call that chooses again plays on that one at once, and names the system's while it is away", async () => {
+  await playedOn("desk");
+  const { said } = await connected({ speaker: "headset" });
+  await until(() => said.length === 1, "it is played on");
+  assert.deepEqual(asked(), ["headset"]);
+  plug(["default", "desk"]);
+  await until(() => playsOn() === "default", "the system's is named");
+  browser.contexts.splice(0);
+  await connected({ speaker: "headset" });
+  await until(() => playsOn() === "default", "the system's is named where the chosen one is not there at first");
+  assert.deepEqual(asked(), ["headset", "default"]);
+});
+
+test("a context of the page's own is left where the page has put it, and names the system's where it has not", async () => {
+  const own = new AudioContext() as unknown as (typeof browser.contexts)[number];
+  own.sinkId = "desk";
+  const { call } = await connected({ audioContext: own as unknown as AudioContext });
+  await call.setMicrophone("other");
+  assert.deepEqual(asked(), []);
+  await call.close();
+  own.sinkId = "";
+  await connected({ audioContext: own as unknown as AudioContext });
+  await until(() => playsOn() === "default", "the system's is named");
+});
+
+test("a browser that does not know the system's by name plays on, and nobody is told of an error", async () => {
+  browser.speakers = ["desk", "headset"];
+  const { call, said } = await connected({ speaker: "desk" });
+  await until(() => said.length === 1, "it is played on");
+  await call.setSpeaker();
+  assert.deepEqual([asked(), playsOn(), said[1]], [["desk", "", "default"], "", SYSTEM]);
+  browser.contexts.splice(0);
+  const { call: later, said: saidLater } = await connected();
+  await until(() => asked().length > 0, "the system's is asked for by name");
+  await later.setMicrophone("other");
+  for (const { state, error } of [call.snapshot, later.snapshot]) assert.deepEqual([state, error], ["connected", undefined]);
+  assert.deepEqual([playsOn(), saidLater, browser.reported], ["", [], []]);
 });
 
 test("a loudspeaker is chosen before the call or in it, and given back to the system", async () => {
@@ -54,28 +121,28 @@ test("a loudspeaker is chosen before the call or in it, and given back to the sy
   assert.equal(playsOn(), "headset");
   assert.deepEqual(call.snapshot.devices.speaker, HEADSET);
   await call.setSpeaker();
-  assert.equal(playsOn(), "");
+  assert.equal(playsOn(), "default");
   assert.deepEqual(said, [{ ...HEADSET, deviceId: "desk" }, HEADSET, SYSTEM]);
 });
 
 test("a chosen loudspeaker that goes away is stood in for by the system's, which is said, and taken again when it is back", async () => {
   const { call, said } = await connected();
   await call.setSpeaker("headset");
-  plug(["desk"]);
+  plug(["default", "desk"]);
   await until(() => said.length === 2, "another one stands in");
-  assert.equal(playsOn(), "");
+  assert.equal(playsOn(), "default");
   assert.deepEqual(call.snapshot.devices.speaker, IN_PLACE);
-  plug(["desk", "headset"]);
+  plug(["default", "desk", "headset"]);
   await until(() => said.length === 3, "it is taken again");
   assert.equal(playsOn(), "headset");
   assert.deepEqual(said, [HEADSET, IN_PLACE, HEADSET]);
 });
 
 test("a loudspeaker of the options that is not there is taken as soon as it is", async () => {
-  browser.speakers = ["desk"];
+  browser.speakers = ["default", "desk"];
   const { said } = await connected({ speaker: "headset" });
   await until(() => said.length === 1, "another one stands in");
-  plug(["desk", "headset"]);
+  plug(["default", "desk", "headset"]);
   await until(() => said.length === 2, "it is taken");
   assert.equal(playsOn(), "headset");
   assert.deepEqual(said, [IN_PLACE, HEADSET]);
@@ -95,9 +162,9 @@ test("a loudspeaker that cannot be had is refused, and the one before stays, als
   await call.setSpeaker("headset");
   await assert.rejects(call.setSpeaker("gone"), { code: "audio_unavailable" });
   assert.equal(playsOn(), "headset");
-  plug(["desk"]);
+  plug(["default", "desk"]);
   await until(() => said.length === 2, "another one stands in");
-  assert.equal(playsOn(), "");
+  assert.equal(playsOn(), "default");
   assert.deepEqual(said, [HEADSET, IN_PLACE]);
 });
 
@@ -113,6 +180,8 @@ test("a browser that cannot choose says so by the system's in place of the chose
   await until(() => said.length === 1, "the system's stands in");
   await assert.rejects(call.setSpeaker("desk"), { code: "not_supported" });
   assert.deepEqual([said, call.state, call.snapshot.error], [[IN_PLACE], "connected", undefined]);
+  const { call: later, said: saidLater } = await connected();
+  assert.deepEqual([saidLater, later.state, later.snapshot.error], [[], "connected", undefined]);
 });
 
 test("before the call and after it there is no loudspeaker to change", async () => {

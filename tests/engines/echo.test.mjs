@@ -21,7 +21,11 @@ const ROOMS = /** @type {Record<string, { choosesLoudspeakers: boolean }>} */ ({
   firefox: { choosesLoudspeakers: false },
 });
 
-/** @typedef {{ echoCancellation: boolean, element?: boolean, speaker?: string }} Way */
+/**
+ * One way of playing. `speaker`: a call of the SDK's chooses it for the context, an empty one leaves it to the system; `isGivenBack`: it is given
+ * back to the system in the same call.
+ * @typedef {{ echoCancellation: boolean, element?: boolean, speaker?: string, isGivenBack?: boolean }} Way
+ */
 
 describe("the agent's voice in the user's microphone", () => {
   const stage = new Stage();
@@ -37,10 +41,17 @@ describe("the agent's voice in the user's microphone", () => {
       const ways = /** @type {[string, Way][]} */ ([
         ["the context", { echoCancellation: true }],
         ["an element", { echoCancellation: true, element: true }],
-        ...(ROOMS[name].choosesLoudspeakers ? [["the context, on another loudspeaker", { echoCancellation: true, speaker: LOUDSPEAKERS[1] }]] : []),
+        ...(ROOMS[name].choosesLoudspeakers
+          ? [
+              ["the context, on another loudspeaker", { echoCancellation: true, speaker: LOUDSPEAKERS[1] }],
+              ["the context, on the system's loudspeaker in a later call", { echoCancellation: true, speaker: "" }],
+              ["the context, on the system's loudspeaker again in the same call", { echoCancellation: true, speaker: LOUDSPEAKERS[1], isGivenBack: true }],
+            ]
+          : []),
       ]);
       const taken = /** @type {Map<string, number[]>} */ (new Map(ways.map(([what]) => [what, []])));
-      // One way after the other: what a page has played on another loudspeaker is what Chromium goes on to take away in its later contexts.
+      // One way after the other, in one page: without the SDK's doing, what was played on another loudspeaker is what Chromium would go on to take
+      // away in the later contexts.
       for (const [what, way] of ways) {
         for (let time = 0; time < TIMES; time += 1) taken.get(what)?.push(uncancelled - (await left(way)));
       }
@@ -59,7 +70,7 @@ describe("the agent's voice in the user's microphone", () => {
  * @param {Way} way
  * @returns {Promise<number>}
  */
-async function loudness({ echoCancellation, element = false, speaker }) {
+async function loudness({ echoCancellation, element = false, speaker, isGivenBack = false }) {
   const SETTLED_MS = 12_000;
   const MEASURED_MS = 5_000;
   const context = new AudioContext();
@@ -84,11 +95,20 @@ async function loudness({ echoCancellation, element = false, speaker }) {
   } else {
     agent.connect(context.destination);
   }
-  if (speaker) {
+  const { harness } = /** @type {any} */ (globalThis);
+  if (speaker !== undefined) {
     const devices = await navigator.mediaDevices.enumerateDevices();
     const { deviceId } = devices.find(({ kind, label }) => kind === "audiooutput" && label === speaker) ?? {};
-    if (!deviceId) throw new Error(`there is no loudspeaker ${speaker}`);
-    await /** @type {any} */ (context).setSinkId(deviceId);
+    if (speaker && !deviceId) throw new Error(`there is no loudspeaker ${speaker}`);
+    // What the call's own agent says is not heard: the noise stands for it.
+    const output = new GainNode(context, { gain: 0 });
+    output.connect(context.destination);
+    await harness.start({ audioContext: context, output, microphone: stream, ...(deviceId && { speaker: deviceId }) });
+    for (const end = performance.now() + SETTLED_MS; deviceId && /** @type {any} */ (context).sinkId !== deviceId; ) {
+      if (performance.now() > end) throw new Error(`the call does not play on ${speaker}`);
+      await new Promise((resolve) => setTimeout(resolve, 40));
+    }
+    if (isGivenBack) await harness.speaker();
   }
   agent.start();
   await new Promise((resolve) => setTimeout(resolve, SETTLED_MS));
@@ -101,6 +121,7 @@ async function loudness({ echoCancellation, element = false, speaker }) {
     for (const sample of samples) power += sample * sample;
     count += samples.length;
   }
+  if (speaker !== undefined) await harness.close();
   player.pause();
   for (const track of stream.getTracks()) track.stop();
   await context.close();

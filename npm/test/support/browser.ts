@@ -73,6 +73,8 @@ class Context {
   currentTime = 0;
   destination = {};
   sinkId = "";
+  /** What it was asked to play on, also what it refused. */
+  sinksAsked: string[] = [];
   setSinkId?: (deviceId: string) => Promise<void>;
   audioWorklet = { addModule: () => browser.adding() };
   constructor() {
@@ -80,6 +82,7 @@ class Context {
     browser.contexts.push(this);
     if (!browser.canChooseSpeaker) return;
     this.setSinkId = async (deviceId) => {
+      this.sinksAsked.push(deviceId);
       if (deviceId && browser.speakers.length && !browser.speakers.includes(deviceId)) throw new Error("NotFoundError: no such loudspeaker");
       this.sinkId = deviceId;
     };
