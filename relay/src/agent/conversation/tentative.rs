@@ -46,10 +46,14 @@ impl<E: Ears> Conversation<E> {
         let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy);
         self.tentative.cut = if self.outbox.is_answering() {
             Some(Cut::Begun)
-        } else if matches!(self.begins, Begins::WhenGreetingIsWhole(_)) || speaks && self.floor.is_greeting()
+        } else if matches!(self.begins, Begins::WithGreeting | Begins::WhenGreetingIsWhole(_))
+            || speaks && self.floor.is_greeting()
         {
             Some(Cut::Greeting)
-        } else if self.is_finding() && !self.has_draft() || speaks && self.author != Author::Others {
+        } else if self.begins == Begins::WithAnswer
+            || self.is_finding() && !self.has_draft()
+            || speaks && self.author != Author::Others
+        {
             Some(Cut::Unbegun)
         } else if speaks && !self.saying.is_empty() {
             Some(Cut::Saying(std::mem::take(&mut self.saying)))

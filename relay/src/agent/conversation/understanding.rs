@@ -134,7 +134,8 @@ impl<E: Ears> Conversation<E> {
     }
 
     fn cut(&mut self) {
-        if matches!(self.begins, Begins::WhenGreetingIsWhole(_)) {
+        // What the agent was told to say waits until this is answered.
+        if self.begins != Begins::WithWords {
             self.begins = Begins::Not;
         }
         self.quiet.heard(self.now);

@@ -112,6 +112,22 @@ fn what_the_agent_was_about_to_say_by_itself_is_said_although_words_are_taken_ba
 }
 
 #[test]
+fn a_greeting_that_is_to_begin_anew_does_not_once_the_user_has_said_something() {
+    let persona = Persona { greeting: "Good evening.".to_owned(), ..Persona::default() };
+    let mut talk = Talk::of(talker_of(persona, &[]));
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    ask_of(&talk.input(AgentInput::Timeout), MOUTH);
+    (0..20).for_each(|_| drop(talk.chunk()));
+    talk.hears(ears, "uh", (4_000, 8_000), false);
+    talk.hears(ears, "", (4_000, 9_000), true);
+    // All of this may come before the time that has come is handled.
+    talk.hears(ears, "What is my balance?", (10_000, 14_000), true);
+    assert_eq!(questions(&talk.over(ears)), ["What is my balance?"]);
+    let did = talk.input(AgentInput::Timeout);
+    assert!(!asks_anybody(&did), "a second answer beside the one that is being found: {did:?}");
+}
+
+#[test]
 fn who_answers_before_words_are_taken_back_is_asked_about_once() {
     let (mut talk, ears, _) = typed_a_question();
     talk.hears(ears, "uh", (4_000, 8_000), false);
