@@ -151,8 +151,10 @@ impl Relay {
         let mut line = String::new();
         let read = timeout(Duration::from_secs(20), BufReader::new(stdout).read_line(&mut line)).await;
         assert!(matches!(read, Ok(Ok(_))), "the relay says where it listens");
+        // By itself, or in a JSON object with `log.format = "json"`.
+        let address = line.split_once("listening on http://").map(|(_, rest)| rest);
         let address =
-            line.trim().strip_prefix("listening on http://").and_then(|address| address.parse().ok());
+            address.and_then(|rest| rest.split(['"', '\n']).next()).and_then(|own| own.parse().ok());
         Relay { child, address: address.unwrap_or_else(|| panic!("no address in {line:?}")) }
     }
 
