@@ -14,6 +14,8 @@ use crate::workspace;
 pub(crate) const OLDEST: &str = "2d55ab9";
 /// Where the migrations are that relays on one PostgreSQL share.
 const MIGRATIONS: &str = "relay/migrations/postgres";
+/// By how many commits it is gone back for a version that builds.
+const BACK: [u32; 6] = [0, 1, 2, 4, 8, 16];
 /// What to do when a test fails.
 pub(crate) const ADVICE: &str = "it is said above which promise does not hold";
 
@@ -23,20 +25,43 @@ pub(crate) fn run_beside(commit: &str) -> Result<()> {
 }
 
 /// The last version whose schema was an older one than that of this commit, and which this one can bring up to date: a migration that no release
-/// has may have been changed on the way, and databases of such versions are nobody's. `None` where the history does not reach so far back.
-pub(crate) fn before_newest_migration() -> Option<String> {
-    let ours = migrations_of("HEAD")?;
+/// has may have been changed on the way, and databases of such versions are nobody's. After it come versions before it, ever further back, for
+/// where it does not build: not everything in between two merges does. Empty where the history does not reach so far back.
+pub(crate) fn before_newest_migration() -> Vec<String> {
+    let Some(ours) = migrations_of("HEAD") else { return Vec::new() };
     let mut log = Command::new("git");
     log.current_dir(workspace::root()).args(["log", "--first-parent", "-m", "--format=%H", "--", MIGRATIONS]);
-    let changes = output(&mut log, "").ok()?;
-    let mut versions = changes.lines().map(|hash| format!("{}^", hash.trim()));
-    let before = versions.find(|version| {
+    let Ok(changes) = output(&mut log, "") else { return Vec::new() };
+    let is_older = |version: &String| {
         migrations_of(version)
             .is_some_and(|theirs| !theirs.is_empty() && theirs.len() < ours.len() && theirs.is_subset(&ours))
-    })?;
+    };
+    let mut versions = changes.lines().map(|hash| format!("{}^", hash.trim()));
+    let Some(before) = versions.find(is_older) else { return Vec::new() };
+    let further = BACK.iter().map(|back| format!("{before}~{back}")).filter(is_older);
+    further.filter_map(|version| short(&version)).collect()
+}
+
+/// The short name of a commit.
+fn short(commit: &str) -> Option<String> {
     let mut parse = Command::new("git");
-    parse.current_dir(workspace::root()).args(["rev-parse", "--verify", "--quiet", "--short", &before]);
+    parse.current_dir(workspace::root()).args(["rev-parse", "--verify", "--quiet", "--short", commit]);
     Some(output(&mut parse, "").ok()?.trim().to_owned())
+}
+
+/// The first of these versions that builds here.
+pub(crate) fn first_that_builds(commits: &[String]) -> Result<&str> {
+    let builds = |commit: &&String| match step(format!("building the relay of {commit}"), || build(commit)) {
+        Ok(_) => true,
+        Err(error) => {
+            println!("{commit} does not build here ({error:#}): an older one is tried");
+            false
+        }
+    };
+    match commits.iter().find(builds) {
+        Some(commit) => Ok(commit),
+        None => bail!("none of {} builds here", commits.join(", ")),
+    }
 }
 
 /// The migrations of a commit, each with its name and the checksum of what is in it.
