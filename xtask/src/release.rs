@@ -27,8 +27,8 @@ const BILLS: [(Option<&str>, Rooms); 2] = [
     (None, &[("relay", "voxrelay.cdx.json")]),
     (Some(WASM), &[("sdk-wasm", "voxrelay-wasm.cdx.json"), ("voice-wasm", "voxrelay-voice.cdx.json")]),
 ];
-/// What a page loads by a script tag.
-const SCRIPT: [&str; 2] = ["voxrelay.js", "voxrelay.wasm"];
+/// What a page loads by a script tag: without the last one no call is made where no WebSocket gets through.
+const SCRIPT: [&str; 3] = ["voxrelay.js", "voxrelay.wasm", "http.js"];
 /// The sums of all files, as `sha256sum --check` reads them.
 const SUMS: &str = "SHA256SUMS";
 

@@ -323,10 +323,22 @@ async fn no_byte_stays_in_the_tables_of_postgresql_once_the_operator_has_them_re
     let long: String = (0..2_000).map(|n| format!("{SECRET} {n} ")).collect();
     store.save_turns("a", 0, &[turn(1, Role::User, &long)], Mark::default(), 0).await.expect("written");
     full(&store, "b", "bob").await;
+    // She was an administrator, too.
+    let denial = Denial {
+        kind: DenialKind::Sub,
+        subject: "eve".into(),
+        reason: "abuse".into(),
+        by_key: false,
+        created_by: "Philomena".into(),
+        created_at_ms: 0,
+        expires_at_ms: None,
+    };
+    store.deny(&denial).await.expect("written");
     run("CHECKPOINT").await.expect("written");
     assert!(found(&server.tables(), "Philomena") > 0);
     store.delete_session("a", None).await.expect("erased");
     store.delete_session("b", None).await.expect("erased");
+    store.delete_user("Philomena", Some("root"), "act").await.expect("erased");
     // As docs/records.md has it.
     let documented = std::fs::read_to_string("../docs/records.md").expect("the documentation");
     assert!(documented.contains(REWRITE), "{REWRITE}");
@@ -336,7 +348,7 @@ async fn no_byte_stays_in_the_tables_of_postgresql_once_the_operator_has_them_re
 }
 
 /// What an operator runs.
-const REWRITE: &str = "VACUUM FULL voxrelay.sessions, voxrelay.turns, voxrelay.tool_calls, voxrelay.commands, voxrelay.idempotency_keys, voxrelay.api_keys, voxrelay.ledger, voxrelay.alerts, voxrelay.credits, voxrelay.audit, voxrelay.deliveries, voxrelay.budgets, voxrelay.budget_caps, voxrelay.rollup_users";
+const REWRITE: &str = "VACUUM FULL voxrelay.sessions, voxrelay.turns, voxrelay.tool_calls, voxrelay.commands, voxrelay.idempotency_keys, voxrelay.api_keys, voxrelay.ledger, voxrelay.alerts, voxrelay.credits, voxrelay.audit, voxrelay.denials, voxrelay.deliveries, voxrelay.budgets, voxrelay.budget_caps, voxrelay.rollup_users";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_byte_of_what_was_said_stays_in_the_database_file_or_its_log() {
