@@ -277,7 +277,7 @@ function answered({ title, words, yes, fields = [] }) {
   return new Promise((resolve) => {
     const answer = () => {
       // The browser gives the focus back to what was pressed, unless that was replaced or taken away meanwhile.
-      if (asker !== document.body && document.activeElement === document.body) focusAgain(document, keyOf(asker));
+      if (asker && !asker.isConnected) focusAgain(document, keyOf(asker));
       const given = Object.fromEntries(inputs.map((input) => [input.name, input.value]));
       resolve(dialog.returnValue === "yes" ? given : undefined);
     };

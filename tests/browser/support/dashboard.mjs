@@ -19,8 +19,9 @@ export function adminOf(relay, ...more) {
  * @param {import("playwright-core").Browser} browser
  * @param {string} address
  * @param {import("playwright-core").BrowserContextOptions} [screen]
+ * @param {(page: Page) => Promise<unknown>} [prepare] What is done before the page is asked for.
  */
-export async function open(browser, address, screen = {}) {
+export async function open(browser, address, screen = {}, prepare = undefined) {
   const context = await browser.newContext({ reducedMotion: "reduce", ...screen });
   const page = await context.newPage();
   /** @type {string[]} */
@@ -29,6 +30,7 @@ export async function open(browser, address, screen = {}) {
   page.on("console", (message) => {
     if (message.text().includes("Content Security Policy")) complaints.push(message.text());
   });
+  await prepare?.(page);
   await page.goto(address);
   return { page, complaints };
 }
