@@ -27,7 +27,6 @@ export async function budgets(place, signal) {
   const list = listing(
     {
       title: "Budgets",
-      what: "budgets",
       nothing: "There is no such budget. Those that calls have used in this day or month are listed.",
       path: "/v1/admin/budgets",
       rows: "budgets",

@@ -10,6 +10,11 @@ import { timeline } from "./timeline.js";
 
 /** Pages of a transcript that are read: no call has more turns. */
 const PAGES_MAX = 50;
+/** Why a recording cannot be loaded, by the status of the answer. */
+const NO_RECORDING = new Map([
+  [403, "This relay does not let this token hear what was said."],
+  [404, "There is none any more, or it is not written yet: that takes a moment after the end."],
+]);
 /** The time between two looks at a call that goes on, in milliseconds. */
 const LOOK_MS = 5_000;
 
@@ -35,7 +40,7 @@ export async function call(place, signal, id) {
     const credit = () => void giveCredit({ account, user, day: began.slice(0, 10) });
     renew(orders, ...end, button("Deny the user", "quiet", () => void denyIt()), button("Give credit", "quiet", credit));
     // One that is there, or on its way, is not taken away.
-    if (!sound.querySelector("audio, button")) refill(sound, el("h2", {}, "Recording"), ...recording(path, session.recorded, signal));
+    if (!sound.querySelector("audio, button")) refill(sound, el("h2", {}, "Recording"), ...recording(path, session, signal));
   };
   /** Whether somebody writes there, or hears or reads something there. @param {HTMLElement} part */
   const isInUse = (part) => part.hasAttribute("data-used") || part.contains(document.activeElement) || [...part.querySelectorAll("input")].some(({ value }) => value !== "");
@@ -173,8 +178,7 @@ async function transcript(path, signal) {
       if (cursor === "") break;
     }
   } catch (error) {
-    const closed = error instanceof Refused && (error.status === 404 || error.status === 403);
-    if (!closed) throw error;
+    if (!(error instanceof Refused && error.status === 403)) throw error;
     return [el("p", { class: "soft" }, "This relay does not let this token read what was said.")];
   }
   if (turns.length === 0) return [el("p", { class: "soft" }, "Nothing was said, or it is not kept any more.")];
@@ -190,9 +194,10 @@ async function transcript(path, signal) {
   return [el("ol", { class: "said" }, ...lines), ...timeline(turns)];
 }
 
-/** @param {string} path @param {boolean} isThere @param {AbortSignal} signal */
-function recording(path, isThere, signal) {
-  if (!isThere) return [el("p", { class: "soft" }, "There is none.")];
+/** @param {string} path @param {any} session @param {AbortSignal} signal */
+function recording(path, session, signal) {
+  if (!session.recorded) return [el("p", { class: "soft" }, "There is none.")];
+  if (session.state === "live") return [el("p", { class: "soft" }, "It can be heard once the call has ended.")];
   const wrong = el("p", { class: "wrong", role: "alert" });
   const get = async () => {
     wrong.textContent = "";
@@ -206,8 +211,7 @@ function recording(path, isThere, signal) {
       tell("The recording is there.");
     } catch (error) {
       if (signal.aborted) return;
-      const closed = error instanceof Refused && (error.status === 404 || error.status === 403);
-      wrong.textContent = closed ? "This relay does not let this token hear what was said." : said(error);
+      wrong.textContent = (error instanceof Refused && NO_RECORDING.get(error.status)) || said(error);
     }
   };
   const load = button("Load the recording", "quiet", () => busy(load, get));

@@ -20,9 +20,12 @@ export function daysForm(show, signal) {
     const days = { from: day(now - (Number(select.value) - 1) * DAY_MS), to: day(now) };
     const isNew = await busy(select, () => figures.show(() => show(days)));
     // The choice says what is shown, and what could not be read can be chosen again.
-    if (isNew) shown = select.value;
-    else select.value = shown;
-    if (isNew) tell(`${select.selectedOptions[0].textContent} are shown.`);
+    if (!isNew) {
+      select.value = shown;
+      return;
+    }
+    shown = select.value;
+    tell(`${select.selectedOptions[0].textContent} ${shown === "1" ? "is" : "are"} shown.`);
   }
   return { element, show: again };
 }

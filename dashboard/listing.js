@@ -6,7 +6,6 @@ import { count, el, reading, refill, select, table, tell } from "./dom.js";
 /**
  * @typedef {object} Listing
  * @property {string} title
- * @property {string} what What its rows are, in the plural.
  * @property {string} nothing What is said if there are none.
  * @property {string} path
  * @property {string} rows The field of an answer that has the rows.
@@ -17,7 +16,7 @@ import { count, el, reading, refill, select, table, tell } from "./dom.js";
  */
 
 /** @param {Listing} listing @param {AbortSignal} signal */
-export function listing({ title, what, nothing, path, rows: field, by, columns, cells }, signal) {
+export function listing({ title, nothing, path, rows: field, by, columns, cells }, signal) {
   const shown = reading(signal);
   const list = el("section", { class: "card", "aria-label": title }, el("p", { class: "soft" }, "…"));
   const more = el("button", { class: "quiet", type: "button", hidden: true, click: () => void show(next) }, "Show more");
@@ -54,7 +53,7 @@ export function listing({ title, what, nothing, path, rows: field, by, columns, 
     // A button that is gone has no focus to keep: the list has it then.
     if (next === "" && document.activeElement === more) list.querySelector(".wide")?.focus();
     more.hidden = next === "";
-    tell(`${count(rows.length)} ${what} are shown.`);
+    tell(`${title}: ${count(rows.length)} shown.`);
   }
 
   const form = el(

@@ -10,7 +10,6 @@ export async function sessions(place, signal) {
   const list = listing(
     {
       title: "Sessions",
-      what: "sessions",
       nothing: "There is no such session.",
       path: "/v1/admin/sessions",
       rows: "sessions",

@@ -13,7 +13,6 @@ export async function webhooks(place, signal) {
   const list = listing(
     {
       title: "Messages to webhooks",
-      what: "messages",
       nothing: "There is no such message. What is kept is that of the last 30 days.",
       path: "/v1/admin/webhooks",
       rows: "deliveries",

@@ -157,7 +157,7 @@ describe("the dashboard, while things change", () => {
 
   /** The page of a live call whose row the test changes. */
   async function beginCall() {
-    const session = { ...liveCall("anna"), state: "live", end_reason: /** @type {string | null} */ (null), ended_at: /** @type {string | null} */ (null), reconnects: 0, rtt_avg_us: 40_000, rtt_max_us: 90_000, lost_samples: 0, client: "web", relay: "r1", recorded: false };
+    const session = { ...liveCall("anna"), state: "live", end_reason: /** @type {string | null} */ (null), ended_at: /** @type {string | null} */ (null), reconnects: 0, rtt_avg_us: 40_000, rtt_max_us: 90_000, lost_samples: 0, client: "web", relay: "r1", recorded: true };
     const row = answers();
     row.json = session;
     const { page } = await begin();
@@ -179,6 +179,7 @@ describe("the dashboard, while things change", () => {
       assert.equal(await page.getByLabel("To say, word by word").inputValue(), "We close in ");
     };
     await isHere();
+    await page.getByText("It can be heard once the call has ended.").waitFor();
     row.json = undefined;
     const note = page.getByRole("alert").filter({ hasText: NOT_LIVE });
     await note.waitFor();
@@ -190,6 +191,7 @@ describe("the dashboard, while things change", () => {
     await tile("State", "client gone");
     await page.getByText("This call is over: its agent can be told nothing more.").waitFor();
     await isHere();
+    await page.getByRole("button", { name: "Load the recording" }).waitFor();
     assert.equal(await page.getByRole("button", { name: "End the call" }).count(), 0);
     assert.equal(await page.getByRole("button", { name: "Listen in" }).count(), 0, "nobody listened");
   });
