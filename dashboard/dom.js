@@ -247,9 +247,10 @@ export function tell(words) {
 /** The answer to the question before: a question never takes the place of one that is not answered yet. @type {Promise<unknown>} */
 let lastAnswer = Promise.resolve();
 
+/** @typedef {{ name: string, label: string, value?: string, type?: string, mode?: string, choices?: Record<string, string> }} Field */
+
 /**
  * Asks before something is done that cannot be taken back.
- * @typedef {{ name: string, label: string, value?: string, type?: string, mode?: string, choices?: Record<string, string> }} Field
  * @param {{ title: string, words: string, yes: string, fields?: Field[] }} question
  * @returns {Promise<Record<string, string> | undefined>} What was written into the fields, or `undefined` if it is not to be done.
  */

@@ -198,7 +198,7 @@ describe("the dashboard, while things change", () => {
 
   for (const [what, status] of Object.entries({ "takes long": 204, "gets no answer": 0 })) {
     test(`a call whose order to end ${what} is not shown as live once it is over`, async () => {
-      const { page, session, tile } = await beginCall();
+      const { page, session, row, tile } = await beginCall();
       let ordered = 0;
       await page.route(at("/v1/admin/sessions/live-anna/end"), async (route) => {
         ordered += 1;
@@ -213,6 +213,8 @@ describe("the dashboard, while things change", () => {
         await page.getByRole("dialog").getByRole("button", { name: "Understood" }).click();
       }
       await until("it is ordered", async () => ordered === 1);
+      const asked = row.asked;
+      await until("the call is looked at again", async () => row.asked > asked);
       await tile("State", "live");
       Object.assign(session, { state: "ended", end_reason: "ended_by_operator", ended_at: "2026-11-28T12:05:00.000Z" });
       await tile("State", "ended by operator");
