@@ -197,7 +197,7 @@ async function transcript(path, signal) {
 /** @param {string} path @param {any} session @param {AbortSignal} signal */
 function recording(path, session, signal) {
   if (!session.recorded) return [el("p", { class: "soft" }, "There is none.")];
-  if (session.state === "live") return [el("p", { class: "soft" }, "It can be heard once the call has ended.")];
+  if (session.state === "live") return [el("p", { class: "soft" }, "It can be heard once the call is over.")];
   const wrong = el("p", { class: "wrong", role: "alert" });
   const get = async () => {
     wrong.textContent = "";

@@ -179,7 +179,7 @@ describe("the dashboard, while things change", () => {
       assert.equal(await page.getByLabel("To say, word by word").inputValue(), "We close in ");
     };
     await isHere();
-    await page.getByText("It can be heard once the call has ended.").waitFor();
+    await page.getByText("It can be heard once the call is over.").waitFor();
     row.json = undefined;
     const note = page.getByRole("alert").filter({ hasText: NOT_LIVE });
     await note.waitFor();
