@@ -247,7 +247,11 @@ export function tell(words) {
 /** The answer to the question before: a question never takes the place of one that is not answered yet. @type {Promise<unknown>} */
 let lastAnswer = Promise.resolve();
 
-/** @typedef {{ name: string, label: string, value?: string, type?: string, mode?: string, choices?: Record<string, string> }} Field */
+/**
+ * A field of a question: a text, or a choice of values with what they are called.
+ * @typedef {{ name: string, label: string, value?: string, type?: string, mode?: string, pattern?: string, title?: string, choices?: Record<string, string> }} Field
+ *   `mode` is the keyboard of a phone, `pattern` what the whole text has to be like, and `title` says so to people.
+ */
 
 /**
  * Asks before something is done that cannot be taken back.
@@ -267,8 +271,16 @@ function answered({ title, words, yes, fields = [] }) {
   part("ask-title").textContent = title;
   part("ask-words").textContent = words;
   part("ask-yes").textContent = yes;
-  const inputs = fields.map(({ name, value = "", type = "text", mode, choices }) =>
-    choices ? select(`ask-${name}`, name, choices) : el("input", { id: `ask-${name}`, name, value, type, inputmode: mode, required: true, autocomplete: "off" }),
+  // The browser would press the first button, which is to cancel, and what was written would be gone.
+  const keydown = (/** @type {KeyboardEvent} */ event) => {
+    if (event.key !== "Enter" || event.isComposing) return;
+    event.preventDefault();
+    part("ask-yes").focus();
+  };
+  const inputs = fields.map(({ name, value = "", type = "text", mode, pattern, title, choices }) =>
+    choices
+      ? select(`ask-${name}`, name, choices)
+      : el("input", { id: `ask-${name}`, name, value, type, inputmode: mode, pattern, title, required: true, autocomplete: "off", keydown }),
   );
   const labels = fields.map(({ name, label }, at) => el("div", {}, el("label", { for: `ask-${name}` }, label), inputs[at]));
   part("ask-fields").replaceChildren(...labels);

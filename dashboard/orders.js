@@ -72,6 +72,11 @@ export async function denyUser(user) {
   return given !== undefined && carryOut("/v1/admin/denials", { kind: "sub", subject: user, reason: given.reason }, `${user} is denied.`);
 }
 
+/** A field for an amount of money. @param {string} [value] */
+function usdField(value = "") {
+  return { name: "usd", label: "US dollars", mode: "decimal", pattern: String.raw`\s*\d+(\.\d+)?\s*`, title: "An amount such as 1.25", value };
+}
+
 /** An amount as people write it, in nano-dollars; nothing if it is none. @param {string} usd */
 function nanoUsd(usd) {
   const amount = /^\d+(\.\d+)?$/.test(usd.trim()) ? Math.round(Number(usd) * 1e9) : Number.NaN;
@@ -88,7 +93,7 @@ export async function giveCredit({ account = "", user = "", day = new Date().toI
   const fields = [
     { name: "account", label: "Account", value: account },
     { name: "day", label: "Day of the charges (UTC)", value: day, type: "date" },
-    { name: "usd", label: "US dollars", mode: "decimal" },
+    usdField(),
     { name: "reason", label: "Why, for administrators" },
   ];
   const key = crypto.randomUUID();
@@ -122,7 +127,7 @@ export async function setBudget(known = undefined) {
   ];
   const fields = [
     ...(known ? [] : whose),
-    { name: "usd", label: "US dollars", mode: "decimal", value: known ? (known.cap / 1e9).toFixed(9).replace(/\.?0+$/, "") : "" },
+    usdField(known ? (known.cap / 1e9).toFixed(9).replace(/\.?0+$/, "") : ""),
     { name: "reason", label: "Why, for administrators" },
   ];
   const given = await confirmed({ title: known ? `Set the budget of ${known.kind} ${known.subject}?` : "Set a budget?", words: SET_WORDS, yes: "Set it", fields });

@@ -370,8 +370,12 @@ describe("the dashboard", () => {
     };
     for (const wrong of ["much", "1e3", "-1", " "]) {
       await change(wrong);
-      await page.getByRole("dialog").getByText("Write an amount such as 1.25.").waitFor();
-      await page.getByRole("button", { name: "Understood" }).click();
+      await page.locator("#ask-usd:invalid").waitFor();
+      // What is written can be changed, and Enter does not take it away.
+      await page.getByLabel("Why, for administrators").press("Enter");
+      await page.locator("#ask-yes:focus").waitFor();
+      assert.equal(await page.getByLabel("Why, for administrators").inputValue(), "a good customer");
+      await page.getByRole("button", { name: "Cancel" }).click();
     }
     await page.getByLabel("Spent or set aside").selectOption("");
     await page.getByRole("button", { name: "Show", exact: true }).click();
