@@ -53,30 +53,45 @@ export async function order(path, body = undefined, method = "POST", key = undef
   return ask(path, { method, ...(body ? { body: JSON.stringify(body) } : {}) }, key);
 }
 
+/** After how many milliseconds without a word the stream of live sessions counts as broken: the relay writes a line every 15 s at least. */
+const SILENT_MS = 45_000;
+/** How long it is waited, in milliseconds, before the stream is asked for again. */
+const AGAIN_MS = 3_000;
+
 /**
  * Tells the live sessions whenever something of them changes, until the signal says to stop.
  * @param {AbortSignal} signal
- * @param {(line: { sessions: any[], more: boolean } | undefined) => void} tell `undefined`: it is not known at the moment.
+ * @param {(line: { sessions: any[], more: boolean } | undefined, why: string) => void} tell `undefined`: it is not known at the moment, and why.
  */
 export async function watchLive(signal, tell) {
   while (!signal.aborted) {
+    const stream = new AbortController();
+    const stop = () => stream.abort();
+    signal.addEventListener("abort", stop, { once: true });
+    let silent = setTimeout(stop, SILENT_MS);
     try {
-      const answer = await ask("/v1/admin/live/watch", { signal });
+      const answer = await ask("/v1/admin/live/watch", { signal: stream.signal });
       const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body).getReader();
       const decoder = new TextDecoder();
       let rest = "";
       for (;;) {
         const { done, value } = await reader.read();
         if (done) break;
+        clearTimeout(silent);
+        silent = setTimeout(stop, SILENT_MS);
         rest += decoder.decode(value, { stream: true });
         const lines = rest.split("\n");
         rest = lines.pop() ?? "";
-        for (const line of lines) if (line !== "") tell(JSON.parse(line));
+        for (const line of lines) if (line !== "") tell(JSON.parse(line), "");
       }
-    } catch {
+    } catch (error) {
       if (signal.aborted) return;
-      tell(undefined);
+      const why = error instanceof Refused ? error.message : "The connection to the relay broke off.";
+      tell(undefined, stream.signal.aborted ? "The relay has said nothing for too long." : why);
+    } finally {
+      clearTimeout(silent);
+      signal.removeEventListener("abort", stop);
     }
-    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
   }
 }

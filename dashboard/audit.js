@@ -13,7 +13,6 @@ export async function audit(place, signal) {
   const list = listing(
     {
       title: "Audit",
-      what: "deeds",
       nothing: "There is no such deed.",
       path: PATH,
       rows: "audit",

@@ -1,7 +1,7 @@
 // Budgets: what of them is used, what an administrator sets in their place, and the thresholds that were reached.
 
 import { read } from "./api.js";
-import { el, money, table, when } from "./dom.js";
+import { el, money, reading, refill, table, when } from "./dom.js";
 import { listing } from "./listing.js";
 import { resetBudget, setBudget } from "./orders.js";
 
@@ -27,7 +27,6 @@ export async function budgets(place, signal) {
   const list = listing(
     {
       title: "Budgets",
-      what: "budgets",
       nothing: "There is no such budget. Those that calls have used in this day or month are listed.",
       path: "/v1/admin/budgets",
       rows: "budgets",
@@ -45,9 +44,11 @@ export async function budgets(place, signal) {
   };
   const head = el("div", { class: "head" }, el("h1", {}, "Budgets"), el("button", { class: "quiet", type: "button", click: () => void set() }, "Set a budget"));
   const reached = el("div", {});
-  place.replaceChildren(head, ...list.parts, el("div", { class: "gap" }), reached);
-  const [alerts] = await Promise.all([read("/v1/admin/alerts", { limit: 50 }, signal), list.show()]);
-  reached.replaceChildren(raised(alerts.alerts));
+  const alerts = reading(signal);
+  place.replaceChildren(head, ...list.parts, el("div", { class: "gap" }), alerts.words, reached);
+  // The one is shown also if the other cannot be read.
+  const readAlerts = () => alerts.show(async () => refill(reached, raised((await read("/v1/admin/alerts", { limit: 50 }, signal)).alerts)));
+  await Promise.all([readAlerts(), list.show()]);
 }
 
 /** @param {any} row @param {() => Promise<void>} again */

@@ -1,6 +1,6 @@
 // Charts, each with the table behind it. Without the library that paints them the table is there alone, and open.
 
-import { el, table } from "./dom.js";
+import { asTable, el } from "./dom.js";
 
 /** @type {Set<() => void>} */
 const shown = new Set();
@@ -24,7 +24,7 @@ export function chart({ title, times, lines, write, isWide = false, beside }) {
     `${time.slice(0, 10)} ${time.slice(11, 16)}`,
     ...lines.map(({ values }) => (values[at] === null ? "–" : write(/** @type {number} */ (values[at])))),
   ]);
-  const behind = el("details", Plot ? {} : { open: true }, el("summary", {}, "As a table"), table(title, columns, rows));
+  const behind = asTable(title, columns, rows, !Plot);
   const place = el("div", { class: "plot", role: "img", "aria-label": `${title}: a chart; its figures are in the table below.` });
   const card = el("section", { class: isWide ? "card all" : "card" }, el("h2", {}, title), ...(beside ? [beside] : []), ...(Plot ? [place] : []), behind);
   if (Plot) {
@@ -62,7 +62,7 @@ function paintInto(Plot, place, { times, lines, write, width }) {
     scales: { y: { range: (/** @type {any} */ _, /** @type {number} */ least, /** @type {number} */ most) => [0, most > 0 ? most * 1.1 : 1] } },
     axes: [axis, { ...axis, size, values: (/** @type {any} */ _, /** @type {number[]} */ splits) => splits.map(write) }],
     series: [
-      { label: "Time" },
+      { label: "Time (UTC)" },
       ...lines.map(({ name }, at) => ({
         label: name,
         stroke: colours[at % colours.length],

@@ -6,7 +6,7 @@ import { audit } from "./audit.js";
 import { budgets } from "./budgets.js";
 import { call } from "./call.js";
 import { clearCharts } from "./charts.js";
-import { el, tell } from "./dom.js";
+import { el, said, tell } from "./dom.js";
 import { overview } from "./overview.js";
 import { sessions } from "./sessions.js";
 import { spend } from "./spend.js";
@@ -37,7 +37,7 @@ async function signIn(token) {
     await read("/v1/admin/live", { limit: 1 });
   } catch (error) {
     setToken("");
-    wrong.textContent = error instanceof Error ? error.message : String(error);
+    wrong.textContent = said(error);
     return;
   }
   input.value = "";
@@ -84,8 +84,7 @@ async function show() {
   } catch (error) {
     if (signal.aborted) return;
     if (error instanceof Refused && error.status === 401) return signOut("The token is not good any more. Sign in with a new one.");
-    const words = error instanceof Error ? error.message : String(error);
-    place.replaceChildren(el("h1", {}, title), el("p", { class: "wrong", role: "alert" }, words));
+    place.replaceChildren(el("h1", {}, title), el("p", { class: "wrong", role: "alert" }, said(error)));
   }
 }
 

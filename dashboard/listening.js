@@ -1,7 +1,7 @@
 // Listening in to a live call: what both sides say, about two seconds later, as the relay streams it.
 
 import { Refused, ask, read } from "./api.js";
-import { el } from "./dom.js";
+import { el, said } from "./dom.js";
 
 /** How the relay's WAV file is: its head, then 16-bit little-endian samples of user and agent in turns. */
 const HEAD_BYTES = 44;
@@ -26,6 +26,8 @@ export function listening(path, signal) {
     const now = (running = new AbortController());
     // Made by the press of the button, so the browser lets it sound.
     const context = new AudioContext({ sampleRate: RATE });
+    // What is said here stays when the call ends.
+    section.setAttribute("data-used", "");
     press.textContent = "Stop listening";
     words.textContent = "The relay is asked.";
     try {
@@ -33,20 +35,20 @@ export function listening(path, signal) {
         words.textContent = "You listen in: the user on the left, the agent on the right, about two seconds later.";
       });
     } catch (error) {
-      words.textContent = now.signal.aborted ? IDLE : said(error);
+      words.textContent = now.signal.aborted ? IDLE : ended(error);
     }
     running = undefined;
     press.textContent = "Listen in";
     await context.close();
   };
   const press = el("button", { class: "quiet", type: "button", click: () => (running ? running.abort() : void begin()) }, "Listen in");
-  return el("section", { class: "card" }, el("h2", {}, "Listen in"), press, words);
+  const section = el("section", { class: "card" }, el("h2", {}, "Listen in"), press, words);
+  return section;
 }
 
 /** @param {unknown} error */
-function said(error) {
-  if (error instanceof Refused && error.status === 403) return "This relay does not let this token listen in.";
-  return error instanceof Error ? error.message : String(error);
+function ended(error) {
+  return error instanceof Refused && error.status === 403 ? "This relay does not let this token listen in." : said(error);
 }
 
 /**

@@ -1,12 +1,11 @@
 // A list that is read a page at a time, and what it is narrowed by.
 
 import { read } from "./api.js";
-import { count, el, refill, select, table, tell } from "./dom.js";
+import { count, el, reading, refill, select, table, tell } from "./dom.js";
 
 /**
  * @typedef {object} Listing
  * @property {string} title
- * @property {string} what What its rows are, in the plural.
  * @property {string} nothing What is said if there are none.
  * @property {string} path
  * @property {string} rows The field of an answer that has the rows.
@@ -17,8 +16,8 @@ import { count, el, refill, select, table, tell } from "./dom.js";
  */
 
 /** @param {Listing} listing @param {AbortSignal} signal */
-export function listing({ title, what, nothing, path, rows: field, by, columns, cells }, signal) {
-  const wrong = el("p", { class: "wrong", role: "alert" });
+export function listing({ title, nothing, path, rows: field, by, columns, cells }, signal) {
+  const shown = reading(signal);
   const list = el("section", { class: "card", "aria-label": title }, el("p", { class: "soft" }, "…"));
   const more = el("button", { class: "quiet", type: "button", hidden: true, click: () => void show(next) }, "Show more");
   const inputs = Object.entries(by).map(([name, { choices, value = "" }]) => {
@@ -30,31 +29,31 @@ export function listing({ title, what, nothing, path, rows: field, by, columns, 
   let rows = [];
   let next = "";
   let asks = 0;
-  /** What the list is narrowed by: the pages that follow are of the same, whatever is written meanwhile. @type {Record<string, string>} */
+  /** What the list is narrowed by: the pages that follow are of the same, whatever is written meanwhile, and whatever could not be read. @type {Record<string, string>} */
   let given = {};
 
   /** @param {string} [cursor] Where the page begins; without it the list begins anew. */
   async function show(cursor = "") {
-    wrong.textContent = "";
     // Only the answer to the last question is shown, so that no page comes twice, and none to a question of before.
     asks += 1;
     const asked = asks;
-    if (cursor === "") given = Object.fromEntries(inputs.map((input) => [input.name, input.value.trim()]));
-    try {
-      const found = await read(path, { ...given, limit: 50, cursor }, signal);
-      if (asked !== asks) return;
+    const wanted = cursor === "" ? Object.fromEntries(inputs.map((input) => [input.name, input.value.trim()])) : given;
+    const isNew = await shown.show(async () => {
+      const found = await read(path, { ...wanted, limit: 50, cursor }, signal).catch((error) => {
+        if (asked === asks) throw error;
+      });
+      if (asked !== asks) return false;
       rows = cursor === "" ? found[field] : [...rows, ...found[field]];
-      next = found.next ?? "";
-    } catch (error) {
-      if (!signal.aborted && asked === asks) wrong.textContent = error instanceof Error ? error.message : String(error);
-      return;
-    }
+      [given, next] = [wanted, found.next ?? ""];
+    });
+    if (shown.isEmpty() && !signal.aborted) refill(list, el("p", { class: "soft" }, "Nothing has been read yet."));
+    if (!isNew) return;
     const again = () => show();
     refill(list, rows.length > 0 ? table(title, columns, rows.map((row) => cells(row, again))) : el("p", { class: "soft" }, nothing));
     // A button that is gone has no focus to keep: the list has it then.
     if (next === "" && document.activeElement === more) list.querySelector(".wide")?.focus();
     more.hidden = next === "";
-    tell(`${count(rows.length)} ${what} are shown.`);
+    tell(`${title}: ${count(rows.length)} shown.`);
   }
 
   const form = el(
@@ -70,5 +69,5 @@ export function listing({ title, what, nothing, path, rows: field, by, columns, 
     ...Object.values(by).map(({ label }, at) => el("label", { for: inputs[at].id }, label, inputs[at])),
     el("button", { class: "main", type: "submit" }, "Show"),
   );
-  return { parts: [form, wrong, el("div", { class: "gap" }), list, el("div", { class: "gap" }), more], show };
+  return { parts: [form, shown.words, el("div", { class: "gap" }), list, el("div", { class: "gap" }), more], show };
 }

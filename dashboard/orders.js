@@ -1,7 +1,7 @@
 // What an administrator may do. Each asks first, but for what is written to an agent, and says afterwards what has become of it.
 
 import { Refused, order, read } from "./api.js";
-import { confirmed, tell } from "./dom.js";
+import { confirmed, said, tell } from "./dom.js";
 
 /** @param {string} path @param {object | undefined} body @param {string} done @param {"POST" | "PUT" | "DELETE"} [method] */
 async function carryOut(path, body, done, method = "POST") {
@@ -10,8 +10,9 @@ async function carryOut(path, body, done, method = "POST") {
     tell(done);
     return true;
   } catch (error) {
-    const words = error instanceof Error ? error.message : String(error);
-    await confirmed({ title: "It was not done", words, yes: "Understood" });
+    // An order whose answer got lost may have been carried out.
+    const title = error instanceof Refused && error.isOpen ? "It may not have been done" : "It was not done";
+    await confirmed({ title, words: said(error), yes: "Understood" });
     return false;
   }
 }
@@ -59,7 +60,7 @@ export async function tellAgent(id, kind, text, key) {
     return { isDone: outcome !== "refused", isOpen: false, words };
   } catch (error) {
     const isOpen = !isTaken && (!(error instanceof Refused) || error.isOpen);
-    return { isDone: false, isOpen, words: error instanceof Error ? error.message : String(error) };
+    return { isDone: false, isOpen, words: said(error) };
   }
 }
 
@@ -69,6 +70,11 @@ export async function denyUser(user) {
   const words = `${user} can make no call until the entry is taken off the deny-list. Calls that run are ended.`;
   const given = await confirmed({ title: "Deny this user?", words, yes: "Deny the user", fields });
   return given !== undefined && carryOut("/v1/admin/denials", { kind: "sub", subject: user, reason: given.reason }, `${user} is denied.`);
+}
+
+/** A field for an amount of money. @param {string} [value] */
+function usdField(value = "") {
+  return { name: "usd", label: "US dollars", mode: "decimal", pattern: String.raw`\s*\d+(\.\d+)?\s*`, title: "An amount such as 1.25", value };
 }
 
 /** An amount as people write it, in nano-dollars; nothing if it is none. @param {string} usd */
@@ -87,7 +93,7 @@ export async function giveCredit({ account = "", user = "", day = new Date().toI
   const fields = [
     { name: "account", label: "Account", value: account },
     { name: "day", label: "Day of the charges (UTC)", value: day, type: "date" },
-    { name: "usd", label: "US dollars" },
+    usdField(),
     { name: "reason", label: "Why, for administrators" },
   ];
   const key = crypto.randomUUID();
@@ -121,7 +127,7 @@ export async function setBudget(known = undefined) {
   ];
   const fields = [
     ...(known ? [] : whose),
-    { name: "usd", label: "US dollars", value: known ? (known.cap / 1e9).toFixed(9).replace(/\.?0+$/, "") : "" },
+    usdField(known ? (known.cap / 1e9).toFixed(9).replace(/\.?0+$/, "") : ""),
     { name: "reason", label: "Why, for administrators" },
   ];
   const given = await confirmed({ title: known ? `Set the budget of ${known.kind} ${known.subject}?` : "Set a budget?", words: SET_WORDS, yes: "Set it", fields });

@@ -2,7 +2,7 @@
 
 import { read, watchLive } from "./api.js";
 import { chart } from "./charts.js";
-import { count, duration, el, money, refill, select, share, table, tell, tiles, when } from "./dom.js";
+import { count, duration, el, liveness, money, refill, renew, select, share, table, tell, tiles, when } from "./dom.js";
 import { daysForm } from "./days.js";
 import { endCall } from "./orders.js";
 
@@ -12,26 +12,40 @@ let stageShown = "total";
 
 /** @param {HTMLElement} place @param {AbortSignal} signal */
 export async function overview(place, signal) {
-  const live = el("section", { class: "card all", "aria-labelledby": "live-title" }, el("h2", { id: "live-title" }, "Calls now"), el("p", { class: "soft" }, "…"));
+  const live = el("section", { class: "card all", "aria-labelledby": "live-title" }, el("h2", { id: "live-title" }, "Calls now"));
   const past = el("div", { class: "grid" });
   const form = daysForm(async (days) => {
     const found = await read("/v1/admin/overview", days, signal);
-    past.replaceChildren(...sums(found));
-  });
+    refill(past, ...sums(found));
+  }, signal);
   place.replaceChildren(el("div", { class: "head" }, el("h1", {}, "Overview"), form.element), el("div", { class: "grid" }, live), el("div", { class: "gap" }), past);
-  void watchLive(signal, (line) => showLive(live, line));
+  void watchLive(signal, liveCalls(live));
   await form.show();
 }
 
-/** @param {HTMLElement} place @param {{ sessions: any[], more: boolean } | undefined} line */
-function showLive(place, line) {
-  const title = place.firstElementChild ?? "";
-  if (!line) return place.replaceChildren(title, el("p", { class: "wrong" }, "The live calls cannot be read at the moment. They are asked for again."));
-  const { sessions, more } = line;
+/**
+ * Shows the calls that go on, as the stream tells them. Those that were told last stay when it breaks, and are said to be old.
+ * @param {HTMLElement} place
+ */
+function liveCalls(place) {
+  const age = liveness();
+  const list = el("div", {}, el("p", { class: "soft" }, "…"));
+  place.append(age.words, list);
+  let isKnown = false;
+  return (/** @type {{ sessions: any[], more: boolean } | undefined} */ line, /** @type {string} */ why) => {
+    if (line) {
+      isKnown = true;
+      age.fresh();
+      renew(list, ...calls(line));
+    } else if (isKnown) age.stale(why);
+    else renew(list, el("p", { class: "wrong" }, `The live calls cannot be read at the moment. ${why} They are asked for again.`));
+  };
+}
+
+/** @param {{ sessions: any[], more: boolean }} line @returns {Node[]} */
+function calls({ sessions, more }) {
   const number = more ? `more than ${count(sessions.length)}` : count(sessions.length);
   const words = el("p", { class: "soft" }, sessions.length === 0 ? "Nobody talks to an agent." : `${number} ${sessions.length === 1 ? "call" : "calls"}`);
-  // While somebody is asked about a call, the list stays as it is.
-  if (document.querySelector("dialog[open]")) return;
   const rows = sessions.map((session) => [
     el("a", { href: `#/call/${encodeURIComponent(session.id)}`, "data-of": `call ${session.id}` }, session.user_sub),
     session.agent,
@@ -41,8 +55,7 @@ function showLive(place, line) {
     el("button", { class: "quiet", type: "button", "data-of": `end ${session.id}`, "aria-label": `End the call of ${session.user_sub}`, click: () => endCall(session.id, session.user_sub) }, "End"),
   ]);
   const columns = [{ name: "User" }, { name: "Agent" }, { name: "Account" }, { name: "Began (UTC)" }, { name: "Cost", isNumber: true }, { name: "End it" }];
-  // The stream writes the list anew, also while somebody goes through it with the keyboard.
-  refill(place, title, words, ...(rows.length > 0 ? [table("Calls now", columns, rows)] : []));
+  return [words, ...(rows.length > 0 ? [table("Calls now", columns, rows)] : [])];
 }
 
 /** @param {number} value */
@@ -54,6 +67,7 @@ function ms(value) {
 function latencies(times, series) {
   const picked = select("stage", "stage", STAGES);
   picked.value = stageShown;
+  picked.setAttribute("data-of", "stage");
   const of = (/** @type {string} */ percentile) => series.map((step) => step.stages.find((/** @type {any} */ known) => known.stage === picked.value)?.[percentile] ?? null);
   const paint = () =>
     chart({

@@ -3,14 +3,13 @@
 import { count, el, money, when } from "./dom.js";
 import { listing } from "./listing.js";
 
-const COLUMNS = [{ name: "User" }, { name: "Account" }, { name: "Agent" }, { name: "Began (UTC)" }, { name: "Ended" }, { name: "Reconnects", isNumber: true }, { name: "Cost", isNumber: true }];
+const COLUMNS = [{ name: "User" }, { name: "Account" }, { name: "Agent" }, { name: "Began (UTC)" }, { name: "State" }, { name: "Reconnects", isNumber: true }, { name: "Cost", isNumber: true }];
 
 /** @param {HTMLElement} place @param {AbortSignal} signal */
 export async function sessions(place, signal) {
   const list = listing(
     {
       title: "Sessions",
-      what: "sessions",
       nothing: "There is no such session.",
       path: "/v1/admin/sessions",
       rows: "sessions",
@@ -27,7 +26,7 @@ export async function sessions(place, signal) {
 /** @param {any} session */
 function cells(session) {
   return [
-    el("a", { href: `#/call/${encodeURIComponent(session.id)}`, "aria-label": `${session.user_sub}, ${when(session.started_at)}` }, session.user_sub),
+    el("a", { href: `#/call/${encodeURIComponent(session.id)}`, "data-of": `call ${session.id}`, "aria-label": `${session.user_sub}, ${when(session.started_at)} UTC` }, session.user_sub),
     session.account,
     session.agent,
     when(session.started_at),

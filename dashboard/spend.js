@@ -3,7 +3,7 @@
 import { read } from "./api.js";
 import { chart } from "./charts.js";
 import { daysForm } from "./days.js";
-import { el, money, share, table, tiles } from "./dom.js";
+import { el, money, refill, share, table, tiles } from "./dom.js";
 import { giveCredit } from "./orders.js";
 
 const BY = { user: "By user", account: "By account", agent: "By agent", provider: "By provider", item: "By item" };
@@ -14,8 +14,8 @@ export async function spend(place, signal) {
   const form = daysForm(async (days) => {
     const asked = ["day", ...Object.keys(BY)].map((by) => read("/v1/admin/spend", { ...days, by }, signal));
     const [byDay, ...others] = await Promise.all(asked);
-    body.replaceChildren(...show(byDay, others));
-  });
+    refill(body, ...show(byDay, others));
+  }, signal);
   const credit = el("button", { class: "quiet", type: "button", click: () => giveCredit() }, "Give credit");
   place.replaceChildren(el("div", { class: "head" }, el("h1", {}, "Spend"), el("div", { class: "row" }, form.element, credit)), body);
   await form.show();

@@ -1,6 +1,6 @@
 // How long each stage of an agent's answers took: a bar for each answer, and the table behind it.
 
-import { count, el, svg, table } from "./dom.js";
+import { asTable, count, el, svg } from "./dom.js";
 
 /** @typedef {{ turn: number, total_ms: number | null } & Record<string, any>} Answer */
 
@@ -33,7 +33,7 @@ export function timeline(turns) {
     el("h2", {}, TITLE),
     el("ul", { class: "legend soft" }, ...legend),
     el("div", { class: "bars", role: "img", "aria-label": `${TITLE}: bars; their figures are in the table below.` }, ...bars),
-    el("details", {}, el("summary", {}, "As a table"), table(TITLE, columns, rows)),
+    asTable(TITLE, columns, rows),
   ];
 }
 

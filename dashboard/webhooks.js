@@ -13,7 +13,6 @@ export async function webhooks(place, signal) {
   const list = listing(
     {
       title: "Messages to webhooks",
-      what: "messages",
       nothing: "There is no such message. What is kept is that of the last 30 days.",
       path: "/v1/admin/webhooks",
       rows: "deliveries",
@@ -33,7 +32,7 @@ export async function webhooks(place, signal) {
 
 /** @param {any} row @param {() => Promise<void>} again */
 function cells(row, again) {
-  const whom = `${row.event} to ${row.name}, ${when(row.created_at)}`;
+  const whom = `${row.event} to ${row.name}, ${when(row.created_at)} UTC`;
   const send = async () => {
     if (await replay(row.id, row.name)) await again();
   };
@@ -41,7 +40,7 @@ function cells(row, again) {
     when(row.created_at),
     row.name,
     row.event,
-    row.session_id ? el("a", { href: `#/call/${encodeURIComponent(row.session_id)}`, "aria-label": `Show the call of ${whom}` }, "Show") : "–",
+    row.session_id ? el("a", { href: `#/call/${encodeURIComponent(row.session_id)}`, "data-of": `call ${row.id}`, "aria-label": `Show the call of ${whom}` }, "Show") : "–",
     STATES[/** @type {keyof typeof STATES} */ (row.state)] ?? row.state,
     count(row.attempts),
     row.answer || "–",

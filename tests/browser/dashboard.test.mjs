@@ -2,7 +2,6 @@
 // The dashboard, as an administrator sees and uses it: a real relay, real calls, a real browser.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
@@ -10,8 +9,9 @@ import { fileURLToPath } from "node:url";
 import { after, afterEach, before, describe, test } from "node:test";
 
 import { launch } from "./support/chromium.mjs";
+import { adminOf, goes, holds, open, settles, shows } from "./support/dashboard.mjs";
 import { CACHE, install } from "./support/installed.mjs";
-import { PROGRAM, Relay, until } from "./support/relay.mjs";
+import { Relay, until } from "./support/relay.mjs";
 import { speak } from "./support/speech.mjs";
 import { Stage } from "./support/stage.mjs";
 import { storyTeller } from "./support/story-teller.mjs";
@@ -34,13 +34,6 @@ describe("the dashboard", () => {
   afterEach(() => stage.clear());
   after(() => stage.clear());
 
-  /** A token of an administrator of this relay. @param {Relay} relay @param {string[]} more Roles beside the administrators'. */
-  function adminOf(relay, ...more) {
-    const settings = { cwd: relay.folder, env: { PATH: process.env.PATH }, encoding: /** @type {const} */ ("utf8") };
-    const roles = ["voxrelay_admin", ...more].flatMap((role) => ["--role", role]);
-    return execFileSync(PROGRAM, ["token", "--sub", "root", ...roles], settings).trim();
-  }
-
   /** A relay with a call that goes on. @param {Record<string, string>} [settings] @param {import("./support/speech.mjs").Part[]} [said] */
   async function begin(settings = {}, said = ["hello", 20]) {
     const speech = speak(stage, said);
@@ -52,54 +45,6 @@ describe("the dashboard", () => {
     await caller.start();
     await caller.hears(({ name, event }) => name === "usage" && event.audioMs > 0);
     return { relay, browser, origin, caller };
-  }
-
-  /**
-   * @param {import("playwright-core").Browser} browser
-   * @param {string} address
-   * @param {import("playwright-core").BrowserContextOptions} [screen]
-   */
-  async function open(browser, address, screen = {}) {
-    const context = await browser.newContext({ reducedMotion: "reduce", ...screen });
-    const page = await context.newPage();
-    /** @type {string[]} */
-    const complaints = [];
-    page.on("pageerror", (error) => complaints.push(error.message));
-    page.on("console", (message) => {
-      if (message.text().includes("Content Security Policy")) complaints.push(message.text());
-    });
-    await page.goto(address);
-    return { page, complaints };
-  }
-
-  /** @param {Page} page @param {string} title */
-  async function shows(page, title) {
-    await page.getByRole("heading", { level: 1, name: title }).waitFor();
-    await settles(page);
-  }
-
-  /** Goes to what has no link, and waits until the page before is taken away: the heading of the next one may be the same. @param {Page} page @param {string} hash */
-  async function goes(page, hash) {
-    await page.evaluate((to) => {
-      if (location.hash === to) return;
-      const gone = new Promise((resolve) => addEventListener("hashchange", resolve, { once: true }));
-      location.hash = to;
-      return gone.then(() => undefined);
-    }, hash);
-  }
-
-  /** What has the focus: what it is called, or else its id. @param {Page} page */
-  const held = (page) => page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.id);
-  /** Waits until this has the focus, which comes a moment after what was done. @param {Page} page @param {RegExp} wanted @param {string} why */
-  const holds = (page, wanted, why) => until(`${wanted} has the focus: ${why}`, async () => wanted.test(String(await held(page))));
-
-  /** Waits until what was asked for is there, and each chart is painted. @param {Page} page */
-  async function settles(page) {
-    await page.waitForFunction(() => {
-      const waits = [...document.querySelectorAll("#page p")].some((words) => words.textContent === "…");
-      const isPainted = [...document.querySelectorAll(".plot")].every((plot) => plot.querySelector("canvas"));
-      return !waits && isPainted && !document.querySelector("#days:disabled");
-    });
   }
 
   /** What axe finds wrong. @param {Page} page @returns {Promise<string[]>} */
@@ -425,8 +370,12 @@ describe("the dashboard", () => {
     };
     for (const wrong of ["much", "1e3", "-1", " "]) {
       await change(wrong);
-      await page.getByRole("dialog").getByText("Write an amount such as 1.25.").waitFor();
-      await page.getByRole("button", { name: "Understood" }).click();
+      await page.locator("#ask-usd:invalid").waitFor();
+      // What is written can be changed, and Enter does not take it away.
+      await page.getByLabel("Why, for administrators").press("Enter");
+      await page.locator("#ask-yes:focus").waitFor();
+      assert.equal(await page.getByLabel("Why, for administrators").inputValue(), "a good customer");
+      await page.getByRole("button", { name: "Cancel" }).click();
     }
     await page.getByLabel("Spent or set aside").selectOption("");
     await page.getByRole("button", { name: "Show", exact: true }).click();

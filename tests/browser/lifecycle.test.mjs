@@ -51,7 +51,8 @@ describe("a call to which anything happens", () => {
       for (let seed = seeds.shift(); seed !== undefined && problems.length === 0; seed = seeds.shift()) {
         const { schedule, problem, sessionId } = await tell(page, "run", seed);
         const live = () => relay.sessions().filter(({ state }) => state === "live");
-        // Every other one was ended by the page, and not by the window.
+        // Every other one was ended by the page, and not by the window. It is not waited for: a relay tells a page that its session has ended once that
+        // is stored, and a page that has its connection waits for that word before it says that the call is over.
         const known = live().filter(({ id }) => id === sessionId && !CUTS.test(schedule));
         const isEnded = await until("no session is live", () => live().length === 0).catch(() => false);
         const billed = relay.sessions().filter(({ id, cost_nano_usd: cost }) => id !== sessionId && !told.has(id) && cost > 0);

@@ -1,0 +1,66 @@
+// @ts-check
+// The dashboard, as tests open it, go through it and wait for it.
+
+import { execFileSync } from "node:child_process";
+
+import { PROGRAM, until } from "./relay.mjs";
+
+/** @typedef {import("./relay.mjs").Relay} Relay */
+/** @typedef {import("playwright-core").Page} Page */
+
+/** A token of an administrator of this relay. @param {Relay} relay @param {string[]} more Roles beside the administrators'. */
+export function adminOf(relay, ...more) {
+  const settings = { cwd: relay.folder, env: { PATH: process.env.PATH }, encoding: /** @type {const} */ ("utf8") };
+  const roles = ["voxrelay_admin", ...more].flatMap((role) => ["--role", role]);
+  return execFileSync(PROGRAM, ["token", "--sub", "root", ...roles], settings).trim();
+}
+
+/**
+ * @param {import("playwright-core").Browser} browser
+ * @param {string} address
+ * @param {import("playwright-core").BrowserContextOptions} [screen]
+ * @param {(page: Page) => Promise<unknown>} [prepare] What is done before the page is asked for.
+ */
+export async function open(browser, address, screen = {}, prepare = undefined) {
+  const context = await browser.newContext({ reducedMotion: "reduce", ...screen });
+  const page = await context.newPage();
+  /** @type {string[]} */
+  const complaints = [];
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("console", (message) => {
+    if (message.text().includes("Content Security Policy")) complaints.push(message.text());
+  });
+  await prepare?.(page);
+  await page.goto(address);
+  return { page, complaints };
+}
+
+/** @param {Page} page @param {string} title */
+export async function shows(page, title) {
+  await page.getByRole("heading", { level: 1, name: title }).waitFor();
+  await settles(page);
+}
+
+/** Goes to what has no link, and waits until the page before is taken away: the heading of the next one may be the same. @param {Page} page @param {string} hash */
+export async function goes(page, hash) {
+  await page.evaluate((to) => {
+    if (location.hash === to) return;
+    const gone = new Promise((resolve) => addEventListener("hashchange", resolve, { once: true }));
+    location.hash = to;
+    return gone.then(() => undefined);
+  }, hash);
+}
+
+/** What has the focus: what it is called, or else its id. @param {Page} page */
+export const held = (page) => page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.id);
+/** Waits until this has the focus, which comes a moment after what was done. @param {Page} page @param {RegExp} wanted @param {string} why */
+export const holds = (page, wanted, why) => until(`${wanted} has the focus: ${why}`, async () => wanted.test(String(await held(page))));
+
+/** Waits until what was asked for is there, and each chart is painted. @param {Page} page */
+export async function settles(page) {
+  await page.waitForFunction(() => {
+    const waits = [...document.querySelectorAll("#page p")].some((words) => words.textContent === "…");
+    const isPainted = [...document.querySelectorAll(".plot")].every((plot) => plot.querySelector("canvas"));
+    return !waits && isPainted && !document.querySelector("#days:disabled");
+  });
+}
