@@ -1,5 +1,6 @@
 //! The call's machine against a script, with an agent that does as it is told.
 
+mod answers;
 mod commands;
 mod committing;
 mod endings;
