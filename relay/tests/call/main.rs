@@ -8,6 +8,7 @@ mod farewell;
 mod heard;
 mod money;
 mod order;
+mod requests;
 mod rows;
 mod turns;
 
