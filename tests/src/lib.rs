@@ -6,6 +6,7 @@ pub mod bad_tokens;
 pub mod balancer;
 pub mod caller;
 pub mod hopper;
+pub mod http;
 #[cfg(target_os = "linux")]
 pub mod lossy;
 pub mod outage;
@@ -31,7 +32,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use protocol::{AudioHeader, Codec, Features, Hello, Mark, RelayMessage, Resume, SUBPROTOCOL};
 use relay::config::Secret;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
@@ -172,12 +173,7 @@ impl Relay {
 
     /// The answer to a plain `GET`.
     async fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).await.expect("connected");
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address);
-        stream.write_all(request.as_bytes()).await.expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("an answer");
-        answer
+        http::get(self.address, path).await
     }
 
     /// Waits until the relay says so of its database.

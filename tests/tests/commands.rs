@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use protocol::{ClientMessage, RelayMessage, Resume, Role, Welcome};
 use serde_json::{Value, json};
 use tests::postgres::shared;
-use tests::{Heard, Raw, Relay, hello, token_but};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tests::{Heard, Raw, Relay, hello, http, token_but};
 use tokio::time::{sleep, timeout};
 
 /// An agent whose language model nobody answers for: it is not asked here.
@@ -36,20 +34,8 @@ const SOON: Duration = Duration::from_secs(4);
 
 /// Sends one request as an administrator, says the status and the body of the answer.
 async fn request(relay: &Relay, method: &str, path: &str, body: &str) -> (u16, Value) {
-    let token = token_but(&json!({ "sub": "root", "app_metadata": { "role": "voxrelay_admin" } }));
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        relay.address,
-        body.len()
-    );
-    let mut stream = TcpStream::connect(relay.address).await.expect("connects");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    (status, serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}")))
+    let (status, body) = http::request(relay, method, path, body).await;
+    (status, serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {status} {body}")))
 }
 
 /// Has the agent of a session say this, and says the id of the command.

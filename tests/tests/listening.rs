@@ -1,30 +1,24 @@
 //! Listening in at one of two real relays on one server: the other one has the call, and is killed.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use protocol::{ClientMessage, Codec, RelayMessage, Resume, Welcome};
 use serde_json::{Value, json};
+use tests::http::free_address;
 use tests::postgres::shared;
 use tests::{Heard, Raw, Relay, frame, hello, sharing, token_but};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A port that nobody has: a relay says its address before it listens.
-async fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("bound")
-}
-
-/// A relay that says where others reach it.
+/// A relay that says where others reach it, and so has to know that before it listens.
 async fn start(database: &relay::config::Secret, folder: &Path) -> Relay {
-    let address = free().await.to_string();
+    let address = free_address().await.to_string();
     let extra = format!("[network]\nadvertise = \"http://{address}\"\n");
     Relay::start_with(folder, &address, &sharing(database, folder, &extra)).await
 }
