@@ -15,6 +15,7 @@ pub mod process;
 #[cfg(target_os = "linux")]
 pub mod proxy;
 pub mod sound;
+pub mod stand_ins;
 pub mod wire;
 
 #[path = "../../relay/tests/support/postgres.rs"]

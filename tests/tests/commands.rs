@@ -6,29 +6,10 @@ use std::time::{Duration, Instant};
 use protocol::{ClientMessage, RelayMessage, Resume, Role, Welcome};
 use serde_json::{Value, json};
 use tests::postgres::shared;
+use tests::stand_ins::{DOCTOR, DOCTORS_PRICES};
 use tests::{Heard, Raw, Relay, hello, http, token_but};
 use tokio::time::{sleep, timeout};
 
-/// An agent whose language model nobody answers for: it is not asked here.
-const CONFIG: &str = r#"
-[agents]
-default = "doctor"
-[agents.doctor]
-llm = "nobody"
-[providers.nobody]
-url = "http://127.0.0.1:9/v1"
-model = "m"
-price = "eliza/eliza"
-[prices]
-file = "prices.toml"
-"#;
-const PRICES: &str = r#"
-version = "test"
-item = [
-  { name = "eliza/eliza", unit = "input_token", usd = "1", per = 1_000_000 },
-  { name = "eliza/eliza", unit = "output_token", usd = "5", per = 1_000_000 },
-]
-"#;
 /// How long a relay may take that looks every second, on a machine with much to do.
 const SOON: Duration = Duration::from_secs(4);
 
@@ -101,8 +82,8 @@ async fn resume(relay: &Relay, welcome: &Welcome) -> Raw {
 }
 
 async fn start(database: &relay::config::Secret, folder: &Path) -> Relay {
-    std::fs::write(folder.join("prices.toml"), PRICES).expect("ours");
-    Relay::start_on(database, folder, CONFIG).await
+    std::fs::write(folder.join("prices.toml"), DOCTORS_PRICES).expect("ours");
+    Relay::start_on(database, folder, DOCTOR).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
