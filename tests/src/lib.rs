@@ -404,6 +404,28 @@ impl Raw {
         }
     }
 
+    /// Connected, and back in a session whose relay is lost.
+    pub async fn resumed(relay: &Relay, sub: &str, welcome: &protocol::Welcome) -> (Raw, protocol::Resumed) {
+        let mut raw = Raw::connect(relay, None).await.expect("connects");
+        let resume = Resume {
+            session_id: welcome.session_id.clone(),
+            resume_token: welcome.resume_token.clone(),
+            epoch: welcome.epoch,
+            received: 0,
+            played: None,
+        };
+        let hello = hello(&token_but(&json!({ "sub": sub })), Some(resume));
+        raw.say(&protocol::ClientMessage::from(hello).to_json()).await;
+        loop {
+            match raw.next().await {
+                Heard::Said(RelayMessage::Resumed(resumed)) => return (raw, resumed),
+                Heard::Said(RelayMessage::Welcome(welcome)) => panic!("it began anew: {welcome:?}"),
+                Heard::Closed(code) => panic!("{code}"),
+                _ => {}
+            }
+        }
+    }
+
     /// Sends text.
     pub async fn say(&mut self, text: &str) {
         self.send(Message::text(text)).await;

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use protocol::{ClientMessage, RelayMessage, Resume, Role, Welcome};
+use protocol::{RelayMessage, Role};
 use serde_json::{Value, json};
 use tests::postgres::shared;
 use tests::stand_ins::{DOCTOR, DOCTORS_PRICES};
-use tests::{Heard, Raw, Relay, hello, http, token_but};
+use tests::{Heard, Raw, Relay, http};
 use tokio::time::{sleep, timeout};
 
 /// How long a relay may take that looks every second, on a machine with much to do.
@@ -59,28 +59,6 @@ async fn says(raw: &mut Raw, count: usize) -> Vec<String> {
     said
 }
 
-/// Comes back to a session whose relay is lost.
-async fn resume(relay: &Relay, welcome: &Welcome) -> Raw {
-    let mut raw = Raw::connect(relay, None).await.expect("connects");
-    let resume = Resume {
-        session_id: welcome.session_id.clone(),
-        resume_token: welcome.resume_token.clone(),
-        epoch: welcome.epoch,
-        received: 0,
-        played: None,
-    };
-    let hello = hello(&token_but(&json!({ "sub": "ada" })), Some(resume));
-    raw.say(&ClientMessage::from(hello).to_json()).await;
-    loop {
-        match raw.next().await {
-            Heard::Said(RelayMessage::Resumed(_)) => return raw,
-            Heard::Said(RelayMessage::Welcome(welcome)) => panic!("it began anew: {welcome:?}"),
-            Heard::Closed(code) => panic!("{code}"),
-            _ => {}
-        }
-    }
-}
-
 async fn start(database: &relay::config::Secret, folder: &Path) -> Relay {
     std::fs::write(folder.join("prices.toml"), DOCTORS_PRICES).expect("ours");
     Relay::start_on(database, folder, DOCTOR).await
@@ -109,7 +87,7 @@ async fn an_agent_says_what_is_given_at_another_relay_once_and_what_waits_when_i
     there.kill().await;
     let third = give(&here, session, "We close now.").await;
     assert_eq!(outcome(&here, session, &third).await, "waiting", "nobody has the call");
-    let mut raw = resume(&here, &welcome).await;
+    let (mut raw, _) = Raw::resumed(&here, "ada", &welcome).await;
     assert_eq!(says(&mut raw, 1).await, ["We close now."]);
     until_done(&here, session, &third).await;
     assert_eq!(outcome(&here, session, &first).await, "done", "what was said by the lost one stays said");
