@@ -4,9 +4,7 @@
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -14,6 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
 import { launch } from "../browser/support/chromium.mjs";
+import { freePort } from "../browser/support/free-port.mjs";
 import { PROGRAM, Relay, until } from "../browser/support/relay.mjs";
 import { Stage } from "../browser/support/stage.mjs";
 import { TestPage } from "../browser/support/test-page.mjs";
@@ -28,16 +27,6 @@ item = [
   { name = "eliza/eliza", unit = "output_token", usd = "5", per = 1000000 },
 ]
 `;
-
-/** @returns {Promise<number>} A port that was free a moment ago. */
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 /** @param {Stage} stage @returns {Promise<number>} The port at which Eliza listens. */
 async function eliza(stage) {
