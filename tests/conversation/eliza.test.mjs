@@ -4,15 +4,13 @@
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
 import { launch } from "../browser/support/chromium.mjs";
 import { freePort } from "../browser/support/free-port.mjs";
+import { pricesFile } from "../browser/support/prices.mjs";
 import { PROGRAM, Relay, until } from "../browser/support/relay.mjs";
 import { Stage } from "../browser/support/stage.mjs";
 import { TestPage } from "../browser/support/test-page.mjs";
@@ -50,17 +48,13 @@ describe("a conversation with Eliza", () => {
 
   before(async () => {
     const port = await eliza(stage);
-    const folder = mkdtempSync(join(tmpdir(), "voxrelay-test-"));
-    stage.after(() => rmSync(folder, { recursive: true, force: true }));
-    const prices = join(folder, "prices.toml");
-    writeFileSync(prices, PRICES);
     relay = await Relay.start({
       VOXRELAY_AGENTS__DEFAULT: "doctor",
       VOXRELAY_AGENTS__DOCTOR__LLM: "eliza",
       VOXRELAY_AGENTS__DOCTOR__INSTRUCTIONS: "You are a doctor who listens.",
       VOXRELAY_PROVIDERS__ELIZA__URL: `http://127.0.0.1:${port}/v1`,
       VOXRELAY_PROVIDERS__ELIZA__MODEL: "eliza",
-      VOXRELAY_PRICES__FILE: prices,
+      VOXRELAY_PRICES__FILE: pricesFile(stage, PRICES),
     });
     stage.after(() => relay.stop());
   });
