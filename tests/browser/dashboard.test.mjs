@@ -2,20 +2,17 @@
 // The dashboard, as an administrator sees and uses it: a real relay, real calls, a real browser.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { after, afterEach, before, describe, test } from "node:test";
 
-import { launch } from "./support/chromium.mjs";
+import { callThatGoesOn, complaintsOf } from "./support/dashboard.mjs";
 import { CACHE, install } from "./support/installed.mjs";
-import { PROGRAM, Relay, until } from "./support/relay.mjs";
-import { speak } from "./support/speech.mjs";
+import { until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 import { storyTeller } from "./support/story-teller.mjs";
-import { TestPage } from "./support/test-page.mjs";
 
 /** @typedef {import("playwright-core").Page} Page */
 /** What `globalThis` holds in the page. @typedef {any} Stub */
@@ -34,24 +31,14 @@ describe("the dashboard", () => {
   afterEach(() => stage.clear());
   after(() => stage.clear());
 
-  /** A token of an administrator of this relay. @param {Relay} relay @param {string[]} more Roles beside the administrators'. */
+  /** A token of an administrator of this relay. @param {import("./support/relay.mjs").Relay} relay @param {string[]} more Roles beside the administrators'. */
   function adminOf(relay, ...more) {
-    const settings = { cwd: relay.folder, env: { PATH: process.env.PATH }, encoding: /** @type {const} */ ("utf8") };
-    const roles = ["voxrelay_admin", ...more].flatMap((role) => ["--role", role]);
-    return execFileSync(PROGRAM, ["token", "--sub", "root", ...roles], settings).trim();
+    return relay.token("root", "voxrelay_admin", ...more);
   }
 
   /** A relay with a call that goes on. @param {Record<string, string>} [settings] @param {import("./support/speech.mjs").Part[]} [said] */
-  async function begin(settings = {}, said = ["hello", 20]) {
-    const speech = speak(stage, said);
-    const relay = await Relay.start(settings);
-    stage.after(() => relay.stop());
-    const browser = await launch(stage, { microphone: speech.file });
-    const origin = `http://127.0.0.1:${relay.port}`;
-    const caller = await TestPage.open(browser, origin);
-    await caller.start();
-    await caller.hears(({ name, event }) => name === "usage" && event.audioMs > 0);
-    return { relay, browser, origin, caller };
+  function begin(settings = {}, said = ["hello", 20]) {
+    return callThatGoesOn(stage, said, settings);
   }
 
   /**
@@ -62,12 +49,7 @@ describe("the dashboard", () => {
   async function open(browser, address, screen = {}) {
     const context = await browser.newContext({ reducedMotion: "reduce", ...screen });
     const page = await context.newPage();
-    /** @type {string[]} */
-    const complaints = [];
-    page.on("pageerror", (error) => complaints.push(error.message));
-    page.on("console", (message) => {
-      if (message.text().includes("Content Security Policy")) complaints.push(message.text());
-    });
+    const complaints = complaintsOf(page);
     await page.goto(address);
     return { page, complaints };
   }
