@@ -16,7 +16,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use audio::{Hz, Resampler, SPEECH_RATE};
-use measure::{Figures, Stream, goal, tone};
+use measure::{Figures, Ours, Stream, goal, tone};
 use rubato::audioadapter_buffers::direct::SequentialSlice;
 use rubato::{Async, Fft, FixedAsync, FixedSync, Indexing, SincInterpolationParameters, WindowFunction};
 
@@ -126,24 +126,6 @@ fn times_real_time(from: Hz, make: Make) -> f64 {
 
 fn resampler(from: Hz) -> Resampler {
     Resampler::new(from, SPEECH_RATE).expect("both rates are supported")
-}
-
-struct Ours(Resampler);
-
-impl Stream for Ours {
-    fn feed(&mut self, input: &[f32], output: &mut Vec<f32>) {
-        let start = output.len();
-        output.resize(start + self.0.max_output(input.len()), 0.0);
-        let written = self.0.process(input, &mut output[start..]);
-        output.truncate(start + written);
-    }
-
-    fn finish(&mut self, output: &mut Vec<f32>) {
-        let start = output.len();
-        output.resize(start + self.0.max_output(self.0.delay_samples()), 0.0);
-        let written = self.0.flush(&mut output[start..]);
-        output.truncate(start + written);
-    }
 }
 
 /// Collects what rubato wants at once. Its output starts with its delay, which is cut off as its own `process_all` does.

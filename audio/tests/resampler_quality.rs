@@ -3,27 +3,9 @@
 mod measure;
 
 use audio::{Hz, Resampler, SPEECH_RATE};
-use measure::{Figures, Sine, Stream, decibel_ratio, decibels, goal, run, steady, tone};
+use measure::{Figures, Ours, Sine, Stream, decibel_ratio, decibels, goal, run, steady, tone};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
-
-struct Ours(Resampler);
-
-impl Stream for Ours {
-    fn feed(&mut self, input: &[f32], output: &mut Vec<f32>) {
-        let start = output.len();
-        output.resize(start + self.0.max_output(input.len()), 0.0);
-        let written = self.0.process(input, &mut output[start..]);
-        output.truncate(start + written);
-    }
-
-    fn finish(&mut self, output: &mut Vec<f32>) {
-        let start = output.len();
-        output.resize(start + self.0.max_output(self.0.delay_samples()), 0.0);
-        let written = self.0.flush(&mut output[start..]);
-        output.truncate(start + written);
-    }
-}
 
 fn ours(from: u32, to: u32) -> impl Fn() -> Box<dyn Stream> {
     move || Box::new(Ours(Resampler::new(Hz(from), Hz(to)).expect("the tests ask for supported rates")))

@@ -1,6 +1,9 @@
 //! The link and the call run together, as a session's driver runs them: whatever a client sends and a network does, both agree about where
 //! everything stands.
 
+#[path = "support/new_call.rs"]
+mod new_call;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -11,11 +14,8 @@ use protocol::{
 };
 use relay::NanoUsd;
 use relay::agent::{Agent, AgentInput, AgentOutput};
-use relay::call::{self, Call, Start};
-use relay::money::budget::{Caps, Grant, Standing, TokenCaps};
-use relay::money::meter::Meter;
-use relay::money::price::PriceTable;
-use relay::money::tab::{Earlier, Tab};
+use relay::call::{self, Call};
+use relay::money::budget::{Caps, Standing, TokenCaps};
 
 /// Steps of one call.
 const STEPS: u32 = 400;
@@ -281,25 +281,7 @@ impl World {
             agent: None,
             features: Features::RELAY,
         };
-        let caps = Caps {
-            session: NanoUsd::MAX,
-            user_day: NanoUsd::MAX,
-            account_month: NanoUsd::MAX,
-            token: TokenCaps::NONE,
-        };
-        let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
-        let start = Start {
-            mark: Mark::default(),
-            turn: 0,
-            tab: Tab::new(Meter::new(price, 16_000), Vec::new(), 0, Earlier::default()),
-            caps,
-            grant: Grant { authorised: NanoUsd::MAX, standing: Standing::unused(caps) },
-            is_taken_over: false,
-            replayable: 0,
-            metered_through: 0,
-            ends: None,
-            broken_off: Vec::new(),
-        };
+        let start = new_call::start(NanoUsd::MAX, 0, 0);
         let moody = Moody::new(seed ^ 0x5EED);
         let mut world = World {
             dice: Dice(seed),

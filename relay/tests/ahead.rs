@@ -1,5 +1,8 @@
 //! Connections that are opened ahead of need: who takes them, what becomes of them, and what they count for.
 
+#[path = "support/local_provider.rs"]
+mod local_provider;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,8 +15,7 @@ use axum::serve::ListenerExt;
 use futures_util::{SinkExt, StreamExt};
 use protocol::Time;
 use relay::provider::{
-    Ask, Chat, Deadlines, Event, FailureKind, Feed, Kind, Message as Said, Pass, Provider, Ready, Request,
-    Upstream,
+    Ask, Chat, Event, FailureKind, Feed, Message as Said, Pass, Provider, Ready, Request, Upstream,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::accept_async;
@@ -44,20 +46,7 @@ async fn voice(closes: usize, max_concurrent: u32) -> (Arc<Upstream>, Arc<Atomic
 
 /// A provider of this kind at this port.
 fn provider(kind: &str, port: u16) -> Provider {
-    Provider {
-        name: "local".to_owned(),
-        kind: Kind::named(kind).expect("registered"),
-        base_url: format!("http://127.0.0.1:{port}/").parse().expect("an address"),
-        key: None,
-        model: "small".to_owned(),
-        voice: None,
-        language: None,
-        key_terms: Vec::new(),
-        eager: false,
-        price: "local/small".to_owned(),
-        deadlines: Deadlines::default(),
-        max_concurrent: 0,
-    }
+    local_provider::at(kind, &format!("http://127.0.0.1:{port}/"))
 }
 
 /// A model over HTTP; how many connections it was opened, and how many questions it was asked that it does not know.

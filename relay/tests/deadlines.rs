@@ -1,11 +1,14 @@
 //! What a provider may take, stage by stage, over both wires: servers that stall at one place, and deadlines of which one alone can be missed.
 
+#[path = "support/local_provider.rs"]
+mod local_provider;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use relay::provider::{
-    Ask, Chat, Connections, Deadlines, Event, Failure, FailureKind, Kind, Message, Provider, Request,
+    Ask, Chat, Connections, Deadlines, Event, Failure, FailureKind, Message, Provider, Request,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -99,20 +102,7 @@ async fn provider(kind: &str, scheme: &str, stalls: Stalls, deadlines: Deadlines
         let (stream, _) = listener.accept().await.expect("a client");
         if is_socket { over_socket(stream, stalls).await } else { over_http(stream, stalls).await }
     });
-    Provider {
-        name: "slow".to_owned(),
-        kind: Kind::named(kind).expect("registered"),
-        base_url: format!("{scheme}://127.0.0.1:{port}/v1/").parse().expect("an address"),
-        key: None,
-        model: "small".to_owned(),
-        voice: None,
-        language: None,
-        key_terms: Vec::new(),
-        eager: false,
-        price: "slow/small".to_owned(),
-        deadlines,
-        max_concurrent: 0,
-    }
+    Provider { deadlines, ..local_provider::at(kind, &format!("{scheme}://127.0.0.1:{port}/v1/")) }
 }
 
 /// What comes of a request: how many pieces, and how it fails.

@@ -1,5 +1,7 @@
 //! Webhooks that are told what happens, against receivers that check what they get: with one relay and with two, slow ones, lost ones.
 
+#[path = "support/local_provider.rs"]
+mod local_provider;
 #[path = "support/postgres.rs"]
 #[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it")]
 mod postgres;
@@ -22,7 +24,7 @@ use records::{WIDE, caps, open, quota, row, session, settle, turn};
 use relay::call::{Latency, Turn};
 use relay::config::{self, EventHook, Secret};
 use relay::operations::webhook::{Pace, Webhook, sign};
-use relay::provider::{Ask, Deadlines, Event, Failure, FailureKind, Kind, Provider, Upstream, Upstreams};
+use relay::provider::{Ask, Event, Failure, FailureKind, Provider, Upstream, Upstreams};
 use relay::records::store::{
     DATABASE_FILE, DeliveryFilter, DeliveryState, HookEvent, Quality, Replayed, SqlStore, Store,
     Subscription, unix_ms,
@@ -324,17 +326,8 @@ async fn a_provider_that_is_not_asked_any_more_is_an_alert_and_so_is_that_it_is_
     let (app, _data) = support::app(|config| config.webhook = Some(receiver.config())).await;
     let provider = Provider {
         name: "voice".to_owned(),
-        kind: Kind::named("openai-speech").expect("registered"),
-        base_url: "http://127.0.0.1:9/".parse().expect("an address"),
-        key: None,
-        model: "small".to_owned(),
-        voice: None,
-        language: None,
-        key_terms: Vec::new(),
-        eager: false,
         price: "voice/small".to_owned(),
-        deadlines: Deadlines::default(),
-        max_concurrent: 0,
+        ..local_provider::at("openai-speech", "http://127.0.0.1:9/")
     };
     let upstream = Arc::new(Upstream::new(provider).expect("a client"));
     let upstreams = Upstreams::from([("voice".to_owned(), Arc::clone(&upstream))]);

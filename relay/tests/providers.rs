@@ -1,5 +1,8 @@
 //! The two drivers of provider requests, against servers that stall, flood and break off, over real sockets.
 
+#[path = "support/local_provider.rs"]
+mod local_provider;
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,8 +17,8 @@ use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt, stream};
 use protocol::Time;
 use relay::provider::{
-    Ask, Bounds, Chat, Codec, Connections, Deadlines, Event, FailureKind, Feed, Input, Kind, Message,
-    Opening, Output, Provider, Request, Sound, Target,
+    Ask, Bounds, Chat, Codec, Connections, Event, FailureKind, Feed, Input, Message, Opening, Output,
+    Request, Sound, Target,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -129,20 +132,7 @@ impl Row {
 
     /// The same over these connections.
     fn codec(&self, port: u16) -> Box<dyn Codec> {
-        let provider = Provider {
-            name: "local".to_owned(),
-            kind: Kind::named(self.kind).expect("registered"),
-            base_url: format!("http://127.0.0.1:{port}/v1/").parse().expect("an address"),
-            key: None,
-            model: "small".to_owned(),
-            voice: None,
-            language: None,
-            key_terms: Vec::new(),
-            eager: false,
-            price: "local/small".to_owned(),
-            deadlines: Deadlines::default(),
-            max_concurrent: 0,
-        };
+        let provider = local_provider::at(self.kind, &format!("http://127.0.0.1:{port}/v1/"));
         provider.codec(&(self.ask)()).expect("it is asked so")
     }
 

@@ -1,5 +1,8 @@
 //! The call and the echo agent together, with sound: turns, their order and their positions, however the audio comes.
 
+#[path = "support/new_call.rs"]
+mod new_call;
+
 use std::time::Duration;
 
 use audio::Hz;
@@ -8,11 +11,8 @@ use protocol::{Gap, Mark, Role, Time};
 use relay::NanoUsd;
 use relay::agent::{Agent, AgentInput, AgentOutput, Echo};
 use relay::call::Turn;
-use relay::call::{Call, Input, Output, Start};
+use relay::call::{Call, Input, Output};
 use relay::money::budget::{Balance, Caps, Grant, Reserved, Scope, Shortage, Standing, TokenCaps};
-use relay::money::meter::Meter;
-use relay::money::price::PriceTable;
-use relay::money::tab::{Earlier, Tab};
 
 const RATE: usize = 16_000;
 
@@ -113,25 +113,7 @@ impl Bench {
 
     /// A relay before this one has metered audio up to this position, and so many samples before it may be played again.
     fn after(authorised: u64, replayable: u32, metered_through: u32) -> Bench {
-        let caps = Caps {
-            session: NanoUsd::MAX,
-            user_day: NanoUsd::MAX,
-            account_month: NanoUsd::MAX,
-            token: TokenCaps::NONE,
-        };
-        let price = PriceTable::shipped().price("echo/listening").expect("priced").clone();
-        let start = Start {
-            mark: Mark::default(),
-            turn: 0,
-            tab: Tab::new(Meter::new(price, 16_000), Vec::new(), 0, Earlier::default()),
-            caps,
-            grant: Grant { authorised: NanoUsd::new(authorised), standing: Standing::unused(caps) },
-            is_taken_over: false,
-            replayable,
-            metered_through,
-            ends: None,
-            broken_off: Vec::new(),
-        };
+        let start = new_call::start(NanoUsd::new(authorised), replayable, metered_through);
         let echo = Echo::new(Hz(24_000), 0).expect("it speaks at this rate");
         let now = Time::from_millis(1);
         Bench { call: Call::new(now, Box::new(echo), start), next: Mark::default(), now }

@@ -2,14 +2,11 @@
 // Listening in on the dashboard: a real relay, a real call, two real browsers' pages.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { after, afterEach, describe, test } from "node:test";
 
-import { launch } from "./support/chromium.mjs";
-import { PROGRAM, Relay, until } from "./support/relay.mjs";
-import { speak } from "./support/speech.mjs";
+import { callThatGoesOn, complaintsOf } from "./support/dashboard.mjs";
+import { until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
-import { TestPage } from "./support/test-page.mjs";
 
 /** What `globalThis` holds in the page. @typedef {any} Stub */
 
@@ -21,23 +18,11 @@ describe("listening in on the dashboard", () => {
   /** A call that goes on, and its page in the dashboard, as somebody with these roles sees it. @param {string[]} roles */
   async function begin(roles) {
     // A word every few seconds, with room for the answer.
-    const speech = speak(stage, Array.from({ length: 12 }, () => ["hello", 4]).flat());
-    const relay = await Relay.start();
-    stage.after(() => relay.stop());
-    const browser = await launch(stage, { microphone: speech.file });
-    const origin = `http://127.0.0.1:${relay.port}`;
-    const caller = await TestPage.open(browser, origin);
-    await caller.start();
-    await caller.hears(({ name, event }) => name === "usage" && event.audioMs > 0);
-    const settings = { cwd: relay.folder, env: { PATH: process.env.PATH }, encoding: /** @type {const} */ ("utf8") };
-    const token = execFileSync(PROGRAM, ["token", "--sub", "root", ...roles.flatMap((role) => ["--role", role])], settings).trim();
+    const said = Array.from({ length: 12 }, () => ["hello", 4]).flat();
+    const { relay, browser, origin, caller } = await callThatGoesOn(stage, said);
+    const token = relay.token("root", ...roles);
     const page = await (await browser.newContext({ reducedMotion: "reduce" })).newPage();
-    /** @type {string[]} */
-    const complaints = [];
-    page.on("pageerror", (error) => complaints.push(error.message));
-    page.on("console", (message) => {
-      if (message.text().includes("Content Security Policy")) complaints.push(message.text());
-    });
+    const complaints = complaintsOf(page);
     // How loud each side of what is played has been.
     await page.addInitScript(() => {
       const loudest = [0, 0];

@@ -8,14 +8,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { after, afterEach, before, describe, test } from "node:test";
 
-import { launch } from "./support/chromium.mjs";
-import { adminOf, goes, holds, open, settles, shows } from "./support/dashboard.mjs";
+import { adminOf, callThatGoesOn, goes, holds, open, settles, shows } from "./support/dashboard.mjs";
 import { CACHE, install } from "./support/installed.mjs";
-import { Relay, until } from "./support/relay.mjs";
-import { speak } from "./support/speech.mjs";
+import { until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 import { storyTeller } from "./support/story-teller.mjs";
-import { TestPage } from "./support/test-page.mjs";
 
 /** @typedef {import("playwright-core").Page} Page */
 /** What `globalThis` holds in the page. @typedef {any} Stub */
@@ -35,17 +32,7 @@ describe("the dashboard", () => {
   after(() => stage.clear());
 
   /** A relay with a call that goes on. @param {Record<string, string>} [settings] @param {import("./support/speech.mjs").Part[]} [said] */
-  async function begin(settings = {}, said = ["hello", 20]) {
-    const speech = speak(stage, said);
-    const relay = await Relay.start(settings);
-    stage.after(() => relay.stop());
-    const browser = await launch(stage, { microphone: speech.file });
-    const origin = `http://127.0.0.1:${relay.port}`;
-    const caller = await TestPage.open(browser, origin);
-    await caller.start();
-    await caller.hears(({ name, event }) => name === "usage" && event.audioMs > 0);
-    return { relay, browser, origin, caller };
-  }
+  const begin = (settings, said = ["hello", 20]) => callThatGoesOn(stage, said, settings);
 
   /** What axe finds wrong. @param {Page} page @returns {Promise<string[]>} */
   async function faults(page) {

@@ -2,14 +2,12 @@
 // The relay is killed in the middle of a sentence and started again: the sentence is heard once and whole, and answered.
 
 import assert from "node:assert/strict";
-import { rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, describe, test } from "node:test";
 
 import { Fakes } from "../providers/support/fakes.mjs";
 import { launch } from "./support/chromium.mjs";
 import { Door } from "./support/door.mjs";
+import { pricesFile } from "./support/prices.mjs";
 import { Relay } from "./support/relay.mjs";
 import { speak } from "./support/speech.mjs";
 import { Stage } from "./support/stage.mjs";
@@ -31,10 +29,7 @@ describe("a relay that is killed in mid-sentence", () => {
     const door = await Door.start(fakes.host);
     stage.after(() => door.stop());
     const team = new Team("host", "ears", fakes, door, fakes, false);
-    const prices = join(tmpdir(), `voxrelay-killed-${process.pid}.toml`);
-    writeFileSync(prices, PRICES);
-    stage.after(() => rmSync(prices, { force: true }));
-    const settings = { ...team.settings(), VOXRELAY_AGENTS__DEFAULT: team.name, VOXRELAY_PRICES__FILE: prices };
+    const settings = { ...team.settings(), VOXRELAY_AGENTS__DEFAULT: team.name, VOXRELAY_PRICES__FILE: pricesFile(stage, PRICES) };
     const lost = await Relay.start(settings);
     stage.after(() => lost.stop());
     const speech = speak(stage, [0.6, SENTENCE, 60]);

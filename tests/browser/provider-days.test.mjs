@@ -3,14 +3,12 @@
 // when the provider is well again. One relay, one browser, several calls side by side.
 
 import assert from "node:assert/strict";
-import { rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { Fakes } from "../providers/support/fakes.mjs";
 import { launch } from "./support/chromium.mjs";
 import { Door } from "./support/door.mjs";
+import { pricesFile } from "./support/prices.mjs";
 import { Relay } from "./support/relay.mjs";
 import { speak } from "./support/speech.mjs";
 import { Stage } from "./support/stage.mjs";
@@ -96,14 +94,11 @@ describe("a provider's bad day", () => {
         teams[part] = new Team(`day${i}${part}`, part, tried, door, well, hasStandIn);
       }
     }
-    const prices = join(tmpdir(), `voxrelay-days-${process.pid}.toml`);
-    writeFileSync(prices, PRICES);
-    stage.after(() => rmSync(prices, { force: true }));
     const all = CASES.flatMap(({ teams }) => Object.values(teams));
     relay = await Relay.start({
       ...Object.assign({}, ...all.map((team) => team.settings())),
       VOXRELAY_AGENTS__DEFAULT: all[0].name,
-      VOXRELAY_PRICES__FILE: prices,
+      VOXRELAY_PRICES__FILE: pricesFile(stage, PRICES),
       VOXRELAY_LIMITS__SESSIONS_PER_USER: "100",
       VOXRELAY_LIMITS__SESSIONS_PER_ACCOUNT: "100",
       VOXRELAY_LIMITS__USER_DAY_USD: "100",

@@ -2,24 +2,14 @@
 // Browsers without sound: who writes is answered all the same.
 
 import assert from "node:assert/strict";
-import { rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, afterEach, describe, test } from "node:test";
 
 import { Fakes } from "../providers/support/fakes.mjs";
 import { launch } from "./support/chromium.mjs";
+import { mindAndMouth } from "./support/mind-and-mouth.mjs";
 import { Relay, until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 import { TestPage } from "./support/test-page.mjs";
-
-const PRICES = `version = "soundless-1"
-item = [
-  { name = "mind/m", unit = "input_token", usd = "1", per = 1000000 },
-  { name = "mind/m", unit = "output_token", usd = "5", per = 1000000 },
-  { name = "mouth/v", unit = "character", usd = "15", per = 1000000 },
-]
-`;
 
 /** What a browser may lack. @type {Record<string, () => void>} */
 const LACKS = {
@@ -40,22 +30,11 @@ describe("a browser without sound", () => {
     const fakes = await Fakes.start();
     stage.after(() => fakes.stop());
     await fakes.script({ "openai.chat": answers.map((text) => ({ think: { text } })) });
-    const prices = join(tmpdir(), `voxrelay-soundless-${process.pid}.toml`);
-    writeFileSync(prices, PRICES);
-    stage.after(() => rmSync(prices, { force: true }));
     const relay = await Relay.start({
       VOXRELAY_AGENTS__DEFAULT: "host",
       VOXRELAY_AGENTS__HOST__LLM: "mind",
       VOXRELAY_AGENTS__HOST__TTS: "mouth",
-      VOXRELAY_PROVIDERS__MIND__URL: `${fakes.url}/v1`,
-      VOXRELAY_PROVIDERS__MIND__KEY: fakes.key,
-      VOXRELAY_PROVIDERS__MIND__MODEL: "m",
-      VOXRELAY_PROVIDERS__MOUTH__KIND: "openai-speech",
-      VOXRELAY_PROVIDERS__MOUTH__URL: `${fakes.url}/v1`,
-      VOXRELAY_PROVIDERS__MOUTH__KEY: fakes.key,
-      VOXRELAY_PROVIDERS__MOUTH__MODEL: "v",
-      VOXRELAY_PROVIDERS__MOUTH__VOICE: "alloy",
-      VOXRELAY_PRICES__FILE: prices,
+      ...mindAndMouth(stage, fakes),
     });
     stage.after(() => relay.stop());
     return relay;

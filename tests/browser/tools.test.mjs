@@ -4,15 +4,13 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { Fakes } from "../providers/support/fakes.mjs";
 import { launch } from "./support/chromium.mjs";
+import { mindAndMouth } from "./support/mind-and-mouth.mjs";
 import { Relay, until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 import { TestPage } from "./support/test-page.mjs";
@@ -20,13 +18,6 @@ import { TestPage } from "./support/test-page.mjs";
 const BACKEND = fileURLToPath(new URL("../../examples/tools/backend.mjs", import.meta.url));
 /** Of the example, and of nothing else. */
 const SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
-const PRICES = `version = "tools-1"
-item = [
-  { name = "mind/m", unit = "input_token", usd = "1", per = 1000000 },
-  { name = "mind/m", unit = "output_token", usd = "5", per = 1000000 },
-  { name = "mouth/v", unit = "character", usd = "15", per = 1000000 },
-]
-`;
 const AT = `{"type":"object","properties":{"at":{"type":"string"},"table":{"type":"integer"}},"required":["at"]}`;
 
 /** @param {string} name @param {unknown} args */
@@ -47,26 +38,15 @@ describe("a model that calls tools", () => {
 
   /** @param {Record<string, string>} [more] */
   function settings(more = {}) {
-    const prices = join(tmpdir(), `voxrelay-tools-${process.pid}.toml`);
-    writeFileSync(prices, PRICES);
-    all.after(() => rmSync(prices, { force: true }));
     return {
       VOXRELAY_AGENTS__DEFAULT: "host",
       VOXRELAY_AGENTS__HOST__LLM: "mind",
       VOXRELAY_AGENTS__HOST__TOOLS: "free_tables,book_table",
-      VOXRELAY_PROVIDERS__MIND__URL: `${fakes.url}/v1`,
-      VOXRELAY_PROVIDERS__MIND__KEY: fakes.key,
-      VOXRELAY_PROVIDERS__MIND__MODEL: "m",
-      VOXRELAY_PROVIDERS__MOUTH__KIND: "openai-speech",
-      VOXRELAY_PROVIDERS__MOUTH__URL: `${fakes.url}/v1`,
-      VOXRELAY_PROVIDERS__MOUTH__KEY: fakes.key,
-      VOXRELAY_PROVIDERS__MOUTH__MODEL: "v",
-      VOXRELAY_PROVIDERS__MOUTH__VOICE: "alloy",
+      ...mindAndMouth(all, fakes),
       VOXRELAY_TOOLS__FREE_TABLES__DESCRIPTION: "Says which tables are free.",
       VOXRELAY_TOOLS__FREE_TABLES__PARAMETERS: AT,
       VOXRELAY_TOOLS__BOOK_TABLE__DESCRIPTION: "Books a table.",
       VOXRELAY_TOOLS__BOOK_TABLE__PARAMETERS: AT,
-      VOXRELAY_PRICES__FILE: prices,
       ...more,
     };
   }

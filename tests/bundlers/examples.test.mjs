@@ -10,12 +10,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { after, afterEach, describe, test } from "node:test";
 
 import { launch } from "../browser/support/chromium.mjs";
+import { freePort } from "../browser/support/free-port.mjs";
 import { CACHE, ROOT, npm } from "../browser/support/installed.mjs";
 import { Relay, until } from "../browser/support/relay.mjs";
 import { Stage } from "../browser/support/stage.mjs";
 import { Fakes } from "../providers/support/fakes.mjs";
 import { assertAnswers, instructions, projectOf, relayAsToldIn, server } from "./example.mjs";
-import { assertRareCall, freePort, serve } from "./workshop.mjs";
+import { assertRareCall, serve } from "./workshop.mjs";
 
 /** Where `cargo xtask demo` listens unless it is told otherwise. */
 const RELAY = "http://127.0.0.1:8080";

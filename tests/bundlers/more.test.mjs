@@ -5,8 +5,9 @@ import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, describe, test } from "node:test";
 
+import { freePort } from "../browser/support/free-port.mjs";
 import { Stage } from "../browser/support/stage.mjs";
-import { README, assertAnswered, assertCalls, build, freePort, runDocumented, serve, withElement, withInlineScriptsOf, withReact, withScriptTag, workplace } from "./workshop.mjs";
+import { README, assertAnswered, assertCalls, build, runDocumented, serve, withElement, withInlineScriptsOf, withReact, withScriptTag, workplace } from "./workshop.mjs";
 
 /** What the README says of bundlers that do not look for the files. */
 const COPY = /^cp node_modules\/voxrelay\/dist\/worker\.js /;

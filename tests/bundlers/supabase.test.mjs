@@ -10,10 +10,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { after, describe, test } from "node:test";
 
+import { freePort } from "../browser/support/free-port.mjs";
 import { CACHE, ROOT, install } from "../browser/support/installed.mjs";
 import { Relay, until } from "../browser/support/relay.mjs";
 import { Stage } from "../browser/support/stage.mjs";
-import { freePort } from "./workshop.mjs";
 
 const SECRET = "an example's secret, which everybody knows";
 const ADA = "7d9c3c4e-0000-4000-8000-000000000001";

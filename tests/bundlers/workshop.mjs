@@ -164,16 +164,6 @@ export async function serve(stage, folder, script, settings) {
   return origin;
 }
 
-/** A port that nobody listens on. @returns {Promise<number>} */
-export async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
 /** What is fetched when it is needed: how it is known in what is served, whatever a bundler calls it. @type {Record<string, (content: Buffer) => boolean>} */
 const LATER = {
   "http.js": (content) => content.includes("EventSource"),

@@ -4,16 +4,13 @@
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
 import { launch } from "../browser/support/chromium.mjs";
+import { freePort } from "../browser/support/free-port.mjs";
+import { pricesFile } from "../browser/support/prices.mjs";
 import { PROGRAM, Relay, until } from "../browser/support/relay.mjs";
 import { Stage } from "../browser/support/stage.mjs";
 import { TestPage } from "../browser/support/test-page.mjs";
@@ -28,16 +25,6 @@ item = [
   { name = "eliza/eliza", unit = "output_token", usd = "5", per = 1000000 },
 ]
 `;
-
-/** @returns {Promise<number>} A port that was free a moment ago. */
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 /** @param {Stage} stage @returns {Promise<number>} The port at which Eliza listens. */
 async function eliza(stage) {
@@ -61,17 +48,13 @@ describe("a conversation with Eliza", () => {
 
   before(async () => {
     const port = await eliza(stage);
-    const folder = mkdtempSync(join(tmpdir(), "voxrelay-test-"));
-    stage.after(() => rmSync(folder, { recursive: true, force: true }));
-    const prices = join(folder, "prices.toml");
-    writeFileSync(prices, PRICES);
     relay = await Relay.start({
       VOXRELAY_AGENTS__DEFAULT: "doctor",
       VOXRELAY_AGENTS__DOCTOR__LLM: "eliza",
       VOXRELAY_AGENTS__DOCTOR__INSTRUCTIONS: "You are a doctor who listens.",
       VOXRELAY_PROVIDERS__ELIZA__URL: `http://127.0.0.1:${port}/v1`,
       VOXRELAY_PROVIDERS__ELIZA__MODEL: "eliza",
-      VOXRELAY_PRICES__FILE: prices,
+      VOXRELAY_PRICES__FILE: pricesFile(stage, PRICES),
     });
     stage.after(() => relay.stop());
   });

@@ -6,6 +6,7 @@ pub mod bad_tokens;
 pub mod balancer;
 pub mod caller;
 pub mod hopper;
+pub mod http;
 #[cfg(target_os = "linux")]
 pub mod lossy;
 pub mod outage;
@@ -14,6 +15,7 @@ pub mod process;
 #[cfg(target_os = "linux")]
 pub mod proxy;
 pub mod sound;
+pub mod stand_ins;
 pub mod wire;
 
 #[path = "../../relay/tests/support/postgres.rs"]
@@ -31,7 +33,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use protocol::{AudioHeader, Codec, Features, Hello, Mark, RelayMessage, Resume, SUBPROTOCOL};
 use relay::config::Secret;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
@@ -172,12 +174,7 @@ impl Relay {
 
     /// The answer to a plain `GET`.
     async fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).await.expect("connected");
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address);
-        stream.write_all(request.as_bytes()).await.expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("an answer");
-        answer
+        http::get(self.address, path).await
     }
 
     /// Waits until the relay says so of its database.
@@ -403,6 +400,28 @@ impl Raw {
                 Heard::Said(RelayMessage::Welcome(welcome)) => return (raw, welcome),
                 Heard::Said(_) => {}
                 heard => panic!("no welcome but {heard:?}"),
+            }
+        }
+    }
+
+    /// Connected, and back in a session whose relay is lost.
+    pub async fn resumed(relay: &Relay, sub: &str, welcome: &protocol::Welcome) -> (Raw, protocol::Resumed) {
+        let mut raw = Raw::connect(relay, None).await.expect("connects");
+        let resume = Resume {
+            session_id: welcome.session_id.clone(),
+            resume_token: welcome.resume_token.clone(),
+            epoch: welcome.epoch,
+            received: 0,
+            played: None,
+        };
+        let hello = hello(&token_but(&json!({ "sub": sub })), Some(resume));
+        raw.say(&protocol::ClientMessage::from(hello).to_json()).await;
+        loop {
+            match raw.next().await {
+                Heard::Said(RelayMessage::Resumed(resumed)) => return (raw, resumed),
+                Heard::Said(RelayMessage::Welcome(welcome)) => panic!("it began anew: {welcome:?}"),
+                Heard::Closed(code) => panic!("{code}"),
+                _ => {}
             }
         }
     }

@@ -3,53 +3,20 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use protocol::{ClientMessage, RelayMessage, Resume, Role, Welcome};
+use protocol::{RelayMessage, Role};
 use serde_json::{Value, json};
 use tests::postgres::shared;
-use tests::{Heard, Raw, Relay, hello, token_but};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tests::stand_ins::{DOCTOR, DOCTORS_PRICES};
+use tests::{Heard, Raw, Relay, http};
 use tokio::time::{sleep, timeout};
 
-/// An agent whose language model nobody answers for: it is not asked here.
-const CONFIG: &str = r#"
-[agents]
-default = "doctor"
-[agents.doctor]
-llm = "nobody"
-[providers.nobody]
-url = "http://127.0.0.1:9/v1"
-model = "m"
-price = "eliza/eliza"
-[prices]
-file = "prices.toml"
-"#;
-const PRICES: &str = r#"
-version = "test"
-item = [
-  { name = "eliza/eliza", unit = "input_token", usd = "1", per = 1_000_000 },
-  { name = "eliza/eliza", unit = "output_token", usd = "5", per = 1_000_000 },
-]
-"#;
 /// How long a relay may take that looks every second, on a machine with much to do.
 const SOON: Duration = Duration::from_secs(4);
 
 /// Sends one request as an administrator, says the status and the body of the answer.
 async fn request(relay: &Relay, method: &str, path: &str, body: &str) -> (u16, Value) {
-    let token = token_but(&json!({ "sub": "root", "app_metadata": { "role": "voxrelay_admin" } }));
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        relay.address,
-        body.len()
-    );
-    let mut stream = TcpStream::connect(relay.address).await.expect("connects");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    (status, serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}")))
+    let (status, body) = http::request(relay, method, path, body).await;
+    (status, serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {status} {body}")))
 }
 
 /// Has the agent of a session say this, and says the id of the command.
@@ -92,31 +59,9 @@ async fn says(raw: &mut Raw, count: usize) -> Vec<String> {
     said
 }
 
-/// Comes back to a session whose relay is lost.
-async fn resume(relay: &Relay, welcome: &Welcome) -> Raw {
-    let mut raw = Raw::connect(relay, None).await.expect("connects");
-    let resume = Resume {
-        session_id: welcome.session_id.clone(),
-        resume_token: welcome.resume_token.clone(),
-        epoch: welcome.epoch,
-        received: 0,
-        played: None,
-    };
-    let hello = hello(&token_but(&json!({ "sub": "ada" })), Some(resume));
-    raw.say(&ClientMessage::from(hello).to_json()).await;
-    loop {
-        match raw.next().await {
-            Heard::Said(RelayMessage::Resumed(_)) => return raw,
-            Heard::Said(RelayMessage::Welcome(welcome)) => panic!("it began anew: {welcome:?}"),
-            Heard::Closed(code) => panic!("{code}"),
-            _ => {}
-        }
-    }
-}
-
 async fn start(database: &relay::config::Secret, folder: &Path) -> Relay {
-    std::fs::write(folder.join("prices.toml"), PRICES).expect("ours");
-    Relay::start_on(database, folder, CONFIG).await
+    std::fs::write(folder.join("prices.toml"), DOCTORS_PRICES).expect("ours");
+    Relay::start_on(database, folder, DOCTOR).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,7 +87,7 @@ async fn an_agent_says_what_is_given_at_another_relay_once_and_what_waits_when_i
     there.kill().await;
     let third = give(&here, session, "We close now.").await;
     assert_eq!(outcome(&here, session, &third).await, "waiting", "nobody has the call");
-    let mut raw = resume(&here, &welcome).await;
+    let (mut raw, _) = Raw::resumed(&here, "ada", &welcome).await;
     assert_eq!(says(&mut raw, 1).await, ["We close now."]);
     until_done(&here, session, &third).await;
     assert_eq!(outcome(&here, session, &first).await, "done", "what was said by the lost one stays said");

@@ -1,27 +1,8 @@
 //! The deny-list of the real relay, from the HTTP API to the calls it closes.
 
 use serde_json::{Value, json};
+use tests::http::request;
 use tests::{Heard, Raw, Relay, hello, token_but};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-
-/// Sends one request as an administrator, says the status and the body of the answer.
-async fn request(relay: &Relay, method: &str, path: &str, body: &str) -> (u16, String) {
-    let token = token_but(&json!({ "sub": "root", "app_metadata": { "role": "voxrelay_admin" } }));
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        relay.address,
-        body.len()
-    );
-    let mut stream = TcpStream::connect(relay.address).await.expect("connects");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    (status, body.to_owned())
-}
 
 /// What the relay answers to a first message with these claims.
 async fn refused(relay: &Relay, claims: &Value) -> (Vec<String>, u16) {

@@ -1,30 +1,24 @@
 //! Listening in at one of two real relays on one server: the other one has the call, and is killed.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use protocol::{ClientMessage, Codec, RelayMessage, Resume, Welcome};
+use protocol::{Codec, RelayMessage};
 use serde_json::{Value, json};
+use tests::http::free_address;
 use tests::postgres::shared;
-use tests::{Heard, Raw, Relay, frame, hello, sharing, token_but};
+use tests::{Heard, Raw, Relay, frame, sharing, token_but};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A port that nobody has: a relay says its address before it listens.
-async fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("bound")
-}
-
-/// A relay that says where others reach it.
+/// A relay that says where others reach it, and so has to know that before it listens.
 async fn start(database: &relay::config::Secret, folder: &Path) -> Relay {
-    let address = free().await.to_string();
+    let address = free_address().await.to_string();
     let extra = format!("[network]\nadvertise = \"http://{address}\"\n");
     Relay::start_with(folder, &address, &sharing(database, folder, &extra)).await
 }
@@ -101,28 +95,6 @@ async fn told(raw: &mut Raw) -> bool {
     }
 }
 
-/// Comes back to a session whose relay is lost.
-async fn resume(relay: &Relay, welcome: &Welcome) -> (Raw, u32) {
-    let mut raw = Raw::connect(relay, None).await.expect("connects");
-    let resume = Resume {
-        session_id: welcome.session_id.clone(),
-        resume_token: welcome.resume_token.clone(),
-        epoch: welcome.epoch,
-        received: 0,
-        played: None,
-    };
-    let hello = hello(&token_but(&json!({ "sub": "ada" })), Some(resume));
-    raw.say(&ClientMessage::from(hello).to_json()).await;
-    loop {
-        match raw.next().await {
-            Heard::Said(RelayMessage::Resumed(resumed)) => return (raw, resumed.received.seq),
-            Heard::Said(RelayMessage::Welcome(welcome)) => panic!("it began anew: {welcome:?}"),
-            Heard::Closed(code) => panic!("{code}"),
-            _ => {}
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_at_another_relay_is_heard_until_that_is_killed_and_again_where_it_goes_on() {
     let database = shared().database().await;
@@ -147,11 +119,11 @@ async fn a_call_at_another_relay_is_heard_until_that_is_killed_and_again_where_i
 
     there.kill().await;
     assert!(ear.until(|come| has(come, b"\r\n0\r\n\r\n")).await, "that is the end");
-    let (mut raw, from) = resume(&here, &welcome).await;
+    let (mut raw, resumed) = Raw::resumed(&here, "ada", &welcome).await;
     let mut ear = Ear::open(&here, session).await;
     assert!(ear.is_let_in(), "{}", String::from_utf8_lossy(&ear.come));
     assert!(told(&mut raw).await);
-    speak(&mut raw, from).await;
+    speak(&mut raw, resumed.received.seq).await;
     assert!(ear.hears().await);
 
     // Who listened stands in the audit, at whichever relay they asked.

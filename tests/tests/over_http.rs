@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use protocol::{AudioHeader, Bye, ClientMessage, Codec, Hello, Mark, Ping, RelayMessage, Resume};
 use serde_json::json;
+use tests::http::{free_address, get};
 use tests::over_http::{Answer, BINARY, CLOSE, OverHttp, TEXT, body, post, wire_id};
 use tests::postgres::shared;
 use tests::sound::{silence, voice};
 use tests::{Heard, Raw, Relay, chunk, hello, token_but};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 async fn start(folder: &std::path::Path, extra: &str) -> Relay {
@@ -85,9 +84,7 @@ async fn a_call_is_made_and_what_is_said_comes_back() {
 
 #[tokio::test]
 async fn an_operator_sees_how_many_connections_go_over_http_and_what_becomes_of_clients_that_come_back() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let metrics = listener.local_addr().expect("bound");
-    drop(listener);
+    let metrics = free_address().await;
     let folder = tempfile::tempdir().expect("a folder");
     let relay = start(folder.path(), &format!("[metrics]\nlisten = \"{metrics}\"\n")).await;
     for user in ["ada", "grace"] {
@@ -113,11 +110,7 @@ async fn an_operator_sees_how_many_connections_go_over_http_and_what_becomes_of_
     preflight.say(&ClientMessage::from(hello(&token_but(&json!({})), None)).to_json()).await;
     preflight.say(&ClientMessage::from(Ping { id: 1, rtt_us: 0 }).to_json()).await;
     assert!(matches!(preflight.next().await, Heard::Said(RelayMessage::Pong(_))));
-    let mut stream = TcpStream::connect(metrics).await.expect("connects");
-    let request = format!("GET /metrics HTTP/1.1\r\nhost: {metrics}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("text");
+    let answer = get(metrics, "/metrics").await;
     for (series, count) in [
         ("connections_total{transport=\"http\"}", 2),
         ("connections_total{transport=\"websocket\"}", 3),

@@ -8,7 +8,6 @@ mod handed_off;
 #[path = "pipeline/unlogged.rs"]
 mod unlogged;
 
-use std::net::Ipv4Addr;
 use std::path::Path;
 
 use collector::{Collected, attributes};
@@ -17,70 +16,26 @@ use relay::money::ledger::LedgerRow;
 use relay::records::store::{CREDITED_BY_RELAY, Credit, CreditFilter, DATABASE_FILE, SqlStore, Store};
 use serde_json::{Value, json};
 use tests::sound::{silence, voice};
+use tests::stand_ins::{self, PRICES, Provider, ask};
 use tests::{Heard, Raw, Relay};
-use tokio::net::TcpListener;
 use tokio::time::{Duration, Instant, sleep_until, timeout_at};
 
 const CHUNK: usize = 1_600;
-const KEY: &str = "fake-key";
-
-/// The stand-ins, on a port of their own.
-async fn fakes() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-    let port = listener.local_addr().expect("bound").port();
-    tokio::spawn(async move { axum::serve(listener, fakes::router(KEY.to_owned())).await });
-    port
-}
 
 async fn get(port: u16, path: &str) -> Value {
     serde_json::from_str(&ask(port, "GET", path, "").await).expect("JSON")
 }
-
-/// The body of the answer.
-async fn ask(port: u16, method: &str, path: &str, body: &str) -> String {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("it listens");
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-        content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await.expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("it answers");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    assert!(head.contains(" 20"), "{answer}");
-    body.to_owned()
-}
-
-/// A provider: its kind, its model, its item in the shipped price table, and what else it wants.
-struct Provider(&'static str, &'static str, &'static str, &'static str);
 
 fn config(port: u16, stt: &Provider, llm: &Provider, tts: &Provider) -> String {
     let mut config =
         "[agents]\ndefault = \"host\"\n[agents.host]\nstt = \"ears\"\nllm = \"mind\"\ntts = \"mouth\"\n\
         instructions = \"Be brief.\"\n[prices]\nfile = \"prices.toml\"\n"
             .to_owned();
-    for (name, Provider(kind, model, price, more)) in [("ears", stt), ("mind", llm), ("mouth", tts)] {
-        // OpenAI's and Anthropic's addresses end with their version.
-        let version = if kind.starts_with("openai") || *kind == "anthropic" { "/v1" } else { "" };
-        config += &format!(
-            "[providers.{name}]\nkind = \"{kind}\"\nurl = \"http://127.0.0.1:{port}{version}\"\nkey = \"{KEY}\"\n\
-            model = \"{model}\"\nprice = \"{price}\"\n{more}\n"
-        );
+    for (name, provider) in [("ears", stt), ("mind", llm), ("mouth", tts)] {
+        config += &provider.table(name, port);
     }
     config
 }
-
-/// What has no price in the shipped table.
-const PRICES: &str = r#"
-version = "test"
-item = [
-  { name = "openai/whisper", unit = "second", usd = "0.006", per = 60 },
-  { name = "openai/chat", unit = "input_token", usd = "1", per = 1_000_000 },
-  { name = "openai/chat", unit = "output_token", usd = "5", per = 1_000_000 },
-]
-"#;
 
 #[derive(Debug, Default)]
 struct Told {
@@ -210,7 +165,7 @@ fn is_numbered(message: &RelayMessage) -> bool {
 }
 
 async fn holds(stt: Provider, llm: Provider, tts: Provider) {
-    let port = fakes().await;
+    let port = stand_ins::start().await;
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
     let relay = Relay::start(folder.path(), "127.0.0.1:0", &config(port, &stt, &llm, &tts)).await;
@@ -322,7 +277,7 @@ async fn a_call_on_hold_lets_its_recogniser_go_and_another_one_hears_what_is_sai
     let stt = Provider("deepgram", "nova-3", "deepgram/nova-3", "language = \"en\"");
     let llm = Provider("openai-chat", "small", "openai/chat", "");
     let tts = Provider("openai-speech", "tts-1", "openai/tts-1", "");
-    let port = fakes().await;
+    let port = stand_ins::start().await;
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
     let relay = Relay::start(folder.path(), "127.0.0.1:0", &config(port, &stt, &llm, &tts)).await;
@@ -355,7 +310,7 @@ async fn billed_late(says_ms: u64) -> (Vec<LedgerRow>, u64, Vec<Credit>) {
     let stt = Provider("deepgram", "nova-3", "deepgram/nova-3", "language = \"en\"");
     let llm = Provider("openai-chat", "small", "openai/chat", "");
     let tts = Provider("openai-speech", "tts-1", "openai/tts-1", "");
-    let port = fakes().await;
+    let port = stand_ins::start().await;
     let script = json!({"deepgram.listen": [{"times": 99, "hear": {"says_ms": says_ms}}]});
     ask(port, "POST", "/script", &script.to_string()).await;
     let folder = tempfile::tempdir().expect("a folder");
@@ -413,7 +368,7 @@ async fn who_is_muted_for_longer_than_flux_waits_is_not_told_that_nobody_hears_t
     let stt = Provider("deepgram-flux", "flux-general-en", "deepgram/flux-general-en", "");
     let llm = Provider("openai-chat", "small", "openai/chat", "");
     let tts = Provider("openai-speech", "tts-1", "openai/tts-1", "");
-    let port = fakes().await;
+    let port = stand_ins::start().await;
     // It closes what nothing comes over after four seconds, and not after ten.
     let script = json!({"deepgram.flux": [{"times": 99, "idle_ms": 4_000}]});
     ask(port, "POST", "/script", &script.to_string()).await;
@@ -446,7 +401,7 @@ async fn a_turn_is_a_trace_at_the_collector_with_the_figures_of_the_ledger_and_w
     let stt = Provider("deepgram", "nova-3", "deepgram/nova-3", "language = \"en\"");
     let llm = Provider("anthropic", "claude-haiku-5-5", "anthropic/claude-haiku-5-5", "");
     let tts = Provider("openai-speech", "tts-1", "openai/tts-1", "");
-    let (port, (endpoint, collected)) = (fakes().await, Collected::start().await);
+    let (port, (endpoint, collected)) = (stand_ins::start().await, Collected::start().await);
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
     let traces = format!("[traces]\nendpoint = {endpoint:?}\nheaders = \"authorization=Bearer hunter2\"\n");

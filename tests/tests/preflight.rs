@@ -4,9 +4,10 @@ use protocol::relay::PREFLIGHT_MAX_BYTES;
 use protocol::{Bye, ClientMessage, ErrorMessage, Hello, Ping, RelayMessage};
 use relay::records::store::{SessionFilter, SqlStore, Store};
 use serde_json::{Value, json};
+use tests::http::{free_address, get};
 use tests::{Heard, Raw, Relay, hello, token_but};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{Duration, sleep};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -264,19 +265,13 @@ async fn has_a_rate_of_its_own_by_user_and_by_address_which_calls_do_not_feel() 
 
 #[tokio::test]
 async fn is_counted_by_its_outcome_and_not_among_the_calls() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let metrics = listener.local_addr().expect("bound");
-    drop(listener);
+    let metrics = free_address().await;
     let folder = tempfile::tempdir().expect("a folder");
     let relay = start(folder.path(), &format!("[metrics]\nlisten = \"{metrics}\"\n")).await;
     assert_eq!(outcome(&relay, &json!({})).await, None);
     assert!(outcome(&relay, &json!({ "exp": 1 })).await.is_some());
     assert!(Raw::preflight(&relay, &[("origin", "https://evil.test")]).await.is_err());
-    let mut stream = TcpStream::connect(metrics).await.expect("connects");
-    let request = format!("GET /metrics HTTP/1.1\r\nhost: {metrics}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("text");
+    let answer = get(metrics, "/metrics").await;
     for line in [
         "voxrelay_preflights_total{outcome=\"ok\"} 1",
         "voxrelay_preflights_total{outcome=\"unauthorized\"} 1",

@@ -12,10 +12,11 @@ use protocol::{Bye, ClientMessage, Gap, Mark};
 use relay::client::{Options, run};
 use relay::operations::telemetry::{Kind, METRICS};
 use relay::records::store::{SqlStore, Store};
+use tests::http::free_address;
 use tests::sound::voice;
 use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, token};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -128,9 +129,7 @@ fn what_is_served_is_what_the_table_says(answer: &str) {
 
 #[tokio::test]
 async fn the_operator_sees_what_happens_and_nobodys_name() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("bound").to_string();
-    drop(listener);
+    let address = free_address().await.to_string();
     let folder = tempfile::tempdir().expect("a folder");
     let config = config(&format!("[metrics]\nlisten = {address:?}\n"));
     let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config).await;
@@ -209,9 +208,7 @@ async fn sides(path: &Path) -> (Vec<i16>, Vec<i16>) {
 
 #[tokio::test]
 async fn deploys_in_mid_sentence_record_each_sample_once() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("bound").to_string();
-    drop(listener);
+    let address = free_address().await.to_string();
     let folder = tempfile::tempdir().expect("a folder");
     let config = config("[recording]\ndir = \"rec\"\n");
     let mut relay = Relay::start_with(folder.path(), &address, &config).await;

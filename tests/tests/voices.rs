@@ -14,11 +14,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use relay::client::{HEARD_RATE, Options, Report, run};
 use serde_json::json;
+use tests::stand_ins::{self, KEY, PRICES};
 use tests::{Relay, token_but};
 use tokio::net::TcpListener;
 use tokio::time::Duration;
 
-const KEY: &str = "fake-key";
 /// The tone of the first voice, and of the one that stands in for it.
 const FIRST_HZ: f64 = 440.0;
 const SECOND_HZ: f64 = 660.0;
@@ -30,15 +30,6 @@ const FIRST_RATE: u32 = 24_000;
 const PIECE: usize = HEARD_RATE as usize / 20;
 /// What is softer than this is no tone.
 const SOFT: f32 = 0.05;
-
-/// What has no price in the shipped table.
-const PRICES: &str = r#"
-version = "test"
-item = [
-  { name = "openai/chat", unit = "input_token", usd = "1", per = 1_000_000 },
-  { name = "openai/chat", unit = "output_token", usd = "5", per = 1_000_000 },
-]
-"#;
 
 /// How a voice sends its samples.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +100,7 @@ async fn serve(app: Router) -> u16 {
 
 /// A call in which two texts are typed and answered, at a relay whose agents speak at this rate.
 async fn talk(folder: &Path, agent_rate: &str, voices: u16) -> Report {
-    let fakes = serve(fakes::router(KEY.to_owned())).await;
+    let fakes = stand_ins::start().await;
     std::fs::write(folder.join("prices.toml"), PRICES).expect("ours");
     let mut config = format!(
         "[echo]\nrate = \"{agent_rate}\"\n[prices]\nfile = \"prices.toml\"\n[agents]\ndefault = \"host\"\n\

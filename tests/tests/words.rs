@@ -2,28 +2,8 @@
 
 use protocol::{Bye, ClientMessage, Features, Hello, Mark, Numbered, RelayMessage, Role, Upward};
 use relay::records::store::{DATABASE_FILE, SqlStore, Store};
+use tests::stand_ins::{DOCTOR, DOCTORS_PRICES};
 use tests::{Heard, Raw, Relay, hello, token};
-
-/// An agent whose language model nobody answers for: it is not asked here.
-const CONFIG: &str = r#"
-[agents]
-default = "doctor"
-[agents.doctor]
-llm = "nobody"
-[providers.nobody]
-url = "http://127.0.0.1:9/v1"
-model = "m"
-price = "eliza/eliza"
-[prices]
-file = "prices.toml"
-"#;
-const PRICES: &str = r#"
-version = "test"
-item = [
-  { name = "eliza/eliza", unit = "input_token", usd = "1", per = 1_000_000 },
-  { name = "eliza/eliza", unit = "output_token", usd = "5", per = 1_000_000 },
-]
-"#;
 
 #[derive(Default)]
 struct Told {
@@ -98,8 +78,8 @@ async fn what_was_understood_wrongly_is_corrected_on_the_page_and_in_the_record(
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_says_what_the_page_wants_said_and_only_agents_that_can_are_asked() {
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
-    let relay = Relay::start(folder.path(), "127.0.0.1:0", CONFIG).await;
+    std::fs::write(folder.path().join("prices.toml"), DOCTORS_PRICES).expect("ours");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", DOCTOR).await;
     let say = |text: &str| Upward::Say { text: text.to_owned(), interrupt: false };
     let told = talk(&relay, vec![say("Good day."), say("Please wait.")]).await;
     assert!(told.features.iter().any(|word| word == "say"), "{:?}", told.features);

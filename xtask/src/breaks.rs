@@ -20,7 +20,7 @@ struct Break {
     broken: &'static str,
 }
 
-const CALL: &str = "relay/src/call/mod.rs";
+const HEARING: &str = "relay/src/call/hearing.rs";
 const LEAVING: &str = "relay/src/call/leaving.rs";
 const BEGUN: &str = "relay/src/call/begun.rs";
 const SPEAKING: &str = "relay/src/call/speaking.rs";
@@ -81,7 +81,7 @@ const BREAKS: [Break; 35] = [
     },
     Break {
         wrong: "audio is heard before it is paid for",
-        file: CALL,
+        file: HEARING,
         right: "if !self.purse.allows(self.tab.reach_with(metered) + self.kept()) {",
         broken: "if metered == u32::MAX {",
     },
@@ -105,7 +105,7 @@ const BREAKS: [Break; 35] = [
     },
     Break {
         wrong: "a text is committed with what was said before it",
-        file: CALL,
+        file: HEARING,
         right: "self.reading = Some(mark);",
         broken: "self.take_message(mark);",
     },

@@ -3,7 +3,7 @@
 
 use std::f64::consts::TAU;
 
-use audio::{Hz, f32_to_i16};
+use audio::{Hz, Resampler, f32_to_i16};
 
 /// Anything that turns a stream at one rate into a stream at another.
 pub(crate) trait Stream {
@@ -11,6 +11,25 @@ pub(crate) trait Stream {
     fn feed(&mut self, input: &[f32], output: &mut Vec<f32>);
     /// The input has ended; appends the rest.
     fn finish(&mut self, output: &mut Vec<f32>);
+}
+
+/// The resampler that is measured.
+pub(crate) struct Ours(pub(crate) Resampler);
+
+impl Stream for Ours {
+    fn feed(&mut self, input: &[f32], output: &mut Vec<f32>) {
+        let start = output.len();
+        output.resize(start + self.0.max_output(input.len()), 0.0);
+        let written = self.0.process(input, &mut output[start..]);
+        output.truncate(start + written);
+    }
+
+    fn finish(&mut self, output: &mut Vec<f32>) {
+        let start = output.len();
+        output.resize(start + self.0.max_output(self.0.delay_samples()), 0.0);
+        let written = self.0.flush(&mut output[start..]);
+        output.truncate(start + written);
+    }
 }
 
 /// The goals that a conversion from 48 or 44.1 to 16 kHz is held to.

@@ -3,11 +3,13 @@
 //! A machine like the link's: [`Call::handle_input`] with one thing that happened, [`Call::poll_output`] until it is empty, then one timer
 //! for [`Call::poll_timeout`]. The session's driver carries its outputs to the link and to the store.
 
+mod agent;
 mod answer;
 mod begun;
 mod commands;
 mod committing;
 mod farewell;
+mod hearing;
 mod io;
 mod leaving;
 mod pace;
@@ -24,17 +26,16 @@ pub use commands::{Command, CommandKind, NotTold};
 pub use io::{Input, Output, Start};
 pub use turn::{Latency, Turn};
 
-use audio::decode_s16le_to_i16;
 use protocol::relay::Saying;
-use protocol::{Ability, AgentState, CloseCode, Degraded, Gap, Mark, Role, Time, Upward, Usage};
+use protocol::{AgentState, CloseCode, Gap, Mark, Time, Upward, Usage};
 
 use crate::NanoUsd;
-use crate::agent::tool::{Called, Runs, ToolNote};
-use crate::agent::{Agent, AgentInput, AgentOutput};
-use crate::money::bill::{AtMost, Quantity};
+use crate::agent::tool::{Called, Runs};
+use crate::agent::{Agent, AgentInput};
+use crate::money::bill::AtMost;
 use crate::money::budget::Reserved;
 use crate::money::purse::Purse;
-use crate::money::tab::{Purpose, RequestId, Spent, Tab};
+use crate::money::tab::{Purpose, RequestId, Tab};
 use crate::provider::{Ask, Event, Feed};
 use answer::Answer;
 use begun::Begun;
@@ -62,9 +63,6 @@ const QUIET_OUTPUTS: usize = 8;
 /// Answers at most of which the client may still say that they were heard. The store reads as many, and the one that is being given, for a relay
 /// that goes on with the call.
 const UNCONFIRMED_MAX: usize = 8;
-
-/// How many samples the agent is handed at a time: the usual chunk. They are on the stack, so that a chunk costs no memory of its own.
-const BLOCK: usize = 1_600;
 
 /// A call.
 pub struct Call {
@@ -464,230 +462,6 @@ impl Call {
         let due = usage.into_iter().chain(answer).chain(money).chain(record);
         let farewell = self.parts_at().into_iter().chain(self.parted_by());
         due.chain(farewell).chain(self.hung_up).chain(self.agent.poll_timeout()).min()
-    }
-
-    /// Meters audio and hands it to the agent if it is paid for. If it is not, nothing is changed and `false` is returned.
-    fn handle_audio(&mut self, mark: Mark, payload: &[u8]) -> bool {
-        let samples = (payload.len() / 2) as u32;
-        let end = mark.position + samples;
-        let (fresh, metered) = (self.fresh(payload.len()), self.to_meter(payload.len()));
-        if !self.purse.allows(self.tab.reach_with(metered) + self.kept()) {
-            return false;
-        }
-        self.tab.add_samples(metered);
-        self.metered_through = self.metered_through.max(end);
-        if fresh < samples && !self.has_claimed {
-            self.claim();
-        }
-        self.tab.add_repeated(samples - fresh);
-        self.replayable -= samples - fresh;
-        self.add_uncommitted(Uncommitted { mark, paid: samples - fresh + metered, metered });
-        self.expected = Mark { seq: mark.seq + 1, position: end };
-        let (mut position, mut block) = (mark.position, [0; BLOCK]);
-        for bytes in payload.chunks(2 * BLOCK) {
-            let samples = &mut block[..bytes.len() / 2];
-            decode_s16le_to_i16(bytes, samples);
-            self.tell_agent(AgentInput::Audio { position, samples });
-            position += samples.len() as u32;
-        }
-        true
-    }
-
-    fn handle_gap(&mut self, gap: Gap) {
-        if gap.to.position > gap.from.position {
-            // A client drops its oldest audio, so it holds none of what came before the gap, and plays nothing of it again. What was metered
-            // and may still be played again is the end of what was metered.
-            self.replayable = self.replayable.min(self.metered_through.saturating_sub(gap.to.position));
-            self.uncommitted.iter_mut().for_each(Uncommitted::lose);
-            (self.uncommitted_paid, self.uncommitted_metered) = (0, 0);
-        }
-        self.add_uncommitted(Uncommitted { mark: gap.from, paid: 0, metered: 0 });
-        self.expected = gap.to;
-        self.tell_agent(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
-    }
-
-    /// Takes a message of the page. It has a number among the frames, so that it can be committed, and takes no place in the audio.
-    fn handle_message(&mut self, mark: Mark, message: &Upward) {
-        let position = mark.position;
-        if let Upward::Text { text } = message {
-            // What was said before it ends where it stands, and is stored first: the text is not committed by that.
-            self.reading = Some(mark);
-            self.tell_agent(AgentInput::Typed { position, text });
-            return self.take_text();
-        }
-        self.take_message(mark);
-        match message {
-            Upward::Text { .. } => {}
-            Upward::Say { text, interrupt } => {
-                self.tell_agent(AgentInput::Say { position: Some(position), text, interrupt: *interrupt });
-            }
-            Upward::ToolResult { call_id, output, is_error } => {
-                self.tell_result(call_id, Runs::Page, output, *is_error);
-                // A result takes no place in the audio: where nothing waits before it, it can be committed.
-                self.commit_alone();
-            }
-            Upward::Correction { turn, text } => self.correct(*turn, text),
-            Upward::Context { text } => self.tell_agent(AgentInput::Context { position, text }),
-            Upward::Variables { variables } => {
-                self.tell_agent(AgentInput::Variables { position, values: &variables.0 });
-            }
-        }
-    }
-
-    /// A message has come. It may be committed with the frames before it from here on.
-    fn take_message(&mut self, mark: Mark) {
-        self.add_uncommitted(Uncommitted { mark, paid: 0, metered: 0 });
-        self.expected = Mark { seq: mark.seq + 1, position: mark.position };
-    }
-
-    /// The agent has read a text that came, or does not want it.
-    fn take_text(&mut self) {
-        if let Some(mark) = self.reading.take() {
-            self.take_message(mark);
-        }
-    }
-
-    /// Tells the agent something, and does what the agent wants then.
-    fn tell_agent(&mut self, input: AgentInput<'_>) {
-        self.agent.handle_input(self.now, input);
-        self.drain_agent();
-    }
-
-    /// Does what the agent wants, and then tells it which of its answers are over, until neither is left.
-    fn drain_agent(&mut self) {
-        loop {
-            while let Some(output) = self.agent.poll_output() {
-                self.handle_agent_output(output);
-            }
-            let Some(Over { answer, heard, is_known }) = self.over.pop_front() else { return };
-            let over = match is_known {
-                true => AgentInput::TakenBack { answer, heard },
-                false => AgentInput::AnswerOver { answer, heard },
-            };
-            self.agent.handle_input(self.now, over);
-        }
-    }
-
-    /// Does one thing that the agent wants.
-    fn handle_agent_output(&mut self, output: AgentOutput) {
-        match output {
-            AgentOutput::SpeechStarted { .. } => self.change_state(AgentState::Listening),
-            AgentOutput::TurnBegan { at } => self.begin_turn(at),
-            AgentOutput::TurnDropped { at } => self.drop_turn(at),
-            AgentOutput::Partial { text, start, end, final_through } => {
-                let turn = Turn::new(self.worded_turn(start), Role::User, text, start, end);
-                self.tell_turn(&turn, false);
-                if let Some(through) = final_through {
-                    self.settle_up();
-                    self.raise_committable(through);
-                    self.push_turn(turn);
-                }
-            }
-            AgentOutput::TurnGoesOn => self.go_on_with_turn(),
-            AgentOutput::Said { text, start, end, words_end } => {
-                self.begin_to_answer(words_end);
-                self.user_spoke(text, start, end);
-                self.think();
-            }
-            AgentOutput::Typed { text, position } => {
-                self.begin_to_answer(position);
-                self.take_text();
-                self.user_typed(text, position);
-                self.think();
-            }
-            AgentOutput::Remarked { text, start, end } => self.user_spoke(text, start, end),
-            AgentOutput::Final { through } => self.raise_committable(through),
-            AgentOutput::Words { text, start, end, last } => self.add_words(&text, start, end, last),
-            AgentOutput::Sound(samples) => {
-                if let Some(answer) = &mut self.answer {
-                    answer.add_sound(&samples);
-                }
-            }
-            AgentOutput::Spoken { bytes, end } => {
-                if let Some(answer) = &mut self.answer {
-                    answer.note_spoken(bytes, end);
-                }
-            }
-            AgentOutput::AnswerEnd => {
-                if let Some(answer) = &mut self.answer {
-                    answer.complete();
-                }
-            }
-            AgentOutput::Hold(held) => self.hold(held),
-            AgentOutput::Cut => self.cut(),
-            AgentOutput::FalseInterruption => self.outputs.push_back(Output::FalseInterruption),
-            // Nobody is there any more for whom it could be called.
-            AgentOutput::CallTool(_) if self.hung_up.is_some() => {}
-            AgentOutput::CallTool(called) => self.call_tool(called),
-            AgentOutput::CancelTool { call_id, runs } => self.cancel_tool(call_id, runs),
-            AgentOutput::ToolOutput { call_id, output } => {
-                self.outputs.push_back(Output::NoteTool(ToolNote::Output { call_id, output }));
-            }
-            AgentOutput::Degraded { what, degraded } => {
-                if what == Ability::Hearing {
-                    self.is_deaf = degraded;
-                }
-                self.outputs.push_back(Output::Say(Saying::Degraded(Degraded { seq: 0, what, degraded })));
-            }
-            AgentOutput::Unsaid { text, position } => self.handle_unsaid(text, position),
-            AgentOutput::HangUp => self.is_left = true,
-            AgentOutput::Trouble(code) => self.outputs.push_back(Output::Trouble(code)),
-            // Nobody is there any more who could be answered.
-            AgentOutput::Ask { ask: Ask::Chat(_) | Ask::Speak(_), .. } if self.hung_up.is_some() => {}
-            AgentOutput::Ask { request, provider, ask, at_most } => {
-                let purpose = self.purpose(&ask);
-                self.wanted
-                    .push_back(Wanted { request, what: What::Open { provider, ask, at_most, purpose } });
-            }
-            AgentOutput::Feed { request, feed, at_most } => {
-                if at_most.is_some() || self.wanted.iter().any(|wanted| wanted.request == request) {
-                    self.wanted.push_back(Wanted { request, what: What::Feed { feed, at_most } });
-                } else {
-                    self.outputs.push_back(Output::Feed { request, feed });
-                }
-            }
-            AgentOutput::Expect(requests) => {
-                let costs =
-                    requests.iter().map(|(provider, at_most)| self.tab.worst_case(*provider, at_most));
-                self.soon = costs.fold(NanoUsd::ZERO, |sum, cost| sum + cost);
-            }
-            AgentOutput::HoldBack { request, held_back } => {
-                self.outputs.push_back(Output::HoldBack { request, held_back });
-            }
-            AgentOutput::Cancel { request } => {
-                self.wanted.retain(|wanted| wanted.request != request);
-                self.outputs.push_back(Output::Cancel(request));
-            }
-            AgentOutput::Spent { request, used, estimated, provider_id } => {
-                self.wanted.retain(|wanted| wanted.request != request);
-                let spent = Spent { turn: self.users_turn, request_id: provider_id, estimated };
-                // Whoever is sent the audio again understands it, and is paid for that by the user.
-                let is_put_off = self.puts_off && self.tab.is_hearing(request);
-                let used = if is_put_off { used.map(Quantity::repeated) } else { used };
-                self.tab.settle(request, used, &spent);
-            }
-        }
-    }
-
-    /// The user waits for an answer from here on.
-    fn begin_to_answer(&mut self, words_end: u32) {
-        let behind_ms = self.expected.position.saturating_sub(words_end) / 16;
-        self.said = Some(Said { at: self.now, behind_ms, words_at: None, sound_at: None });
-        self.pace.next_answer(self.tab.requests_cost());
-    }
-
-    /// The agent thinks, unless it is giving an answer that may not be interrupted.
-    fn think(&mut self) {
-        if self.answer.is_none() {
-            self.change_state(AgentState::Thinking);
-        }
-    }
-
-    fn change_state(&mut self, state: AgentState) {
-        if self.state != state && self.ending.is_none() && self.hung_up.is_none() {
-            self.state = state;
-            self.outputs.push_back(Output::Say(Saying::Agent(state)));
-        }
     }
 }
 

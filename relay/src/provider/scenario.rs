@@ -4,8 +4,8 @@ use protocol::Time;
 use serde_json::Value;
 
 use super::{
-    Ask, Deadlines, Event, Exchange, Failure, FailureKind, Feed, Input, Kind, Opening, Output, Provider,
-    Target,
+    Ask, Bounds, Codec, Deadlines, Event, Exchange, Failure, FailureKind, Feed, Input, Kind, Opening, Output,
+    Provider, Target,
 };
 use crate::config::Secret;
 
@@ -61,13 +61,8 @@ impl Bench {
 
     /// The same as events, where nothing is sent.
     pub(super) fn events(&mut self, input: Input<'_>) -> Vec<Event> {
-        let outputs = self.handle(input).into_iter();
-        outputs
-            .map(|output| match output {
-                Output::Event(event) => event,
-                other => panic!("nothing was to be sent: {other:?}"),
-            })
-            .collect()
+        self.exchange.handle_input(self.now, input);
+        events(&mut self.exchange)
     }
 
     /// What the provider's message comes to.
@@ -99,6 +94,41 @@ impl Bench {
         assert!(self.exchange.is_over());
         *kind
     }
+}
+
+/// What has come of an exchange, where nothing is sent.
+pub(super) fn events(exchange: &mut Exchange) -> Vec<Event> {
+    let outputs = std::iter::from_fn(|| exchange.poll_output());
+    outputs
+        .map(|output| match output {
+            Output::Event(event) => event,
+            other => panic!("nothing was to be sent: {other:?}"),
+        })
+        .collect()
+}
+
+/// What comes of an answer that is cut into pieces of this many bytes.
+pub(super) fn cut(codec: Box<dyn Codec>, head: Input<'_>, body: &str, piece: usize) -> Vec<Event> {
+    let (mut exchange, _) = Exchange::open(Time::ZERO, codec, Bounds::default());
+    exchange.handle_input(Time::ZERO, head);
+    let mut all = events(&mut exchange);
+    for bytes in body.as_bytes().chunks(piece) {
+        exchange.handle_input(Time::ZERO, Input::Bytes(bytes));
+        all.extend(events(&mut exchange));
+    }
+    exchange.handle_input(Time::ZERO, Input::End);
+    all.extend(events(&mut exchange));
+    assert_eq!(events(&mut exchange), []);
+    all
+}
+
+/// The text of an answer.
+pub(super) fn text_of(events: &[Event]) -> String {
+    let pieces = events.iter().filter_map(|event| match event {
+        Event::Text(text) => Some(text.as_str()),
+        _ => None,
+    });
+    pieces.collect()
 }
 
 /// A text message as JSON.

@@ -1,6 +1,6 @@
 //! What becomes of texts that come while a call ends.
 
-use super::money::thinking_tab;
+use super::requests::thinking_tab;
 use super::*;
 
 /// What the last words cost at most.

@@ -1,6 +1,6 @@
 //! What a call does when its money or its time comes to an end.
 
-use super::money::{MIND, thinking_tab};
+use super::requests::{MIND, thinking_tab};
 use super::*;
 
 /// What the last words cost at most: ten characters at 30 dollars for a million.

@@ -1,5 +1,6 @@
 //! What was heard of an answer, and what stays of it where that is not all.
 
+use super::turns::told_turns;
 use super::*;
 
 /// The words of the agent's turn that were stored last.
@@ -145,4 +146,129 @@ fn words_that_come_when_the_user_has_hung_up_stay_with_the_sound_of_their_answer
     did.extend(bench.wait(Duration::from_millis(100)));
     assert_eq!(told(&did).as_deref(), Some("One moment. It is late."), "{did:?}");
     assert_eq!(told(&bench.chunk([words("Another.", 0, 2_400, true)])), None);
+}
+
+#[test]
+fn the_agent_is_told_how_much_of_its_words_was_heard() {
+    let mut bench = Bench::new();
+    let words = |text: &str, start, last| AgentOutput::Words { text: text.into(), start, end: 0, last };
+    let sound = AgentOutput::Sound(vec![5; 48_000]);
+    let did = bench.chunk([words("One. ", 0, false), words("Two. ", 24_000, true), sound]);
+    assert_eq!(spoken(&did), 48_000);
+    bench.input(Input::Played(24_000));
+    bench.chunk([AgentOutput::Cut]);
+    let told = bench.told.lock().expect("one thread").clone();
+    assert_eq!(told, ["AnswerOver { answer: 0, heard: 5 }"]);
+}
+
+#[test]
+fn of_words_whose_sound_is_not_all_there_only_those_were_heard_that_a_voice_had_time_for() {
+    let mut bench = Bench::new();
+    let text = "One two three four five six seven eight nine ten.".to_owned();
+    let words = AgentOutput::Words { text, start: 0, end: 0, last: false };
+    bench.chunk([words, AgentOutput::Sound(vec![5; 24_000])]);
+    bench.input(Input::Played(18_000));
+    bench.chunk([AgentOutput::Cut]);
+    // At 18 characters a second three quarters of a second are 13 characters, though it is three quarters of the sound so far.
+    let told = bench.told.lock().expect("one thread").clone();
+    assert_eq!(told, ["AnswerOver { answer: 0, heard: 13 }"]);
+}
+
+#[test]
+fn how_long_words_last_whose_sound_is_not_all_there_is_by_the_script_that_they_are_written_in() {
+    // Two seconds of their sound are there, and one and a half were heard.
+    for (text, heard) in [
+        ("One two three four five six seven eight nine ten eleven.", "One two three four five six"),
+        ("我们今晚八点还有一张两人桌请问要吗。", "我们今晚八点还"),
+        ("はいもちろんですこんばんはごよやくをうけたまわります。", "はいもちろんですこんば"),
+        ("오늘저녁 여덟시에는 창가자리가 아직 남아있습니다", "오늘저녁 여덟시에는"),
+    ] {
+        let mut bench = Bench::new();
+        let words = AgentOutput::Words { text: text.into(), start: 0, end: 0, last: false };
+        bench.chunk([words, AgentOutput::Sound(vec![5; 48_000])]);
+        bench.input(Input::Played(36_000));
+        bench.chunk([AgentOutput::Cut]);
+        let told = bench.told.lock().expect("one thread").clone();
+        assert_eq!(told, [format!("AnswerOver {{ answer: 0, heard: {} }}", heard.len())], "{text}");
+    }
+}
+
+#[test]
+fn of_a_sentence_without_spaces_the_part_that_was_heard_stays() {
+    for (text, heard) in [
+        ("我们今晚八点还有一张两人桌。", "我们今晚八点还"),
+        // A word that was heard in part is not heard, where its letters show that it is one.
+        ("予約はコンピュータで取れます。", "予約は"),
+        ("Wi-Fi的密码是Voxrelay。", "Wi-Fi的密码"),
+        ("오늘 저녁 여덟 시에 자리가 있습니다.", "오늘 저녁 여덟"),
+    ] {
+        let mut bench = Bench::new();
+        let words = AgentOutput::Words { text: text.into(), start: 0, end: 0, last: true };
+        bench.chunk([words, AgentOutput::Sound(vec![5; 48_000])]);
+        bench.input(Input::Played(24_000));
+        let did = bench.chunk([AgentOutput::Cut]);
+        let told = bench.told.lock().expect("one thread").clone();
+        assert_eq!(told, [format!("AnswerOver {{ answer: 0, heard: {} }}", heard.len())], "{text}");
+        assert!(told_turns(&did).iter().any(|(_, text, _)| text == heard), "in the transcript, too: {did:?}");
+    }
+    // In Thai no letter shows where a word ends.
+    let mut bench = Bench::new();
+    let text = "โต๊ะสำหรับสองคนพร้อมแล้วค่ะ".to_owned();
+    let words = AgentOutput::Words { text, start: 0, end: 0, last: true };
+    bench.chunk([words, AgentOutput::Sound(vec![5; 48_000])]);
+    bench.input(Input::Played(46_000));
+    bench.chunk([AgentOutput::Cut]);
+    let told = bench.told.lock().expect("one thread").clone();
+    assert_ne!(told, ["AnswerOver { answer: 0, heard: 0 }"], "most of it was heard");
+}
+
+#[test]
+fn an_interrupted_sentence_ends_at_the_word_that_its_voice_says_was_spoken() {
+    // A long pause after the second word, and then the rest in no time: in proportion more would be heard in the pause, and less after it.
+    let text = "One moment please while I look for it. ";
+    let spoken = |bytes, end| AgentOutput::Spoken { bytes, end };
+    for (played, heard) in [
+        (11_999, "One"),
+        (12_000, "One moment"),
+        (36_000, "One moment"),
+        (40_800, "One moment please"),
+        (40_801, "One moment please"),
+        (47_100, "One moment please while I look for"),
+    ] {
+        let mut bench = Bench::new();
+        let first = AgentOutput::Words { text: "Yes. ".into(), start: 0, end: 0, last: false };
+        let words = AgentOutput::Words { text: text.into(), start: 4_800, end: 0, last: true };
+        bench.chunk([first, words, AgentOutput::Sound(vec![5; 4_800 + 48_000]), AgentOutput::AnswerEnd]);
+        // The first of them and the last are known in one piece, the words between them in another.
+        bench.chunk([spoken(3, 4_800 + 6_000), spoken(10, 4_800 + 12_000), spoken(17, 4_800 + 40_800)]);
+        // What does not go on from there says nothing.
+        bench.chunk([spoken(12, 4_800 + 41_000), spoken(20, 4_800 + 40_000), spoken(9_999, 4_000)]);
+        bench.chunk([spoken(34, 4_800 + 47_000)]);
+        bench.wait(Duration::from_millis(500));
+        bench.input(Input::Played(4_800 + played));
+        bench.chunk([AgentOutput::Cut]);
+        let told = bench.told.lock().expect("one thread").clone();
+        let bytes = "Yes. ".len() + heard.len();
+        assert_eq!(told, [format!("AnswerOver {{ answer: 0, heard: {bytes} }}")], "after {played}");
+    }
+}
+
+#[test]
+fn of_a_later_answer_too_it_is_its_own_sound_that_says_how_much_was_heard() {
+    let mut bench = Bench::new();
+    for answer in 0..3 {
+        let text = "One two three four five ".into();
+        let words = AgentOutput::Words { text, start: 0, end: 0, last: true };
+        let did = bench.chunk([words, AgentOutput::Sound(vec![5; 48_000])]);
+        let start = did.iter().find_map(|did| match did {
+            Did::Say(Saying::Transcript(turn)) if turn.role == Role::Agent => Some(turn.start),
+            _ => None,
+        });
+        // Half of it: twelve bytes, in the middle of the third word.
+        bench.input(Input::Played(start.expect("its words are told") + 24_000));
+        bench.told.lock().expect("one thread").clear();
+        bench.chunk([AgentOutput::Cut]);
+        let told = bench.told.lock().expect("one thread").clone();
+        assert_eq!(told, [format!("AnswerOver {{ answer: {answer}, heard: 7 }}")]);
+    }
 }

@@ -1,5 +1,6 @@
 //! The call's machine against a script, with an agent that does as it is told.
 
+mod answers;
 mod commands;
 mod committing;
 mod endings;
@@ -7,6 +8,7 @@ mod farewell;
 mod heard;
 mod money;
 mod order;
+mod requests;
 mod rows;
 mod turns;
 

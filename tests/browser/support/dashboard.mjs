@@ -1,19 +1,44 @@
 // @ts-check
-// The dashboard, as tests open it, go through it and wait for it.
+// The dashboard, as tests open it, go through it and wait for it, with a call for it to show.
 
-import { execFileSync } from "node:child_process";
+import { launch } from "./chromium.mjs";
+import { Relay, until } from "./relay.mjs";
+import { speak } from "./speech.mjs";
+import { TestPage } from "./test-page.mjs";
 
-import { PROGRAM, until } from "./relay.mjs";
-
-/** @typedef {import("./relay.mjs").Relay} Relay */
 /** @typedef {import("playwright-core").Page} Page */
 
-/** A token of an administrator of this relay. @param {Relay} relay @param {string[]} more Roles beside the administrators'. */
-export function adminOf(relay, ...more) {
-  const settings = { cwd: relay.folder, env: { PATH: process.env.PATH }, encoding: /** @type {const} */ ("utf8") };
-  const roles = ["voxrelay_admin", ...more].flatMap((role) => ["--role", role]);
-  return execFileSync(PROGRAM, ["token", "--sub", "root", ...roles], settings).trim();
+/**
+ * A relay with a call that goes on.
+ * @param {import("./stage.mjs").Stage} stage
+ * @param {import("./speech.mjs").Part[]} said
+ * @param {Record<string, string>} [settings]
+ */
+export async function callThatGoesOn(stage, said, settings) {
+  const speech = speak(stage, said);
+  const relay = await Relay.start(settings);
+  stage.after(() => relay.stop());
+  const browser = await launch(stage, { microphone: speech.file });
+  const origin = `http://127.0.0.1:${relay.port}`;
+  const caller = await TestPage.open(browser, origin);
+  await caller.start();
+  await caller.hears(({ name, event }) => name === "usage" && event.audioMs > 0);
+  return { relay, browser, origin, caller };
 }
+
+/** What a page throws from here on, and what its policy refuses. @param {import("playwright-core").Page} page @returns {string[]} */
+export function complaintsOf(page) {
+  /** @type {string[]} */
+  const complaints = [];
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("console", (message) => {
+    if (message.text().includes("Content Security Policy")) complaints.push(message.text());
+  });
+  return complaints;
+}
+
+/** A token of an administrator of this relay. @param {Relay} relay @param {string[]} more Roles beside the administrators'. */
+export const adminOf = (relay, ...more) => relay.token("root", "voxrelay_admin", ...more);
 
 /**
  * @param {import("playwright-core").Browser} browser
@@ -24,12 +49,7 @@ export function adminOf(relay, ...more) {
 export async function open(browser, address, screen = {}, prepare = undefined) {
   const context = await browser.newContext({ reducedMotion: "reduce", ...screen });
   const page = await context.newPage();
-  /** @type {string[]} */
-  const complaints = [];
-  page.on("pageerror", (error) => complaints.push(error.message));
-  page.on("console", (message) => {
-    if (message.text().includes("Content Security Policy")) complaints.push(message.text());
-  });
+  const complaints = complaintsOf(page);
   await prepare?.(page);
   await page.goto(address);
   return { page, complaints };

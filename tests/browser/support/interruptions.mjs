@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { launch } from "./chromium.mjs";
 import { Relay, until } from "./relay.mjs";
 import { TestPage } from "./test-page.mjs";
+import { watchTracks } from "./tracks.mjs";
 
 /** Longer than a context that says that it runs may stand still before it is made anew. */
 const INTERRUPTION_MS = 8_000;
@@ -45,24 +46,8 @@ async function holdSound(page) {
           for (const context of contexts) await (state ? context.suspend() : resume.call(context));
         },
         counts: () => ({ ...counts }),
-        endTracks() {
-          for (const track of tracks) {
-            track.stop();
-            track.dispatchEvent(new Event("ended"));
-          }
-        },
-        opened: () => tracks.length,
       },
     });
-    /** @type {MediaStreamTrack[]} */
-    const tracks = [];
-    const { mediaDevices } = navigator;
-    const ask = mediaDevices.getUserMedia.bind(mediaDevices);
-    mediaDevices.getUserMedia = async (constraints) => {
-      const stream = await ask(constraints);
-      tracks.push(...stream.getTracks());
-      return stream;
-    };
   });
   /** @param {string} method @param {unknown} [argument] @returns {Promise<any>} */
   const tell = (method, argument) =>
@@ -72,10 +57,6 @@ async function holdSound(page) {
     say: (state) => tell("say", state),
     /** @returns {Promise<{ resumed: number, made: number }>} */
     counts: () => tell("counts"),
-    /** The microphone goes with the sound. */
-    endTracks: () => tell("endTracks"),
-    /** How many microphones were opened. @returns {Promise<number>} */
-    opened: () => tell("opened"),
   };
 }
 
@@ -91,21 +72,23 @@ export async function interrupt(stage, afterwards, isOwn) {
   const browser = await launch(stage);
   const page = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
   const sound = await holdSound(page.page);
+  const microphones = await watchTracks(page.page);
   await page.start({ record: isOwn });
   const before = await sound.counts();
-  assert.equal(await sound.opened(), 1);
+  assert.equal(await microphones.given(), 1);
 
   await sound.say("interrupted");
-  await sound.endTracks();
+  // The microphone goes with the sound.
+  await microphones.end();
   await sleep(INTERRUPTION_MS);
   assert.deepEqual(await sound.counts(), before, "nothing is tried meanwhile");
-  assert.equal(await sound.opened(), 1, "nor with the microphone");
+  assert.equal(await microphones.given(), 1, "nor with the microphone");
   const notices = async () => (await page.noted()).filter(({ name }) => name === "error").map(({ event }) => event.code);
   assert.deepEqual(await notices(), ["audio_unavailable"]);
 
   await sound.say(afterwards);
   await until("it is resumed", async () => (await sound.counts()).resumed > before.resumed);
-  await until("the microphone, which ended meanwhile, is opened again", async () => (await sound.opened()) === 2);
+  await until("the microphone, which ended meanwhile, is opened again", async () => (await microphones.given()) === 2);
   await sleep(3_000);
   assert.deepEqual(await sound.counts(), { resumed: before.resumed + 1, made: before.made });
   assert.deepEqual(await notices(), ["audio_unavailable"]);

@@ -113,10 +113,10 @@ export class Relay {
     throw new Error(`the relay did not start:\n${relay.log}`);
   }
 
-  /** A token of this relay for a user, as a page's own server would make it. @param {string} sub */
-  token(sub) {
+  /** A token of this relay for a user, as a page's own server would make it. @param {string} sub @param {string[]} roles */
+  token(sub, ...roles) {
     const settings = { cwd: this.folder, env: { PATH: process.env.PATH }, encoding: /** @type {const} */ ("utf8") };
-    return execFileSync(PROGRAM, ["token", "--sub", sub], settings).trim();
+    return execFileSync(PROGRAM, ["token", "--sub", sub, ...roles.flatMap((role) => ["--role", role])], settings).trim();
   }
 
   /** @returns {SessionRow[]} The newest first. */

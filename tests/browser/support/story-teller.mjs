@@ -1,11 +1,8 @@
 // @ts-check
 // An agent that tells a long story, made of stand-ins for the providers.
 
-import { rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-
 import { Fakes } from "../../providers/support/fakes.mjs";
+import { pricesFile } from "./prices.mjs";
 
 const PRICES = `version = "story-1"
 item = [
@@ -30,9 +27,6 @@ export async function storyTeller(stage, { story, words, times, fakes: given }) 
     "openai.chat": [{ times, think: { text: story } }],
     "openai.transcriptions": [{ times, hear: { texts: [words] } }],
   });
-  const prices = join(tmpdir(), `voxrelay-story-${fakes.host.replace(":", "-")}.toml`);
-  writeFileSync(prices, PRICES);
-  stage.after(() => rmSync(prices, { force: true }));
   const provider = (/** @type {string} */ name, /** @type {string} */ kind, /** @type {string} */ model) => ({
     [`VOXRELAY_PROVIDERS__${name}__KIND`]: kind,
     [`VOXRELAY_PROVIDERS__${name}__URL`]: `${fakes.url}/v1`,
@@ -48,7 +42,7 @@ export async function storyTeller(stage, { story, words, times, fakes: given }) 
     ...provider("EARS", "openai-transcription", "e"),
     ...provider("MIND", "openai-chat", "m"),
     ...provider("MOUTH", "openai-speech", "v"),
-    VOXRELAY_PRICES__FILE: prices,
+    VOXRELAY_PRICES__FILE: pricesFile(stage, PRICES),
     VOXRELAY_LIMITS__SESSION_USD: "100",
     VOXRELAY_LIMITS__USER_DAY_USD: "100",
   };

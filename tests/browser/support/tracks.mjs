@@ -1,5 +1,5 @@
 // @ts-check
-// Which of the tracks that a page was given are live.
+// The tracks that a page was given: which are live, and their end.
 
 /**
  * Keeps an eye on every track that a page is given from here on.
@@ -20,6 +20,13 @@ export async function watchTracks(page) {
       tracks: {
         live: () => tracks.filter((track) => track.readyState === "live").length,
         forget: () => void tracks.splice(0),
+        given: () => tracks.length,
+        end() {
+          for (const track of tracks) {
+            track.stop();
+            track.dispatchEvent(new Event("ended"));
+          }
+        },
       },
     });
   }, undefined);
@@ -30,5 +37,9 @@ export async function watchTracks(page) {
     live: () => tell("live"),
     /** Lets go of those so far, so that the page may. */
     forget: () => tell("forget"),
+    /** How many there were. @returns {Promise<number>} */
+    given: () => tell("given"),
+    /** They end, as when a microphone goes away. */
+    end: () => tell("end"),
   };
 }

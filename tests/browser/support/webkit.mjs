@@ -2,13 +2,12 @@
 // A real WebKit, of GTK, whose microphones are its own mocks: each hears a hum and a beep.
 
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
-import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 
 import { Builder, By, Capabilities } from "selenium-webdriver";
 
+import { freePort } from "./free-port.mjs";
 import { until } from "./relay.mjs";
 
 /** Where Debian puts what is no program for people, by the machine's architecture. */
@@ -74,13 +73,4 @@ function miniBrowser() {
     .find((path) => existsSync(path));
   if (!found) throw new Error("there is no MiniBrowser: install webkit2gtk-driver");
   return found;
-}
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
-  server.close();
-  await once(server, "close");
-  return port;
 }

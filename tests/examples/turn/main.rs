@@ -34,9 +34,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::Relay;
+use tests::http::{free_address, get};
 use tests::process::{cpu_seconds, pin};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep_until};
 
 use call::{Call, Sound};
@@ -203,7 +202,7 @@ async fn measure(wish: &Wish) -> Row {
     let folder = folder.expect("a folder");
     let book = Book::new(scene, calls);
     let (providers, serving) = fakes::serve(book.clone()).await;
-    let metrics = free_port().await;
+    let metrics = free_address().await;
     std::fs::write(folder.path().join("prices.toml"), fakes::PRICES).expect("ours");
     // A process has the cores of its parent, and as many threads for them.
     if apart {
@@ -277,19 +276,9 @@ fn config(providers: &str, metrics: SocketAddr, voice: &str) -> String {
     )
 }
 
-/// A port that nobody has just now.
-async fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("bound")
-}
-
 /// Connections to providers that requests of the relay have had to wait for so far.
 async fn needed(metrics: SocketAddr) -> f64 {
-    let mut stream = TcpStream::connect(metrics).await.expect("it serves metrics");
-    let request = "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-    stream.write_all(request.as_bytes()).await.expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("it answers");
+    let answer = get(metrics, "/metrics").await;
     let of_needed = |line: &&str| {
         line.starts_with("voxrelay_provider_connections_total{") && line.contains("opened=\"needed\"")
     };

@@ -1,6 +1,6 @@
 //! See the crate's page.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -9,14 +9,13 @@ use axum::{Json, Router};
 use relay::client::{Options, Report, converse, run};
 use relay::records::store::{AlertFilter, DATABASE_FILE, SqlStore, Store};
 use serde_json::{Value, json};
+use tests::http::{free_address, get};
 use tests::sound::{silence, voice};
+use tests::stand_ins::{self, KEY, Provider, ask};
 use tests::{Relay, token_but};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, sleep};
-
-const KEY: &str = "fake-key";
 
 /// What has no price in the shipped table.
 const PRICES: &str = r#"
@@ -30,26 +29,8 @@ item = [
 /// The fakes, and a relay whose agent asks an OpenAI-compatible model first and then Anthropic's.
 struct Bench {
     fakes: u16,
-    metrics: u16,
+    metrics: SocketAddr,
     relay: Relay,
-}
-
-async fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-    listener.local_addr().expect("bound").port()
-}
-
-async fn http(port: u16, method: &str, path: &str, body: &str) -> String {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("it listens");
-    let length = body.len();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
-        content-length: {length}\r\n\r\n{body}"
-    );
-    stream.write_all(request.as_bytes()).await.expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("it answers");
-    answer.split_once("\r\n\r\n").expect("a head").1.to_owned()
 }
 
 impl Bench {
@@ -60,37 +41,23 @@ impl Bench {
 
     /// With a voice over a WebSocket.
     async fn with_voice(folder: &Path) -> Bench {
-        let mouth = |fakes| {
-            format!(
-                "[providers.mouth]\nkind = \"deepgram-aura\"\nurl = \"http://127.0.0.1:{fakes}\"\nkey = \"{KEY}\"\n\
-                model = \"aura-2-thalia-en\"\nprice = \"deepgram/aura-2\"\n"
-            )
-        };
-        Bench::start_as(folder, "", "tts = \"mouth\"", mouth).await
+        let aura = Provider("deepgram-aura", "aura-2-thalia-en", "deepgram/aura-2", "");
+        Bench::start_as(folder, "", "tts = \"mouth\"", |fakes| aura.table("mouth", fakes)).await
     }
 
     /// With two recognisers that hear all of a call.
     async fn with_ears(folder: &Path) -> Bench {
-        let both = |fakes| {
-            let ears = ["ears", "others"].map(|name| {
-                format!(
-                    "[providers.{name}]\nkind = \"deepgram\"\nurl = \"http://127.0.0.1:{fakes}\"\nkey = \"{KEY}\"\n\
-                    model = \"nova-3\"\nprice = \"deepgram/nova-3\"\n"
-                )
-            });
-            ears.concat()
-        };
+        let nova = Provider("deepgram", "nova-3", "deepgram/nova-3", "");
+        let both = |fakes| ["ears", "others"].map(|name| nova.table(name, fakes)).concat();
         Bench::start_as(folder, "", "stt = [\"ears\", \"others\"]", both).await
     }
 
     async fn start_as(folder: &Path, first: &str, host: &str, more: impl Fn(u16) -> String) -> Bench {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-        let fakes = listener.local_addr().expect("bound").port();
-        tokio::spawn(async move { axum::serve(listener, fakes::router(KEY.to_owned())).await });
-        let metrics = free_port().await;
+        let fakes = stand_ins::start().await;
+        let metrics = free_address().await;
         std::fs::write(folder.join("prices.toml"), PRICES).expect("ours");
         let config = format!(
-            "[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n[limits]\nsessions_per_user = 100\n\
+            "[metrics]\nlisten = \"{metrics}\"\n[limits]\nsessions_per_user = 100\n\
             [prices]\nfile = \"prices.toml\"\n\
             [agents]\ndefault = \"host\"\n[agents.host]\nllm = [\"first\", \"second\"]\n{host}\n\
             [providers.first]\nurl = \"http://127.0.0.1:{fakes}/v1\"\nkey = \"{KEY}\"\nmodel = \"chat\"\n{first}\n\
@@ -108,12 +75,12 @@ impl Bench {
     }
 
     async fn script_of(&self, wire: &str, acts: Value) {
-        http(self.fakes, "POST", "/script", &json!({ wire: acts }).to_string()).await;
+        ask(self.fakes, "POST", "/script", &json!({ wire: acts }).to_string()).await;
     }
 
     /// What the fakes were asked.
     async fn log(&self) -> Vec<Value> {
-        let log: Value = serde_json::from_str(&http(self.fakes, "GET", "/log", "").await).expect("JSON");
+        let log: Value = serde_json::from_str(&ask(self.fakes, "GET", "/log", "").await).expect("JSON");
         log["requests"].as_array().expect("a list").clone()
     }
 
@@ -156,7 +123,7 @@ impl Bench {
     }
 
     async fn metric(&self, series: &str) -> String {
-        let text = http(self.metrics, "GET", "/metrics", "").await;
+        let text = get(self.metrics, "/metrics").await;
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {series} in {text}")).to_owned()
     }

@@ -1,6 +1,5 @@
 //! See the crate's page.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,10 +8,10 @@ use protocol::{Bye, ClientMessage, CloseCode, Hello, Mark, RelayMessage, Resume,
 use relay::client::{Options, Report, run};
 use relay::records::store::{SessionFilter, SessionRow, SessionState, SqlStore, Store};
 use serde_json::json;
+use tests::http::free_address;
 use tests::sound::{silence, voice};
 use tests::{AUDIENCE, Heard, ISSUER, Raw, Relay, SECRET, chunk, hello, token, token_but};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
@@ -58,12 +57,6 @@ fn likeness(within: &[i16], sound: &[i16]) -> (usize, f64) {
     places.map(|at| (at, alike(at))).max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_default()
 }
 
-async fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address: SocketAddr = listener.local_addr().expect("bound");
-    address.to_string()
-}
-
 #[tokio::test]
 async fn a_call_is_heard_answered_metered_and_stored() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -103,7 +96,7 @@ async fn a_call_is_heard_answered_metered_and_stored() {
 #[tokio::test]
 async fn a_relay_killed_in_mid_sentence_loses_no_word_and_bills_none_twice() {
     let folder = tempfile::tempdir().expect("a folder");
-    let address = free_address().await;
+    let address = free_address().await.to_string();
     let relay = Relay::start(folder.path(), &address, "[recording]\ndir = \"rec\"\n").await;
     let (connected, mut events) = mpsc::channel(1);
     let speech = [silence(1.0), voice(6.0)].concat();
@@ -153,7 +146,7 @@ async fn a_relay_killed_in_mid_sentence_loses_no_word_and_bills_none_twice() {
 #[tokio::test]
 async fn a_deploy_in_the_middle_of_a_call_is_only_a_reconnect() {
     let folder = tempfile::tempdir().expect("a folder");
-    let address = free_address().await;
+    let address = free_address().await.to_string();
     let relay = Relay::start(folder.path(), &address, "").await;
     let (connected, mut events) = mpsc::channel(1);
     let speech = [silence(0.5), voice(4.0)].concat();

@@ -1,7 +1,6 @@
 //! What the conversations of a crowd are: who speaks, with which providers, and what their record has to say afterwards.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -14,8 +13,8 @@ use serde_json::json;
 use tempfile::TempDir;
 use tests::postgres::shared;
 use tests::sound::{silence, voice};
+use tests::stand_ins::{self, PRICES, Provider};
 use tests::{Relay, sharing, token_but};
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 /// What each of them says in a round: so many words, and a pause in which that is answered.
@@ -23,36 +22,17 @@ const PHRASES: [usize; 6] = [2, 4, 1, 5, 3, 2];
 const PAUSE_SECONDS: f64 = 4.0;
 /// What the stand-in for a recogniser hears in 400 ms of loud sound, one after another.
 const WORDS: [&str; 6] = ["word", "one", "two", "three", "four", "five"];
-/// What has no price in the shipped table.
-const PRICES: &str = r#"
-version = "test"
-item = [
-  { name = "openai/chat", unit = "input_token", usd = "1", per = 1_000_000 },
-  { name = "openai/chat", unit = "output_token", usd = "5", per = 1_000_000 },
-]
-"#;
-
-/// The stand-ins for the providers, on a port of their own.
-async fn fakes() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-    let port = listener.local_addr().expect("bound").port();
-    tokio::spawn(async move { axum::serve(listener, fakes::router("key".to_owned())).await });
-    port
-}
-
 fn config(port: u16) -> String {
     let mut config = "[network]\ntrusted_proxies = [\"127.0.0.1\"]\n[prices]\nfile = \"prices.toml\"\n[agents]\ndefault = \"host\"\n\
         [agents.host]\nstt = \"ears\"\nllm = \"mind\"\ntts = \"mouth\"\ninstructions = \"Be brief.\"\n"
         .to_owned();
-    for (name, kind, version, model, price) in [
-        ("ears", "deepgram", "", "nova-3", "deepgram/nova-3"),
-        ("mind", "openai-chat", "/v1", "small", "openai/chat"),
-        ("mouth", "openai-speech", "/v1", "tts-1", "openai/tts-1"),
+    let english = "language = \"en\"";
+    for (name, provider) in [
+        ("ears", Provider("deepgram", "nova-3", "deepgram/nova-3", english)),
+        ("mind", Provider("openai-chat", "small", "openai/chat", english)),
+        ("mouth", Provider("openai-speech", "tts-1", "openai/tts-1", english)),
     ] {
-        config += &format!(
-            "[providers.{name}]\nkind = \"{kind}\"\nurl = \"http://127.0.0.1:{port}{version}\"\nkey = \"key\"\nmodel = \"{model}\"\n\
-            price = \"{price}\"\nlanguage = \"en\"\n"
-        );
+        config += &provider.table(name, port);
     }
     config
 }
@@ -71,7 +51,7 @@ impl Place {
         for folder in &folders {
             std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
         }
-        let config = config(fakes().await) + more;
+        let config = config(stand_ins::start().await) + more;
         Place { database: shared().database().await, folders, config }
     }
 

@@ -1,5 +1,6 @@
 use std::fs::File;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::Command;
@@ -11,6 +12,7 @@ use protocol::{CloseCode, RelayMessage};
 use relay::NanoUsd;
 use relay::client::{Options, Report, run};
 use relay::records::store::{SqlStore, Store};
+use tests::http::{free_address, get};
 use tests::sound::voice;
 use tests::{Heard, Raw, Relay, hello, token};
 use tokio::sync::mpsc;
@@ -57,20 +59,10 @@ fn not_checked() {
     writeln!(std::io::stderr(), "{line}").expect("somebody hears it");
 }
 
-async fn metric(address: &str, name: &str) -> String {
-    let text = metrics(address).await;
+async fn metric(address: SocketAddr, name: &str) -> String {
+    let text = get(address, "/metrics").await;
     let line = text.lines().find(|line| line.starts_with(name)).expect("it is always there");
     line.rsplit(' ').next().expect("a value").to_owned()
-}
-
-async fn metrics(address: &str) -> String {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(address).await.expect("connected");
-    let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    answer
 }
 
 async fn call(relay: &Relay, seconds: f64, tell: mpsc::UnboundedSender<Event>) -> Report {
@@ -91,9 +83,8 @@ async fn a_call_waits_while_the_disk_is_full_and_goes_on_when_there_is_room() {
     let Some(disk) = Disk::mount(&folder.path().join("data")) else {
         return not_checked();
     };
-    let free =
-        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").to_string();
-    let extra = format!("[metrics]\nlisten = {free:?}\n[store]\ngrace_seconds = 60\n");
+    let free = free_address().await;
+    let extra = format!("[metrics]\nlisten = \"{free}\"\n[store]\ngrace_seconds = 60\n");
     let relay = Relay::start(folder.path(), "127.0.0.1:0", &extra).await;
     let (tell, mut events) = mpsc::unbounded_channel();
     let (report, ()) = tokio::join!(call(&relay, 20.0, tell), async {
@@ -104,13 +95,13 @@ async fn a_call_waits_while_the_disk_is_full_and_goes_on_when_there_is_room() {
                 _ => {}
             }
         }
-        assert_eq!(metric(&free, "voxrelay_store_away ").await, "0");
+        assert_eq!(metric(free, "voxrelay_store_away ").await, "0");
         disk.fill();
         sleep(Duration::from_secs(8)).await;
         let mut raw = Raw::connect(&relay, None).await.expect("connects");
         raw.say(&protocol::ClientMessage::from(hello(&token(), None)).to_json()).await;
         assert_eq!(raw.end().await, (vec!["store_unavailable".to_owned()], CloseCode::TryLater.code()));
-        assert_eq!(metric(&free, "voxrelay_store_away ").await, "1", "who watches hears of it");
+        assert_eq!(metric(free, "voxrelay_store_away ").await, "1", "who watches hears of it");
         relay.has_database("away").await;
         assert_eq!(relay.status("/readyz").await, 200, "the calls that it has may come back");
         disk.clear();

@@ -5,16 +5,17 @@ use serde_json::json;
 use tests::Relay;
 use tests::hopper::Hopper;
 use tests::postgres::shared;
+use tests::stand_ins::{self, PRICES, Provider, ask};
 use tokio::time::{Duration, sleep};
 
-use super::{PRICES, Provider, ask, config, fakes, recognisers};
+use super::{config, recognisers};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_recogniser_bills_of_a_call_that_is_handed_off_is_written_before_another_relay_has_it() {
     let stt = Provider("deepgram", "nova-3", "deepgram/nova-3", "language = \"en\"");
     let llm = Provider("openai-chat", "small", "openai/chat", "");
     let tts = Provider("openai-speech", "tts-1", "openai/tts-1", "");
-    let port = fakes().await;
+    let port = stand_ins::start().await;
     let script = json!({"deepgram.listen": [{"times": 99, "hear": {"says_ms": 120_000}}]});
     ask(port, "POST", "/script", &script.to_string()).await;
     let database = shared().database().await;

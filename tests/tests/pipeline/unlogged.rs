@@ -10,11 +10,12 @@ use protocol::ClientMessage;
 use relay::config::Secret;
 use serde_json::{Value, json};
 use tests::postgres::shared;
+use tests::stand_ins::{self, KEY, PRICES, Provider};
 use tests::{Raw, Relay, hello, token_but};
 use tokio::net::TcpListener;
 use tokio::time::{Duration, sleep};
 
-use super::{KEY, PRICES, Provider, config, fakes, talk};
+use super::{config, talk};
 
 const WEBHOOK_SECRET: &str = "a webhook's secret that nobody reads";
 const BROKEN_KEY: &str = "the-key-of-a-provider-that-is-not-there";
@@ -36,7 +37,7 @@ async fn what_is_said_and_what_is_secret_is_in_no_line_of_the_log() {
     let stt = Provider("deepgram", "nova-3", "deepgram/nova-3", "language = \"en\"");
     let llm = Provider("openai-chat", "small", "openai/chat", "");
     let tts = Provider("openai-speech", "tts-1", "openai/tts-1", "");
-    let (port, backend) = (fakes().await, refusing().await);
+    let (port, backend) = (stand_ins::start().await, refusing().await);
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
     let config = config(port, &stt, &llm, &tts).replacen("llm = \"mind\"", "llm = [\"broken\", \"mind\"]", 1)

@@ -8,8 +8,8 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { freePort } from "../../browser/support/free-port.mjs";
 import { until } from "../../browser/support/relay.mjs";
-import { freePort } from "../../bundlers/workshop.mjs";
 
 const PROGRAM = process.env.E2E_PHOENIX;
 /** It loads half of what PyPI has for data, and makes its database. */

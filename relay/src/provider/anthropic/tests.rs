@@ -2,7 +2,8 @@ mod request;
 
 use serde_json::json;
 
-use super::super::{Answer, Bounds, Codec, Exchange, Input, Message, Opening, Output};
+use super::super::scenario::{cut, events, text_of};
+use super::super::{Answer, Bounds, Codec, Exchange, Input, Message, Opening};
 use super::*;
 use protocol::Time;
 
@@ -22,30 +23,9 @@ fn codec(ask: &event::Chat) -> Anthropic {
     Anthropic::new(&base, Some(&Secret::new("sk-ant-test".to_owned())), "claude", ask)
 }
 
-fn events(exchange: &mut Exchange) -> Vec<Event> {
-    let outputs = std::iter::from_fn(|| exchange.poll_output());
-    outputs
-        .map(|output| match output {
-            Output::Event(event) => event,
-            other => panic!("it sends nothing: {other:?}"),
-        })
-        .collect()
-}
-
 /// What comes of an answer that is cut into pieces of this many bytes.
 fn answered(head: Input<'_>, body: &str, piece: usize) -> Vec<Event> {
-    let codec = Box::new(codec(&ask(vec![user("Hello")])));
-    let (mut exchange, _) = Exchange::open(Time::ZERO, codec, Bounds::default());
-    exchange.handle_input(Time::ZERO, head);
-    let mut all = events(&mut exchange);
-    for bytes in body.as_bytes().chunks(piece) {
-        exchange.handle_input(Time::ZERO, Input::Bytes(bytes));
-        all.extend(events(&mut exchange));
-    }
-    exchange.handle_input(Time::ZERO, Input::End);
-    all.extend(events(&mut exchange));
-    assert_eq!(events(&mut exchange), []);
-    all
+    cut(Box::new(codec(&ask(vec![user("Hello")]))), head, body, piece)
 }
 
 /// These events as they go over the wire.
@@ -53,14 +33,6 @@ fn stream(events: &[Value]) -> String {
     let line =
         |event: &Value| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or("odd"));
     events.iter().map(line).collect()
-}
-
-fn text_of(events: &[Event]) -> String {
-    let pieces = events.iter().filter_map(|event| match event {
-        Event::Text(text) => Some(text.as_str()),
-        _ => None,
-    });
-    pieces.collect()
 }
 
 fn used(input: u64, cached: u64, written: u64, output: u64) -> Quantity {

@@ -1,3 +1,4 @@
+use super::super::scenario::{cut, events, text_of};
 use super::super::{Answer, Bounds, Codec, Exchange, Input, Message, Opening, Output, Tool, ToolCall};
 use super::*;
 use protocol::Time;
@@ -18,37 +19,9 @@ fn codec() -> Chat {
     Chat::new(&base, Some(&Secret::new("sk-test".to_owned())), "small", &ask())
 }
 
-fn events(exchange: &mut Exchange) -> Vec<Event> {
-    let outputs = std::iter::from_fn(|| exchange.poll_output());
-    outputs
-        .map(|output| match output {
-            Output::Event(event) => event,
-            other => panic!("a chat sends nothing: {other:?}"),
-        })
-        .collect()
-}
-
 /// What comes of an answer that is cut into pieces of this many bytes.
 fn answered(head: Input<'_>, body: &str, piece: usize) -> Vec<Event> {
-    let (mut exchange, _) = Exchange::open(Time::ZERO, Box::new(codec()), Bounds::default());
-    exchange.handle_input(Time::ZERO, head);
-    let mut all = events(&mut exchange);
-    for bytes in body.as_bytes().chunks(piece) {
-        exchange.handle_input(Time::ZERO, Input::Bytes(bytes));
-        all.extend(events(&mut exchange));
-    }
-    exchange.handle_input(Time::ZERO, Input::End);
-    all.extend(events(&mut exchange));
-    assert_eq!(events(&mut exchange), []);
-    all
-}
-
-fn text(events: &[Event]) -> String {
-    let pieces = events.iter().filter_map(|event| match event {
-        Event::Text(text) => Some(text.as_str()),
-        _ => None,
-    });
-    pieces.collect()
+    cut(Box::new(codec()), head, body, piece)
 }
 
 #[test]
@@ -86,7 +59,7 @@ fn odd_streams_are_read_however_they_are_cut() {
         let body = format!("{usual}{tail}");
         for piece in (1..40).chain([1_000]) {
             let events = answered(HEAD, &body, piece);
-            assert_eq!(text(&events), "Grüß dich 👋", "pieces of {piece}");
+            assert_eq!(text_of(&events), "Grüß dich 👋", "pieces of {piece}");
             // The later usage counts, and a zero in it is a number.
             let told = events.iter().filter(|event| matches!(event, Event::Usage(_)));
             assert_eq!(told.count(), 2, "each is told when it comes");
@@ -100,7 +73,7 @@ fn odd_streams_are_read_however_they_are_cut() {
 #[test]
 fn an_answer_that_breaks_off_is_a_failure_however_far_it_came() {
     let events = answered(HEAD, "data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\ndata: {\"cho", 7);
-    assert_eq!(text(&events), "Hel");
+    assert_eq!(text_of(&events), "Hel");
     let Some(Event::Failed(failure)) = events.last() else { panic!("{events:?}") };
     assert_eq!(failure.kind, FailureKind::Connection);
     for body in ["", "data: [DO", "<html>503</html>"] {
@@ -144,7 +117,7 @@ fn a_refusal_says_whose_fault_it_is_in_the_providers_words() {
 fn an_error_in_the_middle_of_a_stream_ends_it() {
     let body = "data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\ndata: {\"error\":{\"message\":\"overloaded\"}}\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"lo\"}}]}\n\n";
     let events = answered(HEAD, body, 1_000);
-    assert_eq!(text(&events), "Hel");
+    assert_eq!(text_of(&events), "Hel");
     let Some(Event::Failed(failure)) = events.last() else { panic!("{events:?}") };
     assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Provider, "overloaded"));
 }
@@ -166,7 +139,7 @@ fn an_answer_in_parts_is_read_and_what_is_thought_in_them_is_counted() {
         r#"{"delta":{"content":" there"},"finish_reason":"stop"}"#,
     ]);
     let events = answered(HEAD, &body, 1_000);
-    assert_eq!(text(&events), "Hello there");
+    assert_eq!(text_of(&events), "Hello there");
     assert!(events.contains(&Event::Thought { bytes: 5 }), "{events:?}");
 }
 
@@ -260,7 +233,7 @@ fn a_server_that_forgets_to_say_that_it_is_done_is_not_waited_for() {
     exchange.handle_input(Time::from_millis(500), Input::Bytes(body.as_bytes()));
     // With the reason for its end everything is told, but the usage.
     let told = events(&mut exchange);
-    assert_eq!((text(&told).as_str(), calls(&told)), ("<thi", vec!["a go {}".to_owned()]));
+    assert_eq!((text_of(&told).as_str(), calls(&told)), ("<thi", vec!["a go {}".to_owned()]));
     let due = exchange.poll_timeout().expect("it waits for the usage");
     assert_eq!(due, Time::from_millis(2_500));
     exchange.handle_input(due, Input::Timeout);
@@ -347,7 +320,7 @@ fn calls_of_tools_come_whole_when_the_model_has_said_all_however_the_stream_is_c
     ]);
     for piece in (1..60).chain([10_000]) {
         let events = answered(HEAD, &body, piece);
-        assert_eq!(text(&events), "One moment.");
+        assert_eq!(text_of(&events), "One moment.");
         assert_eq!(calls(&events), [r#"a look {"at":"Zürich"}"#, "b go {}"], "pieces of {piece}");
         assert_eq!(finish(&events), Finish::Tools);
     }
@@ -404,16 +377,16 @@ fn thoughts_are_counted_and_neither_shown_nor_spoken_however_they_are_cut() {
     ]);
     for piece in (1..60).chain([10_000]) {
         let events = answered(HEAD, &body, piece);
-        assert_eq!(text(&events), "Grüezi <think>");
+        assert_eq!(text_of(&events), "Grüezi <think>");
         let thought = |event: &Event| if let Event::Thought { bytes } = event { *bytes } else { 0 };
         let thought: usize = events.iter().map(thought).sum();
         assert_eq!(thought, "Hm, Zürich?".len() + "\n<think>so</think>\n\n".len());
     }
     // What only looked like a thought is said before the end.
     let events = answered(HEAD, &stream(&[r#"{"delta":{"content":"<thi"},"finish_reason":"stop"}"#]), 7);
-    assert_eq!(text(&events), "<thi");
+    assert_eq!(text_of(&events), "<thi");
     // One that never ends is no answer.
     let events =
         answered(HEAD, &stream(&[r#"{"delta":{"content":"<think>Hm"},"finish_reason":"length"}"#]), 7);
-    assert_eq!((text(&events).as_str(), finish(&events)), ("", Finish::Length));
+    assert_eq!((text_of(&events).as_str(), finish(&events)), ("", Finish::Length));
 }

@@ -1,4 +1,11 @@
+use protocol::Role;
+
 use super::*;
+use crate::call::Latency;
+use crate::money::NanoUsd;
+use crate::money::budget::{Caps, TokenCaps};
+use crate::money::ledger::{LateCredit, LedgerRow};
+use crate::records::store::Payer;
 
 fn settle() -> Settle {
     let row = LedgerRow {

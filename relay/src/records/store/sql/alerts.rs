@@ -10,7 +10,8 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::super::types::{Alert, Attempted, ExcessAlert, Notice};
-use super::money::{self, Locked, key};
+use super::budget_rows::key;
+use super::money::{self, Locked};
 use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, millis, signed, sql};
 use crate::money::NanoUsd;

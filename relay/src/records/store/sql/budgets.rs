@@ -9,7 +9,7 @@ use super::super::budgets::{BudgetCursor, BudgetFilter, BudgetRow, BudgetUse, Bu
 use super::super::query::Page;
 use super::super::unix_ms;
 use super::audit::{self, Done};
-use super::money::{self, Counters, Owners, Periods};
+use super::budget_rows::{self, Counters, Owners, Periods};
 use super::page::Select;
 use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, signed, sql};
@@ -70,8 +70,8 @@ impl SqlStore {
     }
 
     async fn used(&self, scope: Scope, owners: &Owners, periods: &Periods) -> Result<BudgetUse, StoreError> {
-        let (owner, period) = money::key(scope, owners, periods);
-        let query = self.statement(money::READ_BUDGET).bind(scope.name()).bind(owner).bind(period);
+        let (owner, period) = budget_rows::key(scope, owners, periods);
+        let query = self.statement(budget_rows::READ_BUDGET).bind(scope.name()).bind(owner).bind(period);
         let row = query.fetch_optional(&self.readers).await?;
         let counters = row.map_or(Ok(Counters::default()), |row| Counters::read(&row))?;
         Ok(BudgetUse { period: period.to_owned(), spent: counters.spent, reserved: counters.reserved })
@@ -176,8 +176,8 @@ pub(super) fn overrides(row: &Reading<'_>) -> Result<Overrides, StoreError> {
 /// Locks the budget of the period that is, so that whatever is set aside after this transaction is set aside by the cap that it leaves.
 async fn lock(tx: &mut Tx<'_>, scope: Scope, subject: &str) -> Result<(), StoreError> {
     let (owners, periods) = (Owners::new(subject, subject), Periods::at(unix_ms()));
-    let (owner, period) = money::key(scope, &owners, &periods);
-    let query = tx.query(money::LOCK_BUDGET).bind(scope.name()).bind(owner).bind(period);
+    let (owner, period) = budget_rows::key(scope, &owners, &periods);
+    let query = tx.query(budget_rows::LOCK_BUDGET).bind(scope.name()).bind(owner).bind(period);
     query.fetch_one(&mut *tx.connection).await?;
     Ok(())
 }

@@ -14,7 +14,8 @@ use super::super::credit::{CREDITED_BY_RELAY, Credit, CreditFilter, Credited};
 use super::super::query::{Cursor, Page};
 use super::super::types::Settle;
 use super::audit::{self, Done};
-use super::money::{self, Locked, Owners, Periods};
+use super::budget_rows::{self, Owners, Periods};
+use super::money::Locked;
 use super::page::Select;
 use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, signed, sql};
@@ -201,7 +202,7 @@ pub(super) async fn lock_late(tx: &mut Tx<'_>, locked: &Locked, settle: &Settle)
         at
     };
     let days: Vec<Locked> = periods.into_iter().map(at).collect();
-    money::lock_budgets_of(tx, &days).await
+    budget_rows::lock_budgets_of(tx, &days).await
 }
 
 /// Gives back what a settlement says, on the days on which its session was charged for the item, the newest first, and not more than what it was
@@ -341,8 +342,8 @@ async fn lower(
     periods: &Periods,
     amount: NanoUsd,
 ) -> Result<NanoUsd, StoreError> {
-    let (owner, period) = money::key(scope, owners, periods);
-    let lock = tx.query(money::LOCK_BUDGET).bind(scope.name()).bind(owner).bind(period);
+    let (owner, period) = budget_rows::key(scope, owners, periods);
+    let lock = tx.query(budget_rows::LOCK_BUDGET).bind(scope.name()).bind(owner).bind(period);
     lock.fetch_one(&mut *tx.connection).await?;
     let query = tx.query(LOWER).bind(signed(amount.get())).bind(scope.name()).bind(owner).bind(period);
     let row = query.fetch_one(&mut *tx.connection).await?;

@@ -7,7 +7,10 @@ use super::super::audit::DeedKind;
 use super::super::credit::CREDITED_BY_RELAY;
 use super::audit::{self, Done};
 use super::money::{self, Locked};
-use super::{Durability, Sql, SqlStore, StoreError, Tx, api_keys, budgets, deliveries, erased, rollups, sql};
+use super::{
+    Durability, Sql, SqlStore, StoreError, Tx, api_keys, budget_rows, budgets, deliveries, erased, rollups,
+    sql,
+};
 
 /// How many sessions one transaction erases. Other relays then do not wait for long, and a long history does not run into a time limit.
 const BATCH: i64 = 100;
@@ -242,7 +245,7 @@ async fn erase(tx: &mut Tx<'_>, ids: &[String]) -> Result<usize, StoreError> {
         }
         there.push(id.clone());
     }
-    money::lock_budgets_of(tx, &live).await?;
+    budget_rows::lock_budgets_of(tx, &live).await?;
     for locked in live {
         money::write_off(tx, locked).await?;
     }

@@ -1,7 +1,8 @@
 //! Settlements of sessions that were deleted meanwhile. Their cost goes on the account's bill, without the user's name.
 
 use super::super::types::Settle;
-use super::money::{self, Locked, Owners, Periods, Sums};
+use super::budget_rows::{self, Owners, Periods};
+use super::money::{self, Locked, Sums};
 use super::read::Reading;
 use super::{Sql, StoreError, Tx, signed, sql};
 
@@ -77,7 +78,7 @@ pub(super) async fn settle(tx: &mut Tx<'_>, settle: &Settle) -> Result<(), Store
     let (owners, periods) = (Owners::new(&payer.user_sub, &payer.account), Periods::at(settle.at_ms));
     let locked = Locked::new(id.to_owned(), settle.epoch, owners, periods);
     // The order of locks: budgets come before the usage of erased sessions, and that in the order of its key.
-    money::lock_budgets(tx, &locked.owners, &locked.periods).await?;
+    budget_rows::lock_budgets(tx, &locked.owners, &locked.periods).await?;
     let mut rows: Vec<_> = settle.rows.iter().collect();
     rows.sort_by(|one, other| (&one.item, &one.unit).cmp(&(&other.item, &other.unit)));
     let mut sums = Sums::default();
@@ -99,5 +100,5 @@ pub(super) async fn settle(tx: &mut Tx<'_>, settle: &Settle) -> Result<(), Store
         sums.add(row);
     }
     tx.query(ADD_SAMPLES).bind(signed(sums.samples)).bind(id).execute(&mut *tx.connection).await?;
-    money::change_budgets(tx, &locked, signed(sums.cost.get()), 0).await.map(drop)
+    budget_rows::change_budgets(tx, &locked, signed(sums.cost.get()), 0).await.map(drop)
 }

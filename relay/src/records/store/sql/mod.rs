@@ -16,6 +16,7 @@ mod alerts;
 mod api_keys;
 mod audit;
 mod billing;
+mod budget_rows;
 mod budgets;
 mod check;
 mod commands;

@@ -6,7 +6,7 @@
 use protocol::ErrorCode;
 
 use super::super::types::Quota;
-use super::money::hashed;
+use super::budget_rows::hashed;
 use super::read::Reading;
 use super::{Sql, StoreError, Tx, sql};
 use crate::admission::throttle::{Excess, PerMinute, network};

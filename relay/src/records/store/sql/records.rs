@@ -8,7 +8,7 @@ use super::super::query::{
     UsageCursor, UsageFilter, UsageRow,
 };
 use super::super::types::{SessionRow, SessionState};
-use super::money::Periods;
+use super::budget_rows::Periods;
 use super::page::Select;
 use super::read::{self, Reading};
 use super::statement::Value;

@@ -18,7 +18,7 @@ use sqlx::any::AnyRow;
 use super::super::rollup::{
     CallsSum, MoneySum, Overview, OverviewFilter, RolledUp, Spend, SpendBy, SpendFilter, SpendSum, TurnsSum,
 };
-use super::money::Periods;
+use super::budget_rows::Periods;
 use super::page::Select;
 use super::read::Reading;
 use super::statement::Value;

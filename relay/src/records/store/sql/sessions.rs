@@ -8,7 +8,8 @@ use super::super::query::HAND_OFF;
 use super::super::types::{
     Inherited, InsteadOf, NewSession, Opened, Quality, Quota, Reserve, TakeOver, TakenOver,
 };
-use super::money::{self, Locked, Owners, Periods};
+use super::budget_rows::{self, Owners, Periods};
+use super::money::{self, Locked};
 use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, found, leases, rates, read, rollups, sql};
 use crate::money::budget::Reserved;
@@ -267,7 +268,7 @@ async fn open(
     let owners = Owners::new(&session.user_sub, &session.account);
     let periods = Periods::at(session.started_at_ms);
     // The locks on the budgets keep everybody else from opening a session of this account until this transaction ends.
-    let (account, user) = money::lock_and_name_budgets(tx, &owners, &periods, &quota.caps).await?;
+    let (account, user) = budget_rows::lock_and_name_budgets(tx, &owners, &periods, &quota.caps).await?;
     let live = tx
         .query(LIVE)
         .bind(&*session.user_sub)
@@ -336,7 +337,7 @@ async fn open(
     // Ending a session has changed the budgets: what it gave back is there for the new one.
     let (account, user) = match replaced {
         None => (account, user),
-        Some(_) => money::lock_budgets(tx, &locked.owners, &locked.periods).await?,
+        Some(_) => budget_rows::lock_budgets(tx, &locked.owners, &locked.periods).await?,
     };
     let grant = match money::grant(tx, locked, &ask, account, user).await? {
         Reserved::Granted(grant) => grant,

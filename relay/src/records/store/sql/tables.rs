@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use super::super::query::{BilledCursor, Page};
 use super::super::tables::{LedgerEntry, LedgerFilter, SumBy, SumCursor, SumFilter, SumPer, SumRow};
 use super::billing;
-use super::money::Periods;
+use super::budget_rows::Periods;
 use super::page::Select;
 use super::read::Reading;
 use super::statement::Value;

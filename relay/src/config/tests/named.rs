@@ -1,0 +1,184 @@
+//! Tables whose entries have names: agents, providers, webhooks and tools.
+
+use super::*;
+use crate::records::store::HookEvent;
+
+#[test]
+fn agents_and_providers_are_known_by_their_names() {
+    let config = from_toml(
+        "[agents]\ndefault = \"doctor\"\n[agents.doctor]\nllm = \"eliza\"\ninstructions = \"Listen.\"\n\
+         [providers.eliza]\nurl = \"http://127.0.0.1:8000/v1\"\nmodel = \"eliza\"\nkey = \"short\"",
+    )
+    .expect("good");
+    assert_eq!(config.default_agent, "doctor");
+    let doctor = &config.agents["doctor"];
+    assert_eq!(
+        doctor.kind,
+        AgentKind::Chat { stt: vec![], llm: vec!["eliza".to_owned()], llm_near_cap: vec![], tts: vec![] }
+    );
+    assert_eq!((doctor.instructions.as_str(), doctor.max_output_tokens), ("Listen.", 500));
+    let eliza = &config.providers["eliza"];
+    assert_eq!(eliza.base_url.as_str(), "http://127.0.0.1:8000/v1/");
+    assert_eq!((eliza.price.as_str(), eliza.model.as_str()), ("eliza/eliza", "eliza"));
+    assert_eq!(eliza.key.as_ref().map(Secret::expose), Some("short"));
+    let by_variable = [("VOXRELAY_PROVIDERS__ELIZA__MODEL", "m"), ("VOXRELAY_PROVIDERS__ELIZA__KEY", "k")];
+    let environment = by_variable.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config::load(None, environment).expect("good");
+    assert_eq!(config.providers["eliza"].base_url.as_str(), "https://api.openai.com/v1/");
+    assert_eq!(config.default_agent, ECHO);
+}
+
+#[test]
+fn recognisers_of_two_sorts_in_one_list_are_refused_with_the_reason() {
+    let with = |stt: &str| {
+        from_toml(&format!(
+            "[agents.host]\nstt = {stt}\nllm = \"mind\"\ntts = [\"aura\", \"mouth\"]\n\
+             [providers.nova]\nkind = \"deepgram\"\nmodel = \"nova-3\"\n\
+             [providers.flux]\nkind = \"deepgram-flux\"\nmodel = \"flux-general-en\"\n\
+             [providers.whisper]\nkind = \"openai-transcription\"\nmodel = \"whisper-1\"\n\
+             [providers.other]\nkind = \"openai-transcription\"\nmodel = \"whisper-2\"\n\
+             [providers.aura]\nkind = \"deepgram-aura\"\nmodel = \"aura-2\"\n\
+             [providers.mouth]\nkind = \"openai-speech\"\nmodel = \"tts-1\"\n\
+             [providers.mind]\nmodel = \"m\"\n"
+        ))
+    };
+    // Voices of two sorts stand in for each other.
+    for alike in ["[]", "\"nova\"", "[\"nova\", \"flux\"]", "[\"whisper\", \"other\"]"] {
+        with(alike).expect(alike);
+    }
+    for (mixed, named) in [
+        ("[\"nova\", \"whisper\"]", "whisper"),
+        ("[\"whisper\", \"other\", \"flux\"]", "flux"),
+        ("[\"flux\", \"nova\", \"other\", \"whisper\"]", "other"),
+    ] {
+        let said = with(mixed).expect_err(mixed).to_string();
+        assert!(
+            said.contains("agents.host.stt") && said.contains(&format!("\"{named}\"")),
+            "{mixed}: {said}"
+        );
+        let reason = "hears all of a call and";
+        assert!(said.contains(reason) && said.contains("one utterance at a time"), "{mixed}: {said}");
+    }
+}
+
+#[test]
+fn a_vendors_prices_are_for_the_vendors_own_address() {
+    for (kind, more, item) in [
+        ("deepgram", "model = \"nova-3\"", "deepgram/nova-3"),
+        ("deepgram", "model = \"nova-3\"\nlanguage = \"multi\"", "deepgram/nova-3-multilingual"),
+        ("deepgram", "model = \"nova-3\"\nurl = \"http://127.0.0.1:8080\"", "p/nova-3"),
+        ("deepgram-flux", "model = \"flux-general-en\"", "deepgram/flux-general-en"),
+        ("deepgram-aura", "model = \"aura-2-thalia-en\"", "deepgram/aura-2"),
+        ("deepgram-aura", "model = \"aura-asteria-en\"", "deepgram/aura-1"),
+        ("anthropic", "model = \"claude-haiku-5-5\"", "anthropic/claude-haiku-5-5"),
+        ("openai-chat", "model = \"m\"\nurl = \"https://api.openai.com/v1\"", "openai/m"),
+        ("openai-speech", "model = \"tts-1\"\nprice = \"openai/tts-1-hd\"", "openai/tts-1-hd"),
+        ("elevenlabs", "model = \"eleven_flash_v2_5\"\nvoice = \"v\"", "elevenlabs/eleven_flash_v2_5"),
+    ] {
+        let config = from_toml(&format!("[providers.p]\nkind = \"{kind}\"\n{more}")).expect(more);
+        assert_eq!(config.providers["p"].price, item, "{kind}: {more}");
+    }
+}
+
+#[test]
+fn an_agent_declares_its_variables_and_which_of_them_are_the_pages() {
+    let config = from_toml(
+        "[agents.host]\nkind = \"echo\"\nvariables = [\"name=there\", \"plan\", \"_a1=b=c\"]\npage_variables = \"name\"",
+    )
+    .expect("good");
+    let variables: Vec<_> = config.agents["host"]
+        .variables
+        .iter()
+        .map(|variable| (&*variable.name, &*variable.default, variable.is_of_page))
+        .collect();
+    assert_eq!(variables, [("name", "there", true), ("plan", "", false), ("_a1", "b=c", false)]);
+    for (variables, says) in [
+        ("variables = \"first name\"", "agents.host.variables = \"first name\""),
+        ("variables = \"1a\"", "agents.host.variables = \"1a\""),
+        ("variables = [\"a\", \"a=b\"]", "agents.host.variables = \"a=b\""),
+        ("page_variables = \"name\"", "agents.host.page_variables = \"name\""),
+    ] {
+        let error = from_toml(&format!("[agents.host]\nkind = \"echo\"\n{variables}")).expect_err(variables);
+        assert!(error.to_string().contains(says), "{variables}: {error}");
+    }
+}
+
+#[test]
+fn what_agents_and_providers_lack_is_said_by_name() {
+    for (toml, parts) in [
+        ("[agents]\ndefault = \"doctor\"", &["agents.default = \"doctor\"", "\"echo\""][..]),
+        ("[agents.doctor]\nllm = \"eliza\"", &["agents.doctor.llm = \"eliza\"", "there are none"]),
+        ("[agents.doctor]", &["agents.doctor.llm = nothing", "[providers.NAME]"]),
+        ("[agents.doctor]\nkind = \"dance\"", &["agents.doctor.kind = \"dance\"", "chat or echo"]),
+        ("[agents.doctor]\nvoice = 1", &["agents.doctor.voice", "llm"]),
+        ("[agents.\"a b\"]\nkind = \"echo\"", &["agents = \"a b\"", "letters"]),
+        ("[providers.eliza]", &["providers.eliza.model = nothing", "the model"]),
+        (
+            "[providers.eliza]\nmodel = \"m\"\nurl = \"ftp://x/\"",
+            &["providers.eliza.url = \"ftp://x/\"", "https://"],
+        ),
+        ("[providers.eliza]\nmodel = \"m\"\nurl = \"http://u:p@x/\"", &["providers.eliza.url", "password"]),
+        ("[providers.eliza]\nmodel = \"m\"\nkey = 5", &["providers.eliza.key"]),
+        (
+            "[providers.ear]\nkind = \"deepgram\"\nmodel = \"m\"\neager = true",
+            &["providers.ear.eager = true", "deepgram-flux"],
+        ),
+        (
+            "[providers.eliza]\nmodel = \"m\"\nkind = \"elevenlabs\"",
+            &["providers.eliza.voice = nothing", "the name of a voice", "elevenlabs"],
+        ),
+        ("providers = 5", &["providers", "a table"]),
+        ("[agents]\ndoctor = 5", &["agents.doctor", "a table"]),
+    ] {
+        let error = from_toml(toml).expect_err(toml).to_string();
+        for part in parts {
+            assert!(error.contains(part), "{toml:?} gave {error:?}, without {part:?}");
+        }
+    }
+}
+
+#[test]
+fn webhooks_are_told_what_they_name_or_all_of_it() {
+    const CRM: &str =
+        "[webhooks.crm]\nurl = \"https://x.test\"\nsecret = \"00000000000000000000000000000000\"\n";
+    let all = from_toml(CRM).expect("it needs no more");
+    assert_eq!(all.webhooks["crm"].events, HookEvent::ALL);
+    assert_eq!(all.webhook, None, "alerts go elsewhere");
+    let some = format!("{CRM}events = [\"call.ended\"]\n{}", CRM.replace("crm", "ops"));
+    let some = from_toml(&some).expect("two of them").webhooks;
+    assert_eq!(some.keys().collect::<Vec<_>>(), ["crm", "ops"]);
+    assert_eq!(some["crm"].events, [HookEvent::CallEnded]);
+    for (toml, said) in [
+        ("[webhooks.crm]".to_owned(), "webhooks.crm.url = nothing"),
+        (CRM.replace("secret", "# "), "webhooks.crm.secret = nothing"),
+        (CRM.replace("url", "# "), "there is nothing to sign"),
+        (CRM.replace("https", "http"), "https://"),
+        (CRM.replace("crm", "\"c.r.m\""), "letters, digits, hyphens and underscores"),
+        (format!("{CRM}events = [\"call.lost\"]"), "recording.ready"),
+    ] {
+        let error = from_toml(&toml).expect_err(&toml).to_string();
+        assert!(error.contains(said), "{toml}: {error}");
+    }
+}
+
+#[test]
+fn a_tool_is_run_by_the_page_or_by_a_webhook_that_is_signed() {
+    const TOOL: &str = "[tools.look]\ndescription = \"d\"\n";
+    const SECRET: &str = "secret = \"00000000000000000000000000000000\"\n";
+    let page = from_toml(TOOL).expect("it needs no more");
+    assert_eq!(page.tools["look"].webhook, None);
+    let hook = format!("{TOOL}{SECRET}url = \"https://shop.example.com/look\"");
+    assert!(from_toml(&hook).expect("signed").tools["look"].webhook.is_some());
+    for (toml, said) in [
+        ("[tools.look]".to_owned(), "tools.look.description = nothing"),
+        (format!("{TOOL}{SECRET}"), "there is nothing to sign"),
+        (format!("{TOOL}url = \"https://shop.example.com/look\""), "tools.look.secret = nothing"),
+        (format!("{TOOL}{SECRET}url = \"http://shop.example.com/look\""), "https://"),
+        (format!("{TOOL}parameters = '{{\"type\":\"string\"}}'"), "it describes no object"),
+        (TOOL.replace("look", "\"look.at\""), "letters, digits, hyphens and underscores"),
+        (format!("{TOOL}[agents.a]\nkind = \"echo\"\ntools = [\"fly\"]"), "\"look\""),
+    ] {
+        let error = from_toml(&toml).expect_err(&toml).to_string();
+        assert!(error.contains(said), "{toml}: {error}");
+    }
+}
