@@ -1,5 +1,5 @@
 // A server that gives its signed-in users a token for a call. Run it: `npm install && npm start` in examples/token-server, beside the relay
-// (`voxrelay serve --config examples/token-server/voxrelay.toml`), then open http://127.0.0.1:3000. Node 20 or later.
+// (`voxrelay serve --config examples/token-server/voxrelay.toml`), then open http://127.0.0.1:3000. Node 20.19 or later.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";

@@ -1,5 +1,5 @@
 // A backend that runs a tool by webhook, and serves the page that runs the other. Run it: `node examples/tools/backend.mjs`, beside the relay
-// (`voxrelay dev --config examples/tools/voxrelay.toml`), then open http://127.0.0.1:3000. Node 20 or later; nothing to install.
+// (`voxrelay dev --config examples/tools/voxrelay.toml`), then open http://127.0.0.1:3000. Node 20.19 or later; nothing to install.
 
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { readFile } from "node:fs/promises";

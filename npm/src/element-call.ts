@@ -6,9 +6,9 @@
 
 import type { Call, CallEvents } from "./index.js";
 import css from "./element/call.css";
+import { make, sheetOf, show, write } from "./element/borrowed.js";
 import { Conversation } from "./element/conversation.js";
 import { DeviceChoice } from "./element/devices.js";
-import { Labels, make, sheetOf, show, write } from "./element/dom.js";
 import type { Nodes } from "./element/nodes.js";
 import { Notices } from "./element/notices.js";
 import { type Answers, Questions } from "./element/questions.js";
@@ -19,13 +19,15 @@ declare const VERSION: string;
 /** Which element this belongs to. */
 export const version = VERSION;
 
+export { borrow } from "./element/borrowed.js";
+
 /** Listens to a call as long as it is the one that is shown. */
 export type On = <Name extends keyof CallEvents>(name: Name, listener: (event: CallEvents[Name]) => void) => void;
 
 /** What is said in a call, what goes wrong, what the user is asked, and the devices. */
 export class CallPanels {
-  readonly #labels = new Labels();
   readonly #badge = make("span", { class: "badge" });
+  readonly #overHttp: HTMLElement;
   readonly #conversation: Conversation;
   readonly #notices: Notices;
   readonly #questions: Questions;
@@ -40,11 +42,12 @@ export class CallPanels {
     const refuse = (call: Call, thrown: unknown): void => this.refuse(call, thrown);
     this.#answers = answers;
     root.adoptedStyleSheets.push(sheetOf(css));
-    nodes.headPart.append(this.#badge);
+    this.#overHttp = nodes.labels.make("overHttp", "span", { class: "badge soft" });
+    nodes.headPart.append(this.#badge, this.#overHttp);
     this.#conversation = new Conversation(nodes);
-    this.#notices = new Notices(nodes, this.#labels, answers.changed);
-    this.#questions = new Questions(nodes, this.#labels, answers);
-    this.#devices = new DeviceChoice(nodes, this.#labels, refuse);
+    this.#notices = new Notices(nodes, answers.changed);
+    this.#questions = new Questions(nodes, answers);
+    this.#devices = new DeviceChoice(nodes, refuse);
   }
 
   /** A call begins with nothing said. */
@@ -103,10 +106,10 @@ export class CallPanels {
 
   render(shown: Shown, call: Call | undefined): void {
     const { view, texts, snapshot } = shown;
-    this.#labels.write(texts);
     const isRecorded = view.isLive && snapshot?.session?.recording;
     show(this.#badge, view.isLive && (this.#isListened || !!isRecorded));
     write(this.#badge, this.#isListened ? texts.listened : texts.recorded);
+    show(this.#overHttp, view.isLive && snapshot?.transport === "http");
     this.#devices.render(shown, call);
     this.#questions.render(shown, call);
     this.#notices.render(shown);

@@ -5,7 +5,9 @@
  */
 
 import { reflect, takeOver } from "./element/attributes.js";
+import type { Lent } from "./element/borrowed.js";
 import { Caller, type Plan } from "./element/caller.js";
+import { button, icon, make, set, sheetOf, show, write } from "./element/dom.js";
 import { FORWARDED, type VoiceCallEventMap } from "./element/events.js";
 import { build } from "./element/nodes.js";
 import { planOf } from "./element/plan.js";
@@ -24,6 +26,9 @@ export type { StateWord, Words } from "./element/texts.js";
 
 /** What is shown of a call: one file for all elements. It lies beside this file, unless both are in a bundle. */
 const loadPanels = lazily(() => import("./element-call.js"), `${import.meta.url}`.replace(/^(http.+\/)element\.js/, "module: $1element-call.js"));
+
+/** What that file would otherwise have in it, too. */
+const LENT: Lent = [make, icon, button, write, set, show, sheetOf, inWords];
 
 /** On a server, which has no elements, the class is of no use but can be imported. */
 const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
@@ -294,8 +299,9 @@ export class VoiceCallElement extends Base {
   /** Has what is shown of a call: fetched once, and asked for again if it did not come. */
   #load(): Promise<CallPanels> {
     return (this.#loading ??= loadPanels().then(
-      ({ CallPanels, version }) => {
+      ({ CallPanels, borrow, version }) => {
         if (version !== VERSION) throw this.#missing(`it is of version ${version}, not ${VERSION}`, false);
+        borrow(LENT);
         const root = this.shadowRoot as ShadowRoot;
         const answers = { agree: (isAgreed: boolean) => this.#caller.answer(isAgreed), isBusy: () => this.#caller.isBusy, changed: () => this.#render() };
         const panels = (this.#panels = new CallPanels(root, this.#nodes, answers));

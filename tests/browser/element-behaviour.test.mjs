@@ -39,6 +39,26 @@ describe("the element", () => {
   /** @param {Page} page */
   const lines = (page) => page.locator("li span:last-child").allTextContents();
 
+  test("it says within a call, and only then, that it is recorded, listened to, or goes over HTTP", async () => {
+    const page = await open();
+    const told = () => page.locator(".badge:visible").allTextContents();
+    await connect(page);
+    await reaches(page, "connected");
+    assert.deepEqual(await told(), []);
+    await tell(page, "change", { transport: "http" });
+    await until("the way is shown", async () => (await told()).join() === "Over HTTP");
+    await tell(page, "change", { session: { sessionId: "session-1", recording: true } });
+    await until("both are shown", async () => (await told()).join() === "Recorded,Over HTTP");
+    await tell(page, "tell", "listened", { listening: true });
+    await until("that somebody listens goes first", async () => (await told()).join() === "Listened to,Over HTTP");
+    await tell(page, "change", { transport: "websocket" });
+    await until("the way is a usual one again", async () => (await told()).join() === "Listened to");
+    await tell(page, "change", { transport: "http" });
+    await tell(page, "end", "normal");
+    await reaches(page, "closed");
+    assert.deepEqual(await told(), []);
+  });
+
   test("a whole call by the keyboard alone", async () => {
     const page = await open({ attributes: "consent" });
     await page.keyboard.press("Tab");

@@ -9,7 +9,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 
 import { launch } from "./support/chromium.mjs";
 import { STATES, connect, openElement, set, tell } from "./support/element-states.mjs";
-import { CACHE, install } from "./support/installed.mjs";
+import { CACHE, ROOT, install } from "./support/installed.mjs";
 import { until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 
@@ -19,6 +19,22 @@ const PHONE = { width: 360, height: 640 };
 const DESKTOP = { width: 1280, height: 800 };
 const SMALLEST = { width: 320, height: 480 };
 
+/** What the README says of the element, and of that the parts and the variables that a page may style. */
+const README = readFileSync(join(ROOT, "npm", "README.md"), "utf8").split("\n## The element\n")[1]?.split("\n## ")[0] ?? "";
+const PARTS = namesIn(/^Parts for `::part\(\)`: ([^]*?)\n\n/m.exec(README)?.[1] ?? "");
+const VARIABLES = README.split("\n").filter((line) => line.startsWith("| `--voice-call-")).flatMap((row) => namesIn(row.split(" | ")[0] ?? ""));
+
+/** What each variable is set to, and where that is to be seen. @type {Record<string, readonly [value: string, selector: string, property: "backgroundColor" | "borderRadius" | "color" | "fontFamily" | "height"]>} */
+const STYLED = {
+  "--voice-call-accent": ["rgb(90, 30, 160)", ".call .face", "backgroundColor"],
+  "--voice-call-on-accent": ["rgb(250, 240, 230)", ".call .face", "color"],
+  "--voice-call-background": ["rgb(240, 250, 230)", ".card", "backgroundColor"],
+  "--voice-call-text": ["rgb(10, 20, 30)", ".card", "color"],
+  "--voice-call-radius": ["7px", ".card", "borderRadius"],
+  "--voice-call-font": ["monospace", ".card", "fontFamily"],
+  "--voice-call-height": ["500px", ".card", "height"],
+};
+
 describe("the element in each state", () => {
   const stage = new Stage();
   afterEach(() => stage.clear());
@@ -26,6 +42,8 @@ describe("the element in each state", () => {
 
   /** What there was to see of each state. @type {Map<string, { axe: string[], complaints: string[], places: string[], outside: string[] }>} */
   const seen = new Map();
+  /** The parts that were seen in some state, in the style of the page. @type {Set<string>} */
+  const styled = new Set();
 
   // Each state is reached once, which takes longer than to look at it in many ways.
   before(async () => {
@@ -43,6 +61,7 @@ describe("the element in each state", () => {
         if (message.type() === "error") complaints.push(message.text());
       });
       await reach(page);
+      for (const part of await partsInStyle(page)) styled.add(part);
       const place = async () => JSON.stringify(await page.locator(".call .face").boundingBox());
       const places = [await place()];
       await page.evaluate(axe);
@@ -137,6 +156,29 @@ describe("the element in each state", () => {
     assert.equal(await page.locator("voice-call").nth(1).locator(".call").innerText(), "Ring");
   });
 
+  test("every part that the README names is there in some state, in the page's style", () => {
+    assert.ok(PARTS.length > 10, PARTS.join());
+    assert.deepEqual(PARTS.filter((part) => !styled.has(part)), []);
+  });
+
+  test("every variable that the README names is what the page sets it to, by day and by night", async () => {
+    assert.deepEqual([...VARIABLES].sort(), Object.keys(STYLED).sort());
+    const browser = await launch(stage);
+    const page = await openElement(await browser.newContext({ viewport: DESKTOP, reducedMotion: "reduce" }));
+    await page.evaluate((rules) => {
+      const sheet = new CSSStyleSheet();
+      sheet.replaceSync(`voice-call { ${rules} }`);
+      document.adoptedStyleSheets = [sheet];
+    }, Object.entries(STYLED).map(([name, [value]]) => `${name}: ${value};`).join(" "));
+    for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
+      await page.emulateMedia({ colorScheme });
+      for (const [name, [value, selector, property]] of Object.entries(STYLED)) {
+        const found = await page.locator(selector).evaluate((node, which) => getComputedStyle(node)[which], property);
+        assert.equal(found, value, `${name}, ${colorScheme}`);
+      }
+    }
+  });
+
   test("the accent, the theme and the parts are the page's", async () => {
     const browser = await launch(stage);
     const page = await openElement(await browser.newContext({ viewport: PHONE, colorScheme: "light", reducedMotion: "reduce" }), { attributes: 'theme="dark"' });
@@ -168,6 +210,25 @@ describe("the element in each state", () => {
     }
   });
 });
+
+/** What stands between the backquotes of a text. @param {string} text */
+function namesIn(text) {
+  return [...text.matchAll(/`([^`]+)`/g)].map(([, name]) => String(name));
+}
+
+/** The parts that can be seen, and that the page's style reaches: by a property that moves nothing. @param {Page} page */
+function partsInStyle(page) {
+  return page.evaluate((parts) => {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(`${parts.map((part) => `voice-call::part(${part})`).join()} { scroll-margin-top: 7px }`);
+    document.adoptedStyleSheets = [sheet];
+    const root = /** @type {ShadowRoot} */ (document.querySelector("voice-call")?.shadowRoot);
+    const nodes = [...root.querySelectorAll("[part]")].filter((node) => node.getClientRects().length > 0);
+    const found = nodes.filter((node) => getComputedStyle(node).scrollMarginTop === "7px").flatMap((node) => [...node.part]);
+    document.adoptedStyleSheets = [];
+    return found;
+  }, PARTS);
+}
 
 /** Until the page has seen it, which it is told with the next frame: what can be scrolled then is a stop of the keyboard. @param {Page} page @param {{ width: number, height: number }} viewport */
 async function resize(page, viewport) {

@@ -3,7 +3,7 @@
 // the end of a call, the button makes the next one. Without a relay: the SDK's calls are in whatever state the test says.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 
 import { launch } from "./support/chromium.mjs";
@@ -46,11 +46,17 @@ function blocks(name, language) {
   return all.map(([, , code]) => String(code));
 }
 
+/** All documents of a folder and of those in it. @param {string} folder */
+function documents(folder) {
+  const names = readdirSync(new URL(folder, ROOT), { recursive: true, encoding: "utf8" });
+  return names.filter((name) => name.endsWith(".md")).map((name) => `${folder}/${name}`);
+}
+
 /** @type {Record<string, string>} */
 const PAGES = Object.fromEntries([
   ...["minimal", "push-to-talk", "visualiser"].map((name) => [`examples/pages/${name}.html`, read(`examples/pages/${name}.html`)]),
   ...blocks("README.md", "html").map((code, index) => [`README.md, ${index + 1}`, code.replace("https://voice.example.com", "")]),
-  ...["npm/README.md", "npm/llms.txt"].flatMap((name) => blocks(name, "js").map((code, index) => [`${name}, ${index + 1}`, around(code)])),
+  ...["npm/README.md", "npm/llms.txt", ...documents("docs")].flatMap((name) => blocks(name, "js").map((code, index) => [`${name}, ${index + 1}`, around(code)])),
 ]);
 
 describe("what a reader copies", () => {
@@ -60,7 +66,7 @@ describe("what a reader copies", () => {
   before(async () => void (browser = await launch(stage)));
   after(() => stage.clear());
 
-  test("there are as many pages as the documents and examples have", () => assert.equal(Object.keys(PAGES).length, 7, Object.keys(PAGES).join()));
+  test("there are as many pages as the documents and examples have", () => assert.equal(Object.keys(PAGES).length, 8, Object.keys(PAGES).join()));
 
   for (const [name, body] of Object.entries(PAGES)) {
     test(`${name}: one call a press, and the next one after a refusal and after an end`, async () => {

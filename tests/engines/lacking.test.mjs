@@ -2,16 +2,24 @@
 // In every engine, what a browser, a machine or a line lacks, taken from the page by the test: the call says so by its code, and is made once it is there.
 
 import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, test } from "node:test";
 
 import { ENGINES, openPage } from "../browser/support/engines.mjs";
 import { PageServer } from "../browser/support/page-server.mjs";
 import { warned } from "../browser/support/quality.mjs";
+import { until } from "../browser/support/relay.mjs";
 import { Stage } from "../browser/support/stage.mjs";
 import { TestCall } from "../browser/support/test-call.mjs";
 
 /** What becomes of a spoken call that is made now, in words. @param {import("../browser/support/engines.mjs").Tab} tab @returns {Promise<string>} */
 const outcome = (tab) => tab.evaluate(() => /** @type {any} */ (globalThis).harness.start({}).then(() => "connected", String), undefined);
+
+/** What a browser throws when it gives no microphone, by why, and what the call makes of it. */
+const REFUSALS = /** @type {const} */ ([
+  ["a microphone that is free", "NotReadableError", "microphone_busy"],
+  ["a user who allows the microphone", "NotAllowedError", "microphone_denied"],
+]);
 
 /** Waits until more of the user is metered. @param {TestCall} call */
 async function isHeard(call) {
@@ -47,20 +55,92 @@ describe("what is lacking", () => {
       assert.equal(relay.sessions().length, 1, "nobody is billed for a call that cannot be spoken");
     });
 
-    test(`a microphone that is free: it is told as busy, nobody is billed, and the next call has it, in ${name}`, async () => {
-      const { call, tab, relay } = await openPage(stage, name);
+    for (const [what, thrown, code] of REFUSALS) {
+      test(`${what}: it is told as ${code}, nobody is billed, and the next call has it, in ${name}`, async () => {
+        const { call, tab, relay } = await openPage(stage, name);
+        await tab.evaluate((/** @type {string} */ kind) => {
+          const { mediaDevices } = navigator;
+          const ask = mediaDevices.getUserMedia.bind(mediaDevices);
+          mediaDevices.getUserMedia = async () => {
+            mediaDevices.getUserMedia = ask;
+            throw new DOMException("it cannot be had", kind);
+          };
+        }, thrown);
+        assert.match(await outcome(tab), new RegExp(code));
+        assert.deepEqual(relay.sessions(), []);
+        await call.start();
+        await isHeard(call);
+        await call.close();
+      });
+    }
+
+    test(`a microphone that the user takes back within the call: it is told once as refused, the call goes on, and it is heard once it is allowed again, in ${name}`, async () => {
+      const { call, tab, relay, proxy, tracks } = await openPage(stage, name);
+      // As browsers do: the track ends, and whoever asks again is refused.
       await tab.evaluate(() => {
         const { mediaDevices } = navigator;
         const ask = mediaDevices.getUserMedia.bind(mediaDevices);
-        mediaDevices.getUserMedia = async () => {
-          mediaDevices.getUserMedia = ask;
-          throw new DOMException("another program has it", "NotReadableError");
+        /** @type {MediaStreamTrack[]} */
+        const given = [];
+        mediaDevices.getUserMedia = async (constraints) => {
+          const stream = await ask(constraints);
+          given.push(...stream.getTracks());
+          return stream;
         };
+        const allowed = mediaDevices.getUserMedia;
+        const allow = (/** @type {boolean} */ isAllowed) => {
+          mediaDevices.getUserMedia = isAllowed ? allowed : () => Promise.reject(new DOMException("it is not allowed", "NotAllowedError"));
+          for (const track of isAllowed ? [] : given) {
+            track.stop();
+            track.dispatchEvent(new Event("ended"));
+          }
+        };
+        Object.assign(globalThis, { allow });
       }, undefined);
-      assert.match(await outcome(tab), /microphone_busy/);
-      assert.deepEqual(relay.sessions(), []);
+      const allow = (/** @type {boolean} */ isAllowed) => tab.evaluate((value) => void (/** @type {any} */ (globalThis).allow(value)), isAllowed);
       await call.start();
       await isHeard(call);
+      const { length } = await call.noted();
+      await allow(false);
+      await call.hears(({ name, event }) => name === "microphone" && !event.live, length);
+      await call.hears(({ name, event }) => name === "error" && event.code === "microphone_denied", length);
+      // A microphone that gives nothing is told of after 3 s, if nothing is known of it.
+      await sleep(5_000);
+      const errors = (await call.noted()).slice(length).filter(({ name }) => name === "error");
+      assert.deepEqual(errors.map(({ event }) => event.code), ["microphone_denied"]);
+      assert.equal(relay.sessions()[0]?.state, "live");
+      await allow(true);
+      await call.setMicrophone();
+      assert.equal(await tracks.live(), 1);
+      const from = Date.now();
+      await until("it is heard", () => proxy.audioUp(from).length > 10);
+      await call.close();
+    });
+
+    test(`any sound in the microphone: it is told as silent, and no more once there is some, in ${name}`, async () => {
+      const { call, tab } = await openPage(stage, name);
+      // The microphone is open, and zeros come in the place of what it gives.
+      await tab.evaluate(() => {
+        AudioContext.prototype.createMediaStreamSource = function () {
+          const heard = new GainNode(this);
+          const nothing = new ConstantSourceNode(this, { offset: 0 });
+          nothing.connect(heard);
+          nothing.start();
+          Object.assign(globalThis, {
+            sound: () => {
+              const tone = new OscillatorNode(this);
+              tone.connect(new GainNode(this, { gain: 0.1 })).connect(heard);
+              tone.start();
+            },
+          });
+          return /** @type {any} */ (heard);
+        };
+      }, undefined);
+      await call.start();
+      await call.hears(({ name, event }) => name === "error" && event.code === "microphone_silent");
+      assert.equal(await call.trouble(), "microphone_silent");
+      await tab.evaluate(() => void (/** @type {any} */ (globalThis).sound()), undefined);
+      await until("it is heard", async () => (await call.trouble()) === undefined);
       await call.close();
     });
 

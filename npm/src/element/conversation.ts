@@ -1,5 +1,5 @@
 import type { Call, Caption } from "../index.js";
-import { make, set, write } from "./dom.js";
+import { make, set, write } from "./borrowed.js";
 import type { Nodes } from "./nodes.js";
 import type { Shown } from "./screen.js";
 

@@ -1,5 +1,5 @@
 import { type Call, type Device, listDevices } from "../index.js";
-import { type Labels, button, icon, make, set, show } from "./dom.js";
+import { button, icon, make, set, show } from "./borrowed.js";
 import type { Nodes } from "./nodes.js";
 import type { Shown } from "./screen.js";
 
@@ -21,7 +21,8 @@ export class DeviceChoice {
   /** The id of the microphone that the user has chosen in this call. */
   chosen: string | undefined;
 
-  constructor(nodes: Nodes, labels: Labels, refuse: (call: Call, thrown: unknown) => void) {
+  constructor(nodes: Nodes, refuse: (call: Call, thrown: unknown) => void) {
+    const { labels } = nodes;
     this.#nodes = nodes;
     const row = (text: "microphone" | "speaker", select: HTMLSelectElement): HTMLElement => {
       const label = make("label", {}, labels.make(text, "span"), select);

@@ -1,7 +1,6 @@
-import { type Labels, button, icon, make, show, write } from "./dom.js";
+import { button, icon, inWords, make, show, write } from "./borrowed.js";
 import type { Nodes } from "./nodes.js";
 import type { Shown } from "./screen.js";
-import { inWords } from "./view.js";
 
 const CROSS = "M7 7l10 10M17 7L7 17";
 
@@ -23,10 +22,10 @@ export class Notices {
   #trouble: unknown;
   #dismissed: unknown;
 
-  constructor(nodes: Nodes, labels: Labels, changed: () => void) {
+  constructor(nodes: Nodes, changed: () => void) {
     this.#nodes = nodes;
     this.#changed = changed;
-    const dismiss = button("dismiss", labels.ear("dismiss"), icon("", CROSS));
+    const dismiss = button("dismiss", nodes.labels.ear("dismiss"), icon("", CROSS));
     dismiss.onclick = () => {
       this.#dismissed = this.#trouble;
       this.refuse(undefined);

@@ -1,5 +1,5 @@
 import type { Call } from "../index.js";
-import { type Labels, button, icon, make, set, show, write } from "./dom.js";
+import { button, icon, make, set, show, write } from "./borrowed.js";
 import type { Nodes } from "./nodes.js";
 import type { Shown } from "./screen.js";
 
@@ -29,7 +29,8 @@ export class Questions {
   #call: Call | undefined;
   #given: { readonly isGood: boolean; readonly isTaken: boolean } | undefined;
 
-  constructor(nodes: Nodes, labels: Labels, { agree, changed }: Answers) {
+  constructor(nodes: Nodes, { agree, changed }: Answers) {
+    const { labels } = nodes;
     this.#nodes = nodes;
     this.#changed = changed;
     this.#agree = labels.make("agree", "button", { type: "button", class: "main", "aria-describedby": "consent" });

@@ -47,6 +47,8 @@ export interface VoiceCallTexts {
   readonly recorded: string;
   /** An operator listens in. */
   readonly listened: string;
+  /** No WebSocket gets through: the call goes over HTTP. */
+  readonly overHttp: string;
   /** With `{seconds}`. */
   readonly nextTry: string;
   /** It is being tried again now. */
@@ -132,6 +134,7 @@ export const ENGLISH: VoiceCallTexts = {
   dismiss: "Dismiss",
   recorded: "Recorded",
   listened: "Listened to",
+  overHttp: "Over HTTP",
   nextTry: "Next try in {seconds} s. Your microphone is off.",
   trying: "Trying …",
   connected: "Connected",

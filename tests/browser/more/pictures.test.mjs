@@ -14,8 +14,8 @@ import { ROOT } from "../support/installed.mjs";
 
 /** Of what there are pictures, the states in which it is shown, and on how many screens. */
 const SHOWN = /** @type {const} */ ([
-  ["element", ELEMENT, 2],
-  ["demo", DEMO, 5],
+  ["element", ELEMENT, 3],
+  ["demo", DEMO, 6],
 ]);
 
 describe("the pictures", () => {

@@ -15,6 +15,7 @@ const SCREENS = {
   phone: { width: 360, height: 740 },
   narrow: { width: 320, height: 568 },
   side: { width: 750, height: 342 },
+  sideways: { width: 844, height: 390 },
   tablet: { width: 820, height: 1180 },
   desktop: { width: 1440, height: 900 },
 };

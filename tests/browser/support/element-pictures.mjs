@@ -1,5 +1,5 @@
 // @ts-check
-// Takes a picture of the element in each state, on phone and desktop, light and dark: `node tests/browser/support/element-pictures.mjs`, after
+// Takes a picture of the element in each state, on a phone, upright and on its side, and on a desktop, light and dark: `node tests/browser/support/element-pictures.mjs`, after
 // `cargo xtask build`. They lie in target/pictures/element.
 
 import { mkdirSync } from "node:fs";
@@ -11,7 +11,7 @@ import { ROOT } from "./installed.mjs";
 import { Stage } from "./stage.mjs";
 
 const FOLDER = join(ROOT, "target", "pictures", "element");
-const SCREENS = { phone: { width: 360, height: 640 }, desktop: { width: 700, height: 640 } };
+const SCREENS = { phone: { width: 360, height: 640 }, side: { width: 844, height: 390 }, desktop: { width: 1280, height: 800 } };
 
 const stage = new Stage();
 const only = process.argv[2];

@@ -140,6 +140,22 @@ export const STATES = {
     await talk(page);
     await tell(page, "tell", "listened", { listening: true });
   },
+  "over HTTP": async (page) => {
+    await talk(page);
+    await tell(page, "change", { transport: "http" });
+  },
+  "recorded over HTTP": async (page) => {
+    await connect(page, { recording: true });
+    await tell(page, "change", { transport: "http" });
+  },
+  "on hold": async (page) => {
+    await talk(page);
+    await tell(page, "change", { onHold: true });
+  },
+  "no sound": async (page) => {
+    await talk(page);
+    await tell(page, "complain", "audio_unavailable");
+  },
   closing: async (page) => {
     await talk(page);
     await page.locator(".call").click();
