@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use protocol::client::{ErrorInfo, Event, SessionInfo, State};
-use protocol::{Upward, Usage, write_json};
+use protocol::{Upward, Usage, micros, write_json};
 use serde::Serialize;
 use tsify::Tsify;
 use wasm_bindgen::JsValue;
@@ -260,7 +260,7 @@ impl<'a> From<&'a Event> for Report<'a> {
                     State::Closing => ("closing", 0, Duration::ZERO),
                     State::Closed => ("closed", 0, Duration::ZERO),
                 };
-                Report::State { state, attempt, retry_in_ms: retry_in.as_millis() as u64 }
+                Report::State { state, attempt, retry_in_ms: micros(retry_in) / 1_000 }
             }
             Event::Session(session) => session.into(),
             Event::Agent(state) => Report::Agent { state: state.word() },
@@ -297,7 +297,7 @@ impl<'a> From<&'a Event> for Report<'a> {
             },
             Event::Listened(listening) => Report::Listened { listening: *listening },
             Event::Undelivered(message) => Report::Undelivered { message },
-            Event::RoundTrip(time) => Report::Rtt { us: time.as_micros() as u64 },
+            Event::RoundTrip(time) => Report::Rtt { us: micros(*time) },
             Event::Gap(gap) => Report::Gap { position: gap.position, samples: gap.samples },
             Event::Error(error) => Report::Error { error: error.into() },
             Event::Ended { code, .. } => Report::Ended { reason: code.name(), code: code.code() },
