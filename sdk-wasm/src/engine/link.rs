@@ -13,6 +13,7 @@ use super::Inner;
 use super::playback::Playback;
 use super::report::{Outlet, Report};
 use super::socket::Socket;
+use crate::arrays::copy_bytes;
 use crate::timer::Timer;
 
 /// What a socket reports that never opened, or broke.
@@ -122,7 +123,7 @@ impl Link {
     pub(crate) fn binary(&mut self, bytes: &Uint8Array, playback: &mut Playback) {
         let mut frame = std::mem::take(&mut self.frame);
         frame.resize(bytes.length() as usize, 0);
-        bytes.copy_to(&mut frame);
+        copy_bytes(&mut frame, bytes);
         self.input(Input::Binary(&frame), playback);
         self.frame = frame;
     }
