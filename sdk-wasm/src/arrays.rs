@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 // three ways: all of it would be downloaded.
 #[wasm_bindgen]
 extern "C" {
-    /// Fills `memory` with bytes, as many as it holds.
+    /// Fills `memory`, which has to be as long as they are, with bytes.
     #[wasm_bindgen(js_namespace = Uint8Array, js_name = "prototype.set.call")]
     pub(crate) fn copy_bytes(memory: &mut [u8], bytes: &Uint8Array);
 
