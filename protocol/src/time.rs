@@ -103,13 +103,13 @@ impl<const N: usize> Timers<N> {
 
     /// Takes one timer that is due, the earliest first.
     pub(crate) fn expire(&mut self, now: Time) -> Option<usize> {
-        let (timer, _) = self
+        let (timer, due) = self
             .0
-            .iter()
+            .iter_mut()
             .enumerate()
-            .filter_map(|(timer, due)| due.filter(|due| *due <= now).map(|due| (timer, due)))
-            .min_by_key(|(_, due)| *due)?;
-        self.0[timer] = None;
+            .filter(|(_, due)| due.is_some_and(|due| due <= now))
+            .min_by_key(|(_, due)| **due)?;
+        *due = None;
         Some(timer)
     }
 }
