@@ -203,7 +203,8 @@ impl PlayoutBuffer {
     }
 
     fn index(&self, position: u64) -> usize {
-        (position % self.ring.len() as u64) as usize
+        // There is room for a sample at least.
+        position.checked_rem(self.ring.len() as u64).unwrap_or_default() as usize
     }
 }
 
