@@ -2,6 +2,7 @@
 //! mostly, and a text gets there as well as an object; whoever writes messages of the protocol writes these, too.
 
 use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use protocol::client::{ErrorInfo, Event, SessionInfo, State};
@@ -326,7 +327,9 @@ pub(crate) fn tell_panics_to(outlet: &Outlet) {
     // It fails only when the thread ends, and then nobody hears anything.
     let _ = OUTLETS.try_with(|outlets| outlets.borrow_mut().push(outlet.clone()));
     std::panic::set_hook(Box::new(|panic| {
-        let cause = panic.to_string();
+        let mut cause = String::new();
+        // A text takes whatever is written. `to_string` has words for the case that it does not.
+        let _ = write!(cause, "{panic}");
         let outlets = OUTLETS.try_with(|outlets| outlets.try_borrow().map(|outlets| outlets.clone()));
         for outlet in outlets.into_iter().flatten().flatten() {
             outlet.tell(Report::Broke { cause: &cause });
