@@ -9,10 +9,19 @@ use crate::rate::Hz;
 /// Playing starts when the prebuffer is full, or at [`end_of_reply`](Self::end_of_reply), and goes on until nothing is left. Running
 /// empty before the end of a reply is an underrun: it is counted, and the prebuffer has to fill again. When the buffer is full the
 /// newest samples are dropped and counted, since what was said first must be heard first.
+///
+/// The prebuffer follows the line. An underrun doubles it, up to a second. A reply that would have been whole with half of it halves it,
+/// down to what it was at first: one without an underrun, of which never less than that half was still to be heard while more of it was to
+/// come. An interrupted reply tells nothing.
 #[derive(Clone, Debug)]
 pub struct PlayoutBuffer {
     ring: Box<[f32]>,
+    /// What has to be queued for playing to start, and the least and the most that this may be.
     prebuffer: u64,
+    shortest: u64,
+    longest: u64,
+    /// Half of the prebuffer would not have been enough for this reply.
+    was_scarce: bool,
     fade: u64,
     /// Samples that ever left and ever came, as positions in the stream of played samples. `ring` holds those between.
     read: u64,
@@ -41,15 +50,19 @@ struct Mark {
 }
 
 impl PlayoutBuffer {
-    /// A buffer for mono samples at `rate` that starts to play with `prebuffer_ms` and holds at most `capacity_ms`. Both are at least
-    /// one sample; the capacity is at least the prebuffer.
+    /// A buffer for mono samples at `rate` that starts to play with `prebuffer_ms`, as long as no reply runs empty, and holds at most
+    /// `capacity_ms`. Both are at least one sample; the capacity is at least the prebuffer, however long it becomes.
     #[must_use]
     pub fn new(rate: Hz, prebuffer_ms: u32, capacity_ms: u32) -> Self {
         let prebuffer = rate.samples_in_ms(prebuffer_ms).max(1);
         let capacity = rate.samples_in_ms(capacity_ms).max(prebuffer);
+        let longest = rate.samples_in_ms(LONGEST_PREBUFFER_MS).min(capacity).max(prebuffer);
         Self {
             ring: vec![0.0; capacity].into_boxed_slice(),
             prebuffer: prebuffer as u64,
+            shortest: prebuffer as u64,
+            longest: longest as u64,
+            was_scarce: false,
             fade: rate.samples_in_ms(FADE_MS).max(1) as u64,
             read: 0,
             write: 0,
@@ -84,7 +97,15 @@ impl PlayoutBuffer {
     pub fn end_of_reply(&mut self) {
         if self.playing || self.queued() > 0 {
             self.reply_end = Some(self.write);
+        } else {
+            self.was_scarce = false;
         }
+    }
+
+    /// The loudspeaker, which may have a queue of its own behind this one, has come to `timestamp` in the agent's timeline.
+    pub fn heard_until(&mut self, timestamp: u64) {
+        let unheard = self.timestamp_at(self.write).map_or(0, |end| end.saturating_sub(timestamp));
+        self.was_scarce |= self.playing && self.reply_end.is_none() && unheard < self.prebuffer / 2;
     }
 
     /// Fills `out` with the next samples and returns how many; the rest of `out` is silence.
@@ -98,9 +119,14 @@ impl PlayoutBuffer {
             if self.read < end {
                 filled += self.copy_out(end, &mut out[filled..]);
             } else if self.reply_end.take().is_some() {
+                if !std::mem::take(&mut self.was_scarce) {
+                    self.prebuffer = (self.prebuffer / 2).max(self.shortest);
+                }
                 self.playing = self.write - self.read >= self.prebuffer;
             } else {
                 self.stats.underruns += 1;
+                self.prebuffer = (self.prebuffer * 2).min(self.longest);
+                self.was_scarce = true;
                 self.playing = false;
             }
         }
@@ -122,6 +148,8 @@ impl PlayoutBuffer {
         }
         self.reply_end = (tail > 0).then_some(self.write);
         self.playing = tail > 0;
+        // What ends now is no reply that was heard to its end.
+        self.was_scarce = self.playing;
     }
 
     /// Samples that wait.
@@ -175,9 +203,13 @@ impl PlayoutBuffer {
     }
 
     fn index(&self, position: u64) -> usize {
-        (position % self.ring.len() as u64) as usize
+        // There is room for a sample at least.
+        position.checked_rem(self.ring.len() as u64).unwrap_or_default() as usize
     }
 }
+
+/// Half of what a relay sends ahead of the playing, so that what is waited for always comes.
+const LONGEST_PREBUFFER_MS: u32 = 1_000;
 
 /// Long enough for a voice to end without a click, too short to be heard as a word.
 const FADE_MS: u32 = 5;

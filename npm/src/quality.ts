@@ -56,7 +56,7 @@ const CLEAR = 0.75;
 const LIMITS: Readonly<Record<WarningName, readonly [of: keyof Measured, threshold: number, enough: number]>> = {
   // Twilio's: over 400 ms in three of five samples.
   "high-rtt": ["roundTripMs", 400, 3],
-  // What the playing of an answer waits for at its beginning.
+  // What the playing of an answer waits for at its beginning, as long as none runs out.
   "high-jitter": ["jitterMs", 100, 3],
   // Half of what a relay sends ahead of the playing.
   "late-sound": ["lateMs", 1_000, 3],

@@ -107,8 +107,8 @@ impl AudioHeader {
 
     /// Writes the number of samples into the header at the beginning of `frame`; 0 for none, or more than it can say.
     pub fn set_samples(frame: &mut [u8], samples: u32) {
-        if let Some(place) = frame.get_mut(2..4) {
-            place.copy_from_slice(&sayable(samples));
+        if let [_, _, low, high, ..] = frame {
+            [*low, *high] = sayable(samples);
         }
     }
 

@@ -37,7 +37,7 @@ mod time;
 pub use codes::{CloseCode, CloseInfo, ErrorCode, ErrorInfo, HttpCode, HttpInfo, Reaction};
 pub use frame::{AudioHeader, Codec, HEADER_LEN};
 pub use message::*;
-pub use time::Time;
+pub use time::{Time, micros};
 
 /// Writes JSON text as messages are written in a page. Kinds of values that no message has (numbers that are negative or not whole, bytes, tuples,
 /// variants with fields in a list) end in a panic.

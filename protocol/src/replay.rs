@@ -134,7 +134,8 @@ impl<B: Shared> ReplayBuffer<B> {
         let mut frame = Vec::with_capacity(HEADER_LEN + 2 * samples.len());
         AudioHeader::write(codec, self.end.seq, self.end.position, &mut frame);
         frame.resize(HEADER_LEN + 2 * samples.len(), 0);
-        for (bytes, sample) in frame[HEADER_LEN..].as_chunks_mut::<2>().0.iter_mut().zip(samples) {
+        let payload = frame.get_mut(HEADER_LEN..).unwrap_or_default();
+        for (bytes, sample) in payload.as_chunks_mut::<2>().0.iter_mut().zip(samples) {
             *bytes = sample.to_le_bytes();
         }
         let samples = u32::try_from(samples.len()).unwrap_or(u32::MAX);

@@ -41,7 +41,7 @@ impl Add<Duration> for Time {
     type Output = Time;
 
     fn add(self, span: Duration) -> Time {
-        Time(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
+        Time(self.0.saturating_add(micros(span)))
     }
 }
 
@@ -49,7 +49,19 @@ impl Sub<Duration> for Time {
     type Output = Time;
 
     fn sub(self, span: Duration) -> Time {
-        Time(self.0.saturating_sub(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
+        Time(self.0.saturating_sub(micros(span)))
+    }
+}
+
+/// A span in whole microseconds, or the largest number there is if it is longer than half a million years. In 64 bits, since a page would download
+/// the arithmetic of 128.
+#[must_use]
+pub const fn micros(span: Duration) -> u64 {
+    const TOO_LONG_S: u64 = u64::MAX / 1_000_000;
+    if span.as_secs() < TOO_LONG_S {
+        span.as_secs() * 1_000_000 + span.subsec_micros() as u64
+    } else {
+        u64::MAX
     }
 }
 
@@ -91,13 +103,38 @@ impl<const N: usize> Timers<N> {
 
     /// Takes one timer that is due, the earliest first.
     pub(crate) fn expire(&mut self, now: Time) -> Option<usize> {
-        let (timer, _) = self
+        let (timer, due) = self
             .0
-            .iter()
+            .iter_mut()
             .enumerate()
-            .filter_map(|(timer, due)| due.filter(|due| *due <= now).map(|due| (timer, due)))
-            .min_by_key(|(_, due)| *due)?;
-        self.0[timer] = None;
+            .filter(|(_, due)| due.is_some_and(|due| due <= now))
+            .min_by_key(|(_, due)| **due)?;
+        *due = None;
         Some(timer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "wasm32")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    #[test]
+    fn whole_microseconds_are_those_of_the_standard_library_as_far_as_64_bits_go() {
+        let spans = [
+            Duration::ZERO,
+            Duration::from_nanos(999),
+            Duration::from_nanos(1_000),
+            Duration::new(1, 999_999_999),
+            Duration::from_secs(18_446_744_073_708),
+        ];
+        for span in spans {
+            assert_eq!(u128::from(micros(span)), span.as_micros());
+        }
+        assert_eq!(micros(Duration::MAX), u64::MAX);
+        assert_eq!(Time::from_millis(1) + Duration::MAX, Time::from_micros(u64::MAX));
+        assert_eq!(Time::from_millis(1) - Duration::MAX, Time::ZERO);
     }
 }

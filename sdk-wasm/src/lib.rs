@@ -11,6 +11,7 @@
 //! Whatever happens (a block of microphone samples, a message, a timer) becomes one input of the machine; its outputs are
 //! drained; the one timer is armed; only then is the application told, by messages to the page.
 
+mod arrays;
 mod engine;
 mod listener;
 mod timer;

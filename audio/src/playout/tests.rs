@@ -3,7 +3,7 @@
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use super::{PlayoutBuffer, PlayoutStats};
+use super::{LONGEST_PREBUFFER_MS, PlayoutBuffer, PlayoutStats};
 use crate::Hz;
 
 /// Starts with 100 samples, holds 300.
@@ -58,9 +58,9 @@ fn running_empty_in_mid_reply_is_counted_and_the_prebuffer_fills_again() {
     buffer.push(0, &[0.5; 100]);
     assert_eq!(pull(&mut buffer, 128).0, 100);
     assert_eq!(buffer.stats().underruns, 1);
-    buffer.push(100, &[0.5; 50]);
+    buffer.push(100, &[0.5; 199]);
     assert_eq!(pull(&mut buffer, 128).0, 0);
-    buffer.push(150, &[0.5; 50]);
+    buffer.push(299, &[0.5; 1]);
     assert_eq!(pull(&mut buffer, 50).0, 50);
     assert_eq!(buffer.stats().underruns, 1);
 }
@@ -140,4 +140,158 @@ fn a_prebuffer_larger_than_the_capacity_still_plays() {
     let mut buffer = PlayoutBuffer::new(Hz(1_000), 100, 0);
     assert_eq!(buffer.push(0, &[0.5; 200]), 100);
     assert_eq!(pull(&mut buffer, 10).0, 10);
+}
+
+/// Starts with 100 samples, and holds more than it may ever start with.
+fn roomy() -> PlayoutBuffer {
+    PlayoutBuffer::new(Hz(1_000), 100, 3_000)
+}
+
+/// A reply that begins at `position`, of which the line gives as much as starts the playing, and nothing more until it ran empty so often.
+/// What there is then is its end. Returns where that is.
+fn reply(buffer: &mut PlayoutBuffer, position: u64, underruns: usize) -> u64 {
+    let mut end = position;
+    for round in 0..=underruns {
+        let queued = buffer.prebuffer as usize;
+        buffer.push(end, &vec![0.5; queued - 1]);
+        assert_eq!(pull(buffer, 1).0, 0);
+        end += queued as u64;
+        buffer.push(end - 1, &[0.5]);
+        if round == underruns {
+            buffer.end_of_reply();
+        }
+        assert_eq!(pull(buffer, queued + 1).0, queued);
+        buffer.heard_until(end);
+    }
+    end
+}
+
+#[test]
+fn each_underrun_doubles_what_is_waited_for_up_to_a_second() {
+    let mut buffer = roomy();
+    let mut waited_for = vec![buffer.prebuffer];
+    for round in 0..6 {
+        reply(&mut buffer, round * 10_000, 1);
+        waited_for.push(buffer.prebuffer);
+    }
+    assert_eq!(waited_for, [100, 200, 400, 800, 1_000, 1_000, 1_000]);
+    assert_eq!(buffer.stats().underruns, 6);
+}
+
+#[test]
+fn each_reply_that_half_would_have_done_for_halves_it_again_down_to_what_it_was() {
+    let mut buffer = roomy();
+    let mut end = reply(&mut buffer, 0, 5);
+    let mut waited_for = vec![buffer.prebuffer];
+    for _ in 0..5 {
+        end = reply(&mut buffer, end, 0);
+        waited_for.push(buffer.prebuffer);
+    }
+    assert_eq!(waited_for, [1_000, 500, 250, 125, 100, 100]);
+}
+
+#[test]
+fn a_reply_that_came_near_to_running_out_changes_nothing() {
+    for (unheard, expected) in [(99, 200), (100, 100)] {
+        let mut buffer = roomy();
+        let end = reply(&mut buffer, 0, 1);
+        buffer.push(end, &[0.5; 300]);
+        // All of it waits in the queue of the loudspeaker.
+        assert_eq!(pull(&mut buffer, 300).0, 300);
+        buffer.heard_until(end + 300 - unheard);
+        buffer.push(end + 300, &[0.5; 300]);
+        buffer.end_of_reply();
+        // How little is left when no more is to come says nothing.
+        buffer.heard_until(end + 599);
+        assert_eq!(pull(&mut buffer, 301).0, 300);
+        assert_eq!(buffer.prebuffer, expected, "when {unheard} were unheard");
+        reply(&mut buffer, end + 600, 0);
+        assert_eq!(buffer.prebuffer, 100, "the next reply is one of its own");
+    }
+}
+
+#[test]
+fn a_reply_that_ended_while_it_had_run_out_leaves_the_next_one_alone() {
+    let mut buffer = roomy();
+    buffer.push(0, &[0.5; 100]);
+    pull(&mut buffer, 101);
+    buffer.end_of_reply();
+    assert_eq!(buffer.prebuffer, 200);
+    reply(&mut buffer, 100, 0);
+    assert_eq!(buffer.prebuffer, 100);
+}
+
+#[test]
+fn an_interrupted_reply_changes_nothing() {
+    for played in [0, 50, 199, 300] {
+        let mut buffer = roomy();
+        let end = reply(&mut buffer, 0, 1);
+        buffer.push(end, &[0.5; 300]);
+        pull(&mut buffer, played);
+        buffer.flush();
+        while pull(&mut buffer, 10).0 > 0 {}
+        assert_eq!(buffer.prebuffer, 200, "after {played}");
+        assert_eq!(buffer.stats().underruns, 1);
+        reply(&mut buffer, end + 300, 0);
+        assert_eq!(buffer.prebuffer, 100, "after {played}");
+    }
+}
+
+#[test]
+fn a_buffer_never_waits_for_more_than_it_holds() {
+    let mut buffer = buffer();
+    for round in 0..4 {
+        reply(&mut buffer, round * 1_000, 1);
+    }
+    assert_eq!(buffer.prebuffer, 300);
+}
+
+#[test]
+fn whatever_comes_no_sample_is_lost_or_reordered_and_no_wait_leaves_its_bounds() {
+    for seed in 0..400_u32 {
+        let mut state = seed;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            u64::from(state >> 8) % below
+        };
+        let mut buffer = roomy();
+        // Each sample is its own place in the timeline.
+        let (mut pushed, mut expected) = (0_u64, 0_u64);
+        for _ in 0..400 {
+            match random(72) {
+                0..24 => {
+                    let free = 3_000 - buffer.queued() as u64;
+                    let count = random(250).min(free);
+                    let samples: Vec<f32> = (pushed..pushed + count).map(|place| place as f32).collect();
+                    assert_eq!(buffer.push(pushed, &samples), samples.len());
+                    pushed += count;
+                }
+                24..48 => {
+                    let count = 1 + random(250) as usize;
+                    let was_enough = buffer.queued() >= LONGEST_PREBUFFER_MS as usize;
+                    let (filled, out) = pull(&mut buffer, count);
+                    assert!(filled > 0 || !was_enough, "seed {seed}: it waits for more than a second");
+                    for sample in &out[..filled] {
+                        assert_eq!(*sample, expected as f32, "seed {seed}");
+                        expected += 1;
+                    }
+                    assert!(filled == 0 || buffer.played_until() == Some(expected), "seed {seed}");
+                }
+                48..60 => buffer.heard_until(expected - random(200).min(expected)),
+                60..66 => buffer.end_of_reply(),
+                66 => {
+                    buffer.flush();
+                    while pull(&mut buffer, 10).0 > 0 {}
+                    expected = pushed;
+                }
+                _ => {}
+            }
+            assert!((100..=1_000).contains(&buffer.prebuffer), "seed {seed}: {}", buffer.prebuffer);
+            assert_eq!(buffer.queued() as u64, pushed - expected, "seed {seed}");
+        }
+        buffer.end_of_reply();
+        let (filled, out) = pull(&mut buffer, 3_000);
+        assert_eq!(filled as u64, pushed - expected, "seed {seed}: what is complete is played to its end");
+        assert!(out[..filled].iter().zip(expected..).all(|(sample, place)| *sample == place as f32));
+    }
 }

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use crate::Time;
+use crate::{Time, micros};
 
-const FIRST: Duration = Duration::from_secs(1);
+const FIRST_S: u64 = 1;
 const LONGEST: Duration = Duration::from_secs(30);
 /// Attempts that the network's coming back makes begin no closer than this: it may come and go many times a second, and a relay takes two
 /// resumes of a user a second in the long run.
@@ -56,16 +56,15 @@ impl Backoff {
 
     /// The network went away, which says nothing about the relay: due as after a failure, but it counts as none.
     pub(super) fn pause(&mut self, now: Time) -> Time {
-        let ceiling = FIRST.saturating_mul(1 << self.failures.min(5)).min(self.longest);
+        let ceiling = Duration::from_secs(FIRST_S << self.failures.min(5)).min(self.longest);
         self.due = (now + self.part_of(ceiling)).max(self.not_before);
         self.due
     }
 
     /// A random part of a span.
     pub(super) fn part_of(&mut self, span: Duration) -> Duration {
-        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         // Or-ed with 1, it divides, whatever the span is.
-        Duration::from_micros(self.next_random() % (micros | 1))
+        Duration::from_micros(self.next_random() % (micros(span) | 1))
     }
 
     /// The network is back: the next attempt is due at once, unless the relay said otherwise or the one before has only just begun.

@@ -28,10 +28,19 @@ impl ToldGaps {
         if next < to {
             untold.push((next, to));
         }
-        let place = self.0.iter().position(|told| told.0 > start).unwrap_or(self.0.len());
-        self.0.insert(place, (start, end));
-        if self.0.len() > REMEMBERED {
-            self.0.remove(0);
+        self.0.push((start, end));
+        // The last one to its place. `insert` and `remove` bring words for places that there are not, which would be downloaded.
+        let mut rest = self.0.as_mut_slice();
+        while let Some((last, before)) = rest.split_last_mut() {
+            if let Some(previous) = before.last_mut().filter(|previous| previous.0 > last.0) {
+                std::mem::swap(previous, last);
+            }
+            rest = before;
+        }
+        if self.0.len() > REMEMBERED
+            && let Some((_, oldest_end)) = self.0.first().copied()
+        {
+            self.forget_before(oldest_end);
         }
         untold
     }
@@ -59,5 +68,21 @@ mod tests {
         told.forget_before(50);
         assert_eq!(told.tell(60, 70), [(60, 70)]);
         assert_eq!(told.0.len(), 1);
+    }
+
+    #[test]
+    fn stretches_are_in_order_and_the_oldest_is_forgotten_when_there_are_too_many() {
+        let mut told = ToldGaps::default();
+        // From both ends to the middle.
+        for n in 0..REMEMBERED as u32 / 2 {
+            told.tell(10 * n, 10 * n + 5);
+            told.tell(10_000 - 10 * n, 10_005 - 10 * n);
+        }
+        assert!(told.0.is_sorted());
+        assert_eq!((told.0.len(), told.0[0]), (REMEMBERED, (0, 5)));
+        told.tell(5_000, 5_005);
+        assert!(told.0.is_sorted() && told.0.contains(&(5_000, 5_005)));
+        assert_eq!((told.0.len(), told.0[0]), (REMEMBERED, (10, 15)));
+        assert_eq!(told.0.last(), Some(&(10_000, 10_005)));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::phase::{Attempt, Away, Phase, Timer};
 use super::{Client, Event, Pending};
-use crate::{ClientAck, Ping};
+use crate::{ClientAck, Ping, micros};
 
 /// Acknowledgements of the downlink are gathered for this long.
 const ACK_DELAY: Duration = Duration::from_millis(200);
@@ -35,7 +35,7 @@ const SLOW_PINGS: u8 = 5;
 /// A relay that has not said otherwise wants to hear from its clients this often.
 const USUAL_HEARTBEAT: Duration = Duration::from_secs(15);
 /// Missed heartbeats after which the other side is dead.
-const DEAD_AFTER_HEARTBEATS: u32 = 2;
+const DEAD_AFTER_HEARTBEATS: u64 = 2;
 
 impl Client {
     /// What a connection begins with.
@@ -96,7 +96,8 @@ impl Client {
 
     /// Something came from the relay.
     pub(super) fn alive(&mut self) {
-        self.set(Timer::Dead, self.heartbeat().saturating_mul(DEAD_AFTER_HEARTBEATS));
+        let dead_after = Duration::from_micros(micros(self.heartbeat()) * DEAD_AFTER_HEARTBEATS);
+        self.set(Timer::Dead, dead_after);
     }
 
     /// Audio gets through: a slow line is not a dead one, and hanging up goes on.
@@ -137,7 +138,7 @@ impl Client {
             up.ping = Some((id, now));
         }
         self.set(Timer::Heartbeat, self.heartbeat());
-        let rtt_us = self.round_trip.map_or(0, |rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX));
+        let rtt_us = self.round_trip.map_or(0, |rtt| u32::try_from(micros(rtt)).unwrap_or(u32::MAX));
         self.send(Ping { id, rtt_us });
     }
 

@@ -7,6 +7,7 @@ use super::{Client, Event, GapInfo, NotTaken, Output, UPLINK, say};
 use crate::replay::Message;
 use crate::{
     BargeIn, Bye, ClientMessage, CloseCode, ErrorCode, Features, Gap, Mark, Mute, Numbered, Playback, Upward,
+    micros,
 };
 
 /// Bytes a socket may hold back before chunks wait in our own buffer instead: 4 s of audio.
@@ -20,8 +21,8 @@ const MUTE_APART: Duration = Duration::from_millis(200);
 const BACKLOG: usize = 16 * 1024;
 /// Messages and gaps are sent no closer than this in the long run. A relay takes twice as many, for what is said beside them.
 const TURN_APART: Duration = Duration::from_millis(100);
-/// This many may be sent at once: half of what a relay takes.
-const TURNS_AT_ONCE: u32 = 20;
+/// As many may be sent at once as come apart in this time: 20, half of what a relay takes.
+const TURNS_AT_ONCE: Duration = Duration::from_secs(2);
 
 impl Client {
     pub(super) fn handle_chunk(&mut self, samples: &[i16]) {
@@ -58,7 +59,7 @@ impl Client {
     /// Bytes that the buffer holds.
     fn capacity(&self) -> u64 {
         let bytes_per_second = u64::from(UPLINK.rate()) * 2;
-        u64::try_from(self.config.buffer.as_millis()).unwrap_or(u64::MAX) * bytes_per_second / 1_000
+        micros(self.config.buffer) / 1_000 * bytes_per_second / 1_000
     }
 
     /// The oldest audio makes room, and never a message.
@@ -185,9 +186,9 @@ impl Client {
     /// Whether one more message may be sent now: a relay closes on whoever sends too many.
     fn take_turn(&mut self) -> bool {
         let refilled = self.refilled.max(self.now) + TURN_APART;
-        let allowed = self.now + TURN_APART * TURNS_AT_ONCE;
+        let allowed = self.now + TURNS_AT_ONCE;
         if refilled > allowed {
-            self.set(Timer::Turn, (refilled - TURN_APART * TURNS_AT_ONCE).since(self.now));
+            self.set(Timer::Turn, (refilled - TURNS_AT_ONCE).since(self.now));
             return false;
         }
         self.stop(Timer::Turn);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::phase::{Attempt, Away, Phase};
 use super::{Answer, Client, ErrorInfo, Event, Pending, Transport, Transports};
-use crate::json::Document;
+use crate::json::{self, Document};
 use crate::{CloseCode, ErrorCode};
 
 /// What a relay answers to a plain request that it would take as a WebSocket.
@@ -141,6 +141,7 @@ struct Problem {
 
 fn push_status(status: u16, message: &mut String) {
     message.push_str(" The address answered with status ");
-    message.push_str(&status.to_string());
+    // The writer of messages is there already. What `to_string` writes numbers with would be downloaded.
+    message.push_str(&json::write(&status));
     message.push('.');
 }

@@ -163,14 +163,26 @@ impl Fields<'_> {
         self.fields = rest;
         self.object.member(&JsValue::from_str(field))
     }
+
+    /// Apart from [`SeqAccess`], so that whoever asks for a field sees that there always is one, and has no code for the case that there is none.
+    #[inline(never)]
+    fn read<'de, S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Never> {
+        let value = self.next();
+        seed.deserialize(Value { value: &value, ..self.object })
+    }
 }
 
 impl<'de> SeqAccess<'de> for Fields<'_> {
     type Error = Never;
 
+    #[inline(always)]
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Never> {
-        let value = self.next();
-        seed.deserialize(Value { value: &value, ..self.object }).map(Some)
+        Ok(Some(self.read(seed)?))
+    }
+
+    #[inline(always)]
+    fn next_element<T: Deserialize<'de>>(&mut self) -> Result<Option<T>, Never> {
+        self.next_element_seed(PhantomData)
     }
 }
 

@@ -38,17 +38,10 @@ impl Writer<'_> {
 
     #[inline(never)]
     fn whole(&mut self, number: u64) {
-        let (mut digits, mut rest) = ([0; 20], number);
-        let mut start = digits.len();
-        loop {
-            start -= 1;
-            digits[start] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
+        if number > 9 {
+            self.whole(number / 10);
         }
-        self.0.extend(digits[start..].iter().map(|digit| char::from(*digit)));
+        self.0.push(char::from(b'0' + (number % 10) as u8));
     }
 
     /// What stands before the next item.

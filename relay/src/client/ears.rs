@@ -95,6 +95,9 @@ impl Ears {
         self.heard.resize(start + samples, 0.0);
         let underruns = self.playout.stats().underruns;
         let played = self.playout.pull(&mut self.heard[start..]);
+        if let Some(until) = self.playout.played_until() {
+            self.playout.heard_until(until);
+        }
         let silent = span.saturating_sub(length(played));
         if played > 0 {
             self.longest_gap = self.longest_gap.max(self.dry.take().unwrap_or_default());
@@ -153,6 +156,7 @@ mod tests {
         listen(&mut ears, 10 + 5);
         assert_eq!(ears.longest_gap(), 15 * TICK);
         play(&mut ears, 9_600);
+        ears.end_of_reply();
         listen(&mut ears, 10);
         assert_eq!(ears.longest_gap(), 15 * TICK, "a shorter one came after it");
     }
@@ -173,6 +177,7 @@ mod tests {
         listen(&mut ears, 10 + 20);
         ears.flush();
         play(&mut ears, 14_400);
+        ears.end_of_reply();
         listen(&mut ears, 10);
         assert_eq!(ears.longest_gap(), Duration::ZERO);
     }

@@ -8,6 +8,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::{Event, MessagePort};
 
 use super::voice::Voice;
+use crate::arrays::copy_samples;
 use crate::listener::Listener;
 
 /// A microphone that gives nothing but zeros for so long is told to the user: a live one always has noise.
@@ -95,7 +96,7 @@ impl Capture {
         let tap = self.tap.as_mut()?;
         let len = samples.length() as usize;
         tap.block.resize(len, 0.0);
-        samples.copy_to(&mut tap.block);
+        copy_samples(&mut tap.block, samples);
         let most = tap.resampler.max_output(len);
         if tap.speech.len() < most {
             tap.speech.resize(most, 0.0);

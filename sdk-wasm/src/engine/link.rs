@@ -9,10 +9,11 @@ use protocol::client::{Client, Config, ErrorInfo, Event, Input, NotTaken, Output
 use protocol::{ErrorCode, Time, Upward};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::Inner;
 use super::playback::Playback;
 use super::report::{Outlet, Report};
 use super::socket::Socket;
+use super::{Inner, parts};
+use crate::arrays::copy_bytes;
 use crate::timer::Timer;
 
 /// What a socket reports that never opened, or broke.
@@ -122,7 +123,7 @@ impl Link {
     pub(crate) fn binary(&mut self, bytes: &Uint8Array, playback: &mut Playback) {
         let mut frame = std::mem::take(&mut self.frame);
         frame.resize(bytes.length() as usize, 0);
-        bytes.copy_to(&mut frame);
+        copy_bytes(&mut frame, bytes);
         self.input(Input::Binary(&frame), playback);
         self.frame = frame;
     }
@@ -229,7 +230,7 @@ impl Link {
         let engine = self.engine.clone();
         let timer = Timer::new(i32::try_from(wait).unwrap_or(i32::MAX), move || {
             if let Some(engine) = engine.upgrade() {
-                let inner = &mut *engine.borrow_mut();
+                let inner = &mut *parts(&engine);
                 inner.link.rang(&mut inner.playback);
             }
         });

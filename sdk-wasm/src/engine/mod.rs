@@ -8,7 +8,7 @@ mod socket;
 mod upward;
 mod voice;
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -162,17 +162,17 @@ impl Engine {
     /// Holds the connection down (`true`) until it may come up again (`false`): for a page in the back/forward cache, and for
     /// applications that show an outage.
     pub fn hold(&self, held: bool) {
-        self.inner.borrow_mut().link.held = held;
+        parts(&self.inner).link.held = held;
         self.input(if held { Input::Offline } else { Input::Online });
     }
 
     /// Takes the microphone's samples from this port, mono `f32` at `rate` Hz. Replaces the one before.
     pub fn tap(&self, port: MessagePort, rate: u32) {
         let weak = Rc::downgrade(&self.inner);
-        let inner = &mut *self.inner.borrow_mut();
+        let inner = &mut *parts(&self.inner);
         let opened = inner.capture.open(port, rate, inner.muted, move |event| {
             if let Some(inner) = weak.upgrade() {
-                inner.borrow_mut().captured(&event);
+                parts(&inner).captured(&event);
             }
         });
         if let Err(error) = opened {
@@ -183,16 +183,16 @@ impl Engine {
     /// Sends the agent's samples to this port, mono `f32` at `rate` Hz. Replaces the one before.
     pub fn speaker(&self, port: MessagePort, rate: u32) {
         let weak = Rc::downgrade(&self.inner);
-        self.inner.borrow_mut().playback.open(port, rate, move |event| {
+        parts(&self.inner).playback.open(port, rate, move |event| {
             if let Some(inner) = weak.upgrade() {
-                inner.borrow_mut().rendered(&event);
+                parts(&inner).rendered(&event);
             }
         });
     }
 
     /// Stops or goes on with sending what the microphone hears. What was said before is still sent.
     pub fn mute(&self, muted: bool) {
-        let inner = &mut *self.inner.borrow_mut();
+        let inner = &mut *parts(&self.inner);
         inner.muted = muted;
         inner.capture.mute(muted, |chunk| inner.link.chunk(chunk, &mut inner.playback));
         inner.link.input(Input::Mute(muted), &mut inner.playback);
@@ -201,20 +201,20 @@ impl Engine {
     /// Puts the call on hold: the agent falls silent where it is, and the relay is told. Who is on hold is muted as well.
     #[wasm_bindgen(js_name = onHold)]
     pub fn on_hold(&self, on_hold: bool) {
-        self.inner.borrow_mut().playback.put_on_hold(on_hold);
+        parts(&self.inner).playback.put_on_hold(on_hold);
         self.input(Input::Hold(on_hold));
     }
 
     /// Somebody looks at the levels, or nobody does any more.
     #[wasm_bindgen(js_name = watchLevels)]
     pub fn watch_levels(&self, watched: bool) {
-        self.inner.borrow_mut().levels_watched = watched;
+        parts(&self.inner).levels_watched = watched;
     }
 
     /// Says something among the audio: a message of the protocol as JSON text, without its place. Answered with the report `taken` or
     /// `refused` with this `id`.
     pub fn message(&self, id: u32, json: &str) {
-        let inner = &mut *self.inner.borrow_mut();
+        let inner = &mut *parts(&self.inner);
         // Whoever calls this makes the text from checked parts.
         let Ok(message) = Upward::parse(json) else { return };
         inner.link.message(id, &message, &mut inner.playback);
@@ -229,13 +229,13 @@ impl Engine {
     /// Has the compiled `voice.wasm` listen from here on: when the user begins to speak over the agent, the agent is held at once, and the relay
     /// is asked what becomes of it.
     pub fn voice(&self, module: &VoiceModule) {
-        let inner = &mut *self.inner.borrow_mut();
+        let inner = &mut *parts(&self.inner);
         inner.capture.listen(Voice::of(module), inner.muted);
     }
 
     /// Hangs up: sends what was said, unless it is not to `finish`, says goodbye to the relay, and ends with the report `ended`.
     pub fn close(&self, finish: bool) {
-        let inner = &mut *self.inner.borrow_mut();
+        let inner = &mut *parts(&self.inner);
         inner.closing = true;
         inner.capture.close(|chunk| inner.link.chunk(chunk, &mut inner.playback));
         inner.playback.flush();
@@ -243,7 +243,7 @@ impl Engine {
     }
 
     fn input(&self, input: Input<'_>) {
-        let inner = &mut *self.inner.borrow_mut();
+        let inner = &mut *parts(&self.inner);
         inner.link.input(input, &mut inner.playback);
     }
 }
@@ -298,6 +298,12 @@ impl Inner {
             self.link.tell_quality(&mut self.playback, self.capture.clipped_ms());
         }
     }
+}
+
+/// The parts, for the length of a call. A panic tells where a borrow began: of all of them it is one place, since each would be downloaded.
+#[inline(always)]
+pub(crate) fn parts(inner: &RefCell<Inner>) -> RefMut<'_, Inner> {
+    inner.borrow_mut()
 }
 
 fn data(event: &Event) -> JsValue {

@@ -16,7 +16,7 @@ use crate::listener::Listener;
 
 /// How much the worklet is given ahead of what it plays.
 const AHEAD_MS: u32 = 200;
-/// Playing begins with this much, so that a late chunk is not heard.
+/// Playing begins with this much, so that a late chunk is not heard, and with more after an answer that ran out.
 const PREBUFFER_MS: u32 = 100;
 /// A reply that comes faster than it is spoken waits here.
 const CAPACITY_MS: u32 = 60_000;
@@ -201,6 +201,9 @@ impl Playback {
             if *rest == 0 {
                 self.sent.pop_front();
             }
+        }
+        if let Some(agent) = &mut self.agent {
+            agent.buffer.heard_until(self.heard.into());
         }
         self.top_up();
         (self.heard != before).then_some(self.heard)

@@ -2,10 +2,11 @@
 //! mostly, and a text gets there as well as an object; whoever writes messages of the protocol writes these, too.
 
 use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use protocol::client::{ErrorInfo, Event, SessionInfo, State};
-use protocol::{Upward, Usage, write_json};
+use protocol::{Upward, Usage, micros, write_json};
 use serde::Serialize;
 use tsify::Tsify;
 use wasm_bindgen::JsValue;
@@ -260,7 +261,7 @@ impl<'a> From<&'a Event> for Report<'a> {
                     State::Closing => ("closing", 0, Duration::ZERO),
                     State::Closed => ("closed", 0, Duration::ZERO),
                 };
-                Report::State { state, attempt, retry_in_ms: retry_in.as_millis() as u64 }
+                Report::State { state, attempt, retry_in_ms: micros(retry_in) / 1_000 }
             }
             Event::Session(session) => session.into(),
             Event::Agent(state) => Report::Agent { state: state.word() },
@@ -297,7 +298,7 @@ impl<'a> From<&'a Event> for Report<'a> {
             },
             Event::Listened(listening) => Report::Listened { listening: *listening },
             Event::Undelivered(message) => Report::Undelivered { message },
-            Event::RoundTrip(time) => Report::Rtt { us: time.as_micros() as u64 },
+            Event::RoundTrip(time) => Report::Rtt { us: micros(*time) },
             Event::Gap(gap) => Report::Gap { position: gap.position, samples: gap.samples },
             Event::Error(error) => Report::Error { error: error.into() },
             Event::Ended { code, .. } => Report::Ended { reason: code.name(), code: code.code() },
@@ -326,7 +327,9 @@ pub(crate) fn tell_panics_to(outlet: &Outlet) {
     // It fails only when the thread ends, and then nobody hears anything.
     let _ = OUTLETS.try_with(|outlets| outlets.borrow_mut().push(outlet.clone()));
     std::panic::set_hook(Box::new(|panic| {
-        let cause = panic.to_string();
+        let mut cause = String::new();
+        // A text takes whatever is written. `to_string` has words for the case that it does not.
+        let _ = write!(cause, "{panic}");
         let outlets = OUTLETS.try_with(|outlets| outlets.try_borrow().map(|outlets| outlets.clone()));
         for outlet in outlets.into_iter().flatten().flatten() {
             outlet.tell(Report::Broke { cause: &cause });

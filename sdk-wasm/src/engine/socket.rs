@@ -8,7 +8,7 @@ use protocol::client::{Input, Transport};
 use wasm_bindgen::JsCast;
 use web_sys::{BinaryType, CloseEvent, Event, MessageEvent, WebSocket};
 
-use super::{Inner, Outlet};
+use super::{Inner, Outlet, parts};
 use crate::listener::Listener;
 
 /// Closes when it is dropped, and nothing of it comes in any more.
@@ -31,7 +31,7 @@ impl Socket {
             let engine = engine.clone();
             Listener::new(&socket, event, move |event| {
                 if let Some(engine) = engine.upgrade() {
-                    handle(&mut engine.borrow_mut(), &event);
+                    handle(&mut parts(&engine), &event);
                 }
             })
         };
