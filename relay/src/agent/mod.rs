@@ -13,6 +13,7 @@
 mod conversation;
 mod echo;
 mod script;
+pub(crate) mod speech_rate;
 mod tape;
 pub mod tool;
 mod utterances;
