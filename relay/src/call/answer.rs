@@ -104,11 +104,11 @@ impl Answer {
         self.is_said |= last;
     }
 
-    /// Notes where a word ends in the answer's sound of those that were added last: so many bytes of them are spoken by then. It counts only
-    /// behind what was noted before.
+    /// Notes where a word ends in the answer's sound of those that were added last: so many bytes of them are spoken by then, and with no more of
+    /// them nothing was said since. It counts only behind what was noted before.
     pub(super) fn note_spoken(&mut self, bytes: usize, end: u32) {
         let byte = self.added.saturating_add(bytes).min(self.turn.text.len());
-        let is_next = self.pieces.last().is_some_and(|&(start, before)| start < end && before < byte);
+        let is_next = self.pieces.last().is_some_and(|&(start, before)| start < end && before <= byte);
         if is_next && self.turn.text.is_char_boundary(byte) {
             self.pieces.push((end, byte));
         }
@@ -281,6 +281,10 @@ impl Answer {
         let text = &self.turn.text;
         // Without any piece all that is left of them was heard.
         if self.turn.end == self.turn.start || self.pieces.is_empty() {
+            return text.len();
+        }
+        // What is whole and was heard to its end has no more sound: words behind that were read.
+        if self.is_sent() && self.sent > 0 && self.is_heard(played) {
             return text.len();
         }
         let heard = played.saturating_sub(self.turn.start);
