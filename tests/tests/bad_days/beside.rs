@@ -343,8 +343,7 @@ async fn a_voice_that_breaks_off_after_its_first_sound_leaves_no_word_unsaid_and
 
     let asked = log.iter().filter(|request| request["wire"] == "openai.speech");
     let asked = asked.map(|request| &request["body"]);
-    let asked: Vec<_> =
-        asked.filter_map(|body| body["model"].as_str().zip(body["input"].as_str())).collect();
+    let asked: Vec<_> = asked.filter_map(|body| body["model"].as_str().zip(body["input"].as_str())).collect();
     assert_eq!(asked.len(), 4, "{asked:?}");
     let first = [("tts-1", COUNT), ("tts-1", LAST), ("tts-1-hd", LAST)];
     assert_eq!(asked[..3], first, "nobody has heard any of the last sentence");
