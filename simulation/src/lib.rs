@@ -24,6 +24,7 @@
 //!   too long.
 //! - At the page nothing of an answer comes after its flush, nothing comes while it is held, and what sounds then is the next sample.
 //! - Nothing but words interrupts an answer. No model is asked again and again while nothing is answered.
+//! - What a voice that breaks off leaves of a sentence another voice speaks, and no word that did not sound is left out.
 //!
 //! When a user has stayed on the line: every turn has an answer, in good time however often a model was asked about it, or the user was told why
 //! not, and no words are left that have become no turn.
@@ -170,6 +171,8 @@ tally! {
     stalls: "of them to stall",
     /// Recognisers and voices that were asked and were to say the same twice.
     repeats: "of them to answer twice",
+    /// Sentences of which a voice had made some sound, and that another one was asked to go on with.
+    spoken_on: "sentences that another voice went on with",
     /// Recognisers that were asked and whose words were to come after the end of their turn.
     late: "of them to be late",
     /// How often a user stayed on the line until everything was answered.

@@ -26,7 +26,7 @@ const TAKEN_BACK_PERCENT: u64 = 8;
 /// So many of a hundred silences seem to have a word in them.
 const TAKEN_BACK: u64 = 5;
 /// A voice speaks so many characters a second: far more than people do, since sound is what a simulated call is slowest with.
-const CHARACTERS_PER_SECOND: u32 = 50;
+pub(crate) const CHARACTERS_PER_SECOND: u32 = 50;
 /// Most voices speak at the rate of most agents, and so many of a hundred at another one: to change the rate takes longer than all the rest.
 const OTHER_RATE_PERCENT: u64 = 25;
 const RATE: u32 = 16_000;

@@ -2,6 +2,7 @@
 
 mod charged;
 mod cuts;
+mod voices;
 mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,6 +18,7 @@ use relay::provider::{Ask, Chat, Event, Message, ToolCall};
 use crate::voice::Script;
 use charged::Listening;
 use cuts::Cuts;
+use voices::Voices;
 use waiting::Waiting;
 pub(crate) use waiting::{FILLER, Patience};
 
@@ -71,6 +73,8 @@ pub(crate) struct Log {
     pub(crate) waiting: Waiting,
     /// Answers that were dropped where they were, and why.
     pub(crate) cuts: Cuts,
+    /// What voices have spoken.
+    pub(crate) voices: Voices,
     /// Answers that were held and went on, since nobody had interrupted.
     pub(crate) went_on: u64,
     /// How often it found that somebody speaks, where it listens and does not know the script.
@@ -328,6 +332,12 @@ impl Agent for Watched {
         if !log.cuts.begin(tells_it) && self.takes_turns {
             log.wrong("an answer was cut, and nobody had said a word".to_owned());
         }
+        if let Some(text) = log.voices.begin() {
+            log.wrong(format!("a voice broke off in {text:?}, and nobody says the rest of it"));
+        }
+        if let AgentInput::Event { request, event } = input {
+            log.voices.hear(request, event);
+        }
         match input {
             AgentInput::Audio { position, samples } => log.hear(position, samples, &self.script),
             AgentInput::Gap { position, end } => {
@@ -412,6 +422,9 @@ impl Agent for Watched {
                         }
                     }
                 }
+                if let Ask::Speak(text) = ask {
+                    log.voices.ask(*request, text);
+                }
                 log.asked.insert(*request, (*provider, *at_most));
             }
             AgentOutput::Expect(requests) => log.expected.push(requests.clone()),
@@ -420,12 +433,14 @@ impl Agent for Watched {
                     log.estimated.push(*request);
                 }
                 log.listening.end(*request);
+                log.voices.end(*request);
                 if log.spent.insert(*request, *used).is_some() {
                     log.wrong(format!("request {request} was spent twice"));
                 }
             }
             AgentOutput::TurnGoesOn => log.longer += 1,
             AgentOutput::Degraded { what: Ability::Hearing, degraded } => log.is_deaf = *degraded,
+            AgentOutput::Degraded { what: Ability::Speaking, degraded } => log.voices.mute(*degraded),
             AgentOutput::Words { text, start, .. } => {
                 log.waiting.answer(text);
                 if log.answers.last().is_none_or(|given| given.is_whole || given.is_over) {

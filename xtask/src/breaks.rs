@@ -42,7 +42,7 @@ const BOOKS: &str = "simulation/src/store/money.rs";
 const MEMORY: &str = "relay/src/agent/conversation/memory.rs";
 const PIECE: &str = "relay/src/agent/conversation/speaking/piece.rs";
 
-const BREAKS: [Break; 35] = [
+const BREAKS: [Break; 37] = [
     Break {
         wrong: "what was set aside for a lost session stays set aside",
         file: BOOKS,
@@ -200,6 +200,18 @@ const BREAKS: [Break; 35] = [
         file: PIECE,
         right: "return Some(Quantity::Characters(self.characters()));",
         broken: "return Some(Quantity::Characters(self.characters() + 1));",
+    },
+    Break {
+        wrong: "a sentence whose voice breaks off ends there",
+        file: PIECE,
+        right: "            self.break_off(pace, rate);",
+        broken: "            self.break_off(pace, rate);\n            self.stage = Stage::Complete;",
+    },
+    Break {
+        wrong: "another voice goes on behind words that nobody has spoken",
+        file: PIECE,
+        right: "pace.reaches(&self.spoken, end.saturating_sub(before), rate)",
+        broken: "pace.reaches(&self.spoken, 8 * end.saturating_sub(before), rate)",
     },
     Break {
         wrong: "a client forgets what a relay has received and not committed",

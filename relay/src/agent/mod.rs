@@ -13,6 +13,7 @@
 mod conversation;
 mod echo;
 mod script;
+pub(crate) mod speech_rate;
 mod tape;
 pub mod tool;
 mod utterances;
@@ -233,11 +234,11 @@ pub enum AgentOutput {
     },
     /// More sound of the answer, at the agent's rate.
     Sound(Vec<i16>),
-    /// The voice says when words are spoken of those that were given last.
+    /// It is known when words are spoken of those that were given last: the voice says so, or has broken off.
     Spoken {
-        /// Bytes of them, up to and with the last word that is spoken.
+        /// Bytes of them, up to and with the last word that is spoken by then.
         bytes: usize,
-        /// Where that word ends in the answer's sound.
+        /// So far in the answer's sound: what comes behind that are the words behind those.
         end: u32,
     },
     /// The answer is whole: no more words, no more sound.

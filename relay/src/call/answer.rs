@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use protocol::Time;
-use unicode_segmentation::UnicodeSegmentation;
 
 use super::{Turn, millis};
+use crate::agent::speech_rate::{ends_of_words, lasts_at_least};
 
 /// How far sending runs ahead of playing. It is enough to bridge a bad network, and little enough to be thrown away at an interruption.
 const LEAD: Duration = Duration::from_secs(2);
@@ -18,14 +18,6 @@ const FRAME_TIME: Duration = Duration::from_millis(100);
 const FIRST_FRAME_TIME: Duration = Duration::from_millis(20);
 /// The most sound that waits to be sent. An agent that gives more without being asked loses what is beyond it.
 const WAITING_MAX: Duration = Duration::from_secs(60);
-/// A voice speaks so many letters a second, or a little less.
-const LETTERS_PER_SECOND: u32 = 18;
-/// It speaks so many Chinese characters a second, or a little less: each is a syllable, of which people who read Mandarin aloud speak 5.2 a second
-/// (Pellegrino, Coupé and Marsico 2011, "A cross-language perspective on speech information rate", Language 87). In Japanese most have two.
-const HAN_PER_SECOND: u32 = 5;
-/// It speaks so many signs of a syllable a second, or a little less: kana and Hangul. People who read Japanese aloud speak 7.8 syllables a second,
-/// and nobody in that study more.
-const SYLLABLES_PER_SECOND: u32 = 8;
 /// The shortest time between two messages with the words of an unfinished answer. Its last words are told at once.
 const WORDS_EVERY: Duration = Duration::from_millis(100);
 
@@ -112,11 +104,11 @@ impl Answer {
         self.is_said |= last;
     }
 
-    /// Notes where a word ends in the answer's sound of those that were added last: so many bytes of them are spoken by then. It counts only
-    /// behind what was noted before.
+    /// Notes where a word ends in the answer's sound of those that were added last: so many bytes of them are spoken by then, and with no more of
+    /// them nothing was said since. It counts only behind what was noted before.
     pub(super) fn note_spoken(&mut self, bytes: usize, end: u32) {
         let byte = self.added.saturating_add(bytes).min(self.turn.text.len());
-        let is_next = self.pieces.last().is_some_and(|&(start, before)| start < end && before < byte);
+        let is_next = self.pieces.last().is_some_and(|&(start, before)| start < end && before <= byte);
         if is_next && self.turn.text.is_char_boundary(byte) {
             self.pieces.push((end, byte));
         }
@@ -291,6 +283,10 @@ impl Answer {
         if self.turn.end == self.turn.start || self.pieces.is_empty() {
             return text.len();
         }
+        // What is whole and was heard to its end has no more sound: words behind that were read.
+        if self.is_sent() && self.sent > 0 && self.is_heard(played) {
+            return text.len();
+        }
         let heard = played.saturating_sub(self.turn.start);
         let next = self.pieces.partition_point(|(start, _)| *start < heard);
         let Some(&(start, byte)) = next.checked_sub(1).and_then(|place| self.pieces.get(place)) else {
@@ -298,7 +294,7 @@ impl Answer {
         };
         let (end, end_byte) = self.pieces.get(next).copied().unwrap_or_else(|| {
             let known = self.turn.end - self.turn.start;
-            let words: u32 = text[byte..].chars().map(|c| self.rate / a_second(c)).sum();
+            let words = lasts_at_least(&text[byte..], self.rate);
             (if self.is_whole { known } else { known.max(start.saturating_add(words)) }, text.len())
         });
         let length = u64::from(end.saturating_sub(start)).max(1);
@@ -373,52 +369,4 @@ impl Turn {
         turn.heard = Some(played.clamp(turn.start, turn.end));
         turn
     }
-}
-
-/// How many characters like this one a voice speaks a second.
-fn a_second(c: char) -> u32 {
-    match c {
-        // Kana, Hangul and Yi.
-        '\u{1100}'..='\u{11FF}'
-        | '\u{3040}'..='\u{30FF}'
-        | '\u{3130}'..='\u{318F}'
-        | '\u{31F0}'..='\u{31FF}'
-        | '\u{A000}'..='\u{A4CF}'
-        | '\u{A960}'..='\u{A97F}'
-        | '\u{AC00}'..='\u{D7FF}'
-        | '\u{FF65}'..='\u{FFDC}' => SYLLABLES_PER_SECOND,
-        // The stops that are written with Chinese characters are pauses of about such a length.
-        '\u{2E80}'..='\u{9FFF}'
-        | '\u{F900}'..='\u{FAFF}'
-        | '\u{FF00}'..='\u{FF20}'
-        | '\u{20000}'..='\u{3FFFF}' => HAN_PER_SECOND,
-        _ => LETTERS_PER_SECOND,
-    }
-}
-
-/// Where words of a text end, in bytes: before a space, and on both sides of what Unicode takes for a word (UAX #29) in a script that writes no
-/// spaces between its words.
-fn ends_of_words(text: &str) -> impl Iterator<Item = usize> + '_ {
-    text.split_word_bound_indices().flat_map(|(at, word)| {
-        let first = word.chars().next();
-        let stands_alone = first.is_some_and(is_of_script_without_spaces);
-        let ends_before = stands_alone || first.is_some_and(char::is_whitespace);
-        let behind = stands_alone.then_some(at + word.len());
-        ends_before.then_some(at).into_iter().chain(behind)
-    })
-}
-
-/// Whether it is written in Chinese or Japanese, or with the letters of Thai, Lao, Burmese or Khmer. Korean has spaces.
-fn is_of_script_without_spaces(c: char) -> bool {
-    matches!(
-        c,
-        '\u{0E00}'..='\u{0EFF}'
-            | '\u{1000}'..='\u{109F}'
-            | '\u{1780}'..='\u{17FF}'
-            | '\u{2E80}'..='\u{A4CF}'
-            | '\u{F900}'..='\u{FAFF}'
-            | '\u{FE30}'..='\u{FE4F}'
-            | '\u{FF00}'..='\u{FFEF}'
-            | '\u{20000}'..='\u{3FFFF}'
-    )
 }

@@ -161,7 +161,7 @@ keys! {
     "agents.*.memory_tokens" = "8000", Whole(500, 200_000), "how much of the conversation the model is told, in tokens of four bytes: when it is more, the older half is left out";
     "agents.*.tools" = "", List, "the names of the tools that its model may call, among `[tools.NAME]`";
     "agents.*.max_tool_steps" = "5", Whole(1, 20), "how often in one turn the model may call tools until it has to answer in words";
-    "agents.*.tool_filler" = "One moment, please.", Text, "what it says when nothing was heard for a second while a tool runs; only with a voice";
+    "agents.*.tool_filler" = "One moment, please.", Text, "what it says when nothing was heard for a second while a tool runs, and whenever nothing was heard for 5 s since; only with a voice";
     "tools.*.description" = "", Text, "what the tool does and when to call it, for the model";
     "tools.*.parameters" = "", Text, "the JSON Schema of its arguments, as JSON text: of an object; any object if nothing is given";
     "tools.*.url" = "", Text, "the address of the webhook that runs it, https only, but for localhost; without one the page runs it";

@@ -272,3 +272,39 @@ fn of_a_later_answer_too_it_is_its_own_sound_that_says_how_much_was_heard() {
         assert_eq!(told, [format!("AnswerOver {{ answer: {answer}, heard: 7 }}")]);
     }
 }
+
+#[test]
+fn words_behind_the_end_of_an_answers_sound_were_read_and_stay() {
+    let words = |text: &str, start, end| AgentOutput::Words { text: text.into(), start, end, last: false };
+    // Nobody speaks the last ones: they are for the eye, or no voice is left.
+    let answer = || {
+        let sound = AgentOutput::Sound(vec![5; 24_000]);
+        [words("One two. ", 0, 0), sound, words("Three.", 24_000, 24_000), AgentOutput::AnswerEnd]
+    };
+    for (played, heard) in [(24_000, "One two. Three."), (12_000, "One")] {
+        let mut bench = Bench::new();
+        bench.chunk(answer());
+        bench.input(Input::Played(played));
+        bench.chunk([AgentOutput::Cut]);
+        let told = bench.told.lock().expect("one thread").clone();
+        assert_eq!(told, [format!("AnswerOver {{ answer: 0, heard: {} }}", heard.len())], "{played}");
+    }
+}
+
+#[test]
+fn of_a_sentence_whose_voice_broke_off_those_words_were_heard_that_had_sounded() {
+    let text = "One two three four. ";
+    // A voice broke off in the first word, and another one speaks all of them behind that.
+    for (played, heard) in [(14_000, ""), (26_000, "One two")] {
+        let mut bench = Bench::new();
+        let words = AgentOutput::Words { text: text.into(), start: 0, end: 0, last: false };
+        let broken_off = AgentOutput::Spoken { bytes: 0, end: 14_000 };
+        bench.chunk([words, AgentOutput::Sound(vec![5; 14_000]), broken_off]);
+        bench.chunk([AgentOutput::Sound(vec![5; 24_000])]);
+        bench.wait(Duration::from_millis(500));
+        bench.input(Input::Played(played));
+        bench.chunk([AgentOutput::Cut]);
+        let told = bench.told.lock().expect("one thread").clone();
+        assert_eq!(told, [format!("AnswerOver {{ answer: 0, heard: {} }}", heard.len())], "{played}");
+    }
+}

@@ -566,6 +566,7 @@ impl World<'_> {
             self.tally.longer += log.longer;
             self.tally.cuts += log.cuts.explained;
             self.tally.went_on += log.went_on;
+            self.tally.spoken_on += log.voices.went_on;
             self.tally.eager += log.spent.values().filter(is_eager).count() as u64;
         }
         self.tally.computed += u64::from(found > 0);

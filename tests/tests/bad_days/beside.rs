@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::routing::post;
 use axum::{Json, Router};
-use relay::client::{Options, Report, converse, run};
+use relay::client::{HEARD_RATE, Options, Report, converse, run};
 use relay::records::store::{AlertFilter, DATABASE_FILE, SqlStore, Store};
 use serde_json::{Value, json};
 use tests::http::{free_address, get};
@@ -50,6 +50,20 @@ impl Bench {
         let nova = Provider("deepgram", "nova-3", "deepgram/nova-3", "");
         let both = |fakes| ["ears", "others"].map(|name| nova.table(name, fakes)).concat();
         Bench::start_as(folder, "", "stt = [\"ears\", \"others\"]", both).await
+    }
+
+    /// With two voices over HTTP, on the same wire: the model tells which one is asked.
+    async fn with_voices(folder: &Path) -> Bench {
+        let both = |fakes| {
+            let voices = [("mouth", "tts-1"), ("other", "tts-1-hd")].map(|(name, model)| {
+                format!(
+                    "[providers.{name}]\nkind = \"openai-speech\"\nurl = \"http://127.0.0.1:{fakes}/v1\"\n\
+                    key = \"{KEY}\"\nmodel = \"{model}\"\nprice = \"openai/{model}\"\n"
+                )
+            });
+            voices.concat()
+        };
+        Bench::start_as(folder, "", "tts = [\"mouth\", \"other\"]", both).await
     }
 
     async fn start_as(folder: &Path, first: &str, host: &str, more: impl Fn(u16) -> String) -> Bench {
@@ -268,6 +282,62 @@ async fn no_answer_waits_for_the_socket_of_its_voice() {
     }
     assert_eq!(bench.metric("voxrelay_provider_sockets_ahead{provider=\"mouth\"}").await, "0");
     bench.relay.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voice_that_breaks_off_after_its_first_sound_leaves_no_word_unsaid_and_says_none_of_a_prepared_sentence()
+ {
+    const COUNT: &str = "One two three four five six seven eight nine ten.";
+    const LAST: &str = "That was all.";
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::with_voices(folder.path()).await;
+    // The second sentence is asked for while the first one sounds. Its voice breaks off first, and then that of the first one, after a second.
+    let text = format!("{COUNT} {LAST}");
+    bench.script(json!([{ "pace": { "between_ms": 200 }, "think": { "text": text } }])).await;
+    let breaks = |at: u32, after_ms: u32| json!({ "faults": [{ "at": at, "kind": "wait", "ms": after_ms }, { "at": at, "kind": "drop" }] });
+    bench.script_of("openai.speech", json!([breaks(10, 2_000), breaks(2, 300)])).await;
+    let options = Options {
+        texts: vec!["Count.".to_owned()],
+        longest: Duration::from_secs(60),
+        ..Options::new(bench.relay.url(), token_but(&json!({})), Vec::new())
+    };
+    let report = run(options, |_| {}).await;
+    assert!(report.is_good() && report.errors.is_empty(), "{report:?}");
+    let log = bench.log().await;
+    bench.relay.terminate().await;
+
+    let asked = log.iter().filter(|request| request["wire"] == "openai.speech");
+    let asked = asked.map(|request| &request["body"]);
+    let asked: Vec<_> = asked.filter_map(|body| body["model"].as_str().zip(body["input"].as_str())).collect();
+    assert_eq!(asked.len(), 4, "{asked:?}");
+    let first = [("tts-1", COUNT), ("tts-1", LAST), ("tts-1-hd", LAST)];
+    assert_eq!(asked[..3], first, "nobody has heard any of the last sentence");
+    let (by, rest) = asked[3];
+    let sounded = COUNT.strip_suffix(rest).unwrap_or_else(|| panic!("it goes on with {rest:?}"));
+    assert!(by == "tts-1-hd" && ["One two ", "One two three "].contains(&sounded), "{asked:?}");
+
+    // The second of the count, the rest of it, and the last sentence, at 60 ms a character.
+    let loud = report.heard.chunks_exact(HEARD_RATE as usize / 20);
+    let loud = loud.filter(|piece| piece.iter().any(|sample| sample.abs() > 0.05)).count();
+    let (heard, said) = (loud as f64 * 0.05, 1.0 + (rest.len() + LAST.len()) as f64 * 0.06);
+    assert!((heard - said).abs() < 0.4, "{heard} s were heard, and {said} s were spoken");
+    let store = SqlStore::sqlite(&folder.path().join("data").join(DATABASE_FILE)).await.expect("it is there");
+    let id = report.session_id.as_deref().expect("it was there");
+    let turns = store.turns(id).await.expect("readable");
+    let answer = &turns.last().expect("answered").turn;
+    assert_eq!((answer.text.trim(), answer.heard), (&*text, Some(answer.end)), "each word once");
+    let rows = store.ledger(id).await.expect("readable");
+    let characters = |item: &str| -> u64 {
+        let of = rows.iter().filter(|row| row.item == item && row.unit == "character");
+        of.map(|row| row.quantity).sum()
+    };
+    let given = |model: &str| -> u64 {
+        let of = asked.iter().filter(|(by, _)| *by == model);
+        of.map(|(_, text)| text.len() as u64).sum()
+    };
+    for model in ["tts-1", "tts-1-hd"] {
+        assert_eq!(characters(&format!("openai/{model}")), given(model), "what it was given: {rows:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,7 +56,8 @@ impl<E: Ears> Conversation<E> {
         self.quiet.pause();
         self.saying.clear();
         let is_giving = self.outbox.is_giving() || self.speaking.as_ref().is_some_and(Speaking::is_busy);
-        let joins = is_giving && author != self.author && !text.starts_with(char::is_whitespace);
+        let is_another = author != self.author || author == Author::Aside;
+        let joins = is_giving && is_another && !text.starts_with(char::is_whitespace);
         let text = if joins { &format!(" {text}") } else { text };
         self.author = author;
         if let Some(speaking) = &mut self.speaking {

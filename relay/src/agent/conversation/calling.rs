@@ -58,10 +58,11 @@ impl<E: Ears> Conversation<E> {
 
     /// Ends calls that take too long, and says something where nothing is heard.
     pub(super) fn handle_tools_timeout(&mut self) {
-        let is_still = self.tools.handle_timeout(self.now, &mut self.outbox, &mut self.memory);
-        let is_silent = self.speaking.as_ref().is_some_and(|speaking| !speaking.is_busy());
-        if is_still && is_silent {
-            let filler = self.tools.filler().to_owned();
+        self.tools.handle_timeout(self.now, &mut self.outbox, &mut self.memory);
+        let Some(speaking) = &self.speaking else { return self.tools.is_heard() };
+        // Nobody is talked over, either.
+        let is_coming = self.is_user_heard || !speaking.is_still();
+        if let Some(filler) = self.tools.fill(self.now, is_coming).map(str::to_owned) {
             self.give(&filler, Author::Aside);
             if let Some(speaking) = &mut self.speaking {
                 speaking.end_part(&mut self.outbox, &mut self.memory);

@@ -439,6 +439,7 @@ impl<E: Ears> Agent for Conversation<E> {
             (AgentInput::AnswerOver { answer, heard }, _) => {
                 outbox.answer_over(answer);
                 self.memory.heard(answer, heard);
+                self.tools.answer_over(now);
                 // Somebody said yes to its last words.
                 self.wants_to_think |= self.floor.answer_over(now) && !self.outbox.is_answering();
                 if self.is_parting {
@@ -489,7 +490,10 @@ impl<E: Ears> Agent for Conversation<E> {
         let output = self.outbox.pop()?;
         match &output {
             AgentOutput::Words { text, .. } => self.floor.agent_says(text),
-            AgentOutput::Sound(samples) => self.floor.agent_sounds(samples, self.rate),
+            AgentOutput::Sound(samples) => {
+                self.floor.agent_sounds(samples, self.rate);
+                self.tools.agent_sounds(self.now, samples.len(), self.rate);
+            }
             _ => {}
         }
         Some(output)

@@ -4,6 +4,7 @@
 //! comes of it waits until its turn.
 
 mod alignment;
+mod pace;
 mod piece;
 
 use std::collections::VecDeque;
@@ -15,6 +16,7 @@ use super::outbox::Outbox;
 use crate::money::bill::AtMost;
 use crate::money::tab::RequestId;
 use crate::provider::{Event, Skills};
+use pace::Pace;
 use piece::{Piece, Stage, at_most};
 
 /// A voice: its place among the agent's providers, and what it can.
@@ -34,6 +36,8 @@ pub(super) struct Speaking {
     voice: usize,
     /// Samples a second of what the agent gives.
     rate: u32,
+    /// How fast they have spoken.
+    pace: Pace,
     script: Script,
     /// What is not given yet, oldest first.
     pieces: VecDeque<Piece>,
@@ -70,6 +74,7 @@ impl Speaking {
             voices,
             voice: 0,
             rate,
+            pace: Pace::new(),
             script: Script::new(),
             pieces: VecDeque::new(),
             is_busy: false,
@@ -86,6 +91,11 @@ impl Speaking {
     /// Whether an answer is being spoken.
     pub(super) fn is_busy(&self) -> bool {
         self.is_busy
+    }
+
+    /// Whether nothing of an answer is on its way to be spoken, and a voice is left that could speak more.
+    pub(super) fn is_still(&self) -> bool {
+        !self.is_busy || self.pieces.is_empty() && self.voice < self.voices.len()
     }
 
     /// What the next sentence uses at most: by whom it is spoken, and how much.
@@ -207,12 +217,18 @@ impl Speaking {
         match event {
             Event::Sound(sound) => {
                 piece.add_sound(sound, self.rate, outbox);
-                news = (place == 0 && self.voice == 0 && self.given == 0).then_some(News::Speaks);
+                let has_voice = self.voice < self.voices.len();
+                news = (place == 0 && has_voice && self.given == 0).then_some(News::Speaks);
             }
             Event::Spoken(spoken) => piece.note_spoken(spoken, self.rate),
-            Event::Finished(answer) => piece.finish(answer, outbox),
+            Event::Finished(answer) => {
+                piece.finish(answer, outbox);
+                if let Some((text, samples)) = piece.spoken_whole() {
+                    self.pace.note(text, samples, self.rate);
+                }
+            }
             Event::Failed(failure) => {
-                piece.fail(failure, outbox);
+                piece.fail(failure, self.pace, self.rate, outbox);
                 self.voice = self.voice.max(piece.voice() + 1);
                 news = (self.voice >= self.voices.len()).then_some(News::Mute);
             }
@@ -239,7 +255,7 @@ impl Speaking {
                 self.told = Some(piece.author());
                 self.piece_begins = self.given;
             }
-            for (bytes, after) in piece.take_spoken() {
+            for (bytes, after) in piece.take_spoken(self.rate) {
                 outbox.push(AgentOutput::Spoken { bytes, end: self.piece_begins.saturating_add(after) });
             }
             let sound = piece.take_sound(self.room, self.rate, outbox);

@@ -17,8 +17,10 @@ use crate::provider::{self, ToolCall};
 
 /// Calls of one step that are run. The model is told of any more that they were not.
 pub(super) const CALLS_MAX: usize = 16;
-/// When nothing was heard for so long since a model called tools, the agent says something.
+/// When nothing was heard for so long since a model called tools, the agent says something,
 const FILLER_AFTER: Duration = Duration::from_secs(1);
+/// and again whenever nothing was heard for so long since that.
+const FILLER_EVERY: Duration = Duration::from_secs(5);
 
 /// The calls that are under way.
 #[derive(Debug, Default)]
@@ -33,7 +35,10 @@ pub(super) struct Tools {
     running: Vec<Running>,
     /// The answer waits for the calls of the step before.
     is_awaited: bool,
-    filler_due: Option<Time>,
+    /// Something is to be said where nothing is heard: when, unless something is heard meanwhile, and how long after that.
+    filler: Option<(Time, Duration)>,
+    /// What the agent has said is heard until then.
+    sounds_until: Time,
     /// Something has come that no answer has waited for.
     is_late: bool,
     /// Calls that were under way at another relay, until they go on.
@@ -100,7 +105,7 @@ impl Tools {
         }
         (self.step, self.steps, self.is_awaited) = (self.step + 1, self.steps + 1, true);
         if !self.toolbox.filler.is_empty() {
-            self.filler_due = Some(now + FILLER_AFTER);
+            self.filler = Some((self.sounds_until.max(now) + FILLER_AFTER, FILLER_AFTER));
         }
         true
     }
@@ -154,8 +159,8 @@ impl Tools {
         self.finish(&running, output, outbox, memory);
     }
 
-    /// Ends the calls that have taken too long. `true` if something is to be said, since nothing was heard for a while.
-    pub(super) fn handle_timeout(&mut self, now: Time, outbox: &mut Outbox, memory: &mut Memory) -> bool {
+    /// Ends the calls that have taken too long.
+    pub(super) fn handle_timeout(&mut self, now: Time, outbox: &mut Outbox, memory: &mut Memory) {
         while let Some(place) = self.running.iter().position(|running| running.due <= now) {
             let running = self.running.remove(place);
             let (call_id, runs) = (running.call_id.clone(), running.runs);
@@ -166,23 +171,41 @@ impl Tools {
             );
             self.finish(&running, ToolOutput::error(why), outbox, memory);
         }
-        self.filler_due.take_if(|due| *due <= now).is_some()
+    }
+
+    /// What the agent is to say now since nothing was heard for a while, and nothing `is_coming`.
+    pub(super) fn fill(&mut self, now: Time, is_coming: bool) -> Option<&str> {
+        let (due, after) = self.filler.as_mut().filter(|(due, _)| *due <= now)?;
+        if !is_coming {
+            *after = FILLER_EVERY;
+        }
+        *due = now + *after;
+        (!is_coming).then_some(self.toolbox.filler.as_str())
+    }
+
+    /// The agent gives sound, which is heard behind what it has given before.
+    pub(super) fn agent_sounds(&mut self, now: Time, samples: usize, rate: u32) {
+        let length = Duration::from_micros(samples as u64 * 1_000_000 / u64::from(rate.max(1)));
+        self.sounds_until = self.sounds_until.max(now) + length;
+        if let Some((due, after)) = &mut self.filler {
+            *due = (*due).max(self.sounds_until + *after);
+        }
+    }
+
+    /// The answer is over: nothing of it is heard any more.
+    pub(super) fn answer_over(&mut self, now: Time) {
+        self.sounds_until = self.sounds_until.min(now);
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         let running = self.running.iter().map(|running| running.due);
         let stored = (!self.stored.is_empty()).then_some(Time::ZERO);
-        running.chain(self.filler_due).chain(stored).min()
+        running.chain(self.filler.map(|(due, _)| due)).chain(stored).min()
     }
 
-    /// What the agent says when nothing else is heard while a tool runs.
-    pub(super) fn filler(&self) -> &str {
-        &self.toolbox.filler
-    }
-
-    /// Something is heard: there is no need to pass the time.
+    /// The answer comes, or is only read: there is no need to pass the time.
     pub(super) fn is_heard(&mut self) {
-        self.filler_due = None;
+        self.filler = None;
     }
 
     /// Whether the answer waits for what comes of calls.
@@ -209,7 +232,7 @@ impl Tools {
 
     /// The answer does not wait any more: the user says something.
     pub(super) fn interrupt(&mut self) {
-        (self.is_awaited, self.filler_due) = (false, None);
+        (self.is_awaited, self.filler) = (false, None);
         self.running.iter_mut().for_each(|running| running.is_awaited = false);
     }
 
@@ -217,7 +240,7 @@ impl Tools {
     pub(super) fn leave(&mut self) {
         self.running.clear();
         self.stored.clear();
-        (self.is_awaited, self.is_late, self.filler_due) = (false, false, None);
+        (self.is_awaited, self.is_late, self.filler) = (false, false, None);
     }
 
     fn run(

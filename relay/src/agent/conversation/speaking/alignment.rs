@@ -15,31 +15,72 @@ pub(super) struct Alignment {
     spoken: usize,
     /// Bytes of the written text up to and with that word.
     written: usize,
-    /// How much of the written text is spoken after how many samples, as far as it was not taken.
-    known: Vec<(usize, u32)>,
+    /// What the voice has said, in its order.
+    marks: Vec<Mark>,
+    /// So many of them were taken.
+    taken: usize,
+    /// Bytes of the written text up to and with the last word that was taken.
+    told: usize,
+}
+
+/// How far a voice is after how many samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Bytes of the text that it was given.
+    pub(super) spoken: usize,
+    /// Bytes of the written text.
+    pub(super) written: usize,
+    samples: u32,
+}
+
+impl Mark {
+    /// How far a voice is that has spoken so many bytes of a text that was written like this.
+    pub(super) fn of(text: &str, written: &str, spoken: usize) -> Mark {
+        let mut alignment = Alignment::default();
+        alignment.note_at(text, written, spoken, 0);
+        Mark { spoken, ..alignment.marks.last().copied().unwrap_or_default() }
+    }
 }
 
 impl Alignment {
     /// The voice says how far it is in the text that it was given, when it speaks at so many samples a second.
     pub(super) fn note(&mut self, text: &str, written: &str, so_far: &Spoken, rate: u32) {
-        let through = so_far.bytes as usize;
+        let samples = u64::from(so_far.end_ms) * u64::from(rate) / 1_000;
+        self.note_at(text, written, so_far.bytes as usize, u32::try_from(samples).unwrap_or(u32::MAX));
+    }
+
+    /// How much of the written text is spoken after how many samples, as far as those are there and it was not taken.
+    pub(super) fn take(&mut self, through: u32) -> Vec<(usize, u32)> {
+        let mut known = Vec::new();
+        while let Some(mark) = self.marks.get(self.taken).copied().filter(|mark| mark.samples <= through) {
+            self.taken += 1;
+            if mark.written > self.told {
+                self.told = mark.written;
+                known.push((mark.written, mark.samples));
+            }
+        }
+        known
+    }
+
+    /// How far the voice was after so many samples, if it has said anything of that at all.
+    pub(super) fn reached(&self, samples: u32) -> Option<Mark> {
+        let reached = self.marks.iter().rfind(|mark| mark.samples <= samples);
+        (!self.marks.is_empty()).then(|| reached.copied().unwrap_or_default())
+    }
+
+    /// So many bytes of the text are spoken after so many samples.
+    fn note_at(&mut self, text: &str, written: &str, through: usize, samples: u32) {
         let Some(said) = text.get(self.spoken..through) else { return };
-        let before = self.written;
+        if said.is_empty() {
+            return;
+        }
         if written.starts_with(text) {
             self.written = through;
         } else {
             said.split_whitespace().for_each(|word| self.find(word, written));
         }
         self.spoken = through;
-        if self.written > before {
-            let samples = u64::from(so_far.end_ms) * u64::from(rate) / 1_000;
-            self.known.push((self.written, u32::try_from(samples).unwrap_or(u32::MAX)));
-        }
-    }
-
-    /// What is known and was not taken.
-    pub(super) fn take(&mut self) -> Vec<(usize, u32)> {
-        std::mem::take(&mut self.known)
+        self.marks.push(Mark { spoken: self.spoken, written: self.written, samples });
     }
 
     /// Goes on to this word in the written text, if it stands there.
@@ -68,8 +109,8 @@ mod tests {
         for &(bytes, end_ms) in said {
             alignment.note(text, written, &Spoken { bytes, end_ms }, 24_000);
         }
-        let known = alignment.take();
-        assert!(alignment.take().is_empty(), "it is told once");
+        let known = alignment.take(u32::MAX);
+        assert!(alignment.take(u32::MAX).is_empty(), "it is told once");
         known.into_iter().map(|(bytes, samples)| (written[..bytes].to_owned(), samples)).collect()
     }
 
@@ -88,6 +129,20 @@ mod tests {
         // Of several words at once the last one that both have counts.
         let known = aligned("One two three.", "- One *two* three.", &[(7, 300)]);
         assert_eq!(known, [("- One *two*".into(), 7_200)]);
+    }
+
+    #[test]
+    fn what_is_spoken_in_sound_that_is_not_there_yet_waits_for_it() {
+        let text = "It is a test.";
+        let mut alignment = Alignment::default();
+        assert_eq!(alignment.reached(u32::MAX), None, "it says nothing");
+        for (bytes, end_ms) in [(2, 100), (5, 500)] {
+            alignment.note(text, text, &Spoken { bytes, end_ms }, 24_000);
+        }
+        assert_eq!(alignment.take(11_999), [(2, 2_400)]);
+        let reached = |samples| alignment.reached(samples).map(|mark| mark.spoken);
+        assert_eq!([reached(0), reached(11_999), reached(12_000)], [Some(0), Some(2), Some(5)]);
+        assert_eq!(alignment.take(12_000), [(5, 12_000)]);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use super::super::super::script;
 use super::super::memory::Author;
 use super::super::outbox::Outbox;
 use super::Voice;
-use super::alignment::Alignment;
+use super::alignment::{Alignment, Mark};
+use super::pace::Pace;
 use crate::agent::AgentOutput;
 use crate::money::bill::{AtMost, Billing, Quantity, TokenUsage};
 use crate::money::tab::RequestId;
@@ -39,6 +40,7 @@ pub(super) enum Stage {
 pub(super) struct Piece {
     author: Author,
     written: String,
+    /// What a voice is given: of a piece whose voice has broken off in it, what that one has not spoken.
     spoken: String,
     stage: Stage,
     /// The request, which voice it is for, and by what that one is billed.
@@ -47,7 +49,13 @@ pub(super) struct Piece {
     is_told: bool,
     /// Sound at the agent's rate that was not given yet.
     sound: VecDeque<i16>,
-    /// Samples that came, at the rate that they came with.
+    /// Samples that were given, at the agent's rate.
+    given: u32,
+    /// What voices have spoken that have broken off: bytes of what is written, and samples of its sound.
+    before: (usize, u32),
+    /// That was not taken yet.
+    is_broken_off: bool,
+    /// Samples that came of the voice that was asked last, at the rate that they came with.
     came: u64,
     came_rate: u32,
     resampler: Option<Box<Resampler>>,
@@ -78,6 +86,9 @@ impl Piece {
             asked: None,
             is_told: false,
             sound: VecDeque::new(),
+            given: 0,
+            before: (0, 0),
+            is_broken_off: false,
             came: 0,
             came_rate: 0,
             resampler: None,
@@ -150,13 +161,29 @@ impl Piece {
     /// The voice says when words of it are spoken.
     pub(super) fn note_spoken(&mut self, spoken: &Spoken, rate: u32) {
         if self.stage == Stage::Asked {
-            self.alignment.note(&self.spoken, &self.written, spoken, rate);
+            let written = self.written.get(self.before.0..).unwrap_or_default();
+            self.alignment.note(&self.spoken, written, spoken, rate);
         }
     }
 
     /// What is known of when its words are spoken and was not taken yet, once they are told: bytes of them, and samples of its sound.
-    pub(super) fn take_spoken(&mut self) -> Vec<(usize, u32)> {
-        if self.is_told { self.alignment.take() } else { Vec::new() }
+    pub(super) fn take_spoken(&mut self, rate: u32) -> Vec<(usize, u32)> {
+        if !self.is_told {
+            return Vec::new();
+        }
+        let (written, samples) = self.before;
+        let broken_off = std::mem::take(&mut self.is_broken_off).then_some(self.before);
+        // A voice that breaks off does not speak what it has only said that it would.
+        let there = (self.came * u64::from(rate)).div_ceil(u64::from(self.came_rate.max(1)));
+        let there = if self.is_complete() { u32::MAX } else { u32::try_from(there).unwrap_or(u32::MAX) };
+        let known = self.alignment.take(there).into_iter();
+        let known = known.map(|(bytes, end)| (written + bytes, samples.saturating_add(end)));
+        broken_off.into_iter().chain(known).collect()
+    }
+
+    /// What one voice has spoken from its first word to its last, and in how many samples.
+    pub(super) fn spoken_whole(&self) -> Option<(&str, u32)> {
+        (self.is_complete() && self.before == (0, 0)).then(|| (self.spoken.as_str(), self.samples()))
     }
 
     /// The voice has given all of it.
@@ -173,17 +200,20 @@ impl Piece {
         self.complete();
     }
 
-    /// The voice has failed. What came of it stays; if nothing did, another one may be asked.
-    pub(super) fn fail(&mut self, failure: &Failure, outbox: &mut Outbox) {
+    /// The voice has failed, and another one may be asked: for all of it, or, if its words were told and some of its sound is there, for the
+    /// words behind that. Voices speak as fast as this, where they do not say how far they are.
+    pub(super) fn fail(&mut self, failure: &Failure, pace: Pace, rate: u32, outbox: &mut Outbox) {
         let Some((request, ..)) = self.asked else { return };
         let is_billed = self.came > 0 || failure.kind.may_be_billed();
         outbox.spent(request, is_billed.then(|| self.used()).flatten());
-        if self.came == 0 {
-            self.stage = Stage::Waiting;
-            self.alignment = Alignment::default();
-        } else {
-            self.complete();
+        self.stage = Stage::Waiting;
+        if self.came > 0 && self.is_told {
+            self.break_off(pace, rate);
+        } else if self.came > 0 {
+            self.sound.clear();
         }
+        (self.came, self.came_rate, self.resampler, self.is_held_back) = (0, 0, None, false);
+        self.alignment = Alignment::default();
     }
 
     /// It is not wanted any more.
@@ -212,6 +242,7 @@ impl Piece {
     pub(super) fn take_sound(&mut self, samples: u32, rate: u32, outbox: &mut Outbox) -> Vec<i16> {
         let length = self.sound.len().min(samples as usize);
         let taken = self.sound.drain(..length).collect();
+        self.given = self.given.saturating_add(length as u32);
         if self.is_held_back {
             self.hold_back(self.sound.len() > EMPTY_SECONDS * rate as usize, outbox);
         }
@@ -225,6 +256,28 @@ impl Piece {
 
     fn complete(&mut self) {
         self.stage = Stage::Complete;
+        self.flush();
+    }
+
+    /// What came stays, and what is left to be spoken are the words behind it.
+    fn break_off(&mut self, pace: Pace, rate: u32) {
+        self.flush();
+        let (written, before) = self.before;
+        let end = self.samples();
+        let reached = self.alignment.reached(end.saturating_sub(before));
+        let Mark { spoken, written: more, .. } = reached.unwrap_or_else(|| {
+            let spoken = pace.reaches(&self.spoken, end.saturating_sub(before), rate);
+            Mark::of(&self.spoken, self.written.get(written..).unwrap_or_default(), spoken)
+        });
+        (self.before, self.is_broken_off) = ((written + more, end), true);
+        self.spoken = self.spoken.get(spoken..).unwrap_or_default().trim_start().to_owned();
+        if !self.spoken.chars().any(char::is_alphanumeric) {
+            self.stage = Stage::Complete;
+        }
+    }
+
+    /// What the resampler still has is there.
+    fn flush(&mut self) {
         if let Some(mut resampler) = self.resampler.take() {
             let mut output = vec![0.0; resampler.max_output(resampler.delay_samples())];
             let written = resampler.flush(&mut output);
@@ -239,6 +292,11 @@ impl Piece {
             self.is_held_back = is_held_back;
             outbox.push(AgentOutput::HoldBack { request, held_back: is_held_back });
         }
+    }
+
+    /// How much of its sound is known, given or not.
+    fn samples(&self) -> u32 {
+        self.given.saturating_add(self.sound.len() as u32)
     }
 
     fn characters(&self) -> u64 {

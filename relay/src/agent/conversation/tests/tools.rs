@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::super::memory::{HAS_COME, STILL_RUNS};
+use super::talk::{EARS, Talk, ask_of, asks_anybody, talker};
 use super::*;
 use crate::agent::tool::{Called, Runs, Schema, StoredCall, Tool, ToolOutput, Toolbox};
 use crate::money::bill::Billing;
-use crate::provider::{Service, Skills, Sound, ToolCall};
+use crate::provider::{Service, Skills, Sound, ToolCall, TurnSign};
 
 const TABLES: &str = r#"{"type":"object","properties":{"at":{"type":"string"}},"required":["at"],"additionalProperties":false}"#;
 pub(super) const AT_EIGHT: &str = r#"{"at":"20:00"}"#;
@@ -355,25 +356,53 @@ fn of_an_answer_with_calls_what_was_heard_is_remembered() {
 }
 
 #[test]
-fn silence_while_a_tool_runs_is_filled_once_and_the_model_is_not_told_of_it() {
+fn silence_while_a_tool_runs_is_filled_again_and_again_and_the_model_is_not_told_of_it() {
     let mut table = Table::aloud();
     table.types("A table?");
     table.calls(&[("tables", AT_EIGHT)]);
     table.waits();
     assert_eq!(table.now, Time::ZERO + Duration::from_secs(1));
     assert_eq!(words(&table.sounds()), "One moment.");
+    // A tenth of a second of that is heard, and then nothing for five.
+    for silence in 1..=2 {
+        table.waits();
+        assert_eq!(table.now, Time::ZERO + Duration::from_millis(1_000 + 5_100 * silence));
+        assert_eq!(words(&table.sounds()), " One moment.");
+    }
     let did = table.result("c0", Runs::Page, "4");
     assert_eq!(told(&did), [("user", "A table?"), ("assistant", ""), ("tool", "4")]);
     table.says("Table four is free.");
     table.finishes();
     assert_eq!(words(&table.sounds()), " Table four is free.");
     assert_eq!(table.agent.poll_timeout(), None);
-    // Where something was said before, nothing is filled.
-    table.types("And at nine?");
+}
+
+#[test]
+fn what_a_model_says_before_a_call_is_heard_before_anything_is_said_to_pass_the_time() {
+    let mut table = Table::aloud();
+    table.types("A table?");
     table.says("Let me look.");
     table.calls(&[("tables", AT_EIGHT)]);
     let asks = table.waits().iter().filter(|did| matches!(did, AgentOutput::Ask { .. })).count();
-    assert_eq!(asks, 0);
+    assert_eq!(asks, 0, "its voice has not begun");
+    assert_eq!(words(&table.sounds()), "Let me look.");
+    table.waits();
+    assert_eq!(table.now, Time::ZERO + Duration::from_millis(2_100), "a second after the end of that");
+    assert_eq!(words(&table.sounds()), " One moment.");
+}
+
+#[test]
+fn nobody_is_talked_over_to_pass_the_time() {
+    let mut talk = Talk::of(talker().with_tools(toolbox(), &[]));
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let mind = talk.asked(ears, "A table?");
+    let call = ToolCall { id: "m".into(), name: "tables".into(), arguments: AT_EIGHT.into() };
+    talk.event(mind, &Event::ToolCall(call));
+    assert_eq!(called(&talk.finishes(mind)), ["c0"]);
+    talk.event(ears, &Event::Turn(TurnSign::Began { at: talk.position }));
+    talk.now = Time::ZERO + Duration::from_secs(1);
+    let did = talk.input(AgentInput::Timeout);
+    assert!(!asks_anybody(&did), "{did:?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! An agent with ears and a voice: whom it asks what, what becomes of that, and what of it is said and remembered.
 
+mod broken_off;
 mod by_tokens;
 mod recognisers;
 
@@ -310,25 +311,6 @@ fn a_voice_that_fails_before_its_first_sound_is_stood_in_for_and_without_any_the
     let first = ask_of(&talk.thinks(mind, "A word. And"), MOUTH).0;
     let well = AgentOutput::Degraded { what: Ability::Speaking, degraded: false };
     assert!(talk.sounds(first, 100).contains(&well), "its first sound says that it speaks again");
-}
-
-#[test]
-fn a_voice_that_breaks_off_is_not_heard_twice() {
-    let mut talk = Talk::new();
-    let ears = ask_of(&talk.chunk(), EARS).0;
-    let mind = talk.asked(ears, "Well?");
-    let first = ask_of(&talk.thinks(mind, "A sentence. Another."), MOUTH).0;
-    talk.sounds(first, 1_200);
-    let did = talk.fails(first, FailureKind::Connection);
-    let again = did.iter().any(
-        |did| matches!(did, AgentOutput::Ask { ask: Ask::Speak(text), .. } if text.contains("A sentence")),
-    );
-    assert!(!again, "{did:?}");
-    let (second, ask) = ask_of(&talk.finishes(mind), OTHER_MOUTH);
-    assert_eq!(spoken(&ask), "Another.");
-    talk.sounds(second, 2_400);
-    talk.finishes(second);
-    assert_eq!((talk.words.as_str(), talk.sound), ("A sentence. Another.", 3_600));
 }
 
 #[test]
