@@ -171,7 +171,7 @@ impl Relay {
     }
 
     /// The answer to a plain `GET`.
-    async fn get(&self, path: &str) -> String {
+    pub async fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.expect("connected");
         let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address);
         stream.write_all(request.as_bytes()).await.expect("sent");
