@@ -5,6 +5,8 @@ use super::{Ask, Message};
 
 /// So many words in a row that stand in both are no coincidence.
 const IN_A_ROW: usize = 3;
+/// A text of fewer words is looked for as a whole from this length on, in bytes: a shorter one, such as "No", stands in many words by chance.
+const WHOLE_BYTES: usize = 5;
 /// A word with a digit, such as a number that somebody has dictated, is one from this length on, in bytes.
 const NUMBER_BYTES: usize = 3;
 /// The first of the scripts that put no spaces between words, such as Thai and Chinese: each of their characters counts as a word.
@@ -53,7 +55,9 @@ impl Asked {
         self.0.iter().any(|text| {
             let asked = words(text);
             let has = |row: &[String]| !row.is_empty() && asked.windows(row.len()).any(|words| words == row);
-            let is_in_a_row = !asked.is_empty() && said.windows(IN_A_ROW.min(asked.len())).any(has);
+            let is_telling =
+                asked.len() >= IN_A_ROW || asked.iter().map(String::len).sum::<usize>() >= WHOLE_BYTES;
+            let is_in_a_row = is_telling && said.windows(IN_A_ROW.min(asked.len())).any(has);
             let is_number = |word: &String| word.len() >= NUMBER_BYTES && word.contains(char::is_numeric);
             is_in_a_row
                 || quoted.iter().any(|quoted| has(quoted))
@@ -146,7 +150,7 @@ mod tests {
         let asked = asked(&[
             "You are brief and kind.",
             "My card is 4929 1203, and my name is Ada O'Neill.",
-            "Yes.",
+            "Heliotrope.",
             "我的银行卡号是多少",
             "{\"iban\":\"DE02\"}",
         ]);
@@ -157,7 +161,7 @@ mod tests {
             "bad value \"Ada\"",
             "not allowed: `O'Neill`",
             "invalid number 4929 at 7",
-            "yes: no such tool",
+            "heliotrope: no such tool",
             "输入无效：银行卡号",
             "bad input \\u94f6\\u884c\\u5361",
             "unknown argument iban (DE02)",
@@ -169,9 +173,14 @@ mod tests {
 
     #[test]
     fn what_a_provider_says_in_its_own_words_is_no_repetition() {
-        let asked = asked(&["", "My card is 4929 1203, and my name is Ada. It's the model that I don't trust."]);
+        let asked = asked(&[
+            "",
+            "No.",
+            "My card is 4929 1203, and my name is Ada. It's the model that I don't trust.",
+        ]);
         for said in [
             "",
+            "no end in time",
             "HTTP 404: The model `gpt-9` does not exist or you do not have access to it.",
             "HTTP 400: Unsupported parameter: 'max_tokens' isn't supported with this model, it's too old",
             "HTTP 429: Rate limit reached for requests per minute: Limit 3, Used 3. My advice is to wait",
@@ -192,7 +201,8 @@ mod tests {
 
     #[test]
     fn everything_that_is_asked_in_words_is_looked_for() {
-        let call = ToolCall { id: "c".to_owned(), name: "f".to_owned(), arguments: "to Lyon soon".to_owned() };
+        let call =
+            ToolCall { id: "c".to_owned(), name: "f".to_owned(), arguments: "to Lyon soon".to_owned() };
         let messages = vec![
             Message::System("be very polite".to_owned()),
             Message::User("where is Anna".to_owned()),
