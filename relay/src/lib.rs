@@ -24,4 +24,5 @@ pub use app::{App, Live};
 pub use config::Config;
 pub use money::{MoneyError, NanoUsd};
 pub use records::Records;
+pub(crate) use run::prepare;
 pub use run::{run, run_newest};

@@ -14,22 +14,28 @@ use crate::{App, server};
 
 /// Runs until [`Live::shutdown`](crate::Live::shutdown) is cancelled; then lets what goes on end within the configured grace, and closes the store.
 pub async fn run(listener: TcpListener, app: Arc<App>) {
+    prepare(&app).await;
     let (_newest, apps) = watch::channel(app);
     run_newest(listener, apps).await;
 }
 
-/// Runs as [`run`] does. Whatever begins is as the newest of `apps` has it, each made of the one before by [`App::renewed`].
+/// Reads who is denied, and names the addresses of webhooks, which may want to hear of the first call. A database that is away is asked again while
+/// the relay runs. Nobody is answered meanwhile.
+pub(crate) async fn prepare(app: &App) {
+    if let Err(error) = denials::apply_decisions(app).await {
+        tracing::warn!(%error, "the deny-list was not read yet");
+    }
+    if let Err(error) = upkeep::announce_webhooks(app).await {
+        tracing::warn!(%error, "the addresses of webhooks were not named yet");
+    }
+}
+
+/// Runs as [`run`] does, from the first connection on. Whatever begins is as the newest of `apps` has it, each made of the one before by
+/// [`App::renewed`].
 pub async fn run_newest(listener: TcpListener, apps: watch::Receiver<Arc<App>>) {
     let app = Arc::clone(&apps.borrow());
     app.live.tasks.spawn(sweep(Arc::clone(&app)));
-    if let Err(error) = denials::apply_decisions(&app).await {
-        tracing::warn!(%error, "the deny-list was not read yet");
-    }
     app.live.tasks.spawn(denials::keep(Arc::clone(&app)));
-    // Before the first call begins, which they may want to hear of.
-    if let Err(error) = upkeep::announce_webhooks(&app).await {
-        tracing::warn!(%error, "the addresses of webhooks were not named yet");
-    }
     let mut upkeep = upkeep::start(&app, &apps);
     server::serve(listener, apps).await;
     app.live.tasks.close();

@@ -3,6 +3,8 @@
 #[expect(dead_code, reason = "each program of tests uses some of it")]
 mod support;
 
+#[path = "server/ready.rs"]
+mod ready;
 #[path = "server/stopping.rs"]
 mod stopping;
 
@@ -13,8 +15,6 @@ use relay::admission::auth;
 use relay::records::store::unix_ms;
 use serde_json::json;
 use support::{PATIENCE, Relay, Wire, header, set, status, upgrade};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 const LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nhost: relay\r\n\r\n";
@@ -29,65 +29,6 @@ async fn it_says_that_it_lives() {
     let (head, body) = relay.get("/nothing", "").await;
     assert_eq!((status(&head), header(&head, "content-type")), (404, Some("application/problem+json")));
     assert!(body.contains("nothing at this address") && body.contains("\"code\":\"not_found\""), "{body}");
-}
-
-#[tokio::test]
-async fn a_relay_whose_database_is_away_is_ready_and_says_so_in_its_body() {
-    let relay = Relay::start().await;
-    let (head, body) = relay.get("/readyz", "").await;
-    let told: serde_json::Value = serde_json::from_str(&body).expect("JSON");
-    let well = json!({ "ready": true, "reasons": [], "database": "ok", "keys": "ok", "providers": "ok" });
-    assert_eq!((status(&head), told), (200, well));
-    assert_eq!(header(&head, "cache-control"), Some("no-store"));
-    relay.app.records.store.close().await;
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let (head, body) = relay.get("/readyz", "").await;
-        assert_eq!(status(&head), 200, "its calls come back here: {body}");
-        let told: serde_json::Value = serde_json::from_str(&body).expect("JSON");
-        if told["database"] == "away" {
-            assert_eq!(told["ready"], true, "{body}");
-            break;
-        }
-        assert!(Instant::now() < end, "what the database said counts for a moment");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-#[tokio::test]
-async fn a_relay_that_has_no_keys_yet_is_not_ready_and_goes_on_to_ask_for_them() {
-    let issuer = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = issuer.local_addr().expect("bound");
-    drop(issuer);
-    let relay = Relay::with(|config| {
-        config.auth.hs256_secret = None;
-        config.auth.jwks_url = Some(format!("http://{address}/keys").parse().expect("an address"));
-    })
-    .await;
-    let (head, body) = relay.get("/readyz", "").await;
-    let told: serde_json::Value = serde_json::from_str(&body).expect("JSON");
-    assert_eq!((status(&head), header(&head, "retry-after")), (503, Some("5")), "{body}");
-    assert_eq!((&told["reasons"], &told["keys"]), (&json!(["no_keys"]), &json!("away")));
-
-    let issuer = TcpListener::bind(address).await.expect("the same port");
-    tokio::spawn(async move {
-        // The example of RFC 7515, A.3.
-        let keys = json!({ "keys": [{ "kty": "EC", "crv": "P-256", "alg": "ES256", "kid": "1",
-            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRU9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0" }] });
-        let body = keys.to_string();
-        let answer =
-            format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-        while let Ok((mut stream, _)) = issuer.accept().await {
-            let mut asked = [0; 2_048];
-            let _ = stream.read(&mut asked).await;
-            let _ = stream.write_all(answer.as_bytes()).await;
-        }
-    });
-    let end = Instant::now() + PATIENCE;
-    while status(&relay.get("/readyz", "").await.0) != 200 {
-        assert!(Instant::now() < end, "it asks again when somebody wants to know");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 #[tokio::test]

@@ -173,7 +173,7 @@ impl Relay {
     }
 
     /// The answer to a plain `GET`.
-    async fn get(&self, path: &str) -> String {
+    pub async fn get(&self, path: &str) -> String {
         http::get(self.address, path).await
     }
 

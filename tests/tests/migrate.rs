@@ -6,6 +6,7 @@ use std::process::Output;
 use protocol::{Bye, ClientMessage};
 use relay::config::Secret;
 use relay::records::store::{SqlStore, Store};
+use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection};
 use tests::postgres::shared;
 use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, binary, chunk};
@@ -76,4 +77,28 @@ async fn a_relay_wants_its_schema_first_and_migrate_brings_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = format!("database_url = {:?}\n[auth]\nhs256_secret = {SECRET:?}\n", database.expose());
     Relay::start_with(folder.path(), "127.0.0.1:0", &config).await.terminate().await;
+}
+
+#[tokio::test]
+async fn a_relay_whose_schema_is_put_back_to_one_from_before_is_not_ready_until_it_is_migrated() {
+    let database = shared().database().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let relay = Relay::start_on(&database, folder.path(), "").await;
+    assert_eq!(relay.becomes_ready(200).await, 200);
+    let newest = "WHERE version = (SELECT MAX(version) FROM voxrelay._sqlx_migrations)";
+    let keep = format!("CREATE TABLE public.kept AS SELECT * FROM voxrelay._sqlx_migrations {newest}");
+    order(&database, &keep).await;
+    order(&database, &format!("DELETE FROM voxrelay._sqlx_migrations {newest}")).await;
+    assert_eq!(relay.becomes_ready(503).await, 503);
+    let answer = relay.get("/readyz").await;
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.to_lowercase().contains("retry-after: 5"), "{head}");
+    let told: Value = serde_json::from_str(body).expect("JSON");
+    assert_eq!(told["reasons"], json!(["schema_too_old"]), "{told}");
+    assert_eq!((&told["ready"], &told["database"]), (&json!(false), &json!("outdated")), "{told}");
+    assert_eq!(relay.status("/livez").await, 200, "nobody restarts it");
+
+    order(&database, "INSERT INTO voxrelay._sqlx_migrations SELECT * FROM public.kept").await;
+    assert_eq!(relay.becomes_ready(200).await, 200);
+    relay.terminate().await;
 }

@@ -1,3 +1,4 @@
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -31,6 +32,8 @@ use crate::{App, Records};
 const DATABASE_PATIENCE: Duration = Duration::from_secs(60);
 /// Between two tries.
 const DATABASE_RETRY: Duration = Duration::from_secs(1);
+/// How many connections the system keeps that the relay has not taken yet, where it allows so many: the calls of a relay that is gone come at once.
+const BACKLOG: u32 = 1_024;
 
 /// Options of `voxrelay serve`.
 #[derive(Debug, Args)]
@@ -128,12 +131,12 @@ async fn run(config: Config, source: Option<Source>) -> ExitCode {
         Ok(lock) => lock,
         Err(error) => return failed(1, &error),
     };
-    let listener = match TcpListener::bind(config.listen).await {
-        Ok(listener) => listener,
+    let socket = match bind(config.listen) {
+        Ok(socket) => socket,
         Err(error) => return failed(1, &format!("cannot listen on {}: {error}", config.listen)),
     };
-    let address = listener.local_addr().unwrap_or(config.listen);
-    lock.note_doing(&format!("listening on {address}"));
+    let address = socket.local_addr().unwrap_or(config.listen);
+    lock.note_doing(&format!("about to listen on {address}"));
     let metrics = match listen_for_metrics(&config).await {
         Ok(metrics) => metrics,
         Err(error) => return failed(1, &error),
@@ -175,6 +178,13 @@ async fn run(config: Config, source: Option<Source>) -> ExitCode {
         app.live.tasks.spawn(telemetry::serve(listener, telemetry, Arc::clone(&app)));
     }
     app.admission.verifier.warm_up().await;
+    crate::prepare(&app).await;
+    // Nobody can connect before it answers: a load balancer goes on to another relay at once where it cannot, and waits where it can.
+    let listener = match socket.listen(BACKLOG) {
+        Ok(listener) => listener,
+        Err(error) => return failed(1, &format!("cannot listen on {address}: {error}")),
+    };
+    lock.note_doing(&format!("listening on {address}"));
     let signals = stop_on_signals(Arc::clone(&app));
     let (newest, apps) = watch::channel(Arc::clone(&app));
     let reloading = source.map(|source| reload::on_hangup(source, newest));
@@ -216,6 +226,17 @@ fn for_shell(path: &Path) -> String {
     let path = path.display().to_string();
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "/._-+:@%,".contains(char);
     if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
+/// A port of this relay's own, to which nobody can connect yet. One that somebody listens on is refused at once.
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // The connections of a relay that is gone keep nobody from its port for a minute. On Windows the option lets two relays have one port.
+    if cfg!(not(windows)) {
+        socket.set_reuseaddr(true)?;
+    }
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {

@@ -161,7 +161,7 @@ fn failure(message: &Value) -> Option<Failure> {
     let error = message.get("error").filter(|error| !error.is_null() && **error != json!(false));
     let coded = message.get("code").filter(|code| !code.is_null()).and(message.get("message"));
     error.or(coded)?;
-    let name = error.map(words).unwrap_or_default();
+    let name = error.filter(|error| !error.is_boolean()).map(words).unwrap_or_default();
     let said = message["message"].as_str().filter(|said| *said != name);
     let text = [Some(name.as_str()), said].into_iter().flatten().collect::<Vec<_>>().join(": ");
     let kind = kind(&text).unwrap_or(FailureKind::Provider);

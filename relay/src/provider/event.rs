@@ -265,7 +265,8 @@ pub enum Finish {
 pub struct Failure {
     /// What kind of trouble it is.
     pub kind: FailureKind,
-    /// For the operator's log: the provider's words, or the library's. Never the key; at most [`Failure::MESSAGE_MAX`] bytes.
+    /// For the operator's log: the provider's words, or the library's. Never the key, nor words that repeat what was asked; at most
+    /// [`Failure::MESSAGE_MAX`] bytes.
     pub message: String,
     /// Whole seconds after which the provider wants to be asked again.
     pub retry_after: Option<u32>,

@@ -1,7 +1,9 @@
-//! What holds for the codec of any provider, whatever its wire: its words show no key, and a voice that has said nothing has failed.
+//! What holds for the codec of any provider, whatever its wire: its words show no key and nothing of what it was asked, and a voice that has said
+//! nothing has failed.
 
 use protocol::Time;
 
+use super::repeated::Asked;
 use super::{Ask, Codec, Event, Failure, FailureKind, Feed, Input, Opening, Output};
 use crate::config::Secret;
 
@@ -9,11 +11,16 @@ use crate::config::Secret;
 const SHOWN: &str = "[key]";
 /// The first characters of a key are no secret: many have the same ones.
 const SHOWN_BEGINNING: usize = 4;
+/// What is shown in the place of words that repeat what the provider was asked.
+const REPEATS: &str = "[it repeats what it was asked]";
+/// The longest character, in bytes: a message that has so many fewer than it may have was perhaps cut.
+const CHARACTER_BYTES: usize = 4;
 
 /// A codec whose events are looked through before anybody hears of them.
 pub(super) struct Guarded {
     codec: Box<dyn Codec>,
     key: Option<Secret>,
+    asked: Asked,
     /// It is a voice and was given something that can be spoken.
     has_words: bool,
     has_sound: bool,
@@ -23,7 +30,20 @@ impl Guarded {
     /// For this request, made with this key.
     pub(super) fn new(codec: Box<dyn Codec>, key: Option<Secret>, ask: &Ask) -> Guarded {
         let has_words = matches!(ask, Ask::Speak(text) if is_spoken(text));
-        Guarded { codec, key, has_words, has_sound: false }
+        Guarded { codec, key, asked: Asked::of(ask), has_words, has_sound: false }
+    }
+
+    /// A message in whose place something else stands if it repeats what was asked. What is in front of its first colon is mostly this relay's own,
+    /// such as a status.
+    fn unrepeated(&self, message: &str) -> String {
+        let is_cut = message.len() + CHARACTER_BYTES > Failure::MESSAGE_MAX;
+        if !self.asked.is_repeated_in(message, is_cut) {
+            return message.to_owned();
+        }
+        match message.split_once(": ") {
+            Some((head, _)) if !self.asked.is_repeated_in(head, false) => format!("{head}: {REPEATS}"),
+            _ => REPEATS.to_owned(),
+        }
     }
 }
 
@@ -40,6 +60,7 @@ impl Codec for Guarded {
     fn handle_input(&mut self, now: Time, input: Input<'_>) {
         if let Input::Feed(Feed::Text(text)) = input {
             self.has_words |= is_spoken(text);
+            self.asked.more(text);
         }
         self.codec.handle_input(now, input);
     }
@@ -65,9 +86,10 @@ impl Codec for Guarded {
 
     /// Providers repeat what they were sent, to say what is wrong with it. Their words may be cut in the middle of that.
     fn shown(&self, message: &str) -> String {
+        let message = self.unrepeated(message);
         let key = self.key.as_ref().map(Secret::expose).unwrap_or_default();
         if key.is_empty() {
-            return message.to_owned();
+            return message;
         }
         let mut message = message.replace(key, SHOWN);
         let beginnings = (SHOWN_BEGINNING..key.len()).rev().filter_map(|length| key.get(..length));
@@ -91,7 +113,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::scenario::{Bench, provider};
-    use super::super::{Chat, KINDS, Kind, Provider, Service};
+    use super::super::{Chat, KINDS, Kind, Message, Provider, Service};
     use super::*;
 
     /// Each kind, and what it is asked.
@@ -137,6 +159,46 @@ mod tests {
             let outputs = bench.handle(Input::Lost("closed with 4999: no such key sk-test"));
             let Some(Output::Event(Event::Failed(failure))) = outputs.last() else { panic!("{outputs:?}") };
             assert!(failure.message.ends_with("no such key [key]"), "{}: {}", kind.name, failure.message);
+        }
+    }
+
+    #[test]
+    fn no_provider_gets_what_it_was_asked_into_an_error() {
+        let said = "My card is 4929 1203.";
+        let question = json!({"messages": [{"role": "user", "content": said}]});
+        let refused_with = |provider: &Provider, ask: &Ask, body: &str| {
+            let mut bench = Bench::open(provider, ask);
+            bench.handle(refused(422));
+            body.as_bytes().chunks(1_000).for_each(|piece| assert_eq!(bench.handle(Input::Bytes(piece)), []));
+            let outputs = bench.handle(Input::End);
+            let [Output::Event(Event::Failed(failure))] = &outputs[..] else { panic!("{outputs:?}") };
+            failure.message.clone()
+        };
+        for (kind, provider, ask) in all() {
+            let ask = match ask {
+                Ask::Chat(chat) => Ask::Chat(Chat { messages: vec![Message::User(said.to_owned())], ..chat }),
+                Ask::Speak(_) => Ask::Speak(said.to_owned()),
+                heard => heard,
+            };
+            let missing = json!({"loc": ["body", "model"], "msg": "Field required", "input": question});
+            let body = json!({"detail": [missing]}).to_string();
+            assert_eq!(refused_with(&provider, &ask, &body), "HTTP 422: Field required", "{}", kind.name);
+            // As much of it as is read is no JSON.
+            let body = json!([{"input": [question, "x".repeat(10_000)]}]).to_string();
+            let whole = "HTTP 422: it does not say why";
+            assert_eq!(refused_with(&provider, &ask, &body), whole, "{}", kind.name);
+            assert_eq!(refused_with(&provider, &ask, "{\"input\":7}"), whole, "{}", kind.name);
+            if kind.service == Service::SpeechToText {
+                continue;
+            }
+            let repeated = "HTTP 422: [it repeats what it was asked]";
+            let within = format!("wrong: [{{'input': {question}}}]");
+            let within = json!({"error": {"message": within}}).to_string();
+            for body in [within.as_str(), said, "{\"message\":\"bad value '4929'\"}"] {
+                assert_eq!(refused_with(&provider, &ask, body), repeated, "{}: {body}", kind.name);
+            }
+            let own = refused_with(&provider, &ask, "{\"message\":\"no such model\"}");
+            assert_eq!(own, "HTTP 422: no such model", "{}", kind.name);
         }
     }
 

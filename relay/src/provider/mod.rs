@@ -30,6 +30,7 @@ mod prompt;
 mod ready;
 mod refusal;
 mod registry;
+mod repeated;
 mod reply;
 mod request;
 #[cfg(test)]
@@ -143,7 +144,7 @@ pub trait Codec: Send {
     /// The next thing to do.
     fn poll_output(&mut self) -> Option<Output>;
 
-    /// What may be shown of words that came from the wire: never the key.
+    /// What may be shown of words that came from the wire: never the key, nor what repeats words that went over it.
     fn shown(&self, words: &str) -> String {
         words.to_owned()
     }

@@ -1,9 +1,16 @@
 //! What an HTTP provider says when it does not answer.
 
+use serde_json::Value;
+
 use super::Failure;
 
 /// So much of a refusal is read for the log.
 const MAX_BYTES: usize = 4 * 1024;
+/// Where an error says what is wrong, the best place first. Other fields of some have what they were asked.
+const PLACES: [&str; 9] =
+    ["message", "error", "msg", "detail", "err_msg", "description", "code", "type", "status"];
+/// What is said of an error that says nothing in any of them.
+const UNSAID: &str = "it does not say why";
 
 /// The words of a provider that refuses, as they come.
 #[derive(Debug)]
@@ -28,17 +35,27 @@ impl Refusal {
     /// The failure that it is, with the provider's words.
     pub(super) fn failure(self) -> Failure {
         let Refusal { status, retry_after, body } = self;
-        let said = serde_json::from_slice(&body).map_or_else(
-            |_| String::from_utf8_lossy(&body).into_owned(),
-            |value: serde_json::Value| words(value.get("error").unwrap_or(&value)),
-        );
+        let text = String::from_utf8_lossy(&body);
+        let said = match serde_json::from_slice(&body) {
+            Ok(error) => words(&error),
+            // What is left of JSON that was not read to its end may be anything.
+            Err(_) if text.trim_start().starts_with(['{', '[']) => UNSAID.to_owned(),
+            Err(_) => text.into_owned(),
+        };
         Failure::of_status(status, format!("HTTP {status}: {said}"), retry_after)
     }
 }
 
-/// What an error object says, whatever its shape.
-pub(super) fn words(error: &serde_json::Value) -> String {
-    let known = ["message", "detail", "err_msg", "description"];
-    let message = known.iter().find_map(|name| error.get(name)).unwrap_or(error);
-    message.as_str().map_or_else(|| message.to_string(), str::to_owned)
+/// What an error says is wrong, whatever its shape.
+pub(super) fn words(error: &Value) -> String {
+    said(error).unwrap_or(UNSAID).to_owned()
+}
+
+fn said(error: &Value) -> Option<&str> {
+    match error {
+        Value::String(text) => Some(text.as_str()).filter(|text| !text.trim().is_empty()),
+        Value::Array(several) => several.iter().find_map(said),
+        Value::Object(fields) => PLACES.iter().find_map(|name| fields.get(*name).and_then(said)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
 }

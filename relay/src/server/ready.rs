@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tokio::sync::Mutex;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use super::STOPPING_RETRY_AFTER_SECONDS;
@@ -21,8 +21,11 @@ use crate::records::store::StoreError;
 
 /// How long an answer of the database counts. The database is asked no more often than this, however many requests come.
 const COUNTS_FOR: Duration = Duration::from_secs(1);
-/// How long the database may take to answer. Load balancers wait for 2 to 5 s.
+/// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a request waits for what the database answers. Load balancers take a relay out that does not answer them within a second or two, and a
+/// database that does not answer would have them take out every relay.
+const WAITS: Duration = Duration::from_millis(200);
 /// After how many seconds to come back to a relay that lacks something.
 const RETRY_AFTER_SECONDS: u32 = 5;
 
@@ -30,9 +33,10 @@ const RETRY_AFTER_SECONDS: u32 = 5;
 #[derive(Debug)]
 pub(super) struct Readiness {
     app: Arc<App>,
-    /// When the database was last asked, and what it said. It is locked while the database is asked, so that requests that come meanwhile wait
-    /// for the same answer.
-    last: Mutex<Option<(Instant, Database)>>,
+    /// When the database was heard of last, and what it said, or that it said nothing within [`PATIENCE`].
+    said: watch::Sender<Option<(Instant, Database)>>,
+    /// The place of the task that asks the database, which is one at a time.
+    asking: Arc<Semaphore>,
 }
 
 /// What is told.
@@ -86,26 +90,46 @@ impl Health {
 
 impl Readiness {
     pub(super) fn new(app: Arc<App>) -> Readiness {
-        Readiness { app, last: Mutex::default() }
+        Readiness { app, said: watch::Sender::new(None), asking: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Whether the database answers and takes writes.
-    async fn database(&self) -> Database {
-        let mut last = self.last.lock().await;
-        if let Some((_, said)) = last.filter(|(asked, _)| asked.elapsed() < COUNTS_FOR) {
-            return said;
+    /// Whether the database answers and takes writes, as it said a moment ago or says within [`WAITS`].
+    async fn database(self: &Arc<Self>) -> Database {
+        let mut said = self.said.subscribe();
+        let last = *said.borrow_and_update();
+        if let Some((_, database)) = last.filter(|(heard, _)| heard.elapsed() < COUNTS_FOR) {
+            return database;
         }
-        let said = match timeout(PATIENCE, self.app.records.store.ping()).await {
-            // A database with a full disk, or one that only follows another, answers and takes no writes. The renewal of the lease shows that.
-            Ok(Ok(())) if self.app.live.lease.is_renewed() => Database::Ok,
-            Ok(Err(StoreError::Outdated { .. })) => Database::Outdated,
-            _ => Database::Away,
-        };
-        *last = Some((Instant::now(), said));
-        said
+        self.ask();
+        let has_answered = timeout(WAITS, said.changed()).await.is_ok();
+        match *said.borrow() {
+            Some((_, database)) if has_answered => database,
+            // A schema that is too old does not become a new one while the database is slow to say so once more.
+            Some((_, Database::Outdated)) => Database::Outdated,
+            Some((_, Database::Ok | Database::Away)) | None => Database::Away,
+        }
     }
 
-    async fn tell(&self) -> Told {
+    /// Has the database asked, unless it is being asked. Whoever wants to know may leave before it answers, and what it answers still counts.
+    fn ask(self: &Arc<Self>) {
+        let Ok(place) = Arc::clone(&self.asking).try_acquire_owned() else { return };
+        let readiness = Arc::clone(self);
+        self.app.live.tasks.spawn(async move {
+            let App { records, live, .. } = &*readiness.app;
+            let answer = timeout(PATIENCE, records.store.ping());
+            let Some(answer) = live.shutdown.run_until_cancelled(answer).await else { return };
+            let said = match answer {
+                // A database with a full disk, or one that only follows another, answers and takes no writes. The renewal of the lease shows that.
+                Ok(Ok(())) if live.lease.is_renewed() => Database::Ok,
+                Ok(Err(StoreError::Outdated { .. })) => Database::Outdated,
+                _ => Database::Away,
+            };
+            readiness.said.send_replace(Some((Instant::now(), said)));
+            drop(place);
+        });
+    }
+
+    async fn tell(self: &Arc<Self>) -> Told {
         let (live, database) = (&self.app.live, self.database().await);
         let has_keys = self.app.admission.verifier.has_keys();
         let reasons = [

@@ -180,6 +180,59 @@ async fn a_second_relay_on_a_data_folder_is_refused_and_takes_nothing_from_the_f
     }
 }
 
+/// Waits until somebody connects.
+fn visited(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).expect("set");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => return stream,
+            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
+            Err(error) => panic!("nobody has come: {error}"),
+        }
+    }
+}
+
+#[test]
+fn nobody_can_connect_to_a_relay_that_starts_before_it_answers() {
+    let listener = || TcpListener::bind("127.0.0.1:0").expect("a port");
+    let own = listener().local_addr().expect("bound").to_string();
+    let is_refused =
+        || TcpStream::connect(&own).is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused);
+    let folder = tempfile::tempdir().expect("a folder");
+    let serve = || {
+        let mut command = voxrelay(folder.path());
+        command.args(["serve", "--listen", &own]).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+    };
+
+    let database = listener();
+    let mut waiting = serve();
+    let there = database.local_addr().expect("bound");
+    waiting.env("DATABASE_URL", format!("postgres://voxrelay@{there}/voxrelay"));
+    waiting.env("VOXRELAY_AUTH__HS256_SECRET", SECRET);
+    let relay = Running { child: waiting.spawn().expect("it starts"), address: own.clone() };
+    let _unanswered = visited(&database);
+    assert!(is_refused(), "its database does not answer");
+    drop(relay);
+
+    let issuer = listener();
+    let mut waiting = serve();
+    let there = issuer.local_addr().expect("bound");
+    waiting.env("VOXRELAY_AUTH__JWKS_URL", format!("http://{there}/keys"));
+    waiting
+        .env("VOXRELAY_AUTH__ISSUER", "https://issuer.test")
+        .env("VOXRELAY_AUTH__AUDIENCE", "authenticated");
+    let mut relay = Running { child: waiting.spawn().expect("it starts"), address: own.clone() };
+    let _unanswered = visited(&issuer);
+    assert!(is_refused(), "its issuer does not answer");
+    let mut line = String::new();
+    let stdout = relay.child.stdout.take().expect("piped");
+    BufReader::new(stdout).read_line(&mut line).expect("a line");
+    assert_eq!(line.trim_end(), format!("listening on http://{own}"), "it does not wait for ever");
+    assert!(relay.get("/readyz").contains("\"reasons\":[\"no_keys\"]"));
+}
+
 /// As in a container that has none.
 fn without_certificates(command: &mut Command) -> &mut Command {
     command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent")

@@ -92,6 +92,33 @@ fn a_relay_that_stops_is_passed_over_before_it_refuses_calls() {
     assert!(seen < takes_calls, "Fly.io sees after {seen} s what lasts {takes_calls} s");
 }
 
+/// How long a relay takes to answer `/readyz` at most, in milliseconds: docs/service.md says so.
+const ANSWERS_MS: u64 = 200;
+
+#[test]
+fn a_relay_whose_database_does_not_answer_is_not_passed_over_for_that() {
+    let says = format!("within {ANSWERS_MS} ms");
+    assert!(text("docs/service.md").contains(&says), "docs/service.md does not say {says}");
+    let [pod, _] = pods();
+    let probe = &container(&pod)["readinessProbe"];
+    let check = &toml("deploy/fly.toml")["http_service"]["checks"][0];
+    // What follows a name in a file, such as `timeout check 2s`.
+    let behind = |file: &str, name: &str| {
+        let text = text(file);
+        let told = text.lines().find_map(|line| line.trim().strip_prefix(name));
+        seconds(&Value::String(told.expect("a time").trim().to_owned()))
+    };
+    for (who, waits) in [
+        ("Kubernetes", seconds(&probe["timeoutSeconds"])),
+        ("Fly.io", seconds(&check["timeout"])),
+        ("HAProxy", behind("deploy/haproxy.cfg", "timeout check ")),
+        ("Caddy", behind("deploy/Caddyfile", "health_timeout ")),
+    ] {
+        // A machine that has much to do takes some times as long.
+        assert!(waits * 1_000 >= 5 * ANSWERS_MS, "{who} waits for {waits} s");
+    }
+}
+
 /// A relay that runs until it is dropped.
 struct Running(Child);
 

@@ -48,6 +48,11 @@ impl Relay {
 
     pub(crate) async fn with(configure: impl FnOnce(&mut Config)) -> Relay {
         let (app, data) = app(configure).await;
+        Relay::of(app, data).await
+    }
+
+    /// A relay that is made of this.
+    pub(crate) async fn of(app: Arc<App>, data: TempDir) -> Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let serving = tokio::spawn(relay::run(listener, Arc::clone(&app)));

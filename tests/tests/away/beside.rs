@@ -185,6 +185,39 @@ async fn a_relay_that_starts_before_its_database_waits_for_it() {
     relay.terminate().await;
 }
 
+/// How long a load balancer waits for an answer of a relay.
+const BALANCER_WAITS: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_whose_database_does_not_answer_answers_load_balancers_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut server = Server::durable();
+    let database = server.database().await;
+    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config(folder.path(), &database, 60)).await;
+    for how in [How::Frozen, How::Crashed] {
+        relay.has_database("ok").await;
+        match how {
+            How::Frozen => server.freeze(),
+            How::Crashed => server.crash(),
+        }
+        for _ in 0..16 {
+            let answer = timeout(BALANCER_WAITS, relay.status("/readyz")).await;
+            assert_eq!(answer, Ok(200), "{how:?}: its calls come back here");
+            // The balancer that asks before this one has hung up: what the database says counts all the same.
+            let gone = timeout(Duration::from_millis(20), relay.status("/readyz")).await;
+            assert!(gone.is_err() || gone == Ok(200), "{how:?}: {gone:?}");
+            sleep(Duration::from_millis(250)).await;
+        }
+        relay.has_database("away").await;
+        match how {
+            How::Frozen => server.thaw(),
+            How::Crashed => server.restart(),
+        }
+    }
+    relay.has_database("ok").await;
+    relay.terminate().await;
+}
+
 fn outage(grace: u32, away: u64, how: How) -> Outage {
     let away = Duration::from_secs(away);
     Outage { calls: 50, grace, away, how, killed: false, manner: Manner::Together }

@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use protocol::{Bye, ClientMessage, CloseCode, RelayMessage};
+use protocol::{Bye, ClientMessage, CloseCode, RelayMessage, Resume, Welcome};
 use serde_json::{Value, json};
 use tests::caller::Caller;
 use tests::over_http::{BINARY, OverHttp, body, post};
-use tests::postgres::shared;
+use tests::postgres::{Server, shared};
 use tests::proxy::{Kind, Proxy};
 use tests::{Heard, Raw, Relay, alone, chunk, hello, token_but};
 use tokio::time::sleep;
@@ -112,6 +112,58 @@ async fn nobody_behind_a_proxy_is_turned_away_when_one_relay_of_two_is_killed() 
         }
     });
     join_all(before).await;
+}
+
+/// How long a proxy that waits for the database before it lets anybody through takes to find that it does not answer.
+const FOUND_OUT: Duration = Duration::from_secs(3);
+
+/// A call of this user through a proxy, or the same call once more.
+async fn call(proxy: &Proxy, sub: &str, resume: Option<Resume>) -> (Raw, Option<Welcome>) {
+    let raw = Raw::connect_from(IpAddr::V4(Ipv4Addr::LOCALHOST), proxy.address, &[]).await;
+    let mut raw = raw.expect("the proxy lets it through");
+    let token = token_but(&json!({ "sub": sub }));
+    raw.say(&ClientMessage::from(hello(&token, resume)).to_json()).await;
+    loop {
+        match raw.next().await {
+            Heard::Said(RelayMessage::Welcome(welcome)) => return (raw, Some(welcome)),
+            Heard::Said(RelayMessage::Resumed(_)) => return (raw, None),
+            Heard::Said(_) => {}
+            heard => panic!("{sub}: {heard:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_cut_comes_back_through_a_proxy_while_the_database_does_not_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut server = Server::start();
+    let database = server.database().await;
+    let extra = "[store]\ngrace_seconds = 60\n[network]\ntrusted_proxies = [\"127.0.0.1\"]\n";
+    let relay = Relay::start_on(&database, folder.path(), extra).await;
+    let calls = join_all(Kind::ALL.map(async |kind| {
+        let proxy = Proxy::start(kind, [relay.address; 2]).await;
+        let sub = format!("{kind:?}");
+        let (raw, welcome) = call(&proxy, &sub, None).await;
+        (proxy, sub, raw, welcome.expect("a new call"))
+    }))
+    .await;
+    server.freeze();
+    sleep(FOUND_OUT).await;
+    join_all(calls.into_iter().map(async |(proxy, sub, raw, welcome)| {
+        for _ in 0..8 {
+            assert_eq!(proxy.status("/livez").await, Some(200), "{sub}");
+            sleep(Duration::from_millis(250)).await;
+        }
+        drop(raw);
+        let Welcome { session_id, resume_token, epoch, .. } = welcome;
+        let resume = Resume { session_id, resume_token, epoch, received: 0, played: None };
+        let (_raw, anew) = call(&proxy, &sub, Some(resume)).await;
+        assert!(anew.is_none(), "{sub}: its session goes on");
+    }))
+    .await;
+    server.thaw();
+    relay.has_database("ok").await;
+    relay.terminate().await;
 }
 
 /// How many wires are opened through each proxy at least.
