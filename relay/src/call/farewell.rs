@@ -71,17 +71,21 @@ impl Call {
             return;
         }
         self.pace.note(self.tab.requests_cost(), self.tab.held());
-        let left = self.purse.left(self.tab.cost()).saturating_sub(self.kept());
-        if let Some(means) = self.pace.judge(left) {
+        if let Some(means) = self.pace.judge(self.left()) {
             self.tell_agent(AgentInput::Means { means, refused: None });
         }
+    }
+
+    /// What is left for answers: all that may be spent yet, but what is kept for last words.
+    fn left(&self) -> NanoUsd {
+        self.purse.left(self.tab.cost()).saturating_sub(self.kept())
     }
 
     /// There is too little for what is wanted next, for good: the agent is to want less, or to say its last words, or the call ends. Says
     /// whether the call goes on, and something else is wanted now.
     pub(super) fn want_less(&mut self, shortage: Shortage) -> bool {
         while let Some(request) = self.wanted_answer()
-            && let Some(means) = self.pace.lower()
+            && let Some(means) = self.pace.lower(self.left())
         {
             self.tell_agent(AgentInput::Means { means, refused: Some(request) });
             if self.wanted_answer() != Some(request) {

@@ -25,6 +25,8 @@ pub(super) struct Pace {
     /// What the requests had cost before the newest answer.
     before: NanoUsd,
     means: Means,
+    /// What was left when there was too little for a request: it says more than answers of before.
+    too_little: Option<NanoUsd>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,7 +40,8 @@ struct Answer {
 impl Pace {
     /// The pace of a call whose requests have cost so much.
     pub(super) fn new(cost: NanoUsd) -> Pace {
-        Pace { answers: [Answer::default(); REMEMBERED], newest: 0, before: cost, means: Means::Ample }
+        let answers = [Answer::default(); REMEMBERED];
+        Pace { answers, newest: 0, before: cost, means: Means::Ample, too_little: None }
     }
 
     /// The user has said something: what requests cost from now on is the next answer's.
@@ -73,13 +76,16 @@ impl Pace {
         } else {
             Means::Ample
         };
-        // Brief answers are cheaper: what is left then looks like more.
-        let means = if means == Means::Ample { means } else { means.max(self.means) };
+        // Brief answers are cheaper: what is left then looks like more. What was too little is not enough by itself.
+        let is_more = self.too_little.is_none_or(|too_little| left > too_little);
+        let means = if means == Means::Ample && is_more { means } else { means.max(self.means) };
         (std::mem::replace(&mut self.means, means) != means).then_some(means)
     }
 
-    /// There is too little for a request: the money goes less far than was thought. `None` if it could not be thought to go less far.
-    pub(super) fn lower(&mut self) -> Option<Means> {
+    /// So much is left, and it is too little for a request: the money goes less far than was thought. `None` if it could not be thought to go less
+    /// far.
+    pub(super) fn lower(&mut self, left: NanoUsd) -> Option<Means> {
+        self.too_little = Some(left);
         self.means = match self.means {
             Means::Ample => Means::Little,
             Means::Little => Means::Scarce,
@@ -151,6 +157,16 @@ mod tests {
     #[test]
     fn a_request_that_there_is_too_little_for_lowers_it_step_by_step() {
         let mut pace = Pace::new(usd(0));
-        assert_eq!([(); 3].map(|()| pace.lower()), [Some(Means::Little), Some(Means::Scarce), None]);
+        assert_eq!([(); 3].map(|()| pace.lower(usd(9))), [Some(Means::Little), Some(Means::Scarce), None]);
+    }
+
+    #[test]
+    fn what_was_too_little_for_a_request_is_not_ample_by_answers_that_were_cheaper() {
+        let mut pace = pace();
+        assert_eq!(pace.lower(usd(500)), Some(Means::Little));
+        assert_eq!(pace.judge(usd(500)), None, "or the same would be asked for again, for ever");
+        assert_eq!(pace.lower(usd(490)), Some(Means::Scarce));
+        assert_eq!(pace.judge(usd(490)), None);
+        assert_eq!(pace.judge(usd(5_000)), Some(Means::Ample), "somebody has been given a credit");
     }
 }
