@@ -167,7 +167,7 @@ const BREAKS: [Break; 35] = [
     Break {
         wrong: "an answer begins before the one before it is over",
         file: CONVERSATION,
-        right: "if !self.wants_to_think || self.outbox.is_answering() || self.is_parting {",
+        right: "if !self.wants_to_think || self.is_speaking() || self.is_parting {",
         broken: "if !self.wants_to_think || self.is_parting {",
     },
     Break {

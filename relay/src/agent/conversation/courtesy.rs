@@ -63,7 +63,7 @@ impl<E: Ears> Conversation<E> {
 
     /// Whether a model could be asked something if nobody were to be let finish.
     fn has_question(&self) -> bool {
-        self.wants_to_think && !self.outbox.is_answering() || self.has_late_results()
+        self.wants_to_think && !self.is_speaking() || self.has_late_results()
     }
 
     fn question_waits_until(&self) -> Option<Time> {

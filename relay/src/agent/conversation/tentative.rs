@@ -89,6 +89,13 @@ impl<E: Ears> Conversation<E> {
         }
     }
 
+    /// Nobody has heard anything of an answer that made way for something else: it is found anew after that.
+    pub(super) fn answer_if_unheard(&mut self) {
+        if std::mem::take(&mut self.is_cut_short) && self.memory.is_unanswered(self.persona.language()) {
+            self.answer_again();
+        }
+    }
+
     /// The model is asked anew, or is told what comes of its calls when it comes.
     fn answer_again(&mut self) {
         if self.memory.ends_in_open_calls() {

@@ -11,6 +11,7 @@ mod parting;
 mod pauses;
 mod quiet;
 mod remarks;
+mod saying;
 mod standing_in;
 mod talk;
 mod tentative;
