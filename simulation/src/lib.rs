@@ -31,7 +31,7 @@
 //! At the end:
 //! - Every session has ended, and nothing stays set aside. Ledger, sessions and budgets agree.
 //! - What is metered is what was heard. What is billed for a request is what the provider says that it used, and what a voice or a recogniser was
-//!   given (of a relay that was killed, at most what it had exposed).
+//!   given (of a relay that was killed, at most what it had exposed). What has reached no provider costs nothing.
 //! - What a recogniser bills less than the user was charged for it is given back, all of it and once, and budgets are lowered by that.
 //! - Each turn has one number; who began to speak before a text was typed has the lower one. What the page was told is what is stored.
 //! - What stands as heard was heard. An answer that was heard to its end was sent whole, each sample once.

@@ -40,9 +40,10 @@ const UNDERSTANDING: &str = "relay/src/agent/conversation/understanding.rs";
 /// Of the model of the store: what the real one gives back is shown by the suite that runs on both databases.
 const BOOKS: &str = "simulation/src/store/money.rs";
 const MEMORY: &str = "relay/src/agent/conversation/memory.rs";
+const THINKING: &str = "relay/src/agent/conversation/thinking.rs";
 const PIECE: &str = "relay/src/agent/conversation/speaking/piece.rs";
 
-const BREAKS: [Break; 35] = [
+const BREAKS: [Break; 36] = [
     Break {
         wrong: "what was set aside for a lost session stays set aside",
         file: BOOKS,
@@ -200,6 +201,12 @@ const BREAKS: [Break; 35] = [
         file: PIECE,
         right: "return Some(Quantity::Characters(self.characters()));",
         broken: "return Some(Quantity::Characters(self.characters() + 1));",
+    },
+    Break {
+        wrong: "what has reached no model is billed when the user interrupts",
+        file: THINKING,
+        right: "asked.is_sent.then(|| Quantity::Tokens(estimate(&asked)))",
+        broken: "Some(Quantity::Tokens(estimate(&asked)))",
     },
     Break {
         wrong: "a client forgets what a relay has received and not committed",

@@ -195,6 +195,7 @@ impl World<'_> {
         self.check_requests(&ledger, epochs)?;
         self.check_credits(row, &ledger, epochs)?;
         agents::check_given(epochs)?;
+        agents::check_reached(epochs)?;
         self.check_turns(&turns)?;
         check_order(&turns, epochs)?;
         self.check_told_turns(id, row, &turns, epochs)?;

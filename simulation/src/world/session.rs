@@ -293,6 +293,9 @@ impl World<'_> {
             events.extend(request.step(now).into_iter().map(|event| (id, event)));
         }
         live.requests.retain(|request| !request.is_over());
+        for (request, event) in &events {
+            self.truth.came(&live.id, live.books.epoch, *request, event);
+        }
         let results: Vec<_> = live.tools.extract_if(.., |(due, ..)| *due <= now).collect();
         for (id, event) in events {
             let listens = self.live.iter().any(|live| live.key == key && live.machine.listens());

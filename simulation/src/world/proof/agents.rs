@@ -33,6 +33,19 @@ pub(super) fn check_given(epochs: &[Epoch]) -> Result<(), String> {
     Ok(())
 }
 
+/// Nothing is booked of a request that has reached nobody.
+pub(super) fn check_reached(epochs: &[Epoch]) -> Result<(), String> {
+    for epoch in epochs {
+        let log = epoch.log.lock();
+        let used = log.spent.iter().filter(|(_, used)| used.is_some());
+        let mut unreached = used.filter(|(request, _)| !epoch.reached.contains(request));
+        if let Some((request, used)) = unreached.find(|(request, _)| epoch.billed.contains_key(request)) {
+            return Err(format!("request {request} has reached nobody, and is said to have used {used:?}"));
+        }
+    }
+    Ok(())
+}
+
 impl World<'_> {
     /// Who has stayed on the line has an answer to every turn, or was told why there is none.
     pub(in super::super) fn check_answered(&mut self) -> Result<(), String> {
