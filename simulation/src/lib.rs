@@ -7,6 +7,7 @@
 //!
 //! Of a hundred calls 85 are conversations, with the agent that hears or reads, asks a model, and speaks or writes. The others are with an agent
 //! that says back what it hears, or follows a script. Users of conversations barge in, type, mute, hold, cough, hang up, and run out of money;
+//! pages and administrators have the agent say something, behind what it says or at once;
 //! providers are slow, stall, fail, garble, cut characters in two, close in the middle of an utterance, and answer twice or late.
 //!
 //! `cargo xtask simulate --calls N --seed S` makes calls `S` to `S + N - 1`; a failing one prints its seed, and runs alone, with everything that
@@ -152,6 +153,10 @@ tally! {
     longer: "of them became longer",
     /// Texts that were typed.
     texts: "texts",
+    /// Texts that agents were told to say, by the page or an administrator.
+    says: "told to say",
+    /// Those that were to be said at once.
+    interrupting: "of them at once",
     /// Requests that were made of a model.
     requests: "requests",
     /// Answers of a model that were prepared for nothing.

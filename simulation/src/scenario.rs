@@ -141,6 +141,8 @@ pub(crate) struct Scenario {
     pub(crate) day: Day,
     /// So many of a hundred utterances of the user are coughs.
     pub(crate) coughs: u64,
+    /// So often in a hundred chunks the page or an administrator has the agent say something.
+    pub(crate) says: u64,
     /// Whether the first model and the one that stands in for it speak Anthropic's dialect, and not OpenAI's.
     pub(crate) is_anthropic: [bool; 2],
     /// A new day and a new month begin soon.
@@ -207,6 +209,16 @@ impl Scenario {
         self
     }
 
+    /// In some conversations the agent is told to say something, by the page or by an administrator.
+    pub(crate) fn with_words_to_say(mut self, random: &mut Random) -> Scenario {
+        let (happens, how_often) = (random.percent(30), random.between(1, 12));
+        if happens && self.who.is_conversation() {
+            // It is drawn with each chunk.
+            self.says = if self.chunk < 320 { 1 } else { how_often };
+        }
+        self
+    }
+
     /// The same call without these kinds of trouble.
     pub(crate) fn without(mut self, without: &Without) -> Scenario {
         let out = |kind| without.leaves_out(kind);
@@ -244,6 +256,9 @@ impl Scenario {
         }
         if out(Trouble::Anthropic) {
             self.is_anthropic = [false; 2];
+        }
+        if out(Trouble::Say) {
+            self.says = 0;
         }
         self
     }
@@ -336,6 +351,7 @@ impl Scenario {
                 ..Day::default()
             },
             coughs: 0,
+            says: 0,
             is_anthropic: [false; 2],
             is_midnight,
             begins_ms: if is_midnight {

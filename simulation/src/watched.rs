@@ -18,7 +18,7 @@ use crate::voice::Script;
 use charged::Listening;
 use cuts::Cuts;
 use waiting::Waiting;
-pub(crate) use waiting::{FILLER, Patience};
+pub(crate) use waiting::{FILLER, Patience, TOLD_TO_SAY};
 
 /// Of whom no words come for so long, nobody waits for more.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(10);
@@ -69,6 +69,8 @@ pub(crate) struct Log {
     question: Vec<Message>,
     /// What the user has said or typed and has no answer.
     pub(crate) waiting: Waiting,
+    /// What it was told to say and did not get to: that is in the record, in writing.
+    pub(crate) unsaid: Vec<String>,
     /// Answers that were dropped where they were, and why.
     pub(crate) cuts: Cuts,
     /// Answers that were held and went on, since nobody had interrupted.
@@ -377,6 +379,8 @@ impl Agent for Watched {
                     log.listening.begin(request);
                 }
             }
+            // A question that makes way for that is asked anew.
+            AgentInput::Say { interrupt: true, .. } => log.waiting.hear(),
             AgentInput::Pause
             | AgentInput::BargeIn
             | AgentInput::Say { .. }
@@ -448,6 +452,7 @@ impl Agent for Watched {
                 }
             }
             AgentOutput::Trouble(_) => log.waiting.tell_why(),
+            AgentOutput::Unsaid { text, .. } => log.unsaid.push(text.clone()),
             AgentOutput::FalseInterruption => log.went_on += 1,
             AgentOutput::Sound(samples) => {
                 if let Some(given) = log.answers.last_mut().filter(|given| !given.is_over) {

@@ -43,7 +43,7 @@ const MEMORY: &str = "relay/src/agent/conversation/memory.rs";
 const THINKING: &str = "relay/src/agent/conversation/thinking.rs";
 const PIECE: &str = "relay/src/agent/conversation/speaking/piece.rs";
 
-const BREAKS: [Break; 36] = [
+const BREAKS: [Break; 37] = [
     Break {
         wrong: "what was set aside for a lost session stays set aside",
         file: BOOKS,
@@ -201,6 +201,12 @@ const BREAKS: [Break; 36] = [
         file: PIECE,
         right: "return Some(Quantity::Characters(self.characters()));",
         broken: "return Some(Quantity::Characters(self.characters() + 1));",
+    },
+    Break {
+        wrong: "a question is lost that makes way for what is to be said at once",
+        file: CONVERSATION,
+        right: "self.is_cut_short = is_coming;",
+        broken: "self.is_cut_short = is_coming && self.is_parting;",
     },
     Break {
         wrong: "what has reached no model is billed when the user interrupts",

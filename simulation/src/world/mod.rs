@@ -86,6 +86,7 @@ impl Fixed {
             .with_voices(&mut apart(0x00c0_ffee))
             .with_more_conversations(&mut apart(0x0add_ed00))
             .with_troubles(&mut apart(0x0bad_da75))
+            .with_words_to_say(&mut apart(0x5a1d_50a5))
             .without(&self.without);
         (scenario, random)
     }
@@ -114,6 +115,8 @@ pub(crate) struct World<'a> {
     now: Time,
     start: Time,
     random: Random,
+    /// What the agent is told to say is drawn apart, so that a call without it stays as it is.
+    says: Random,
     scenario: Scenario,
     script: Script,
     client: Client,
@@ -178,6 +181,7 @@ impl<'a> World<'a> {
             scenario,
             script,
             random,
+            says: Random::new(seed ^ 0x0005_a15a),
             trace,
         };
         world.say(|world| format!("{:?}", world.scenario));

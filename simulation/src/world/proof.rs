@@ -494,9 +494,9 @@ impl World<'_> {
         if self.truth.is_refused || self.truth.is_lossy || self.truth.is_erased {
             return Ok(());
         }
-        let agent = turns.iter().map(|row| &row.turn).filter(|turn| turn.role == Role::Agent);
-        let agent: Vec<_> = agent.collect();
         let log = epoch.log.lock();
+        let agent = turns.iter().map(|row| &row.turn).filter(|turn| turn.role == Role::Agent);
+        let agent: Vec<_> = agent.filter(|turn| !log.unsaid.contains(&turn.text)).collect();
         // What was not stored yet when the relay was killed is not there.
         for (index, (turn, given)) in agent.iter().zip(&log.answers).enumerate() {
             if !given.is_whole || turn.heard != Some(turn.end) {
