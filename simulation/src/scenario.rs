@@ -15,7 +15,7 @@ const WIDE: NanoUsd = NanoUsd::new(5_000_000_000);
 const ECHOES_THAT_CONVERSE: u64 = 85;
 const TALKERS_THAT_CONVERSE: u64 = 75;
 /// Who waits for every answer stays on the line for so long: longer than a turn may wait for its answer.
-const LINGERS: Duration = Duration::from_secs(230);
+const LINGERS: Duration = Duration::from_secs(280);
 
 /// Who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +162,7 @@ impl Scenario {
         }
         self.has_tools = self.who.is_conversation() && random.percent(50);
         let asks_a_model = self.who.is_conversation();
-        self.lingers = (asks_a_model && random.percent(20)).then_some(LINGERS);
+        self.lingers = (asks_a_model && random.percent(35)).then_some(LINGERS);
         self.drains = self.stop > 0 && random.percent(50);
         self
     }
@@ -180,7 +180,7 @@ impl Scenario {
         self.who = if random.percent(50) { Who::Voice } else { Who::Chat };
         self.is_streamed = self.who == Who::Voice && random.percent(60);
         self.has_tools = random.percent(50);
-        self.lingers = random.percent(12).then_some(LINGERS);
+        self.lingers = random.percent(30).then_some(LINGERS);
         if self.who == Who::Chat {
             // What is typed is drawn with each chunk.
             self.type_percent = self.type_percent.max(if self.chunk < 320 { 1 } else { 5 });

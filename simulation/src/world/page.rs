@@ -58,7 +58,7 @@ pub(super) struct Page {
     hurries: Option<Time>,
     pub(super) is_hurried: bool,
     /// The user has said everything, and stays on the line.
-    has_lingered: bool,
+    pub(super) has_lingered: bool,
     /// The page is closed, without a word.
     pub(super) is_gone: bool,
     pub(super) ended: Option<CloseCode>,

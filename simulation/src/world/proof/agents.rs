@@ -9,10 +9,10 @@ use super::super::World;
 use super::super::truth::Epoch;
 use crate::watched::Patience;
 
-/// How long an answer may take on a bad day of the providers, behind another one that takes as long as that; and in all, if a model has to be asked
-/// anew. [`crate::scenario`] has users stay on the line for longer.
+/// How long an answer may take on a bad day of the providers, behind another one that takes as long as that, and behind what the agent is told to say;
+/// and in all, if a model has to be asked anew. [`crate::scenario`] has users stay on the line for longer.
 const PATIENCE: Patience =
-    Patience { since_asked: Duration::from_secs(100), in_all: Duration::from_secs(200) };
+    Patience { since_asked: Duration::from_secs(130), in_all: Duration::from_secs(240) };
 
 /// Recognisers and voices are paid for what they were given, all of it: samples to understand, characters to speak.
 pub(super) fn check_given(epochs: &[Epoch]) -> Result<(), String> {
