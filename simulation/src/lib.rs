@@ -27,7 +27,9 @@
 //! - Nothing but words interrupts an answer. No model is asked again and again while nothing is answered.
 //!
 //! When a user has stayed on the line: every turn has an answer, in good time however often a model was asked about it, or the user was told why
-//! not, and no words are left that have become no turn.
+//! not, and no words are left that have become no turn. So it is where relays are killed or stopped, from the relay on that goes on, and where money
+//! is short, until it is used up. It is not asked for where the database is away or refuses, tokens are bad, or the call is ended or deleted from
+//! outside.
 //!
 //! At the end:
 //! - Every session has ended, and nothing stays set aside. Ledger, sessions and budgets agree.

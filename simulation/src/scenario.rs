@@ -263,12 +263,11 @@ impl Scenario {
         self
     }
 
-    /// Whether nothing goes wrong but at providers and in the network.
+    /// Whether the database takes everything, tokens are good and nobody ends the call from outside. Whatever else goes wrong, every turn is answered:
+    /// where relays are killed or stopped by the one that goes on, and where money is short as long as there is any.
     pub(crate) fn is_fair(&self) -> bool {
         let is_kept = self.away.is_empty() && self.refuses.is_none() && self.lost_answers == 0;
-        let is_whole = self.crash == 0 && self.stop == 0 && self.erased.is_none() && self.ended.is_none();
-        let least = self.caps.session.min(self.caps.user_day).min(self.caps.account_month);
-        is_kept && is_whole && least >= WIDE && self.bad_tokens == 0
+        is_kept && self.erased.is_none() && self.ended.is_none() && self.bad_tokens == 0
     }
 
     pub(crate) fn new(start: Time, random: &mut Random) -> Scenario {

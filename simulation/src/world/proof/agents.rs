@@ -50,10 +50,13 @@ impl World<'_> {
     /// Who has stayed on the line has an answer to every turn, or was told why there is none.
     pub(in super::super) fn check_answered(&mut self) -> Result<(), String> {
         let is_up = self.client.state() == State::Connected;
-        if self.scenario.lingers.is_none() || !self.scenario.is_fair() || !is_up {
+        let is_fair = self.scenario.is_fair() && !self.truth.is_erased && !self.truth.is_lossy;
+        if self.scenario.lingers.is_none() || !is_fair || !is_up {
             return Ok(());
         }
-        for live in &self.live {
+        // A relay that does not know yet that another one has the session answers nobody.
+        let used = self.page.connection;
+        for live in self.live.iter().filter(|live| live.connection == used) {
             let log = live.log.lock();
             // A bad line may bring it late.
             if let Some((said, waits)) = log.waiting.too_long(self.now, PATIENCE) {
