@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use protocol::{Ability, Time};
+use protocol::{Ability, ErrorCode, Time};
 use relay::agent::{Agent, AgentInput, AgentOutput};
 use relay::money::bill::{AtMost, Quantity};
 use relay::money::tab::RequestId;
@@ -451,7 +451,7 @@ impl Agent for Watched {
                     log.wrong(format!("too many turns wait for an answer, and {text:?} is one more"));
                 }
             }
-            AgentOutput::Trouble(_) => log.waiting.tell_why(),
+            AgentOutput::Trouble(ErrorCode::AgentUnavailable) => log.waiting.tell_why(),
             AgentOutput::Unsaid { text, .. } => log.unsaid.push(text.clone()),
             AgentOutput::FalseInterruption => log.went_on += 1,
             AgentOutput::Sound(samples) => {

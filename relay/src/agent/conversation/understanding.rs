@@ -94,7 +94,7 @@ impl<E: Ears> Conversation<E> {
                     self.is_user_heard &= !is_deaf;
                     self.tell_degraded(Ability::Hearing, is_deaf);
                     if is_deaf {
-                        self.outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));
+                        self.outbox.push(AgentOutput::Trouble(ErrorCode::NotHeard));
                     }
                 }
             }

@@ -158,7 +158,7 @@ impl<E: Ears> Spoken<E> {
                         let nothing = given_up.map(|utterance| Understood::Nothing { at: utterance.start });
                         self.understood.extend(nothing);
                         if !std::mem::replace(&mut self.has_missed, true) {
-                            outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));
+                            outbox.push(AgentOutput::Trouble(ErrorCode::NotHeard));
                         }
                     }
                     let speech = speech.into_samples();

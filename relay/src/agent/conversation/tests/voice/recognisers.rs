@@ -12,7 +12,7 @@ fn asked_next(did: &[AgentOutput]) -> Option<RequestId> {
 }
 
 fn troubles(did: &[AgentOutput]) -> usize {
-    did.iter().filter(|did| matches!(did, AgentOutput::Trouble(ErrorCode::AgentUnavailable))).count()
+    did.iter().filter(|did| matches!(did, AgentOutput::Trouble(ErrorCode::NotHeard))).count()
 }
 
 fn flush(request: RequestId) -> AgentOutput {
