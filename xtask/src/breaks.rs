@@ -40,6 +40,7 @@ const UNDERSTANDING: &str = "relay/src/agent/conversation/understanding.rs";
 /// Of the model of the store: what the real one gives back is shown by the suite that runs on both databases.
 const BOOKS: &str = "simulation/src/store/money.rs";
 const MEMORY: &str = "relay/src/agent/conversation/memory.rs";
+const TENTATIVE: &str = "relay/src/agent/conversation/tentative.rs";
 const THINKING: &str = "relay/src/agent/conversation/thinking.rs";
 const PIECE: &str = "relay/src/agent/conversation/speaking/piece.rs";
 
@@ -204,7 +205,7 @@ const BREAKS: [Break; 37] = [
     },
     Break {
         wrong: "a question is lost that makes way for what is to be said at once",
-        file: CONVERSATION,
+        file: TENTATIVE,
         right: "self.is_cut_short = is_coming;",
         broken: "self.is_cut_short = is_coming && self.is_parting;",
     },

@@ -111,6 +111,8 @@ pub struct Conversation<E = VoiceActivity> {
     heard_since: Option<Time>,
     /// The user may be saying something: a voice was heard, and nothing has come of it yet.
     is_user_heard: bool,
+    /// What was understood last was as long as an utterance may be: what is heard since is the rest of what they say.
+    talks_on: bool,
     /// When the user was heard last: a sign, or words.
     user_heard_at: Time,
     /// When words of the user came last.
@@ -195,6 +197,7 @@ impl<E: Ears> Conversation<E> {
             turns: Turns::default(),
             heard_since: None,
             is_user_heard: false,
+            talks_on: false,
             user_heard_at: Time::ZERO,
             words_at: Time::ZERO,
             question_since: None,
@@ -291,21 +294,6 @@ impl<E: Ears> Conversation<E> {
             self.make_way();
         }
         self.go_on();
-    }
-
-    /// What is being found, given or waited for is cut off by what is to be said at once. The user is answered after that all the same, unless
-    /// something of the answer was heard: they have said nothing, and still wait for it.
-    fn make_way(&mut self) {
-        let is_given = self.outbox.is_answering();
-        let is_coming = self.begins == Begins::WithAnswer
-            || self.is_finding() && !self.has_draft()
-            || self.is_speaking() && matches!(self.author, Author::Model(_));
-        self.interrupt();
-        self.is_cut_short = is_coming;
-        // What has no sound is heard when it is said, and of what has some the call tells in a moment.
-        if !is_given || self.speaking.is_none() {
-            self.answer_if_unheard();
-        }
     }
 
     /// Whether an answer has begun that the call has not called over, or is about to begin.
