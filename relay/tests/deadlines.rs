@@ -162,7 +162,8 @@ async fn a_connection_that_does_not_come_is_given_up_and_nothing_was_asked() {
             for deadlines in each {
                 let provider = provider(kind, scheme, Stalls::Connecting, deadlines).await;
                 let (pieces, failure) = fails(&provider).await;
-                assert_eq!((pieces, failure.kind), (0, FailureKind::Connection), "{kind} {scheme}: {failure}");
+                let told = (pieces, failure.kind);
+                assert_eq!(told, (0, FailureKind::Connection), "{kind} {scheme}: {failure}");
                 assert!(!failure.kind.may_be_billed());
             }
         }

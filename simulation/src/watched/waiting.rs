@@ -149,7 +149,7 @@ mod tests {
         assert!(asks(&mut waiting, begin, &["first and more"]));
         waiting.answer(FILLER);
         waiting.answer(" Note number 0 well.");
-        assert!(waiting.too_long(end, PATIENCE).is_some(), "neither to pass the time nor what others want said");
+        assert!(waiting.too_long(end, PATIENCE).is_some(), "neither of them is an answer");
         waiting.answer("To the first.");
         assert_eq!(waiting.too_long(end, PATIENCE), None);
     }

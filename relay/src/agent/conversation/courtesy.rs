@@ -4,8 +4,9 @@
 //! A question that is asked while the user goes on would be given up with their next words, be paid for all the same, and be asked anew with all
 //! that was said. So it waits until nobody speaks. A user of whom nothing more comes is not waited for, nor one whose turn was as long as turns
 //! may be. Noise, of which nobody knows at first whether it has words, keeps a question waiting for 10 s in all, and words without an end for two
-//! and a half minutes: where utterances are recognised, one after another without a pause between them. What is typed is asked about at once, unless words come behind it. An answer that is prepared, or that goes on after a tool,
-//! or of which another model is asked the same, is no new question.
+//! and a half minutes: where utterances are recognised, so do those that follow one another without a pause. What is typed is asked about at once,
+//! unless words come behind it. An answer that is prepared, or that goes on after a tool, or of which another model is asked the same, is no new
+//! question.
 //!
 //! What is recognised as it is spoken interrupts an answer before it sounds. An utterance does so only once it was understood; until then an
 //! answer that is there waits, with its words, and the utterance belongs to the turn that it answers. It waits no longer than an answer that

@@ -522,7 +522,8 @@ impl<E: Ears> Agent for Conversation<E> {
     fn is_between_turns(&self) -> bool {
         let hears = self.hearing.as_ref().is_some_and(Hearing::hears_an_utterance);
         let is_user_silent = !self.is_user_speaking && !self.is_user_heard && !hears;
-        let is_silent = !self.is_speaking() && self.to_say.is_empty() && self.begins == Begins::Not && !self.is_parting;
+        let is_silent =
+            !self.is_speaking() && self.to_say.is_empty() && self.begins == Begins::Not && !self.is_parting;
         let finds = self.wants_to_think || self.is_finding() || self.has_draft();
         is_user_silent && is_silent && !finds && self.tools.is_idle()
     }
