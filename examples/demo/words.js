@@ -105,6 +105,7 @@ const ERRORS = {
   agent_unknown: ["The relay has no such agent", "Take `?agent=` out of this page's address, or name another one."],
   agent_forbidden: ["You may not speak with this agent", "Take `?agent=` out of this page's address, or name another one."],
   agent_unavailable: ["The agent cannot answer just now", "Say it again in a moment."],
+  not_heard: ["The agent has not heard you", "Say it again in a moment, or write it."],
   session_limit: ["Too many calls at once", "Close another call, or wait a moment and call again."],
   account_session_limit: ["Too many calls at once", "Your account has no more free. Wait a moment and call again."],
   session_rate: ["Too many calls in a minute", "Wait a minute, then call again."],

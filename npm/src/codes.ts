@@ -84,6 +84,7 @@ export const ERROR_CODES = {
   keys_unavailable: { retryable: true, message: "The relay cannot check the token until it has the issuer's keys. Wait `retry_after_ms`, then come back with the same token." },
   store_unavailable: { retryable: true, message: "The relay's database is away. Wait `retry_after_ms`." },
   internal: { retryable: true, message: "The relay failed. Its log has the session id and the cause." },
+  not_heard: { retryable: true, message: "The agent has not heard what was said. Say it again in a moment, or write it; the relay's log has the cause." },
 } as const;
 
 /** The words of `error.code`. A newer relay may send others. */
@@ -146,7 +147,8 @@ export type ErrorCode =
   | "worker_unavailable"
   | "keys_unavailable"
   | "store_unavailable"
-  | "internal";
+  | "internal"
+  | "not_heard";
 
 /** The words of the `ended` event's `reason`. */
 export type CloseName =

@@ -207,6 +207,7 @@ error_codes! {
     KeysUnavailable = "keys_unavailable", true, "The relay cannot check the token until it has the issuer's keys. Wait `retry_after_ms`, then come back with the same token.";
     StoreUnavailable = "store_unavailable", true, "The relay's database is away. Wait `retry_after_ms`.";
     Internal = "internal", true, "The relay failed. Its log has the session id and the cause.";
+    NotHeard = "not_heard", true, "The agent has not heard what was said. Say it again in a moment, or write it; the relay's log has the cause.";
 }
 
 /// An [`HttpCode`]'s word, status, and advice.

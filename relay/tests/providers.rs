@@ -41,11 +41,14 @@ fn bounds() -> Bounds {
     }
 }
 
-/// Everything that a request tells.
+/// Everything that a request tells, but for that it has left.
 async fn all(mut request: Request) -> Vec<Event> {
     let mut events = Vec::new();
     while !matches!(events.last(), Some(Event::Finished(_) | Event::Failed(_))) {
-        events.push(tokio::time::timeout(PATIENCE, request.next()).await.expect("a request ends by itself"));
+        let event = tokio::time::timeout(PATIENCE, request.next()).await.expect("a request ends by itself");
+        if event != Event::Ready {
+            events.push(event);
+        }
     }
     events
 }
@@ -315,6 +318,27 @@ async fn a_request_that_is_dropped_closes_its_connection() {
         let mut rest = Vec::new();
         let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("it is closed");
         assert!(read.is_ok() || rest.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_request_says_that_it_has_left_when_a_connection_has_taken_it_and_not_before() {
+    for row in &ROWS {
+        // It takes connections, and never answers.
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let mut request = row.request(port);
+        let told = tokio::time::timeout(PATIENCE, request.next()).await.expect("it leaves");
+        assert_eq!(told, Event::Ready, "{}", row.kind);
+        let (mut stream, _) = listener.accept().await.expect("it comes");
+        let mut asked = vec![0; 1 << 16];
+        let read = stream.read(&mut asked).await.expect("it is sent");
+        let head = String::from_utf8_lossy(&asked[..read]).to_lowercase();
+        assert!(head.contains("content-length: ") && !head.contains("chunked"), "{}: {head}", row.kind);
+        drop(listener);
+        // Nobody listens there any more.
+        let told = tokio::time::timeout(PATIENCE, row.request(port).next()).await.expect("it ends");
+        assert!(matches!(told, Event::Failed(_)), "{}: {told:?}", row.kind);
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! Of a hundred calls 85 are conversations, with the agent that hears or reads, asks a model, and speaks or writes. The others are with an agent
 //! that says back what it hears, or follows a script. Users of conversations barge in, type, mute, hold, cough, hang up, and run out of money;
+//! pages and administrators have the agent say something, behind what it says or at once;
 //! providers are slow, stall, fail, garble, cut characters in two, close in the middle of an utterance, and answer twice or late.
 //!
 //! `cargo xtask simulate --calls N --seed S` makes calls `S` to `S + N - 1`; a failing one prints its seed, and runs alone, with everything that
@@ -27,12 +28,14 @@
 //! - What a voice that breaks off leaves of a sentence another voice speaks, and no word that did not sound is left out.
 //!
 //! When a user has stayed on the line: every turn has an answer, in good time however often a model was asked about it, or the user was told why
-//! not, and no words are left that have become no turn.
+//! not, and no words are left that have become no turn. So it is where relays are killed or stopped, from the relay on that goes on, and where money
+//! is short, until it is used up. It is not asked for where the database is away or refuses, tokens are bad, or the call is ended or deleted from
+//! outside.
 //!
 //! At the end:
 //! - Every session has ended, and nothing stays set aside. Ledger, sessions and budgets agree.
 //! - What is metered is what was heard. What is billed for a request is what the provider says that it used, and what a voice or a recogniser was
-//!   given (of a relay that was killed, at most what it had exposed).
+//!   given (of a relay that was killed, at most what it had exposed). What has reached no provider costs nothing.
 //! - What a recogniser bills less than the user was charged for it is given back, all of it and once, and budgets are lowered by that.
 //! - Each turn has one number; who began to speak before a text was typed has the lower one. What the page was told is what is stored.
 //! - What stands as heard was heard. An answer that was heard to its end was sent whole, each sample once.
@@ -153,6 +156,10 @@ tally! {
     longer: "of them became longer",
     /// Texts that were typed.
     texts: "texts",
+    /// Texts that agents were told to say, by the page or an administrator.
+    says: "told to say",
+    /// Those that were to be said at once.
+    interrupting: "of them at once",
     /// Requests that were made of a model.
     requests: "requests",
     /// Answers of a model that were prepared for nothing.

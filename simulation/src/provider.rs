@@ -24,6 +24,8 @@ pub(crate) const ITEM: &str = "anthropic/claude-haiku-5-5";
 /// What a model does, piece by piece.
 #[derive(Clone, Debug)]
 enum Act {
+    /// What is asked has left.
+    Sent,
     Head(u16),
     Bytes(Vec<u8>),
     End,
@@ -142,6 +144,8 @@ impl Answering {
         };
         let bytes: usize = chat.messages.iter().map(Message::bytes).sum();
         let (prompt, most) = (bytes.div_ceil(4) as u64, u64::from(chat.max_output_tokens));
+        // Half of the time goes by before the connection is there.
+        let sent = now + at.since(now) / 2;
         if faults.happens(1) {
             match faults.random.between(0, 4) {
                 // Nobody there; a refusal; silence.
@@ -150,16 +154,21 @@ impl Answering {
                     return answers(acts, exchange, None, true);
                 }
                 1 => {
+                    acts.push_back((sent, Act::Sent));
                     let status = [400, 401, 429, 500, 503][faults.random.between(0, 4) as usize];
                     acts.push_back((at, Act::Head(status)));
                     acts.push_back((at, Act::Bytes(b"{\"error\":\"no\"}".to_vec())));
                     acts.push_back((at, Act::End));
                     return answers(acts, exchange, None, true);
                 }
-                2 => return answers(acts, exchange, None, true),
+                2 => {
+                    acts.push_back((sent, Act::Sent));
+                    return answers(acts, exchange, None, true);
+                }
                 _ => {}
             }
         }
+        acts.push_back((sent, Act::Sent));
         acts.push_back((at, Act::Head(200)));
         let written = write(id, prompt, most, !chat.tools.is_empty(), &mut faults, &mut random);
         let wire = if is_anthropic { written.as_anthropic() } else { written.as_openai() };
@@ -267,6 +276,11 @@ impl Answering {
         }
         while let Some((_, act)) = self.acts.pop_front_if(|(at, _)| *at <= now) {
             let input = match &act {
+                Act::Sent => {
+                    self.exchange.sent();
+                    events.push(Event::Ready);
+                    continue;
+                }
                 Act::Head(status) => Input::Head {
                     status: *status,
                     retry_after: None,

@@ -164,6 +164,7 @@ impl Speech {
                 self.finish(now);
             }
             Ask::Transcribe(samples) => {
+                self.say_after(now, Duration::ZERO, Event::Ready);
                 let end = samples.len() as u32;
                 let has_words = samples.iter().any(|sample| voice::is_word(*sample));
                 let is_missed = self.random.percent(5);

@@ -25,10 +25,12 @@ pub(crate) enum Trouble {
     Cough,
     /// Models that speak Anthropic's dialect.
     Anthropic,
+    /// Pages and administrators that have the agent say something.
+    Say,
 }
 
 /// Every kind, by its word on the command line.
-const WORDS: [(&str, Trouble); 11] = [
+const WORDS: [(&str, Trouble); 12] = [
     ("network", Trouble::Network),
     ("relays", Trouble::Relays),
     ("store", Trouble::Store),
@@ -40,6 +42,7 @@ const WORDS: [(&str, Trouble); 11] = [
     ("bill", Trouble::Bill),
     ("cough", Trouble::Cough),
     ("anthropic", Trouble::Anthropic),
+    ("say", Trouble::Say),
 ];
 
 /// The kinds of trouble that are left out.
@@ -97,13 +100,14 @@ mod tests {
     #[test]
     fn a_call_without_a_kind_of_trouble_that_does_not_happen_in_it_is_the_same_call() {
         type Count = fn(&Tally) -> u64;
-        let kinds: [(&str, Count); 4] = [
+        let kinds: [(&str, Count); 5] = [
             ("faults", |tally| tally.failing),
             ("stall", |tally| tally.stalls),
             ("twice", |tally| tally.repeats),
             ("late", |tally| tally.late),
+            ("say", |tally| tally.says),
         ];
-        let mut spared = [0; 4];
+        let mut spared = [0; 5];
         for seed in 1..=SEEDS {
             let (tally, first, lines) = traced(&Fixed::default(), seed);
             for (place, (word, count)) in kinds.iter().enumerate() {

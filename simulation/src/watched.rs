@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use protocol::{Ability, Time};
+use protocol::{Ability, ErrorCode, Time};
 use relay::agent::{Agent, AgentInput, AgentOutput};
 use relay::money::bill::{AtMost, Quantity};
 use relay::money::tab::RequestId;
@@ -20,7 +20,7 @@ use charged::Listening;
 use cuts::Cuts;
 use voices::Voices;
 use waiting::Waiting;
-pub(crate) use waiting::{FILLER, Patience};
+pub(crate) use waiting::{FILLER, Patience, TOLD_TO_SAY};
 
 /// Of whom no words come for so long, nobody waits for more.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(10);
@@ -71,6 +71,8 @@ pub(crate) struct Log {
     question: Vec<Message>,
     /// What the user has said or typed and has no answer.
     pub(crate) waiting: Waiting,
+    /// What it was told to say and did not get to: that is in the record, in writing.
+    pub(crate) unsaid: Vec<String>,
     /// Answers that were dropped where they were, and why.
     pub(crate) cuts: Cuts,
     /// What voices have spoken.
@@ -387,6 +389,8 @@ impl Agent for Watched {
                     log.listening.begin(request);
                 }
             }
+            // A question that makes way for that is asked anew.
+            AgentInput::Say { interrupt: true, .. } => log.waiting.hear(),
             AgentInput::Pause
             | AgentInput::BargeIn
             | AgentInput::Say { .. }
@@ -462,7 +466,8 @@ impl Agent for Watched {
                     log.wrong(format!("too many turns wait for an answer, and {text:?} is one more"));
                 }
             }
-            AgentOutput::Trouble(_) => log.waiting.tell_why(),
+            AgentOutput::Trouble(ErrorCode::AgentUnavailable) => log.waiting.tell_why(),
+            AgentOutput::Unsaid { text, .. } => log.unsaid.push(text.clone()),
             AgentOutput::FalseInterruption => log.went_on += 1,
             AgentOutput::Sound(samples) => {
                 if let Some(given) = log.answers.last_mut().filter(|given| !given.is_over) {

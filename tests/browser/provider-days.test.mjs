@@ -151,7 +151,7 @@ describe("a provider's bad day", () => {
 
     const { what } = PARTS[part];
     assert.deepEqual(call.degraded(), isTold ? [[what, true], [what, false]] : [], "it is told what does not work, and that it does again");
-    assert.deepEqual(call.errors(), isTold && part !== "mouth" ? ["agent_unavailable"] : []);
+    assert.deepEqual(call.errors(), isTold && part !== "mouth" ? [part === "ears" ? "not_heard" : "agent_unavailable"] : []);
     const said = call.transcript();
     assert.deepEqual(said, relay.turns(call.sessionId), "it is stored as the page showed it");
     const heard = said.filter(({ role }) => role === "user").map(({ text }) => text);

@@ -40,9 +40,11 @@ const UNDERSTANDING: &str = "relay/src/agent/conversation/understanding.rs";
 /// Of the model of the store: what the real one gives back is shown by the suite that runs on both databases.
 const BOOKS: &str = "simulation/src/store/money.rs";
 const MEMORY: &str = "relay/src/agent/conversation/memory.rs";
+const TENTATIVE: &str = "relay/src/agent/conversation/tentative.rs";
+const THINKING: &str = "relay/src/agent/conversation/thinking.rs";
 const PIECE: &str = "relay/src/agent/conversation/speaking/piece.rs";
 
-const BREAKS: [Break; 37] = [
+const BREAKS: [Break; 39] = [
     Break {
         wrong: "what was set aside for a lost session stays set aside",
         file: BOOKS,
@@ -167,7 +169,7 @@ const BREAKS: [Break; 37] = [
     Break {
         wrong: "an answer begins before the one before it is over",
         file: CONVERSATION,
-        right: "if !self.wants_to_think || self.outbox.is_answering() || self.is_parting {",
+        right: "if !self.wants_to_think || self.is_speaking() || self.is_parting {",
         broken: "if !self.wants_to_think || self.is_parting {",
     },
     Break {
@@ -212,6 +214,18 @@ const BREAKS: [Break; 37] = [
         file: PIECE,
         right: "pace.reaches(&self.spoken, end.saturating_sub(before), rate)",
         broken: "pace.reaches(&self.spoken, 8 * end.saturating_sub(before), rate)",
+    },
+    Break {
+        wrong: "a question is lost that makes way for what is to be said at once",
+        file: TENTATIVE,
+        right: "self.is_cut_short = is_coming;",
+        broken: "self.is_cut_short = is_coming && self.is_parting;",
+    },
+    Break {
+        wrong: "what has reached no model is billed when the user interrupts",
+        file: THINKING,
+        right: "asked.is_sent.then(|| Quantity::Tokens(estimate(&asked)))",
+        broken: "Some(Quantity::Tokens(estimate(&asked)))",
     },
     Break {
         wrong: "a client forgets what a relay has received and not committed",

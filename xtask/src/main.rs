@@ -120,7 +120,7 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
         /// Kinds of trouble that the whole calls are made without, parted by commas: network, relays, store, money, faults, stall, twice, late,
-        /// bill, cough, anthropic
+        /// bill, cough, anthropic, say
         #[arg(long, value_name = "KINDS")]
         without: Option<String>,
         /// Print everything that happens in the whole calls

@@ -187,6 +187,7 @@ export const ENGLISH: VoiceCallTexts = {
     user_budget: ["Your calls for today are used up", "Come back tomorrow."],
     account_budget: SPENT,
     agent_unavailable: ["No answer just now", "Please say it again in a moment."],
+    not_heard: ["That was not heard", "Please say it again in a moment."],
     messages_full: ["Too much waits to be sent", "Send it again in a moment."],
     gave_up: NOT_REACHED,
     other: ["That did not work", "Please try again later. ({code})"],

@@ -47,7 +47,7 @@ impl Ears for VoiceActivity {
 }
 
 /// Speech without a pause ends after this time, so that it is stored before the client's replay buffer (30 s) is full.
-const LONGEST_UTTERANCE: u32 = 25 * 16_000;
+pub(super) const LONGEST_UTTERANCE: u32 = 25 * 16_000;
 /// Kept after the last loud moment, so that a soft ending is not cut off: 200 ms.
 const TAIL: u32 = 3_200;
 /// The voice activity detector never looks back further than this, 600 ms: its pre-roll (200 ms), and the time in which it is in doubt (320 ms).

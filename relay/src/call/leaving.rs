@@ -36,7 +36,7 @@ impl Call {
             if self.now < due {
                 return;
             }
-            self.outputs.push_back(Output::Trouble(ErrorCode::AgentUnavailable));
+            self.outputs.push_back(Output::Trouble(ErrorCode::NotHeard));
         }
         self.raise_committable(self.expected.position);
         self.stop(CloseCode::Normal);

@@ -150,7 +150,8 @@ pub enum Feed {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The connection is there: from now on nothing that is fed has to wait for it. Only what is fed tells this.
+    /// The connection is there, and has what is asked: from now on the provider may bill it, and nothing that is fed has to wait. What has failed
+    /// or was given up before this has reached nobody.
     Ready,
     /// The provider's own name for a request that lasts: it may never come to an [`Answer`] that has it. Only what is fed tells this.
     Named(String),

@@ -91,7 +91,7 @@ pub struct Exchange {
     codec: Box<dyn Codec>,
     bounds: Bounds,
     began: Time,
-    /// The WebSocket is not open yet, so that nothing was asked.
+    /// The connection is not there yet, so that nothing was asked.
     is_connecting: bool,
     /// When the provider has been silent for too long.
     silent_at: Option<Time>,
@@ -117,7 +117,7 @@ impl Exchange {
             codec,
             bounds,
             began: now,
-            is_connecting: matches!(opening, Opening::Socket(_)),
+            is_connecting: true,
             silent_at: Some(now + bounds.head),
             unanswered: Duration::ZERO,
             fed_at: None,
@@ -175,6 +175,11 @@ impl Exchange {
             Input::Lost(cause) => self.fail(FailureKind::Connection, cause),
             _ => {}
         }
+    }
+
+    /// What is asked over HTTP is on its way: the connection is there, and takes it. The driver tells whoever asked, by [`Event::Ready`].
+    pub fn sent(&mut self) {
+        self.is_connecting = false;
     }
 
     /// The next thing to do.
@@ -323,6 +328,14 @@ mod tests {
             let kind = if words == 0 { FailureKind::Connection } else { FailureKind::Timeout };
             assert_eq!(failure(&mut exchange), Some(kind));
         }
+    }
+
+    #[test]
+    fn who_has_the_question_and_says_nothing_is_late() {
+        let mut exchange = open();
+        exchange.sent();
+        exchange.handle_input(Time::from_millis(10_000), Input::Timeout);
+        assert_eq!(failure(&mut exchange), Some(FailureKind::Timeout));
     }
 
     #[test]

@@ -1,11 +1,16 @@
 //! Streamed HTTP: one `POST`, whose answer is read as it comes.
 
+use std::convert::Infallible;
 use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::connections::is_kept;
@@ -20,7 +25,8 @@ const REST_WITHIN: Duration = Duration::from_secs(2);
 const REST_MAX_BYTES: usize = 64 * 1024;
 
 pub(super) async fn carry(mut carried: Carried, connections: &Connections, target: Target) {
-    let mut request = connections.client().post(target.url).body(target.body);
+    let (question, mut leaves) = Question::new(target.body);
+    let mut request = connections.client().post(target.url).body(reqwest::Body::wrap(question));
     for (name, value) in target.headers {
         request = request.header(name, value);
     }
@@ -28,9 +34,17 @@ pub(super) async fn carry(mut carried: Carried, connections: &Connections, targe
     // Polled in place: nothing else waits for what it may hold.
     let mut response = {
         let mut sending = std::pin::pin!(request.send());
+        let mut has_left = false;
         loop {
             tokio::select! {
                 biased;
+                left = &mut leaves, if !has_left => {
+                    has_left = true;
+                    // Who drops it without a word has not sent it.
+                    if left.is_ok() && !carried.sent().await {
+                        return;
+                    }
+                }
                 sent = &mut sending => match sent {
                     Ok(response) => break response,
                     Err(error) => return lost(&mut carried, &error).await,
@@ -57,6 +71,45 @@ pub(super) async fn carry(mut carried: Carried, connections: &Connections, targe
     };
     if is_kept && is_read {
         in_use.give_back();
+    }
+}
+
+/// The body of a request, which says when it leaves: it is taken when a connection is there for it, and not before.
+struct Question {
+    bytes: Bytes,
+    leaves: Option<oneshot::Sender<()>>,
+}
+
+impl Question {
+    /// What is asked, and what tells when it leaves.
+    fn new(bytes: Vec<u8>) -> (Question, oneshot::Receiver<()>) {
+        let (leaves, left) = oneshot::channel();
+        (Question { bytes: bytes.into(), leaves: Some(leaves) }, left)
+    }
+}
+
+impl HttpBody for Question {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(leaves) = self.leaves.take() {
+            // Whoever asked may have gone.
+            let _ = leaves.send(());
+        }
+        let bytes = std::mem::take(&mut self.bytes);
+        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.len() as u64)
     }
 }
 

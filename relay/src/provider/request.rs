@@ -181,6 +181,12 @@ impl Carried {
         !self.exchange.is_over()
     }
 
+    /// What is asked over HTTP is on its way. `false` when it is over, or nobody asks any more.
+    pub(super) async fn sent(&mut self) -> bool {
+        self.exchange.sent();
+        !self.exchange.is_over() && self.tell(Event::Ready).await
+    }
+
     /// Tells whoever asked, and waits until they have room for it. `false` if nobody asks any more.
     async fn tell(&mut self, event: Event) -> bool {
         let event = match self.events.try_send(event) {

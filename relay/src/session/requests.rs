@@ -223,10 +223,12 @@ impl Requests {
                 }
                 let Poll::Ready(event) = request.poll_next(context) else { continue };
                 pass.note(time(self.started), &event);
-                let (id, name) = (*id, &self.providers[*provider].provider().name);
+                let (id, upstream) = (*id, &self.providers[*provider]);
+                let name = &upstream.provider().name;
                 match &event {
                     Event::Ready => {
-                        *is_listening = self.providers[*provider].service() == Service::SpeechToText;
+                        let is_fed = upstream.provider().kind.is_fed;
+                        *is_listening = is_fed && upstream.service() == Service::SpeechToText;
                     }
                     Event::Named(_)
                     | Event::Text(_)

@@ -1,7 +1,7 @@
 //! What the user has said or typed and has no answer yet: every turn, and not only the newest.
 //!
 //! A turn is answered by the first words that come after a model was asked about it. A model that was asked about later turns only has not answered
-//! it, and neither do words that are to pass the time.
+//! it, and neither do words that are to pass the time, or that the page or an administrator wants said.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,6 +11,8 @@ use relay::provider::{Chat, Message};
 
 /// What an agent says while it waits for its tools: no answer.
 pub(crate) const FILLER: &str = "One moment.";
+/// What everything begins with that an agent is told to say: no answer either.
+pub(crate) const TOLD_TO_SAY: &str = "Note number ";
 /// No user says more before anything of it is answered.
 const MOST: usize = 100;
 /// How often models are asked about a turn of which nothing was answered, at most, while the user says nothing more: one and the one that stands in
@@ -94,7 +96,8 @@ impl Waiting {
 
     /// Words of an answer come.
     pub(super) fn answer(&mut self, words: &str) {
-        if words.trim() != FILLER {
+        let words = words.trim();
+        if words != FILLER && !words.starts_with(TOLD_TO_SAY) {
             self.turns.retain(|turn| !turn.is_asked);
         }
     }
@@ -145,7 +148,8 @@ mod tests {
         // It is part of a longer turn by then.
         assert!(asks(&mut waiting, begin, &["first and more"]));
         waiting.answer(FILLER);
-        assert!(waiting.too_long(end, PATIENCE).is_some(), "to pass the time is no answer");
+        waiting.answer(" Note number 0 well.");
+        assert!(waiting.too_long(end, PATIENCE).is_some(), "neither of them is an answer");
         waiting.answer("To the first.");
         assert_eq!(waiting.too_long(end, PATIENCE), None);
     }

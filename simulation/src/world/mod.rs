@@ -41,6 +41,8 @@ const ACCOUNT: &str = "acme";
 const START: Time = Time::from_millis(1_000);
 /// After the call, this long is enough for everything to come to its end.
 const AFTERMATH: Duration = Duration::from_secs(900);
+/// So many times rarer something goes wrong while a user only stays on the line.
+const RARER: u64 = 20;
 /// No call lasts longer.
 const LONGEST: Duration = Duration::from_secs(1_200);
 
@@ -86,6 +88,7 @@ impl Fixed {
             .with_voices(&mut apart(0x00c0_ffee))
             .with_more_conversations(&mut apart(0x0add_ed00))
             .with_troubles(&mut apart(0x0bad_da75))
+            .with_words_to_say(&mut apart(0x5a1d_50a5))
             .without(&self.without);
         (scenario, random)
     }
@@ -114,6 +117,8 @@ pub(crate) struct World<'a> {
     now: Time,
     start: Time,
     random: Random,
+    /// What the agent is told to say is drawn apart, so that a call without it stays as it is.
+    says: Random,
     scenario: Scenario,
     script: Script,
     client: Client,
@@ -178,6 +183,7 @@ impl<'a> World<'a> {
             scenario,
             script,
             random,
+            says: Random::new(seed ^ 0x0005_a15a),
             trace,
         };
         world.say(|world| format!("{:?}", world.scenario));
@@ -256,7 +262,9 @@ impl<'a> World<'a> {
         self.step_parted();
         self.step_relays()?;
         if !self.is_aftermath && self.next_misfortune <= self.now {
-            self.next_misfortune = self.now + Duration::from_millis(self.random.between(50, 800));
+            // Whoever says nothing any more waits for minutes, and as much goes wrong for them as for others.
+            let rarer = if self.page.has_lingered { RARER } else { 1 };
+            self.next_misfortune = self.now + Duration::from_millis(rarer * self.random.between(50, 800));
             self.misfortune()?;
         }
         if !self.is_aftermath && self.page.is_over() {

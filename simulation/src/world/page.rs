@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use ::relay::call::{Command, CommandKind};
+use ::relay::session::machine::Input;
 use bytes::Bytes;
 use protocol::client::{self, Event, NotTaken, State};
 use protocol::{CloseCode, Role, Time, ToolCall, Transcript, Upward, Usage};
@@ -12,10 +14,13 @@ use super::door::Door;
 use crate::network::{Connection, Packet};
 use crate::random::Random;
 use crate::scenario::Scenario;
-use crate::watched::tool_output;
+use crate::watched::{TOLD_TO_SAY, tool_output};
 
 /// What was rendered is told this often.
 const TICK: Duration = Duration::from_millis(100);
+
+/// So often at most an agent is told to say something in a call.
+const SAYS_MAX: u32 = 3;
 
 /// What every text that is typed begins with.
 pub(super) const TYPED: &str = "typed ";
@@ -45,13 +50,15 @@ pub(super) struct Page {
     pub(super) muted: bool,
     pub(super) typed: Vec<String>,
     pub(super) undelivered: Vec<String>,
+    /// How often the agent was told to say something.
+    told_to_say: u32,
     pub(super) gaps: Vec<(u32, u32)>,
     pub(super) hung_up: bool,
     /// When they do not want to wait any more until all of it is sent.
     hurries: Option<Time>,
     pub(super) is_hurried: bool,
     /// The user has said everything, and stays on the line.
-    has_lingered: bool,
+    pub(super) has_lingered: bool,
     /// The page is closed, without a word.
     pub(super) is_gone: bool,
     pub(super) ended: Option<CloseCode>,
@@ -99,6 +106,7 @@ impl Page {
             muted: false,
             typed: Vec::new(),
             undelivered: Vec::new(),
+            told_to_say: 0,
             gaps: Vec::new(),
             hung_up: false,
             hurries: None,
@@ -223,6 +231,7 @@ impl World<'_> {
         if self.random.percent(self.scenario.type_percent) {
             self.type_text()?;
         }
+        self.have_said()?;
         if self.client.state() == State::Idle || self.page.is_over() {
             return Ok(());
         }
@@ -270,6 +279,35 @@ impl World<'_> {
             Err(cause) => return Err(format!("a text was refused: {cause:?}")),
         }
         self.drain_client()
+    }
+
+    /// The page, or an administrator, has the agent say something: behind what it says, or at once.
+    fn have_said(&mut self) -> Result<(), String> {
+        if !self.says.percent(self.scenario.says) || self.page.told_to_say >= SAYS_MAX {
+            return Ok(());
+        }
+        let number = self.page.told_to_say;
+        let text = format!("{TOLD_TO_SAY}{number} well.");
+        let (interrupt, is_of_page) = (self.says.percent(50), self.says.percent(60));
+        if is_of_page {
+            match self.client.handle_message(self.now, &Upward::Say { text, interrupt }) {
+                Ok(()) => self.note_said(interrupt),
+                Err(NotTaken::Full | NotTaken::NotSupported) => {}
+                Err(cause) => return Err(format!("what is to be said was refused: {cause:?}")),
+            }
+            return self.drain_client();
+        }
+        let live = self.live.iter().find(|live| live.machine.listens());
+        let Some(key) = live.map(|live| live.key) else { return Ok(()) };
+        self.note_said(interrupt);
+        let command = Command { id: format!("command-{number}"), kind: CommandKind::Say { interrupt }, text };
+        self.session_input(key, Input::Commands(vec![command]))
+    }
+
+    fn note_said(&mut self, interrupt: bool) {
+        self.page.told_to_say += 1;
+        self.tally.says += 1;
+        self.tally.interrupting += u64::from(interrupt);
     }
 
     /// The loudspeaker renders what it has.

@@ -195,6 +195,7 @@ impl World<'_> {
         self.check_requests(&ledger, epochs)?;
         self.check_credits(row, &ledger, epochs)?;
         agents::check_given(epochs)?;
+        agents::check_reached(epochs)?;
         self.check_turns(&turns)?;
         check_order(&turns, epochs)?;
         self.check_told_turns(id, row, &turns, epochs)?;
@@ -493,9 +494,9 @@ impl World<'_> {
         if self.truth.is_refused || self.truth.is_lossy || self.truth.is_erased {
             return Ok(());
         }
-        let agent = turns.iter().map(|row| &row.turn).filter(|turn| turn.role == Role::Agent);
-        let agent: Vec<_> = agent.collect();
         let log = epoch.log.lock();
+        let agent = turns.iter().map(|row| &row.turn).filter(|turn| turn.role == Role::Agent);
+        let agent: Vec<_> = agent.filter(|turn| !log.unsaid.contains(&turn.text)).collect();
         // What was not stored yet when the relay was killed is not there.
         for (index, (turn, given)) in agent.iter().zip(&log.answers).enumerate() {
             if !given.is_whole || turn.heard != Some(turn.end) {

@@ -6,7 +6,7 @@ use ::relay::agent::tool::{Runs, Schema, Tool, ToolOutput, Toolbox};
 use ::relay::agent::{Agent, Conversation, Echo, Persona};
 use ::relay::money::tab::{Billed, RequestId};
 use ::relay::records::store::{Payer, SaidRow, TurnRow};
-use ::relay::session::beginning::{Beginning, FEATURES, FEATURES_OF_TOOLS, Terms};
+use ::relay::session::beginning::{Beginning, FEATURES, FEATURES_OF_CHAT, FEATURES_OF_TOOLS, Terms};
 use ::relay::session::books::Books;
 use ::relay::session::machine::{
     Departure, Entry, Input, Log, Machine, Moment, Note, Output, Settlement, Visitor,
@@ -132,7 +132,11 @@ impl World<'_> {
             prices: Prices { version: self.fixed.prices.version().to_owned(), items: Vec::new() },
             control_per_second: 20,
             agent_codec: self.scenario.agent_codec,
-            features: if self.scenario.has_tools { FEATURES_OF_TOOLS } else { FEATURES },
+            features: match self.scenario.who {
+                Who::Chat | Who::Voice if self.scenario.has_tools => FEATURES_OF_TOOLS,
+                Who::Chat | Who::Voice => FEATURES_OF_CHAT,
+                Who::Echo | Who::Talker => FEATURES,
+            },
             is_recorded: true,
             heartbeat: std::time::Duration::from_secs(15),
             resume_window: self.scenario.resume_window,
@@ -293,6 +297,9 @@ impl World<'_> {
             events.extend(request.step(now).into_iter().map(|event| (id, event)));
         }
         live.requests.retain(|request| !request.is_over());
+        for (request, event) in &events {
+            self.truth.came(&live.id, live.books.epoch, *request, event);
+        }
         let results: Vec<_> = live.tools.extract_if(.., |(due, ..)| *due <= now).collect();
         for (id, event) in events {
             let listens = self.live.iter().any(|live| live.key == key && live.machine.listens());
@@ -438,7 +445,7 @@ impl World<'_> {
                     live.tools.push((due, called.call_id, ToolOutput { output, is_error }));
                 }
                 Output::CancelTool(call_id) => live.tools.retain(|(_, running, _)| *running != call_id),
-                // Nobody gives commands here.
+                // Commands come by themselves, and nobody asks what has become of one.
                 Output::ClaimCommands | Output::NoteCommand { .. } => {}
                 Output::Write { entry, wait } => {
                     // A connection that came back in that moment is told so by the store.

@@ -1,12 +1,13 @@
 //! What really was, beside everything that is stored: what the proof holds the store against.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ::relay::NanoUsd;
 use ::relay::call::Turn;
 use ::relay::money::budget::{Caps, Range, Reserved};
 use ::relay::money::ledger::LedgerRow;
 use ::relay::money::tab::{Billed, RequestId};
+use ::relay::provider::Event;
 use ::relay::records::store::{NewSession, Opened, Quality, Quota, Reserve, Settle};
 use ::relay::session::machine::{Departure, Recorded};
 use protocol::{CloseCode, Mark};
@@ -63,6 +64,8 @@ pub(super) struct Epoch {
     pub(super) late: BTreeMap<RequestId, (Billed, bool)>,
     /// What recognisers and voices were given that bill by that, by request.
     pub(super) given: BTreeMap<RequestId, u64>,
+    /// Requests that have reached their providers.
+    pub(super) reached: BTreeSet<RequestId>,
     /// Requests that were under way when the relay was killed.
     pub(super) open: Vec<RequestId>,
     /// Samples of the agent that were sent.
@@ -84,6 +87,7 @@ impl Truth {
             billed: BTreeMap::new(),
             late: BTreeMap::new(),
             given: BTreeMap::new(),
+            reached: BTreeSet::new(),
             open: Vec::new(),
             sent: 0,
         });
@@ -107,6 +111,17 @@ impl Truth {
         if let Some(epoch) = self.epoch(id, number) {
             epoch.billed.insert(request, answering.billed);
             epoch.given.extend(answering.given.map(|given| (request, given)));
+        }
+    }
+
+    /// A provider says this of a request. One that has failed was reached only if it may bill that.
+    pub(super) fn came(&mut self, id: &str, number: u32, request: RequestId, event: &Event) {
+        let is_reached = match event {
+            Event::Failed(failure) => failure.kind.may_be_billed(),
+            _ => true,
+        };
+        if let Some(epoch) = self.epoch(id, number).filter(|_| is_reached) {
+            epoch.reached.insert(request);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a conversation does with the tools that its model calls: it waits, says something meanwhile, and goes on.
 
-use super::{Author, Begins, Conversation, Speaking, Tools};
+use super::{Author, Begins, Conversation, Tools};
 use crate::agent::tool::{StoredCall, Toolbox};
 use crate::agent::utterances::Ears;
 use crate::provider::ToolCall;
@@ -43,8 +43,8 @@ impl<E: Ears> Conversation<E> {
 
     /// Whether something has come that no answer has waited for, and the agent does nothing else.
     pub(super) fn has_late_results(&self) -> bool {
-        let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy) || self.outbox.is_answering();
-        let is_idle = !speaks && !self.is_finding() && !self.wants_to_think && self.to_say.is_empty();
+        let is_idle =
+            !self.is_speaking() && !self.is_finding() && !self.wants_to_think && self.to_say.is_empty();
         is_idle && self.tools.is_late()
     }
 

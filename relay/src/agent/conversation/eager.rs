@@ -4,7 +4,6 @@
 //! something else in the end, it is thrown away, and what it has used is on the bill as used for nothing.
 
 use super::Conversation;
-use super::speaking::Speaking;
 use super::thinking::Thought;
 use crate::agent::Means;
 use crate::agent::utterances::Ears;
@@ -116,9 +115,8 @@ impl<E: Ears> Conversation<E> {
 
     /// Whether an answer could be given now: nothing else is being said, found or waited for.
     fn may_answer(&self) -> bool {
-        let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy) || self.outbox.is_answering();
         let finds = !self.has_draft() && self.thinking.is_busy();
         let waits = self.tools.is_awaited() || self.tools.is_late() || self.wants_to_think;
-        !speaks && !finds && !waits && self.to_say.is_empty() && !self.is_parting
+        !self.is_speaking() && !finds && !waits && self.to_say.is_empty() && !self.is_parting
     }
 }

@@ -16,6 +16,8 @@ pub(super) const STILL_RUNS: &str = "The tool is still running. You are told wha
 /// What a model is told when something has come of a call since its last answer.
 pub(super) const HAS_COME: &str =
     "(A tool that you called has answered meanwhile. Tell the user what came of it.)";
+/// What a model is told behind words that the agent has said at somebody else's wish, when the user still waits for an answer.
+pub(super) const STILL_WAITS: &str = "[For your information, not said by the user: you were told to say that. The user still waits for an answer.]";
 /// What stands before and behind what the page has added.
 const FOR_INFORMATION: [&str; 2] = ["[For your information, not said by the user: ", "]"];
 
@@ -332,7 +334,16 @@ impl Memory {
         messages
     }
 
-    /// The same, if the user says this next.
+    /// The same as a question. It ends with nothing that the agent has said: models take that for words that they are to go on with, or refuse it.
+    pub(super) fn question(&self, instructions: &str) -> Vec<Message> {
+        let mut messages = self.messages(instructions);
+        if matches!(messages.last(), Some(Message::Assistant { .. })) {
+            messages.push(Message::User(STILL_WAITS.to_owned()));
+        }
+        messages
+    }
+
+    /// What a model would be told if the user said this next.
     pub(super) fn messages_with(&self, instructions: &str, next: &str) -> Vec<Message> {
         let mut messages = self.messages(instructions);
         messages.push(Message::User(next.to_owned()));

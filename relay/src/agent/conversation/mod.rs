@@ -93,6 +93,8 @@ pub struct Conversation<E = VoiceActivity> {
     asks_at_once: bool,
     /// Something has come of the answer that is being found.
     has_answered: bool,
+    /// An answer was cut off by what the agent was told to say at once, and it is not known yet whether anything of it was heard.
+    is_cut_short: bool,
     /// Who wrote the last words of the answer that is being given.
     author: Author,
     /// The user is saying something.
@@ -109,6 +111,8 @@ pub struct Conversation<E = VoiceActivity> {
     heard_since: Option<Time>,
     /// The user may be saying something: a voice was heard, and nothing has come of it yet.
     is_user_heard: bool,
+    /// What was understood last was as long as an utterance may be: what is heard since is the rest of what they say.
+    talks_on: bool,
     /// When the user was heard last: a sign, or words.
     user_heard_at: Time,
     /// When words of the user came last.
@@ -184,6 +188,7 @@ impl<E: Ears> Conversation<E> {
             wants_to_think: false,
             asks_at_once: false,
             has_answered: false,
+            is_cut_short: false,
             author: Author::Others,
             is_user_speaking: false,
             tentative: Tentative::default(),
@@ -192,6 +197,7 @@ impl<E: Ears> Conversation<E> {
             turns: Turns::default(),
             heard_since: None,
             is_user_heard: false,
+            talks_on: false,
             user_heard_at: Time::ZERO,
             words_at: Time::ZERO,
             question_since: None,
@@ -227,9 +233,10 @@ impl<E: Ears> Conversation<E> {
         (self.wants_to_think, self.asks_at_once) = (true, true);
     }
 
-    /// Asks the model for the next answer, if one is wanted, it is known what was heard of the one before, and nobody is to be let finish.
+    /// Asks the model for the next answer, if one is wanted, it is known what was heard of the one before, nothing else is being said, and nobody
+    /// is to be let finish.
     fn think(&mut self) {
-        if !self.wants_to_think || self.outbox.is_answering() || self.is_parting {
+        if !self.wants_to_think || self.is_speaking() || self.is_parting {
             return;
         }
         if self.question_waits() {
@@ -246,7 +253,7 @@ impl<E: Ears> Conversation<E> {
         self.discard_draft();
         self.has_answered = false;
         self.quiet.pause();
-        let messages = self.memory.messages(&self.variables.fill(&self.persona.instructions));
+        let messages = self.memory.question(&self.variables.fill(&self.persona.instructions));
         if !self.thinking.ask(self.means, messages, self.tools.offers(), &mut self.outbox) {
             self.apologise();
         }
@@ -284,9 +291,14 @@ impl<E: Ears> Conversation<E> {
         }
         self.to_say.push_back((position, text.to_owned()));
         if interrupt {
-            self.interrupt();
+            self.make_way();
         }
         self.go_on();
+    }
+
+    /// Whether an answer has begun that the call has not called over, or is about to begin.
+    fn is_speaking(&self) -> bool {
+        self.outbox.is_answering() || self.speaking.as_ref().is_some_and(Speaking::is_busy)
     }
 
     /// Says the next thing that waits to be said, when nothing else is being said.
@@ -375,7 +387,7 @@ impl<E: Ears> Conversation<E> {
         self.end_turn();
         self.drop_turns_before(u32::MAX);
         // Nobody waits for an answer to it any more.
-        self.wants_to_think = false;
+        (self.wants_to_think, self.is_cut_short) = (false, false);
         if let Some(speaking) = &mut self.speaking {
             speaking.cut(&mut self.outbox);
         }
@@ -440,6 +452,7 @@ impl<E: Ears> Agent for Conversation<E> {
                 outbox.answer_over(answer);
                 self.memory.heard(answer, heard);
                 self.tools.answer_over(now);
+                self.answer_if_unheard();
                 // Somebody said yes to its last words.
                 self.wants_to_think |= self.floor.answer_over(now) && !self.outbox.is_answering();
                 if self.is_parting {
@@ -513,8 +526,8 @@ impl<E: Ears> Agent for Conversation<E> {
     fn is_between_turns(&self) -> bool {
         let hears = self.hearing.as_ref().is_some_and(Hearing::hears_an_utterance);
         let is_user_silent = !self.is_user_speaking && !self.is_user_heard && !hears;
-        let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy) || self.outbox.is_answering();
-        let is_silent = !speaks && self.to_say.is_empty() && self.begins == Begins::Not && !self.is_parting;
+        let is_silent =
+            !self.is_speaking() && self.to_say.is_empty() && self.begins == Begins::Not && !self.is_parting;
         let finds = self.wants_to_think || self.is_finding() || self.has_draft();
         is_user_silent && is_silent && !finds && self.tools.is_idle()
     }

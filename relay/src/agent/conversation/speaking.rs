@@ -213,6 +213,9 @@ impl Speaking {
     ) -> Option<Option<News>> {
         let place = self.pieces.iter().position(|piece| piece.request() == Some(request))?;
         let piece = &mut self.pieces[place];
+        if !matches!(event, Event::Failed(_)) {
+            piece.note_sent();
+        }
         let mut news = None;
         match event {
             Event::Sound(sound) => {

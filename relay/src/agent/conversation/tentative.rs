@@ -2,6 +2,7 @@
 //!
 //! Words interrupt as soon as they are heard, long before they stay. Should none of them stay, nothing was said: what they cut off before
 //! anything of it was heard is begun anew, so that the user is answered all the same. Of an answer that was heard in part nothing is said again.
+//! It is the same with an answer that makes way for what the agent is told to say at once.
 
 use super::{Author, Begins, Conversation, Speaking};
 use crate::agent::utterances::Ears;
@@ -86,6 +87,28 @@ impl<E: Ears> Conversation<E> {
                 self.go_on();
             }
             Some(Cut::Begun) | None => {}
+        }
+    }
+
+    /// What is being found, given or waited for is cut off by what is to be said at once. The user is answered after that all the same, unless
+    /// something of the answer was heard: they have said nothing, and still wait for it.
+    pub(super) fn make_way(&mut self) {
+        let is_given = self.outbox.is_answering();
+        let is_coming = self.begins == Begins::WithAnswer
+            || self.is_finding() && !self.has_draft()
+            || self.is_speaking() && matches!(self.author, Author::Model(_));
+        self.interrupt();
+        self.is_cut_short = is_coming;
+        // What has no sound is heard when it is said, and of what has some the call tells in a moment.
+        if !is_given || self.speaking.is_none() {
+            self.answer_if_unheard();
+        }
+    }
+
+    /// Nobody has heard anything of an answer that made way for something else: it is found anew after that.
+    pub(super) fn answer_if_unheard(&mut self) {
+        if std::mem::take(&mut self.is_cut_short) && self.memory.is_unanswered(self.persona.language()) {
+            self.answer_again();
         }
     }
 

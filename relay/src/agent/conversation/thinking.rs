@@ -68,6 +68,8 @@ struct Asked {
     bytes: u64,
     /// What the provider has said so far that it used.
     usage: Option<TokenUsage>,
+    /// It has reached its provider.
+    is_sent: bool,
     /// Words of the answer have come.
     has_words: bool,
     /// It may call tools.
@@ -162,7 +164,7 @@ impl Thinking {
             outbox.push(AgentOutput::Spent { request, used, estimated, provider_id });
         }
         if let Some(asked) = self.asked.take() {
-            outbox.cancel(asked.request, Some(Quantity::Eager(estimate(&asked))));
+            outbox.cancel(asked.request, asked.is_sent.then(|| Quantity::Eager(estimate(&asked))));
         }
     }
 
@@ -198,6 +200,7 @@ impl Thinking {
         outbox: &mut Outbox,
     ) -> Option<Thought> {
         let asked = self.asked.as_mut().filter(|asked| asked.request == request)?;
+        asked.is_sent |= !matches!(event, Event::Failed(_));
         match event {
             Event::Text(text) => {
                 asked.deltas += 1;
@@ -269,10 +272,10 @@ impl Thinking {
         self.ask_model(model, max_output_tokens, messages, tools, outbox);
     }
 
-    /// Gives up the question, if there is one: what has come is billed as far as can be told.
+    /// Gives up the question, if there is one: what has come is billed as far as can be told, and nothing if it has not left.
     pub(super) fn give_up(&mut self, outbox: &mut Outbox) {
         if let Some(asked) = self.asked.take() {
-            outbox.cancel(asked.request, Some(Quantity::Tokens(estimate(&asked))));
+            outbox.cancel(asked.request, asked.is_sent.then(|| Quantity::Tokens(estimate(&asked))));
         }
     }
 
@@ -307,6 +310,7 @@ impl Thinking {
             deltas: 0,
             bytes: 0,
             usage: None,
+            is_sent: false,
             has_words: false,
             has_tools,
         });

@@ -218,10 +218,11 @@ impl Tools {
         self.running.is_empty() && self.stored.is_empty() && !self.is_awaited && !self.is_late
     }
 
-    /// Whether everything has come that the answer waits for. Then it does not wait any more.
+    /// Whether everything has come that the answer waits for. Then it does not wait any more, and the model is told of whatever has come besides.
     pub(super) fn take_ready(&mut self) -> bool {
         let is_ready = self.is_awaited && !self.running.iter().any(|running| running.is_awaited);
         self.is_awaited &= !is_ready;
+        self.is_late &= !is_ready;
         is_ready
     }
 

@@ -9,7 +9,7 @@ use super::speaking::Speaking;
 use super::tentative::Tentative;
 use super::{Begins, Conversation};
 use crate::agent::AgentOutput;
-use crate::agent::utterances::Ears;
+use crate::agent::utterances::{Ears, LONGEST_UTTERANCE};
 
 impl<E: Ears> Conversation<E> {
     pub(super) fn user_said(&mut self, text: String, start: u32, end: u32, words_end: u32) {
@@ -52,6 +52,11 @@ impl<E: Ears> Conversation<E> {
                 Understood::Said { text, start, end, words_end } => {
                     self.is_user_speaking = false;
                     self.is_user_heard = false;
+                    self.talks_on = matches!(self.hearing, Some(Hearing::Spoken(_)))
+                        && end.saturating_sub(start) >= LONGEST_UTTERANCE;
+                    if self.talks_on {
+                        self.user_heard_at = self.now;
+                    }
                     let remark = self.floor.judge(&text, start, end, true);
                     if remark == Remark::Turn {
                         self.words_at = self.now;
@@ -79,7 +84,10 @@ impl<E: Ears> Conversation<E> {
                     // What they have cut off is cut off by what was said.
                     self.tentative = Tentative::default();
                 }
-                Understood::Nothing { at } => self.drop_turn(at),
+                Understood::Nothing { at } => {
+                    self.talks_on = false;
+                    self.drop_turn(at);
+                }
                 Understood::Spent { request, used, estimated, provider_id } => {
                     self.outbox.push(AgentOutput::Spent { request, used, estimated, provider_id });
                 }
@@ -94,7 +102,7 @@ impl<E: Ears> Conversation<E> {
                     self.is_user_heard &= !is_deaf;
                     self.tell_degraded(Ability::Hearing, is_deaf);
                     if is_deaf {
-                        self.outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));
+                        self.outbox.push(AgentOutput::Trouble(ErrorCode::NotHeard));
                     }
                 }
             }

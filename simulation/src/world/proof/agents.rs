@@ -9,10 +9,10 @@ use super::super::World;
 use super::super::truth::Epoch;
 use crate::watched::Patience;
 
-/// How long an answer may take on a bad day of the providers, behind another one that takes as long as that; and in all, if a model has to be asked
-/// anew. [`crate::scenario`] has users stay on the line for longer.
+/// How long an answer may take on a bad day of the providers, behind another one that takes as long as that, and behind what the agent is told to say;
+/// and in all, if a model has to be asked anew. [`crate::scenario`] has users stay on the line for longer.
 const PATIENCE: Patience =
-    Patience { since_asked: Duration::from_secs(100), in_all: Duration::from_secs(200) };
+    Patience { since_asked: Duration::from_secs(130), in_all: Duration::from_secs(240) };
 
 /// Recognisers and voices are paid for what they were given, all of it: samples to understand, characters to speak.
 pub(super) fn check_given(epochs: &[Epoch]) -> Result<(), String> {
@@ -33,14 +33,30 @@ pub(super) fn check_given(epochs: &[Epoch]) -> Result<(), String> {
     Ok(())
 }
 
+/// Nothing is booked of a request that has reached nobody.
+pub(super) fn check_reached(epochs: &[Epoch]) -> Result<(), String> {
+    for epoch in epochs {
+        let log = epoch.log.lock();
+        let used = log.spent.iter().filter(|(_, used)| used.is_some());
+        let mut unreached = used.filter(|(request, _)| !epoch.reached.contains(request));
+        if let Some((request, used)) = unreached.find(|(request, _)| epoch.billed.contains_key(request)) {
+            return Err(format!("request {request} has reached nobody, and is said to have used {used:?}"));
+        }
+    }
+    Ok(())
+}
+
 impl World<'_> {
     /// Who has stayed on the line has an answer to every turn, or was told why there is none.
     pub(in super::super) fn check_answered(&mut self) -> Result<(), String> {
         let is_up = self.client.state() == State::Connected;
-        if self.scenario.lingers.is_none() || !self.scenario.is_fair() || !is_up {
+        let is_fair = self.scenario.is_fair() && !self.truth.is_erased && !self.truth.is_lossy;
+        if self.scenario.lingers.is_none() || !is_fair || !is_up {
             return Ok(());
         }
-        for live in &self.live {
+        // A relay that does not know yet that another one has the session answers nobody.
+        let used = self.page.connection;
+        for live in self.live.iter().filter(|live| live.connection == used) {
             let log = live.log.lock();
             // A bad line may bring it late.
             if let Some((said, waits)) = log.waiting.too_long(self.now, PATIENCE) {

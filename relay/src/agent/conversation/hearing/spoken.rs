@@ -49,6 +49,8 @@ struct Asked {
     /// Which of the recognisers it is, and what it is billed by.
     recogniser: usize,
     billing: Billing,
+    /// The recogniser has the utterance.
+    is_sent: bool,
     text: String,
 }
 
@@ -95,13 +97,14 @@ impl<E: Ears> Spoken<E> {
 
     pub(super) fn leave(&mut self, outbox: &mut Outbox) {
         if let Some(asked) = self.asked.take() {
-            outbox.cancel(asked.request, self.used(asked.billing));
+            outbox.cancel(asked.request, self.used(asked.billing).filter(|_| asked.is_sent));
         }
         self.waiting.clear();
     }
 
     pub(super) fn handle_event(&mut self, request: RequestId, event: &Event, outbox: &mut Outbox) -> bool {
         let Some(asked) = self.asked.as_mut().filter(|asked| asked.request == request) else { return false };
+        asked.is_sent |= !matches!(event, Event::Failed(_));
         match event {
             Event::Heard(heard) if heard.is_final => {
                 if !asked.text.is_empty() && !heard.text.is_empty() {
@@ -155,7 +158,7 @@ impl<E: Ears> Spoken<E> {
                         let nothing = given_up.map(|utterance| Understood::Nothing { at: utterance.start });
                         self.understood.extend(nothing);
                         if !std::mem::replace(&mut self.has_missed, true) {
-                            outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));
+                            outbox.push(AgentOutput::Trouble(ErrorCode::NotHeard));
                         }
                     }
                     let speech = speech.into_samples();
@@ -191,7 +194,7 @@ impl<E: Ears> Spoken<E> {
             }
         };
         let request = outbox.ask(provider, Ask::Transcribe(utterance.speech.clone()), at_most);
-        self.asked = Some(Asked { request, recogniser, billing, text: String::new() });
+        self.asked = Some(Asked { request, recogniser, billing, is_sent: false, text: String::new() });
         true
     }
 

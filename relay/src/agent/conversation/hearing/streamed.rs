@@ -330,7 +330,7 @@ impl<E: Ears> Streamed<E> {
         let Some(&provider) = self.recognisers.get(recogniser) else { return };
         if self.dropped_through.take().is_some() {
             // What was said before what is kept is heard by nobody any more.
-            outbox.push(AgentOutput::Trouble(ErrorCode::AgentUnavailable));
+            outbox.push(AgentOutput::Trouble(ErrorCode::NotHeard));
         }
         let request = outbox.ask(provider, Ask::Listen, AtMost::Nothing);
         let mut asked = Asked::new(request, recogniser, self.end);

@@ -45,6 +45,8 @@ pub(super) struct Piece {
     stage: Stage,
     /// The request, which voice it is for, and by what that one is billed.
     asked: Option<(RequestId, usize, Billing)>,
+    /// The voice has it.
+    is_sent: bool,
     /// Its words were told.
     is_told: bool,
     /// Sound at the agent's rate that was not given yet.
@@ -84,6 +86,7 @@ impl Piece {
             spoken: piece.spoken,
             stage: Stage::Waiting,
             asked: None,
+            is_sent: false,
             is_told: false,
             sound: VecDeque::new(),
             given: 0,
@@ -130,7 +133,13 @@ impl Piece {
             outbox.feed(request, Feed::Finish);
         }
         self.asked = Some((request, place, skills.billing));
+        self.is_sent = false;
         self.stage = Stage::Asked;
+    }
+
+    /// Its voice says something: it was asked.
+    pub(super) fn note_sent(&mut self) {
+        self.is_sent = true;
     }
 
     /// More of its sound.
@@ -216,10 +225,10 @@ impl Piece {
         self.alignment = Alignment::default();
     }
 
-    /// It is not wanted any more.
+    /// It is not wanted any more. What has not reached its voice has used nothing.
     pub(super) fn give_up(self, outbox: &mut Outbox) {
         if let (Some((request, ..)), Stage::Asked) = (self.asked, self.stage) {
-            outbox.cancel(request, self.used());
+            outbox.cancel(request, self.used().filter(|_| self.is_sent));
         }
     }
 

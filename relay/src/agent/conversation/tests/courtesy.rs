@@ -168,6 +168,55 @@ fn no_model_is_asked_about_an_utterance_while_the_next_one_is_heard_and_then_abo
     assert!(asks_a_model(&scene.understood(ears, "")));
 }
 
+/// Which request is about an utterance, if one is made.
+fn utterance(did: &[AgentOutput]) -> Option<RequestId> {
+    did.iter().find_map(|did| match did {
+        AgentOutput::Ask { request, ask: Ask::Transcribe(_), .. } => Some(*request),
+        _ => None,
+    })
+}
+
+#[test]
+fn who_talks_on_behind_the_longest_utterance_is_asked_about_when_they_pause() {
+    // The recogniser takes no time at all, or a second: by then it is heard that they go on.
+    for takes in [0, 10] {
+        let mut scene = Scene { talk: Talk::of(hears_utterances()) };
+        scene.is_quiet(20);
+        let speech = voice(70 * 16_000);
+        let mut chunks = speech.chunks(1_600);
+        for text in ["I would", "like a table"] {
+            let mut is_asked = false;
+            let ears = chunks.by_ref().find_map(|chunk| {
+                let did = scene.hears(chunk);
+                is_asked |= asks_a_model(&did);
+                utterance(&did)
+            });
+            for chunk in chunks.by_ref().take(takes) {
+                is_asked |= asks_a_model(&scene.hears(chunk));
+            }
+            is_asked |= asks_a_model(&scene.understood(ears.expect("25 s are an utterance"), text));
+            assert!(!is_asked, "they talk on behind {text:?}");
+        }
+        for chunk in chunks.by_ref().take(30) {
+            assert!(!asks_a_model(&scene.hears(chunk)));
+        }
+        let ears = ask_of(&scene.is_quiet(10), EARS).0;
+        let did = scene.understood(ears, "for two");
+        let (_, Ask::Chat(chat)) = ask_of(&did, MIND) else { panic!("{did:?}") };
+        assert_eq!(chat.messages, [Message::User("I would like a table for two".to_owned())]);
+    }
+}
+
+#[test]
+fn who_comes_to_an_end_with_the_longest_utterance_is_answered_within_a_second() {
+    let mut scene = Scene { talk: Talk::of(hears_utterances()) };
+    scene.is_quiet(20);
+    let speech = voice(30 * 16_000);
+    let ears = speech.chunks(1_600).find_map(|chunk| utterance(&scene.hears(chunk)));
+    scene.understood(ears.expect("25 s are an utterance"), "That is all.");
+    assert!(asks_a_model(&scene.is_quiet(11)));
+}
+
 #[test]
 fn what_has_no_end_keeps_no_question_waiting_for_longer_than_ten_seconds() {
     let mut scene = goes_on();

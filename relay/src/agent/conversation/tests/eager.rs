@@ -177,12 +177,19 @@ fn nothing_is_prepared_while_the_agent_says_what_may_not_be_interrupted() {
 
 #[test]
 fn near_a_cap_nothing_is_prepared_and_what_was_is_given_up() {
-    let (mut talk, ears, did) = maybe("Hello.");
-    let mind = ask_of(&did, MIND).0;
-    let did = talk.input(AgentInput::Means { means: Means::Little, refused: None });
-    assert!(matches!(used_by(&did, mind), Some(Quantity::Eager(_))), "{did:?}");
-    assert!(!asks_anybody(&may_be_over(&mut talk, ears, "Hello. A table.")));
-    assert_eq!(questions(&is_over(&mut talk, ears, "Hello. A table."))[0], "Hello. A table.");
+    for is_sent in [true, false] {
+        let (mut talk, ears, did) = maybe("Hello.");
+        let mind = ask_of(&did, MIND).0;
+        if is_sent {
+            assert_eq!(talk.event(mind, &Event::Ready), []);
+        }
+        let did = talk.input(AgentInput::Means { means: Means::Little, refused: None });
+        let used = used_by(&did, mind);
+        assert_eq!(matches!(used, Some(Quantity::Eager(_))), is_sent, "{did:?}");
+        assert_eq!(used.is_none(), !is_sent, "what has not left has used nothing: {did:?}");
+        assert!(!asks_anybody(&may_be_over(&mut talk, ears, "Hello. A table.")));
+        assert_eq!(questions(&is_over(&mut talk, ears, "Hello. A table."))[0], "Hello. A table.");
+    }
     // One that there was too little for was never made, and is not asked for less.
     let (mut talk, _, did) = maybe("Hello.");
     let mind = ask_of(&did, MIND).0;

@@ -11,6 +11,7 @@ mod parting;
 mod pauses;
 mod quiet;
 mod remarks;
+mod saying;
 mod standing_in;
 mod talk;
 mod tentative;
@@ -312,12 +313,17 @@ fn audio_means_nothing_to_it_and_is_let_go_of() {
 
 #[test]
 fn whoever_leaves_gives_up_what_is_under_way() {
-    let mut bench = Bench::new();
-    bench.types("Hello");
-    let did = bench.input(AgentInput::Leave);
-    assert!(did.contains(&AgentOutput::Cancel { request: RequestId(0) }));
-    assert_eq!(spent(&did).map(|(used, _)| used.is_some()), Some(true));
-    assert_eq!(bench.input(AgentInput::Leave), [], "once");
+    for is_sent in [true, false] {
+        let mut bench = Bench::new();
+        bench.types("Hello");
+        if is_sent {
+            bench.event(0, &Event::Ready);
+        }
+        let did = bench.input(AgentInput::Leave);
+        assert!(did.contains(&AgentOutput::Cancel { request: RequestId(0) }));
+        assert_eq!(spent(&did).map(|(used, _)| used.is_some()), Some(is_sent), "what has left is billed");
+        assert_eq!(bench.input(AgentInput::Leave), [], "once");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::super::outbox::Outbox;
 use super::super::thinking::Thinking;
+use super::talk::used_by;
 use super::*;
 use crate::agent::Means;
 use crate::money::bill::AtMost;
@@ -10,16 +11,21 @@ use crate::provider::{Message, Tool, ToolCall};
 
 #[test]
 fn a_question_that_is_asked_anew_gives_up_the_one_before_and_says_what_that_used() {
-    let (mut thinking, mut outbox) = (Thinking::new(&[0], &[], 100), Outbox::default());
-    let question = || vec![Message::User("What is it?".to_owned())];
-    assert!(thinking.ask(Means::Ample, question(), Vec::new(), &mut outbox));
-    assert!(thinking.ask(Means::Ample, question(), Vec::new(), &mut outbox));
-    let did: Vec<AgentOutput> = std::iter::from_fn(|| outbox.pop()).collect();
-    let first = RequestId(0);
-    let is_spent = |output: &AgentOutput| matches!(output, AgentOutput::Spent { request, used: Some(_), .. } if *request == first);
-    assert!(did.contains(&AgentOutput::Cancel { request: first }), "{did:?}");
-    assert_eq!(did.iter().filter(|output| is_spent(output)).count(), 1, "{did:?}");
-    assert!(thinking.is_busy(), "the second one is under way");
+    for is_sent in [true, false] {
+        let (mut thinking, mut outbox) = (Thinking::new(&[0], &[], 100), Outbox::default());
+        let question = || vec![Message::User("What is it?".to_owned())];
+        let first = RequestId(0);
+        assert!(thinking.ask(Means::Ample, question(), Vec::new(), &mut outbox));
+        if is_sent {
+            assert_eq!(thinking.handle_event(first, &Event::Ready, &mut outbox), None);
+        }
+        assert!(thinking.ask(Means::Ample, question(), Vec::new(), &mut outbox));
+        let did: Vec<AgentOutput> = std::iter::from_fn(|| outbox.pop()).collect();
+        assert!(did.contains(&AgentOutput::Cancel { request: first }), "{did:?}");
+        let used = used_by(&did, first);
+        assert_eq!(used.is_some(), is_sent, "what has not left has used nothing: {did:?}");
+        assert!(thinking.is_busy(), "the second one is under way");
+    }
 }
 
 /// What a question uses at most, as it is asked.
@@ -87,7 +93,7 @@ fn of_an_answer_that_is_given_up_the_larger_counts_of_its_pieces_and_its_bytes_w
         let (mut thinking, mut outbox) = (Thinking::new(&[0], &[], 100), Outbox::default());
         let question = vec![Message::User("x".repeat(41))];
         assert!(thinking.ask(Means::Ample, question, Vec::new(), &mut outbox));
-        for event in &events {
+        for event in [Event::Ready].iter().chain(&events) {
             thinking.handle_event(RequestId(0), event, &mut outbox);
         }
         thinking.give_up(&mut outbox);

@@ -326,6 +326,38 @@ fn what_comes_before_the_user_is_answered_is_told_with_that_answer_and_not_once_
 }
 
 #[test]
+fn what_comes_late_while_the_answer_waits_for_another_call_is_told_with_that_one_and_not_once_more() {
+    for late_comes_first in [true, false] {
+        let mut table = Table::new();
+        table.types("A table?");
+        table.calls(&[("tables", AT_EIGHT)]);
+        table.types("Are you there?");
+        table.calls(&[("book", AT_EIGHT)]);
+        if late_comes_first {
+            assert!(asked(&table.result("c0", Runs::Page, "4")).is_none(), "the other one is waited for");
+        }
+        let did = table.result("c1", Runs::Webhook, "booked");
+        let first = if late_comes_first { "4" } else { STILL_RUNS };
+        let all = [
+            ("user", "A table?"),
+            ("assistant", ""),
+            ("tool", first),
+            ("user", "Are you there?"),
+            ("assistant", ""),
+            ("tool", "booked"),
+        ];
+        assert_eq!(told(&did), all);
+        table.says("Booked.");
+        let did = table.finishes();
+        assert!(did.contains(&AgentOutput::AnswerEnd) && asked(&did).is_none(), "{did:?}");
+        if !late_comes_first {
+            let did = table.result("c0", Runs::Page, "4");
+            assert_eq!(told(&did).last(), Some(&("user", HAS_COME)), "of this it was told nothing");
+        }
+    }
+}
+
+#[test]
 fn words_before_a_call_stand_before_it_whenever_they_are_heard() {
     let mut table = Table::aloud();
     table.types("A table?");

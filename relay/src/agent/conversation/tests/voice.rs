@@ -314,6 +314,26 @@ fn a_voice_that_fails_before_its_first_sound_is_stood_in_for_and_without_any_the
 }
 
 #[test]
+fn a_sentence_that_has_not_reached_its_voice_costs_nothing_when_the_user_interrupts() {
+    for (is_sent, stands_in) in [(true, false), (false, false), (true, true)] {
+        let mut talk = Talk::new();
+        let ears = ask_of(&talk.chunk(), EARS).0;
+        let mind = talk.asked(ears, "Well?");
+        let mut mouth = ask_of(&talk.thinks(mind, "A sentence. And "), MOUTH).0;
+        if is_sent {
+            talk.event(mouth, &Event::Ready);
+        }
+        if stands_in {
+            // That the one before was reached says nothing of this one.
+            mouth = ask_of(&talk.fails(mouth, FailureKind::Busy), OTHER_MOUTH).0;
+        }
+        let did = talk.input(AgentInput::Typed { position: talk.position, text: "Stop" });
+        let used = (is_sent && !stands_in).then_some(Quantity::Characters(11));
+        assert_eq!(used_by(&did, mouth), used, "{did:?}");
+    }
+}
+
+#[test]
 fn a_voice_that_is_faster_than_the_ear_is_held_back() {
     let mut talk = Talk::new();
     talk.room = false;

@@ -12,7 +12,7 @@ fn asked_next(did: &[AgentOutput]) -> Option<RequestId> {
 }
 
 fn troubles(did: &[AgentOutput]) -> usize {
-    did.iter().filter(|did| matches!(did, AgentOutput::Trouble(ErrorCode::AgentUnavailable))).count()
+    did.iter().filter(|did| matches!(did, AgentOutput::Trouble(ErrorCode::NotHeard))).count()
 }
 
 fn flush(request: RequestId) -> AgentOutput {
@@ -284,6 +284,7 @@ fn whoever_hangs_up_while_a_stand_in_hears_an_utterance_pays_for_it_once() {
         let first = utters(&mut talk).1.expect("it is asked about");
         let mut did = talk.fails(first, FailureKind::Timeout);
         let second = ask_of(&did, OTHER_EARS).0;
+        talk.event(second, &Event::Ready);
         did.extend(talk.input(AgentInput::Leave));
         let (first, second) = (used_by(&did, first), used_by(&did, second));
         assert!(
@@ -294,6 +295,20 @@ fn whoever_hangs_up_while_a_stand_in_hears_an_utterance_pays_for_it_once() {
             ),
             "{first:?}, {second:?}"
         );
+    }
+}
+
+#[test]
+fn an_utterance_that_has_reached_nobody_when_the_call_ends_costs_nothing() {
+    for is_sent in [true, false] {
+        let mut talk = Talk::of(hears_utterances());
+        talk.hear(&[0; 24_000]);
+        let ears = utters(&mut talk).1.expect("it is asked about");
+        if is_sent {
+            talk.event(ears, &Event::Ready);
+        }
+        let did = talk.input(AgentInput::Leave);
+        assert_eq!(used_by(&did, ears).is_some(), is_sent, "{did:?}");
     }
 }
 
