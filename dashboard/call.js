@@ -103,7 +103,7 @@ async function transcript(path, signal) {
     }
   } catch (error) {
     if (signal.aborted) return [];
-    const closed = error instanceof Refused && (error.status === 404 || error.status === 403);
+    const closed = error instanceof Refused && error.needsReader;
     const words = error instanceof Error ? error.message : String(error);
     return [el("p", { class: "soft" }, closed ? "This relay does not let this token read what was said." : words)];
   }
@@ -136,7 +136,7 @@ function recording(path, isThere, signal) {
       tell("The recording is there.");
     } catch (error) {
       if (signal.aborted) return;
-      const closed = error instanceof Refused && (error.status === 404 || error.status === 403);
+      const closed = error instanceof Refused && error.needsReader;
       wrong.textContent = closed ? "This relay does not let this token hear what was said." : String(error instanceof Error ? error.message : error);
     }
   };

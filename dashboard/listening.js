@@ -45,7 +45,7 @@ export function listening(path, signal) {
 
 /** @param {unknown} error */
 function said(error) {
-  if (error instanceof Refused && error.status === 403) return "This relay does not let this token listen in.";
+  if (error instanceof Refused && error.needsReader) return "This relay does not let this token listen in.";
   return error instanceof Error ? error.message : String(error);
 }
 
