@@ -11,6 +11,11 @@ export class Refused extends Error {
     this.code = code;
   }
 
+  /** Whether the token lacks the role that may read and hear what others said. */
+  get needsReader() {
+    return this.code === "reader_only";
+  }
+
   /** Whether what was asked for may have been done nevertheless, or is being done. */
   get isOpen() {
     return this.status === 0 || this.status >= 500 || this.code === "idempotency_key_under_way";

@@ -10,11 +10,6 @@ import { timeline } from "./timeline.js";
 
 /** Pages of a transcript that are read: no call has more turns. */
 const PAGES_MAX = 50;
-/** Why a recording cannot be loaded, by the status of the answer. */
-const NO_RECORDING = new Map([
-  [403, "This relay does not let this token hear what was said."],
-  [404, "There is none any more, or it is not written yet: that takes a moment after the end."],
-]);
 /** The time between two looks at a call that goes on, in milliseconds. */
 const LOOK_MS = 5_000;
 
@@ -178,7 +173,7 @@ async function transcript(path, signal) {
       if (cursor === "") break;
     }
   } catch (error) {
-    if (!(error instanceof Refused && error.status === 403)) throw error;
+    if (!(error instanceof Refused && error.needsReader)) throw error;
     return [el("p", { class: "soft" }, "This relay does not let this token read what was said.")];
   }
   if (turns.length === 0) return [el("p", { class: "soft" }, "Nothing was said, or it is not kept any more.")];
@@ -211,7 +206,8 @@ function recording(path, session, signal) {
       tell("The recording is there.");
     } catch (error) {
       if (signal.aborted) return;
-      wrong.textContent = (error instanceof Refused && NO_RECORDING.get(error.status)) || said(error);
+      const closed = error instanceof Refused && error.needsReader;
+      wrong.textContent = closed ? "This relay does not let this token hear what was said." : said(error);
     }
   };
   const load = button("Load the recording", "quiet", () => busy(load, get));

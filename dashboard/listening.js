@@ -48,7 +48,7 @@ export function listening(path, signal) {
 
 /** @param {unknown} error */
 function ended(error) {
-  return error instanceof Refused && error.status === 403 ? "This relay does not let this token listen in." : said(error);
+  return error instanceof Refused && error.needsReader ? "This relay does not let this token listen in." : said(error);
 }
 
 /**

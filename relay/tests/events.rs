@@ -12,7 +12,7 @@ mod records;
 #[expect(dead_code, reason = "each program of tests uses some of it")]
 mod support;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -23,6 +23,7 @@ use protocol::{Mark, Role, Time};
 use records::{WIDE, caps, open, quota, row, session, settle, turn};
 use relay::call::{Latency, Turn};
 use relay::config::{self, EventHook, Secret};
+use relay::operations::telemetry::Telemetry;
 use relay::operations::webhook::{Pace, Webhook, sign};
 use relay::provider::{Ask, Event, Failure, FailureKind, Provider, Upstream, Upstreams};
 use relay::records::store::{
@@ -310,6 +311,16 @@ async fn a_relay_tells_each_address_what_it_wants_to_hear_and_a_slow_one_holds_u
     assert_eq!(slow.ids(), ["started_a_slow"]);
 }
 
+/// What counts in this process.
+static TELEMETRY: LazyLock<Telemetry> =
+    LazyLock::new(|| Telemetry::install().expect("nobody else counts in this process"));
+
+/// Whether so many alerts of this type are counted in this state.
+async fn is_counted(app: &relay::App, what: &str, state: &str, count: u32) -> bool {
+    let line = format!("voxrelay_alerts_total{{type=\"{what}\",state=\"{state}\"}} {count}");
+    TELEMETRY.render(app).await.lines().any(|found| found == line)
+}
+
 /// The types and the states of the messages that came.
 fn alerts(receiver: &Receiver) -> Vec<(String, String)> {
     let word = |value: &Value| value.as_str().expect("a word").to_owned();
@@ -358,6 +369,9 @@ async fn a_provider_that_is_not_asked_any_more_is_an_alert_and_so_is_that_it_is_
 async fn calls_that_fail_and_answers_that_are_slow_are_alerts() {
     let receiver = Receiver::good().await;
     let (app, _data) = support::app(|config| config.webhook = Some(receiver.config())).await;
+    for what in ["calls.failing", "answers.slow"] {
+        assert!(is_counted(&app, what, "firing", 0).await, "{what} is counted from the start");
+    }
     let store = &*app.records.store;
     for n in 0..20 {
         let (id, reason) = (format!("s{n}"), if n < 2 { "internal" } else { "normal" });
@@ -368,7 +382,7 @@ async fn calls_that_fail_and_answers_that_are_slow_are_alerts() {
         store.end_session(&id, 0, reason, Quality::default(), unix_ms()).await.expect("written");
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let relay = tokio::spawn(relay::run(listener, app));
+    let relay = tokio::spawn(relay::run(listener, Arc::clone(&app)));
     until(|| is_told(&receiver, "calls.failing", "firing") && is_told(&receiver, "answers.slow", "firing"))
         .await;
     let figures = |what: &str, name: &str| {
@@ -380,6 +394,10 @@ async fn calls_that_fail_and_answers_that_are_slow_are_alerts() {
     assert_eq!(figures("calls.failing", "threshold_percent"), Some(5));
     assert_eq!(figures("answers.slow", "p95_ms"), Some(4_900), "95 of a hundred within the bucket to 5,000");
     assert_eq!(receiver.got().len(), 2, "none of them twice");
+    for what in ["calls.failing", "answers.slow"] {
+        assert!(is_counted(&app, what, "firing", 1).await, "{what} is counted");
+        assert!(is_counted(&app, what, "resolved", 0).await, "{what} is not over");
+    }
     relay.abort();
 }
 
@@ -391,6 +409,7 @@ async fn a_relay_tells_by_itself_that_its_database_takes_no_writes_and_that_it_d
         config.alerts.store_down = Some(Duration::from_secs(1));
     })
     .await;
+    assert!(is_counted(&relay.app, "store.down", "firing", 0).await, "it is counted from the start");
     // It renews its lease before it is asked anything else.
     let answered = relay.whole("GET /livez HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n").await;
     assert!(answered.0.contains(" 200 "), "{answered:?}");
@@ -424,4 +443,7 @@ async fn a_relay_tells_by_itself_that_its_database_takes_no_writes_and_that_it_d
     let since = |id: &str| id.rsplit('_').next().map(str::to_owned);
     assert!(down.0.starts_with("store_down_") && up.0.starts_with("store_up_"), "{} {}", down.0, up.0);
     assert_eq!(since(&down.0), since(&up.0));
+    for state in ["firing", "resolved"] {
+        assert!(is_counted(&relay.app, "store.down", state, 1).await, "{state} is counted once");
+    }
 }

@@ -2,7 +2,7 @@
 // The dashboard, as an administrator sees and uses it: a real relay, real calls, a real browser.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, renameSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -290,6 +290,30 @@ describe("the dashboard", () => {
       ["root", "Read transcript", session.user_sub, session.id, "–"],
     ]);
     assert.deepEqual(complaints, []);
+  });
+
+  test("says what is missing where a recording cannot be heard: the role, or the recording itself, which is there a moment later", async () => {
+    const { relay, browser, origin, caller } = await begin();
+    await caller.close();
+    const session = await relay.endedSession();
+    const file = await relay.recording(session.id);
+    // As it is while it is on its way.
+    renameSync(file, `${file}.away`);
+    /** @param {RegExp} words @param {string[]} roles Beside the administrators'. */
+    const hears = async (words, ...roles) => {
+      const { page } = await open(browser, `${origin}/dashboard#token=${adminOf(relay, ...roles)}`);
+      await shows(page, "Overview");
+      await goes(page, `#/call/${session.id}`);
+      await page.getByRole("button", { name: "Load the recording" }).click();
+      await page.getByRole("alert").filter({ hasText: words }).waitFor();
+      return page;
+    };
+    const closed = await hears(/does not let this token hear what was said/);
+    await closed.getByText("This relay does not let this token read what was said.").waitFor();
+    const page = await hears(/The recording is not in its place yet/, "voxrelay_reader");
+    renameSync(`${file}.away`, file);
+    await page.getByRole("button", { name: "Load the recording" }).click();
+    await page.locator("audio").waitFor({ state: "attached" });
   });
 
   test("shows what webhooks were told, and sends it once more when that is confirmed", async () => {

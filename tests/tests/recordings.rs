@@ -4,7 +4,7 @@
 #[expect(dead_code, reason = "each program of tests uses some of it")]
 mod s3;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use protocol::client::{Event, State};
@@ -12,13 +12,16 @@ use protocol::{Bye, ClientMessage, Gap, Mark};
 use relay::client::{Options, run};
 use relay::operations::telemetry::{Kind, METRICS};
 use relay::records::store::{SqlStore, Store};
+use tempfile::TempDir;
 use tests::http::free_address;
+use tests::postgres::shared;
 use tests::sound::voice;
-use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, token};
+use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, chunk, token};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
+use tokio_tungstenite::tungstenite::Message;
 
 fn config(extra: &str) -> String {
     format!(
@@ -242,6 +245,96 @@ async fn deploys_in_mid_sentence_record_each_sample_once() {
     }
     assert!(user.starts_with(&speech), "to the sample, and each once");
     assert_eq!(user.len() as u64, session.audio_samples, "what is recorded is what was metered");
+}
+
+/// The status and the body of the relay's answer to ada.
+async fn ask(relay: &Relay, method: &str, path: &str) -> (u16, Vec<u8>) {
+    let mut stream = TcpStream::connect(relay.address).await.expect("connected");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+        relay.address,
+        token()
+    );
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    let read = timeout(Duration::from_secs(30), stream.read_to_end(&mut answer)).await;
+    read.expect("in time").expect("an answer");
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, answer.split_off(end + 4))
+}
+
+/// Waits until there is no such file any more.
+async fn gone(file: &Path) {
+    let gone = timeout(Duration::from_secs(30), async {
+        while file.exists() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    gone.await.unwrap_or_else(|_| panic!("{} stays", file.display()));
+}
+
+/// The configuration of relays that share this folder of recordings.
+fn in_one_folder(folder: &TempDir) -> String {
+    format!("[recording]\ndir = {:?}\nshared = true\nmin_free_mb = 0\n", folder.path())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_relay_recorded_is_played_and_erased_by_another_one_that_shares_its_folder() {
+    let database = shared().database().await;
+    let [here, there, place] = [(); 3].map(|()| tempfile::tempdir().expect("a folder"));
+    let config = in_one_folder(&place);
+    let first = Relay::start_on(&database, here.path(), &config).await;
+    let second = Relay::start_on(&database, there.path(), &config).await;
+    let speech = voice(1.0);
+    let report = run(options(&first, speech.clone()), |_| {}).await;
+    assert!(report.is_good(), "{report:?}");
+    let id = report.session_id.expect("there was a session");
+    let store = SqlStore::postgres(&database).await.expect("opened");
+    let key = store.session(&id).await.expect("readable").expect("stored").recording.expect("recorded");
+    let file = place.path().join(key);
+    assert!(sides(&file).await.0.starts_with(&speech), "to the sample");
+    let (status, played) = ask(&second, "GET", &format!("/v1/sessions/{id}/recording")).await;
+    assert_eq!(status, 200);
+    assert!(played == std::fs::read(&file).expect("it is there"), "all of it, at the other relay");
+    assert_eq!(ask(&second, "DELETE", &format!("/v1/sessions/{id}")).await.0, 204);
+    gone(&file).await;
+    assert_eq!(ask(&first, "GET", &format!("/v1/sessions/{id}/recording")).await.0, 404);
+    Store::close(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_relay_had_on_its_way_does_not_come_back_once_another_one_has_erased_it() {
+    let database = shared().database().await;
+    let [here, there, place] = [(); 3].map(|()| tempfile::tempdir().expect("a folder"));
+    let config = in_one_folder(&place);
+    let first = Relay::start_on(&database, here.path(), &config).await;
+    let second = Relay::start_on(&database, there.path(), &config).await;
+    let on_its_way = || -> Option<PathBuf> {
+        let folder = here.path().join("data/recordings-on-their-way");
+        let mut files = std::fs::read_dir(folder).expect("a folder").map(|file| file.expect("read").path());
+        files.find(|file| file.extension().is_some_and(|extension| extension == "wav"))
+    };
+    let (mut raw, welcome) = Raw::welcomed(&first, "ada").await;
+    let has_audio = |file: PathBuf| file.metadata().is_ok_and(|file| file.len() > 44);
+    for seq in 0.. {
+        assert!(seq < 300, "nothing is written in 30 s");
+        raw.send(Message::binary(chunk(seq))).await;
+        sleep(Duration::from_millis(100)).await;
+        if on_its_way().is_some_and(has_audio) {
+            break;
+        }
+    }
+    first.kill().await;
+    let file = on_its_way().expect("a killed relay leaves what it has recorded");
+    let key = file.file_name().and_then(|name| name.to_str()).expect("UTF-8").replace('_', "/");
+    let session = format!("/v1/sessions/{}", welcome.session_id);
+    assert_eq!(ask(&second, "DELETE", &session).await.0, 204);
+    assert!(file.exists(), "nobody else reaches it there");
+    let _first = Relay::start_on(&database, here.path(), &config).await;
+    gone(&file).await;
+    assert!(!place.path().join(key).exists());
 }
 
 #[tokio::test]

@@ -93,9 +93,22 @@ fn of_files(config: &Config) -> Vec<String> {
         Err(error) => faults.push(error),
     }
     let mut folders = vec![("data_dir", config.data_dir.as_path())];
-    if let Some(RecordingPlace::Folder(dir)) = &config.recording {
-        let key = if config.is_given("recording.dir") { "recording.dir" } else { "recording.url" };
+    let recordings = match &config.recording {
+        Some(RecordingPlace::Folder(dir)) if config.is_given("recording.dir") => Some(("recording.dir", dir)),
+        Some(RecordingPlace::Folder(dir)) => Some(("recording.url", dir)),
+        Some(RecordingPlace::Bucket(_)) | None => None,
+    };
+    if let Some((key, dir)) = recordings {
         folders.push((key, dir));
+        if config.database_url.is_some() && !config.recording_is_shared {
+            faults.push(format!(
+                "configuration: {key} = {:?}: each relay of database_url would look there for what another one has recorded, and \
+                 what is erased would stay where it is; give recording.url = \"s3://bucket/prefix\", or recording.shared = true if \
+                 all of them have this folder, or this relay is alone{}",
+                dir.display().to_string(),
+                config.place(key)
+            ));
+        }
     }
     for (key, dir) in folders {
         if let Err(error) = probe(dir) {

@@ -8,8 +8,9 @@ use clap::Args;
 use jiff::ToSpan;
 
 use super::reading::{dollars, midnight, plain, store, table};
-use super::{answer, failed, unwritten};
+use super::{answer, failed, faults, unwritten};
 use crate::config::Config;
+use crate::money::price::PriceTable;
 use crate::money::reconcile::{Compared, Comparison, Group, Mapping, Verdict};
 use crate::records::store::{PAGE_MAX, SqlStore, Store};
 
@@ -48,6 +49,10 @@ pub(super) async fn run(args: ReconcileArgs) -> ExitCode {
         Ok(mapping) => mapping.clone(),
         Err(error) => return failed(2, &error),
     };
+    let prices = match faults::price_table(&config) {
+        Ok(prices) => prices,
+        Err(error) => return failed(2, &error),
+    };
     let provider = mapping.provider.clone();
     let wrong = |error: String| format!("{}: {error}", args.file.display());
     let comparison = File::open(&args.file)
@@ -61,7 +66,7 @@ pub(super) async fn run(args: ReconcileArgs) -> ExitCode {
         Ok(store) => store,
         Err(error) => return failed(1, &error),
     };
-    let read = add_ledger(&store, &provider, &mut comparison).await;
+    let read = add_records(&store, &provider, &prices, &mut comparison).await;
     Store::close(&store).await;
     if let Err(error) = read {
         return failed(1, &error);
@@ -88,6 +93,18 @@ fn mapping<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Mapping, St
     }
 }
 
+/// Adds what the records have of the provider, from the first day of the export to its last one.
+async fn add_records(
+    store: &SqlStore,
+    provider: &str,
+    prices: &PriceTable,
+    comparison: &mut Comparison,
+) -> Result<(), String> {
+    add_ledger(store, provider, comparison).await?;
+    add_erased(store, provider, prices, comparison).await?;
+    take_out_what_was_given_back(store, provider, prices, comparison).await
+}
+
 /// Adds the rows of the ledger from the first day of the export to its last one.
 async fn add_ledger(store: &SqlStore, provider: &str, comparison: &mut Comparison) -> Result<(), String> {
     let (first, last) = comparison.days();
@@ -101,6 +118,54 @@ async fn add_ledger(store: &SqlStore, provider: &str, comparison: &mut Compariso
         let page = page.map_err(|error| error.to_string())?;
         for billed in &page.rows {
             comparison.add(&billed.day, &billed.row).map_err(|error| error.to_string())?;
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// Adds what users had used who are erased since, from the first day of the export to its last one.
+async fn add_erased(
+    store: &SqlStore,
+    provider: &str,
+    prices: &PriceTable,
+    comparison: &mut Comparison,
+) -> Result<(), String> {
+    let (first, last) = comparison.days();
+    let (first, last) = (first.to_string(), last.to_string());
+    let mut after = None;
+    loop {
+        let page = store.billed_to_erased(provider, (&first, &last), after.as_ref(), PAGE_MAX).await;
+        let page = page.map_err(|error| error.to_string())?;
+        for used in &page.rows {
+            comparison.add_erased(used, prices).map_err(|error| error.to_string())?;
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// Takes out what users have back, since the provider has said afterwards that it bills less.
+async fn take_out_what_was_given_back(
+    store: &SqlStore,
+    provider: &str,
+    prices: &PriceTable,
+    comparison: &mut Comparison,
+) -> Result<(), String> {
+    let (first, last) = comparison.days();
+    let (first, last) = (first.to_string(), last.to_string());
+    let mut after = None;
+    loop {
+        let page = store.given_back((&first, &last), after.as_ref(), PAGE_MAX).await;
+        let page = page.map_err(|error| error.to_string())?;
+        for given in &page.rows {
+            if given.item.split('/').next() == Some(provider) {
+                comparison.take_out(given, prices).map_err(|error| error.to_string())?;
+            }
         }
         after = page.next;
         if after.is_none() {

@@ -66,6 +66,7 @@ impl Config {
             webhooks: webhooks::webhooks(values)?,
             alerts: Alerts::check(values)?,
             recording: recording(values)?,
+            recording_is_shared: values.flag("recording.shared")?,
             recording_min_free: u64::from(values.whole("recording.min_free_mb")?) << 20,
             tells_of_listening: values.flag("listening.tell_page")?,
             metrics_listen: metrics_listen(values)?,

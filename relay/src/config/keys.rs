@@ -121,6 +121,7 @@ keys! {
 
     "recording.dir" = "", Text, "folder of the recordings; off by default, and announced to the page";
     "recording.url" = "", Text, "the same in a bucket or a folder: `s3://bucket/prefix`, with the usual variables `AWS_*` (`AWS_ALLOW_HTTP=true` for an endpoint without TLS), or `file:///folder`";
+    "recording.shared" = "false", Flag, "whether all relays of `database_url` have the same folder of recordings: give `true` where it is a file system that they share, or where there is one relay alone. Without it such a folder is refused, since any relay plays and deletes what another one recorded; a bucket needs no word of it. See [recordings](recordings.md#several-relays)";
     "recording.min_free_mb" = "1024", Whole(0, 100_000_000), "nothing is recorded while the disk of `data_dir` has less room than this: calls and their bills need it more";
 
     "listening.tell_page" = "true", Flag, "whether the page of a call is told while an administrator [listens in](service.md#listening-in)";

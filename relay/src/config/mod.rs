@@ -97,6 +97,8 @@ pub struct Config {
     pub alerts: Alerts,
     /// Where calls are recorded; they are not if it says nothing.
     pub recording: Option<RecordingPlace>,
+    /// Whether all relays of the database have that folder, if it is one.
+    pub recording_is_shared: bool,
     /// Bytes that recordings leave free on the disk of the data folder.
     pub recording_min_free: u64,
     /// Whether the page of a call is told that somebody listens in.

@@ -33,6 +33,8 @@ impl Config {
             webhooks,
             alerts,
             recording,
+            // It is looked at when the configuration is read, and nothing is made of it.
+            recording_is_shared: _,
             recording_min_free,
             tells_of_listening,
             metrics_listen,

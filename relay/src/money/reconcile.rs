@@ -10,14 +10,16 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
+use super::NanoUsd;
 use super::bill::{EAGER, REPEATED};
 use super::ledger::LedgerRow;
 use super::meter::UTTERANCE_SAMPLE;
-use super::price::Unit;
+use super::price::{Price, PriceTable, Unit};
 
 /// Samples in a second of audio, as the ledger counts it.
-const SAMPLES_PER_SECOND: f64 = 16_000.0;
+const SAMPLES_PER_SECOND: u64 = 16_000;
 /// The most lines and groups that are held.
 const GROUPS_MAX: usize = 2_000_000;
 /// Differences of this part are those of numbers in binary.
@@ -118,6 +120,34 @@ pub struct Compared {
     pub in_ledger: bool,
 }
 
+/// What users who are erased had used of an item in a day. Whose it was, at which price and in which request is not known any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErasedUse {
+    /// The day (UTC), as `2026-12-31`.
+    pub day: String,
+    /// What was used, as in [`LedgerRow::item`].
+    pub item: String,
+    /// What is counted, as in [`LedgerRow::unit`].
+    pub unit: String,
+    /// How many of them.
+    pub quantity: u64,
+    /// What it cost whoever paid for it.
+    pub cost: NanoUsd,
+}
+
+/// What relays have given back of a day's audio, since its recogniser has said afterwards that it bills less than was charged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenBack {
+    /// The credit's key.
+    pub key: String,
+    /// The day (UTC) of the charges, as `2026-12-31`.
+    pub day: String,
+    /// What was charged, as in [`LedgerRow::item`].
+    pub item: String,
+    /// How much is given back.
+    pub amount: NanoUsd,
+}
+
 /// Quantities of one unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Amounts {
@@ -197,29 +227,77 @@ impl Comparison {
     /// # Errors
     /// When there are too many.
     pub fn add(&mut self, day: &str, row: &LedgerRow) -> Result<(), ReconcileError> {
-        let Some((unit, quantity, is_borne)) = counted(row) else { return Ok(()) };
-        let group = match (&self.mapping.request_id, &row.request_id) {
-            (Some(_), request_id) => {
-                Group { request_id: request_id.clone().unwrap_or_default(), ..Group::default() }
+        let Some(counted) = Counted::of(&row.unit) else { return Ok(()) };
+        let nano = match counted.is_borne {
+            true => counted_nano(row.quantity, row.price, row.per),
+            false => i128::from(row.cost.get()),
+        };
+        let group = self.group(day, &row.item, row.request_id.as_deref());
+        self.put(group, &counted, row.quantity as f64, nano)
+    }
+
+    /// Adds what users had used who are erased. With requests it belongs to the rows without an id. What the operator bears of it has the table's
+    /// price of that day, and none if the table has none.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn add_erased(&mut self, used: &ErasedUse, prices: &PriceTable) -> Result<(), ReconcileError> {
+        let Some(counted) = Counted::of(&used.unit) else { return Ok(()) };
+        let nano = match (counted.is_borne, price_of(prices, &used.item, counted.unit, &used.day)) {
+            (false, _) => i128::from(used.cost.get()),
+            (true, Some(price)) => {
+                counted_nano(used.quantity, price.amount, price.per.saturating_mul(counted.in_unit))
             }
-            (None, _) => Group {
+            (true, None) => 0,
+        };
+        self.put(self.group(&used.day, &used.item, None), &counted, used.quantity as f64, nano)
+    }
+
+    /// Takes out of the audio of the ledger what was given back, since no provider bills it: the money, and as much audio as it is at the table's
+    /// price of that day. With requests it is taken out of the rows without an id.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn take_out(&mut self, given: &GivenBack, prices: &PriceTable) -> Result<(), ReconcileError> {
+        let counted = Counted { unit: Unit::Second, in_unit: 1, is_borne: false };
+        let seconds = |price: &Price| {
+            let amount = price.amount.get().max(1) as f64;
+            given.amount.get() as f64 / amount * price.per as f64
+        };
+        let seconds = price_of(prices, &given.item, Unit::Second, &given.day).map_or(0.0, seconds);
+        let group = self.group(&given.day, &given.item, None);
+        self.put(group, &counted, -seconds, -i128::from(given.amount.get()))
+    }
+
+    /// With what a row of the ledger is compared.
+    fn group(&self, day: &str, item: &str, request_id: Option<&str>) -> Group {
+        match self.mapping.request_id {
+            Some(_) => Group { request_id: request_id.unwrap_or_default().to_owned(), ..Group::default() },
+            None => Group {
                 day: day.to_owned(),
-                item: self.mapping.model.as_ref().map(|_| row.item.clone()).unwrap_or_default(),
+                item: self.mapping.model.as_ref().map(|_| item.to_owned()).unwrap_or_default(),
                 ..Group::default()
             },
-        };
+        }
+    }
+
+    /// Adds so much of what is counted so, which costs so much by the ledger's prices.
+    fn put(
+        &mut self,
+        group: Group,
+        counted: &Counted,
+        quantity: f64,
+        nano: i128,
+    ) -> Result<(), ReconcileError> {
         let compared = self.groups.entry(group).or_default();
         compared.in_ledger = true;
-        let nano = u128::from(row.quantity) * u128::from(row.price.get());
-        let nano = i128::try_from(nano.div_ceil(u128::from(row.per.max(1)))).unwrap_or(i128::MAX);
-        let amounts = compared.units.entry(unit).or_default();
+        compared.ours_nano_usd += nano;
+        let quantity = quantity / counted.in_unit as f64;
+        let amounts = compared.units.entry(counted.unit).or_default();
         amounts.ours += quantity;
-        if is_borne {
+        if counted.is_borne {
             amounts.borne += quantity;
             compared.borne_nano_usd += nano;
-            compared.ours_nano_usd += nano;
-        } else {
-            compared.ours_nano_usd += i128::from(row.cost.get());
         }
         if self.groups.len() > GROUPS_MAX { Err(ReconcileError::TooMany) } else { Ok(()) }
     }
@@ -250,24 +328,48 @@ impl Compared {
     }
 }
 
-/// What a row counts, in the unit that it is priced by, how many of them, and whether the operator bears it.
-fn counted(row: &LedgerRow) -> Option<(Unit, f64, bool)> {
-    let (mut unit, mut is_borne) = (row.unit.as_str(), false);
-    loop {
-        if let Some(rest) = [LedgerRow::EXCESS, REPEATED].iter().find_map(|prefix| unit.strip_prefix(*prefix))
-        {
-            (unit, is_borne) = (rest, true);
-        } else if let Some(rest) = unit.strip_prefix(EAGER) {
-            unit = rest;
-        } else {
-            break;
+/// What a row counts.
+struct Counted {
+    /// The unit that it is priced by.
+    unit: Unit,
+    /// How many of what it counts are one of that unit.
+    in_unit: u64,
+    /// Whether the operator bears it.
+    is_borne: bool,
+}
+
+impl Counted {
+    /// What a row with this unit counts, if a provider is paid by that.
+    fn of(unit: &str) -> Option<Counted> {
+        let (mut unit, mut is_borne) = (unit, false);
+        loop {
+            if let Some(rest) =
+                [LedgerRow::EXCESS, REPEATED].iter().find_map(|prefix| unit.strip_prefix(*prefix))
+            {
+                (unit, is_borne) = (rest, true);
+            } else if let Some(rest) = unit.strip_prefix(EAGER) {
+                unit = rest;
+            } else {
+                break;
+            }
         }
+        if unit == "sample" || unit == UTTERANCE_SAMPLE {
+            return Some(Counted { unit: Unit::Second, in_unit: SAMPLES_PER_SECOND, is_borne });
+        }
+        Some(Counted { unit: Unit::parse(unit)?, in_unit: 1, is_borne })
     }
-    let quantity = row.quantity as f64;
-    if unit == "sample" || unit == UTTERANCE_SAMPLE {
-        return Some((Unit::Second, quantity / SAMPLES_PER_SECOND, is_borne));
-    }
-    Unit::parse(unit).map(|unit| (unit, quantity, is_borne))
+}
+
+/// What a unit of an item costs on a day, if the table has a price of it.
+fn price_of<'t>(prices: &'t PriceTable, item: &str, unit: Unit, day: &str) -> Option<&'t Price> {
+    let midnight = day.parse::<Date>().and_then(|day| day.to_zoned(TimeZone::UTC)).ok()?;
+    prices.price_at(item, unit, midnight.timestamp().as_millisecond(), 0).ok()
+}
+
+/// What so many cost at this price for `per` of them, rounded up to a nano-dollar.
+fn counted_nano(quantity: u64, price: NanoUsd, per: u64) -> i128 {
+    let nano = u128::from(quantity) * u128::from(price.get());
+    i128::try_from(nano.div_ceil(u128::from(per.max(1)))).unwrap_or(i128::MAX)
 }
 
 /// A column by its name and its place.

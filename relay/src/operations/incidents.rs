@@ -9,7 +9,8 @@ use protocol::Time;
 use tokio::sync::watch;
 
 use super::health::Health;
-use super::outage::{Outage, OutageNews};
+use super::outage::{Outage, OutageNews, STORE_DOWN};
+use super::telemetry;
 use super::upkeep::{AlertsAddress, every};
 use crate::App;
 use crate::records::store::{
@@ -111,6 +112,7 @@ async fn note(app: &App, noted: &mut Noted, incident: NewIncident) {
     let NewIncident { kind, subject, state, value, threshold } = &incident;
     match app.records.store.note_incident(&incident, PACE).await {
         Ok(true) => {
+            telemetry::alert(kind.name(), *state);
             let (alert, state) = (kind.name(), state.name());
             tracing::warn!(alert, state, %subject, value, threshold, "an alert of the service as a whole");
         }
@@ -133,8 +135,9 @@ pub(super) async fn watch_store(apps: watch::Receiver<Arc<App>>) {
         let (now, takes_writes) = (app.live.now(), app.live.lease.is_renewed());
         if let Some(news) = outage.handle_look(now, unix_ms(), takes_writes, app.config.alerts.store_down) {
             let OutageNews { state, since_ms, .. } = news;
+            telemetry::alert(STORE_DOWN, state);
             let state = state.name();
-            tracing::warn!(alert = "store.down", state, since_ms, "an alert of the service as a whole");
+            tracing::warn!(alert = STORE_DOWN, state, since_ms, "an alert of the service as a whole");
             untold.push_back(Untold { news, attempts: 0, due: now });
             if untold.len() > NEWS_MAX {
                 untold.pop_front();

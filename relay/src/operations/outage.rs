@@ -6,6 +6,9 @@ use protocol::Time;
 
 use crate::records::store::IncidentState;
 
+/// What the alert is called.
+pub(crate) const STORE_DOWN: &str = "store.down";
+
 /// What a relay knows of its database.
 #[derive(Debug, Default)]
 pub(crate) struct Outage {

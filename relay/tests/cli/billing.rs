@@ -1,7 +1,7 @@
 //! `voxrelay reconcile` and `voxrelay statement`.
 
 use relay::NanoUsd;
-use relay::money::ledger::LedgerRow;
+use relay::money::ledger::{LateCredit, LedgerRow};
 use relay::records::store::{Credit, Credited, NewSession, Quality, Settle};
 
 use super::*;
@@ -28,8 +28,15 @@ async fn billed() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("voxrelay-data").join(DATABASE_FILE);
     let store = SqlStore::sqlite(&file).await.expect("opened");
+    fill(&store).await;
+    Store::close(&store).await;
+    folder
+}
+
+/// Writes the records of that call.
+async fn fill(store: &SqlStore) {
     let at_ms = BEGAN.parse::<jiff::Timestamp>().expect("a time").as_millisecond();
-    open(&store, &NewSession { started_at_ms: at_ms, ..session("a") }, &quota()).await;
+    open(store, &NewSession { started_at_ms: at_ms, ..session("a") }, &quota()).await;
     let audio = (4_800_000, 960_000);
     let rows = vec![
         used("deepgram/nova-3", "sample", 57_600_000, audio, 288_000_000),
@@ -57,8 +64,6 @@ async fn billed() -> tempfile::TempDir {
     };
     assert!(matches!(store.give_credit(&credit).await.expect("written"), Credited::Yes { new: true, .. }));
     store.end_session("a", 0, "normal", Quality::default(), at_ms + TOOK_MS).await.expect("written");
-    Store::close(&store).await;
-    folder
 }
 
 fn example(name: &str) -> String {
@@ -67,7 +72,18 @@ fn example(name: &str) -> String {
 
 /// How comparing an example ends, and what it says.
 fn compared(folder: &Path, name: &str, more: &[&str]) -> (Option<i32>, String, String) {
+    compared_on(folder, None, name, more)
+}
+
+/// The same on PostgreSQL, if there is an address of one.
+fn compared_on(
+    folder: &Path,
+    database: Option<&Secret>,
+    name: &str,
+    more: &[&str],
+) -> (Option<i32>, String, String) {
     let mut command = voxrelay(folder);
+    command.envs(database.map(|url| ("DATABASE_URL", url.expose())));
     command.args(["reconcile", &example(&format!("{name}.csv")), "--mapping", name]);
     let (output, errors) = run(command.args(["--config", &example("voxrelay.toml")]).args(more));
     (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"), errors)
@@ -98,6 +114,64 @@ async fn what_a_provider_bills_is_compared_with_the_ledger_line_by_line() {
     assert!(said.lines().any(|line| line.split_whitespace().skip(2).take(4).eq(words)), "{said}");
     let (code, said, _) = compared(folder.path(), "anthropic", &["--tolerance", "10"]);
     assert!(code == Some(0) && said.contains("cost by the export: not said"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_erased_users_had_used_is_compared_as_if_they_were_there() {
+    let (folder, url) = (tempfile::tempdir().expect("a folder"), postgres::shared().database().await);
+    let file = folder.path().join("voxrelay-data").join(DATABASE_FILE);
+    let stores =
+        [SqlStore::sqlite(&file).await.expect("opened"), SqlStore::postgres(&url).await.expect("opened")];
+    for (store, database) in stores.into_iter().zip([None, Some(&url)]) {
+        fill(&store).await;
+        let before = ["deepgram", "anthropic"]
+            .map(|name| compared_on(folder.path(), database, name, &["--all", "--tolerance", "10"]));
+        assert!(before.iter().all(|(code, said, _)| *code == Some(0) && said.contains("same")), "{before:?}");
+        assert!(store.delete_session("a", None).await.expect("erased"));
+        Store::close(&store).await;
+        let after = ["deepgram", "anthropic"]
+            .map(|name| compared_on(folder.path(), database, name, &["--all", "--tolerance", "10"]));
+        assert_eq!(before, after, "all that is said, what the operator bears as well");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_recogniser_bills_less_and_users_have_back_is_no_difference() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config =
+        "[reconcile.deepgram]\ndate = \"day\"\nquantity = \"n=second\"\nmodel = \"model\"\ncost = \"usd\"\n";
+    std::fs::write(folder.path().join("voxrelay.toml"), config).expect("written");
+    let csv = "day,model,n,usd\n2026-11-20,nova-3,3960,0.3168\n";
+    std::fs::write(folder.path().join("file.csv"), csv).expect("written");
+    let file = folder.path().join("voxrelay-data").join(DATABASE_FILE);
+    let url = postgres::shared().database().await;
+    let stores =
+        [SqlStore::sqlite(&file).await.expect("opened"), SqlStore::postgres(&url).await.expect("opened")];
+    for (store, database) in stores.into_iter().zip([None, Some(&url)]) {
+        let reconcile = || {
+            let mut command = voxrelay(folder.path());
+            command.envs(database.map(|url| ("DATABASE_URL", url.expose())));
+            let (output, errors) =
+                run(command.args(["reconcile", "file.csv", "--config", "voxrelay.toml", "--tolerance", "0"]));
+            (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"), errors)
+        };
+        let at_ms = BEGAN.parse::<jiff::Timestamp>().expect("a time").as_millisecond();
+        open(&store, &NewSession { started_at_ms: at_ms, ..session("a") }, &quota()).await;
+        // A tenth more than what is billed: 396 s.
+        let heard = used("deepgram/nova-3", "sample", 69_696_000, (4_800_000, 960_000), 348_480_000);
+        let wide = caps(WIDE, WIDE, WIDE);
+        store.settle(&Settle { at_ms, ..settle("a", vec![heard], wide) }).await.expect("written");
+        let (code, said, errors) = reconcile();
+        assert!(code == Some(1) && said.contains("1 differ"), "{said}{errors}");
+        let key = "deepgram/nova-3@0.0.late".to_owned();
+        let late = LateCredit { key, samples: 6_336_000, amount: NanoUsd::new(31_680_000) };
+        let given = Settle { at_ms, credits: vec![late], ..settle("a", Vec::new(), wide) };
+        store.settle(&given).await.expect("written");
+        let (code, said, errors) = reconcile();
+        assert!(code == Some(0) && said.contains("1 the same"), "{said}{errors}");
+        assert!(said.contains("by the ledger's prices: $0.3168"), "{said}");
+        Store::close(&store).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

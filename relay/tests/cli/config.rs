@@ -98,6 +98,36 @@ fn everything_that_keeps_a_relay_from_starting_is_said_at_once_and_by_the_check_
 }
 
 #[test]
+fn a_folder_of_recordings_beside_a_database_that_other_relays_may_have_needs_a_word_that_they_share_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("file://{}", folder.path().join("recordings").display());
+    let database = ("DATABASE_URL", "postgres://voxrelay@localhost/voxrelay");
+    let shared = ("VOXRELAY_RECORDING__SHARED", "true");
+    for (key, variable, given) in [
+        ("recording.dir", "VOXRELAY_RECORDING__DIR", "recordings"),
+        ("recording.url", "VOXRELAY_RECORDING__URL", url.as_str()),
+    ] {
+        let command = |args: &[&str], variables: &[(&str, &str)]| {
+            let mut command = voxrelay(folder.path());
+            command.args(args).env("VOXRELAY_AUTH__HS256_SECRET", SECRET).env(variable, given);
+            command.envs(variables.iter().copied());
+            command
+        };
+        for args in [&["serve", "--listen", "127.0.0.1:0"][..], &["config", "--check"]] {
+            let (output, errors) = run(&mut command(args, &[database]));
+            assert_eq!(output.status.code(), Some(2), "{args:?}: {errors}");
+            let line = errors.lines().find(|line| line.contains(&format!("configuration: {key} = ")));
+            let line = line.unwrap_or_else(|| panic!("{args:?} does not name {key}: {errors}"));
+            assert!(line.contains("recording.shared = true") && line.contains(variable), "{line}");
+        }
+        for variables in [&[database, shared][..], &[]] {
+            let (output, errors) = run(&mut command(&["config", "--check"], variables));
+            assert!(output.status.success(), "{key}, {variables:?}: {errors}");
+        }
+    }
+}
+
+#[test]
 fn the_check_leaves_no_file_behind() {
     let folder = tempfile::tempdir().expect("a folder");
     let (output, errors) = run(voxrelay(folder.path())

@@ -7,6 +7,7 @@ mod postgres;
 #[expect(dead_code, unreachable_pub, reason = "each program of tests uses some of it, one as a library")]
 mod records;
 
+mod backup;
 mod billing;
 mod call;
 mod check;

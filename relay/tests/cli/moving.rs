@@ -29,7 +29,7 @@ const ODD: [&str; 10] = [
 ];
 
 /// The SQLite file of a relay that runs in this folder on defaults.
-fn file(folder: &Path) -> PathBuf {
+pub(super) fn file(folder: &Path) -> PathBuf {
     folder.join("voxrelay-data").join(DATABASE_FILE)
 }
 
@@ -327,6 +327,16 @@ async fn live_sessions_and_relays_that_run_are_in_the_way_of_an_export() {
     Store::close(&store).await;
 }
 
+/// Has SQLite make a copy of a database, whoever uses it.
+pub(super) async fn copy_database(from: &Path, to: &Path) {
+    sqlx::any::install_default_drivers();
+    let mut connection =
+        AnyConnection::connect(&format!("sqlite://{}", from.display())).await.expect("it is there");
+    let copy = format!("VACUUM INTO '{}'", to.display());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(copy)).execute(&mut connection).await.expect("copied");
+    connection.close().await.expect("closed");
+}
+
 /// A copy that SQLite makes of a database while a relay uses it is whole, and a relay goes on with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_of_the_file_that_is_made_while_a_relay_runs_serves_in_its_place() {
@@ -334,12 +344,7 @@ async fn a_copy_of_the_file_that_is_made_while_a_relay_runs_serves_in_its_place(
     let relay = Running::start(voxrelay(folder.path()).args(["dev", "--listen", "127.0.0.1:0"]));
     let new = tempfile::tempdir().expect("a folder");
     std::fs::create_dir_all(new.path().join("voxrelay-data")).expect("a folder");
-    sqlx::any::install_default_drivers();
-    let address = format!("sqlite://{}", file(folder.path()).display());
-    let mut connection = AnyConnection::connect(&address).await.expect("it is there");
-    let copy = format!("VACUUM INTO '{}'", file(new.path()).display());
-    sqlx::raw_sql(sqlx::AssertSqlSafe(copy)).execute(&mut connection).await.expect("copied");
-    connection.close().await.expect("closed");
+    copy_database(&file(folder.path()), &file(new.path())).await;
     drop(relay);
     let relay = Running::start(voxrelay(new.path()).args(["dev", "--listen", "127.0.0.1:0"]));
     assert!(relay.get("/readyz").starts_with("HTTP/1.1 200"));

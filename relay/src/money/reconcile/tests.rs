@@ -100,6 +100,43 @@ fn requests_are_found_by_their_ids_and_audio_by_the_second() {
 }
 
 #[test]
+fn what_erased_users_had_used_counts_with_its_day_and_with_requests_as_rows_without_an_id() {
+    let table = "version = \"test\"\nitem = [{ name = \"acme/ear\", unit = \"second\", usd = \"0.0000006\", per = 60 }]";
+    let prices = PriceTable::parse(table).expect("a table");
+    let used = |unit: &str, quantity: u64, cost: u64| ErasedUse {
+        day: "2026-11-01".into(),
+        item: "acme/ear".into(),
+        unit: unit.into(),
+        quantity,
+        cost: NanoUsd::new(cost),
+    };
+    let csv = "day,model,id,usd,n\n2026-11-01,ear,r-1,0.00000004,4\n";
+    let compare = |mapping: Mapping| {
+        let mut comparison = Comparison::read(mapping, csv.as_bytes()).expect("read");
+        comparison.add("2026-11-01", &row("acme/ear", "utterance_sample", 2_000)).expect("few");
+        // Two seconds at a nano-dollar for a tenth of one, one that the operator bears, and what no provider is paid by.
+        for used in [used("sample", 32_000, 20), used("excess_sample", 16_000, 0), used("nano_usd", 7, 7)] {
+            comparison.add_erased(&used, &prices).expect("few");
+        }
+        comparison
+    };
+    let mapping = mapping(&[("n", Some(Unit::Second))]);
+    let by_day = compare(mapping.clone());
+    let (_, ear) = by_day.groups().next().expect("there");
+    assert_eq!(ear.units[&Unit::Second], Amounts { theirs: 4.0, ours: 3.125, borne: 1.0 });
+    assert_eq!((ear.ours_nano_usd, ear.borne_nano_usd), (2_000 + 20 + 10, 10));
+    let by_request = compare(Mapping { request_id: Some("id".into()), ..mapping });
+    let expected = [
+        ("", Verdict::OnlyLedger),
+        ("r-1", Verdict::OnlyExport),
+        ("request of acme/ear", Verdict::OnlyLedger),
+    ];
+    assert_eq!(verdicts(&by_request, 0.0), expected.map(|(group, verdict)| (group.to_owned(), verdict)));
+    let (_, unnamed) = by_request.groups().next().expect("there");
+    assert!((unnamed.units[&Unit::Second].ours - 3.0).abs() < EXACT);
+}
+
+#[test]
 fn what_cannot_be_read_is_named_with_its_line_and_its_column() {
     let by_word = || Mapping { unit: Some("of".into()), ..mapping(&[("n", None)]) };
     for (csv, complaint) in [

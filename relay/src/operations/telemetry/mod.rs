@@ -19,7 +19,7 @@ use metrics::{counter, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 pub(crate) use line::Line;
-pub(crate) use money::{budget_alert, cost, credit_cut, excess, settled, webhook};
+pub(crate) use money::{alert, budget_alert, cost, credit_cut, excess, settled, webhook};
 pub use names::{Kind, METRICS, Metric};
 pub(crate) use providers::{
     Opening, provider, provider_circuit, provider_connection, provider_difference, provider_in_use,

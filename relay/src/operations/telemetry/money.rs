@@ -1,11 +1,13 @@
-//! Money: what was spent, and whom it was told.
+//! Money: what was spent, and whom it was told. Alerts of the service as a whole.
 
 use metrics::counter;
 
-use super::names::{BUDGET_ALERTS, COST, CREDITS_CUT, EXCESS, SETTLED, WEBHOOKS};
+use super::names::{ALERTS, BUDGET_ALERTS, COST, CREDITS_CUT, EXCESS, SETTLED, WEBHOOKS};
 use crate::NanoUsd;
 use crate::money::budget::{Scope, THRESHOLDS};
 use crate::money::ledger::LedgerRow;
+use crate::operations::outage::STORE_DOWN;
+use crate::records::store::{IncidentKind, IncidentState};
 
 /// What becomes of a try to deliver an alert or an event.
 const DELIVERIES: &[&str] = &["delivered", "failed", "given_up"];
@@ -20,6 +22,11 @@ pub(super) fn begin() {
             counter!(BUDGET_ALERTS, "scope" => scope.name(), "percent" => percent.to_string()).increment(0);
         }
     }
+    for alert in IncidentKind::ALL.map(IncidentKind::name).into_iter().chain([STORE_DOWN]) {
+        for state in [IncidentState::Firing, IncidentState::Resolved] {
+            counter!(ALERTS, "type" => alert, "state" => state.name()).increment(0);
+        }
+    }
     for outcome in DELIVERIES {
         counter!(WEBHOOKS, "outcome" => *outcome).increment(0);
     }
@@ -27,6 +34,11 @@ pub(super) fn begin() {
 
 pub(crate) fn budget_alert(scope: &'static str, percent: u32) {
     counter!(BUDGET_ALERTS, "scope" => scope, "percent" => percent.to_string()).increment(1);
+}
+
+/// An alert of the service as a whole, by its type.
+pub(crate) fn alert(alert: &'static str, state: IncidentState) {
+    counter!(ALERTS, "type" => alert, "state" => state.name()).increment(1);
 }
 
 pub(crate) fn settled(cost: NanoUsd) {

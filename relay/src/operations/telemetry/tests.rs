@@ -7,13 +7,13 @@ use axum::http::{Method, StatusCode};
 use protocol::{CloseCode, ErrorCode, Latency};
 
 use super::names::{
-    ANSWER_SECONDS, CONNECTIONS, COST, HTTP_REQUESTS, PREFLIGHTS, PROVIDER_CONNECTIONS, PROVIDER_DIFFERENCE,
-    PROVIDER_OPENED, PROVIDER_REQUESTS, RESUMES,
+    ALERTS, ANSWER_SECONDS, CONNECTIONS, COST, HTTP_REQUESTS, PREFLIGHTS, PROVIDER_CONNECTIONS,
+    PROVIDER_DIFFERENCE, PROVIDER_OPENED, PROVIDER_REQUESTS, RESUMES,
 };
 use super::sessions::{OTHERS_TOKENS, Resume, TRANSPORTS};
 use super::{Kind, METRICS, Metric, answered, begin, http_answered, recorder};
 use crate::admission::auth::AuthError;
-use crate::records::store::{OPERATIONS, STAGE_BUCKETS_MS};
+use crate::records::store::{IncidentKind, OPERATIONS, STAGE_BUCKETS_MS};
 use crate::session::machine::Moment;
 
 #[test]
@@ -60,6 +60,8 @@ fn every_counter_stands_at_0_from_the_start_with_every_known_value_of_its_labels
                 (_, "how") => Moment::ALL.len(),
                 (PREFLIGHTS, "outcome") => ErrorCode::ALL.len() + 1,
                 (_, "scope" | "percent" | "kind" | "outcome") => 3,
+                (ALERTS, "type") => IncidentKind::ALL.len() + 1,
+                (ALERTS, "state") => 2,
                 (_, "operation") => OPERATIONS.len(),
                 (name, label) => panic!("{name} has a label {label} whose values nobody has listed"),
             })

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{BATCH, CLAIM, Message, Webhook, time};
-use crate::operations::outage::OutageNews;
+use crate::operations::outage::{OutageNews, STORE_DOWN};
 use crate::records::store::{Attempted, Incident, IncidentKind, IncidentState, Store, StoreError};
 
 impl Webhook {
@@ -32,7 +32,7 @@ impl Webhook {
         };
         let id = format!("{what}_{relay}_{since_ms}");
         let data = json!({ "alert_id": id, "state": state.name(), "relay": relay, "since": time(since_ms) });
-        let body = json!({ "type": "store.down", "timestamp": time(at_ms), "data": data }).to_string();
+        let body = json!({ "type": STORE_DOWN, "timestamp": time(at_ms), "data": data }).to_string();
         let message = Message { what: "an alert", id: &id, body, attempts, due_since_ms: at_ms };
         let (attempted, _) = self.deliver(message).await;
         attempted

@@ -78,8 +78,11 @@ async fn of_session(app: &App, session: SessionRow, headers: &HeaderMap) -> Resu
     let (name, recordings) = session.recording.zip(app.records.recordings.as_ref()).ok_or_else(none)?;
     match recordings.open(&name).await {
         Ok(playback) => Ok(answer(playback, headers)),
-        // The recording is deleted already, or not written yet.
-        Err(RecordingError::NotFound) => Err(none()),
+        Err(RecordingError::NotFound) => {
+            let detail = "The recording is not in its place yet, or not any more. If the call ended a moment \
+                          ago, try again in a minute.";
+            Err(Problem::new(StatusCode::NOT_FOUND, detail))
+        }
         Err(error) => {
             tracing::error!(recording = name, %error, "a recording cannot be read");
             let detail = "The recording cannot be read now. Try again in a minute.";
