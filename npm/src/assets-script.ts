@@ -2,7 +2,7 @@
 // file needs to allow no other.
 
 import type { Glue } from "./glue.js";
-import * as later from "./later.js";
+import { QualityMeter, sendFeedback } from "./later.js";
 import { registerProcessors } from "./processors.js";
 
 /** Known only while the tag is being run. */
@@ -33,7 +33,7 @@ export function addWorklet(add: (url: string) => Promise<void>): Promise<void> {
 
 /** Loads the glue, which is in the script. Evaluated here and not at the top, since it needs TextDecoder and the script is the worklet, too. */
 export function loadGlue(): Promise<Glue> {
-  return import("./wasm.js");
+  return import("./engine.js");
 }
 
 /** How the Worker may be started, in at least one way: the first that works is used. */
@@ -67,6 +67,6 @@ export function blobOf(source: string): string {
 }
 
 /** What a call needs later, or few calls need: one file has it all. */
-export async function loadLater(): Promise<typeof later> {
-  return later;
+export async function loadLater(): Promise<typeof import("./later.js")> {
+  return { QualityMeter, sendFeedback };
 }

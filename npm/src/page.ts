@@ -263,13 +263,10 @@ export class CallPage {
 
   /** Listens to a stream, in place of the one before. */
   #capture(stream: MediaStream): void {
+    if (this.#released) return this.#discard(stream);
     const context = this.#context;
-    if (this.#released || !context) {
-      this.#discard(stream);
-      if (this.#released) return;
-      throw noAudio("there is no sound on this page");
-    }
     try {
+      if (!context) throw "there is no sound on this page";
       const [microphone, port] = wireMicrophone(context, stream, this.#own.has(stream), (event) => {
         this.#tellMicrophone(microphone, event === "unmute");
         if (event === "ended") this.#mend();
@@ -314,13 +311,14 @@ export class CallPage {
         this.#loudspeaker = loudspeaker;
         this.#context = context;
         this.#speaker.use(context);
-        return this.#resume();
+        this.#resume();
       }
     } catch (thrown) {
-      if (context !== own) void context?.close();
       throw noAudio(thrown);
+    } finally {
+      // One that nothing plays through.
+      if (context !== own && context !== this.#context) void context?.close();
     }
-    if (context !== own) void context.close();
   }
 
   /**
@@ -376,10 +374,7 @@ export class CallPage {
     if (resume) void context.resume().catch(() => undefined);
     if (isBack) this.#mend();
     if (rebuild) {
-      this.#run(async () => {
-        await this.#play();
-        await this.#reopenMicrophone();
-      });
+      this.#run(() => this.#play().then(() => this.#reopenMicrophone()));
     }
   }
 
