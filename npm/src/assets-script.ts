@@ -61,9 +61,15 @@ function beside(name: string): string {
 /** Where the page's policy demands trusted types it holds in a Worker of a blob, too, but the page's consent does not: what is loaded there is the SDK's. */
 const CONSENT = 'try{trustedTypes.createPolicy("default",{createScriptURL:u=>u})}catch{}';
 
-/** The address of a script that is made here: a few bytes a call, and a revoked one could not be loaded into a context that is made anew, so it stays. */
+/**
+ * The addresses of what was made here: one for each source, which stays for the life of the page. A revoked one could not be loaded into a context
+ * that is made anew.
+ */
+const blobs: Record<string, string> = {};
+
+/** The address of a script that is made here. */
 export function blobOf(source: string): string {
-  return URL.createObjectURL(new Blob([CONSENT, source], { type: "text/javascript" }));
+  return (blobs[source] ??= URL.createObjectURL(new Blob([CONSENT, source], { type: "text/javascript" })));
 }
 
 /** What a call needs later, or few calls need: one file has it all. */
