@@ -16,6 +16,8 @@ const WATCH_MS = 1_000;
 const MUTED_FOR_MS = 2_000;
 /** One device that comes or goes makes several events. */
 const SETTLE_MS = 500;
+/** The clock of the day went on for so long while the page's stood still: the machine slept. */
+const SLEPT_MS = 5_000;
 
 /** What a context that stands still waits for. */
 const CAUSES = {
@@ -415,7 +417,14 @@ export class CallPage {
         this.#mend();
       }, SETTLE_MS);
     });
-    const looking = setInterval(() => this.#look(), WATCH_MS);
+    // While the machine sleeps, `performance.now()` stands still in most systems, here and in the engine: no timer of theirs is late when it wakes.
+    let before = Infinity;
+    const looking = setInterval(() => {
+      const apart = Date.now() - performance.now();
+      if (apart > before + SLEPT_MS) send(["woke"]);
+      before = apart;
+      this.#look();
+    }, WATCH_MS);
     this.#ends.push(() => clearInterval(looking));
   }
 }
