@@ -269,7 +269,7 @@ export const browser = {
       return new Stream(track);
     },
     enumerateDevices: async () => [
-      { kind: "audioinput", deviceId: browser.microphone, groupId: browser.microphone, label: browser.microphone },
+      ...(browser.microphones.length ? browser.microphones : [browser.microphone]).map((id) => ({ kind: "audioinput", deviceId: id, groupId: id, label: id })),
       ...browser.speakers.map((deviceId) => ({ kind: "audiooutput", deviceId, groupId: deviceId, label: deviceId })),
     ],
   }),
@@ -281,7 +281,10 @@ export const browser = {
   locks: [] as Lock[],
   /** What listeners threw. */
   reported: [] as unknown[],
+  /** The one that is given. */
   microphone: "default",
+  /** The microphones that there are, the system's first; if none is listed, the one that is given. */
+  microphones: [] as string[],
   /** The loudspeakers that can be played on; if none is listed, every one can. */
   speakers: [] as string[],
   canChooseSpeaker: true,
@@ -319,6 +322,7 @@ export const browser = {
     for (const list of [browser.asked, browser.tracks, browser.contexts, browser.workers, browser.locks, browser.reported, browser.pageEngines]) list.splice(0);
     Object.assign(browser, {
       microphone: "default",
+      microphones: [],
       speakers: [],
       canChooseSpeaker: true,
       hasNoSound: false,
