@@ -126,6 +126,8 @@ export class Engine extends EventEmitter {
   readonly sent: unknown[][] = [];
   /** Whether the relay holds a session that nobody has ended. */
   hasSession = false;
+  /** The last state that it told. */
+  told = "";
   isGone = false;
   #port: MessagePort | undefined;
   readonly #ports: MessagePort[] = [];
@@ -150,6 +152,7 @@ export class Engine extends EventEmitter {
   }
 
   state(state: "connecting" | "connected" | "reconnecting" | "closing" | "closed", attempt = 0): void {
+    this.told = state;
     this.say({ type: "state", state, attempt, retryInMs: attempt * 100 });
   }
 
