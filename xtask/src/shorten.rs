@@ -43,7 +43,8 @@ const CUTS: [(&str, &str); 15] = [
 const SHORTER: [(&str, &str); 9] = [
     (
         "cachedDataViewMemory0 === null || cachedDataViewMemory0.buffer.detached === true || \
-         (cachedDataViewMemory0.buffer.detached === undefined && cachedDataViewMemory0.buffer !== wasm.memory.buffer)",
+         (cachedDataViewMemory0.buffer.detached === undefined && \
+         cachedDataViewMemory0.buffer !== wasm.memory.buffer)",
         "cachedDataViewMemory0?.buffer !== wasm.memory.buffer",
     ),
     ("let result;\n            try {\n                result =", "const ret ="),
