@@ -102,8 +102,6 @@ try {
 }
 const address = "/** Where the file is: what most bundlers give to whoever imports it. */\ndeclare const address: string;\nexport default address;\n";
 for (const file of ["voxrelay", "voice"]) writeFileSync(join(dist, `${file}.wasm.d.ts`), address);
-// What it passes on is inside the bundles.
-rmSync(join(dist, "wasm.d.ts"));
 
 /** The element, and then what it fetches when a call is about to be made: each name of their own is short, and the same in both. */
 async function element() {

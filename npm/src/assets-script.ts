@@ -2,7 +2,7 @@
 // file needs to allow no other.
 
 import type { Glue } from "./glue.js";
-import * as later from "./later.js";
+import { QualityMeter, sendFeedback } from "./later.js";
 import { registerProcessors } from "./processors.js";
 
 /** Known only while the tag is being run. */
@@ -33,7 +33,7 @@ export function addWorklet(add: (url: string) => Promise<void>): Promise<void> {
 
 /** Loads the glue, which is in the script. Evaluated here and not at the top, since it needs TextDecoder and the script is the worklet, too. */
 export function loadGlue(): Promise<Glue> {
-  return import("./wasm.js");
+  return import("./engine.js");
 }
 
 /** How the Worker may be started, in at least one way: the first that works is used. */
@@ -61,12 +61,18 @@ function beside(name: string): string {
 /** Where the page's policy demands trusted types it holds in a Worker of a blob, too, but the page's consent does not: what is loaded there is the SDK's. */
 const CONSENT = 'try{trustedTypes.createPolicy("default",{createScriptURL:u=>u})}catch{}';
 
-/** The address of a script that is made here: a few bytes a call, and a revoked one could not be loaded into a context that is made anew, so it stays. */
+/**
+ * The addresses of what was made here: one for each source, which stays for the life of the page. A revoked one could not be loaded into a context
+ * that is made anew.
+ */
+const blobs: Record<string, string> = {};
+
+/** The address of a script that is made here. */
 export function blobOf(source: string): string {
-  return URL.createObjectURL(new Blob([CONSENT, source], { type: "text/javascript" }));
+  return (blobs[source] ??= URL.createObjectURL(new Blob([CONSENT, source], { type: "text/javascript" })));
 }
 
 /** What a call needs later, or few calls need: one file has it all. */
-export async function loadLater(): Promise<typeof later> {
-  return later;
+export async function loadLater(): Promise<typeof import("./later.js")> {
+  return { QualityMeter, sendFeedback };
 }

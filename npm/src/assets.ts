@@ -78,9 +78,12 @@ function whole(beside: () => URL, name: string): string {
 /** Where the page's policy demands trusted types it holds in a Worker of a blob, too, but the page's consent does not: what is loaded there is the SDK's. */
 const CONSENT = 'try{trustedTypes.createPolicy("default",{createScriptURL:u=>u})}catch{}';
 
+/** The addresses of what was made here: one for each source, which stays for the life of the page. */
+const blobs: Record<string, string> = {};
+
 /** The address of a script that is made here. */
 export function blobOf(source: string): string {
-  return URL.createObjectURL(new Blob([CONSENT, source], { type: "text/javascript" }));
+  return (blobs[source] ??= URL.createObjectURL(new Blob([CONSENT, source], { type: "text/javascript" })));
 }
 
 /** What a call needs later, or few calls need. It lies beside this file, unless both are in a bundle. */

@@ -195,9 +195,9 @@ export abstract class Course extends Emitter<CallEvents> {
   }
 
   /** @internal Hands the engine a message as it goes over the wire. */
-  protected handOver<Type extends UpwardType>(type: Type, fields: UpwardFields<Type>): Promise<void> {
-    if (this.isOver) return Promise.reject(callOver());
-    if (!this.#engine) return Promise.reject(noCall());
+  protected async handOver<Type extends UpwardType>(type: Type, fields: UpwardFields<Type>): Promise<void> {
+    if (this.isOver) throw callOver();
+    if (!this.#engine) throw noCall();
     return this.#messages.ask((id) => this.command(["message", id, JSON.stringify({ type, ...fields })]));
   }
 

@@ -7,7 +7,7 @@ export function runEngineWorker(): void {
     if (voxrelay !== "engine" || !module || !settings || !port) return;
     removeEventListener("message", born);
     // Evaluated here and not at the top, since the glue needs TextDecoder and this file also runs as a worklet.
-    import("./wasm.js")
+    import("./engine.js")
       .then(({ serve }) => serve(module, settings, port))
       .then(
         () => postMessage(true),

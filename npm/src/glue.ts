@@ -3,7 +3,7 @@
 declare const VERSION: string;
 
 /** What of it is used. */
-export type Glue = typeof import("./wasm.js");
+export type Glue = typeof import("./engine.js");
 
 /** Where `worker.js` leaves it on a page. A module of another version does not find it there: the two would not fit. */
 export const SHARED: unique symbol = Symbol.for(`voxrelay ${VERSION}`);

@@ -1,9 +1,25 @@
-// Why a microphone did not open.
+// How the browser is asked for a microphone, and why one did not open.
 
 import { ERROR_CODES, type ErrorCode } from "./codes.js";
 
 /** What there is of permissions policies in Chromium; other browsers refuse without saying why. */
 type Policed = Document & { featurePolicy?: { allowsFeature(name: string): boolean } };
+
+/** Asks the browser for a microphone with these constraints, and for echo, noise and gain to be its care unless they say otherwise. */
+export async function askMicrophone(constraints?: MediaTrackConstraints): Promise<MediaStream> {
+  const { mediaDevices } = navigator;
+  const audio: MediaTrackConstraints = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...constraints };
+  for (;;) {
+    try {
+      return await mediaDevices.getUserMedia({ audio });
+    } catch (thrown) {
+      // Some iPhones refuse `exact` (`OverconstrainedError`), also for a microphone that is there: it is wished for then.
+      const { exact } = Object(audio.deviceId);
+      if (!/Overc/.test(String(thrown)) || !(await mediaDevices.enumerateDevices()).some(({ deviceId }) => deviceId === exact)) throw thrown;
+      audio.deviceId = exact;
+    }
+  }
+}
 
 /** The code and the words for what `getUserMedia` threw. Each is named by itself, so that of all the words only these are downloaded. */
 export function refusedMicrophone(thrown: unknown): [code: ErrorCode, message: string] {

@@ -3,7 +3,7 @@ import { ERROR_CODES } from "./codes.js";
 import { type VoxrelayError, failure } from "./error.js";
 import type { MicrophoneEvent, SpeakerEvent } from "./events.js";
 import { loadWorklet } from "./loader.js";
-import { isStream, refusedMicrophone } from "./microphone.js";
+import { askMicrophone, isStream, refusedMicrophone } from "./microphone.js";
 import { type Loudspeaker, type Microphone, wireLoudspeaker, wireMicrophone } from "./nodes.js";
 import type { ConnectOptions } from "./options.js";
 import type { Command } from "./roles.js";
@@ -16,6 +16,8 @@ const WATCH_MS = 1_000;
 const MUTED_FOR_MS = 2_000;
 /** One device that comes or goes makes several events. */
 const SETTLE_MS = 500;
+/** The clock of the day went on for so long while the page's stood still: the machine slept. */
+const SLEPT_MS = 5_000;
 
 /** What a context that stands still waits for. */
 const CAUSES = {
@@ -53,9 +55,14 @@ function choiceOf(microphone: ConnectOptions["microphone"] | string, constraints
   return { constraints: microphone ? { ...rest, deviceId: { exact: microphone } } : rest };
 }
 
+/** The id of the microphone that was given. */
+function idOf(stream: MediaStream): string | undefined {
+  return stream.getAudioTracks()[0]?.getSettings().deviceId;
+}
+
 /** Whether the browser gave another microphone than the one that was asked for: a wish (`ideal`, or a bare id) does not fail. */
 function standsIn(stream: MediaStream, { deviceId }: MediaTrackConstraints): boolean {
-  const given = stream.getAudioTracks()[0]?.getSettings().deviceId;
+  const given = idOf(stream);
   return Boolean(deviceId && given && !JSON.stringify(deviceId).includes(JSON.stringify(given)));
 }
 
@@ -149,7 +156,7 @@ export class CallPage {
     try {
       // There is nothing to listen with before there is sound.
       if (microphone !== false) await this.#opening;
-      await this.#openMicrophone(choice, false, attempt);
+      await this.#openMicrophone(choice, attempt);
       choice.before = undefined;
     } catch (thrown) {
       choice.failed = true;
@@ -219,11 +226,11 @@ export class CallPage {
     this.#microphone = undefined;
   }
 
-  /** Opens a microphone in place of the one that is open, unless a later attempt was faster. */
-  async #openMicrophone(choice: Choice, fallback = false, attempt = ++this.#attempt): Promise<void> {
+  /** Opens a microphone in place of the one that is open, unless a later attempt was faster: the chosen one, or what is `asked` for in its place. */
+  async #openMicrophone(choice: Choice, attempt = ++this.#attempt, asked = choice): Promise<void> {
     // It was opened with the call, or a later one was.
     if (attempt <= this.#opened) return;
-    const stream = await this.#request(choice, fallback);
+    const stream = await this.#request(asked);
     if (attempt <= this.#opened) return this.#discard(stream);
     this.#opened = attempt;
     if (!stream) {
@@ -231,7 +238,7 @@ export class CallPage {
       this.#awake.want(false);
       return this.#letGo();
     }
-    this.#fallback = fallback || standsIn(stream, choice.constraints);
+    this.#fallback = standsIn(stream, choice.constraints);
     this.#capture(stream);
   }
 
@@ -244,18 +251,27 @@ export class CallPage {
       // Whoever said no is not asked for another one.
       const isRefused = /denied|dismissed|blocked/.test((thrown as VoxrelayError).code);
       if (isRefused || !choice.constraints.deviceId || choice !== this.#choice) throw thrown;
-      await this.#openMicrophone(choice, true);
+      await this.#openMicrophone(choice, undefined, choiceOf(undefined, choice.constraints));
     }
   }
 
-  /** Asks for the microphone, or for the default one in its place; nothing if the application wants none. */
-  async #request({ own, constraints }: Choice, fallback = false): Promise<MediaStream | undefined> {
+  /** Asks for the microphone; nothing if the application wants none. */
+  async #request({ own, constraints, before }: Choice): Promise<MediaStream | undefined> {
     if (own) this.#own.add(own);
     if (own !== undefined) return own || undefined;
     try {
-      const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...constraints };
-      if (fallback) delete audio.deviceId;
-      return await navigator.mediaDevices.getUserMedia({ audio });
+      let stream = await askMicrophone(constraints);
+      const given = idOf(stream);
+      // Asked for none in particular, Firefox gives one that the page may open without a question, such as the one that is open, or was within the
+      // hour. The system's is asked for by its id then: every browser names it first.
+      if (before?.constraints.deviceId && !constraints.deviceId && given === this.#microphone?.deviceId) {
+        const [first = given] = await this.#inputs().catch(() => []);
+        if (first !== given) {
+          this.#discard(stream);
+          stream = await askMicrophone({ ...constraints, deviceId: { exact: first! } });
+        }
+      }
+      return stream;
     } catch (thrown) {
       throw failure(...refusedMicrophone(thrown), thrown);
     }
@@ -263,13 +279,10 @@ export class CallPage {
 
   /** Listens to a stream, in place of the one before. */
   #capture(stream: MediaStream): void {
+    if (this.#released) return this.#discard(stream);
     const context = this.#context;
-    if (this.#released || !context) {
-      this.#discard(stream);
-      if (this.#released) return;
-      throw noAudio("there is no sound on this page");
-    }
     try {
+      if (!context) throw "there is no sound on this page";
       const [microphone, port] = wireMicrophone(context, stream, this.#own.has(stream), (event) => {
         this.#tellMicrophone(microphone, event === "unmute");
         if (event === "ended") this.#mend();
@@ -314,13 +327,14 @@ export class CallPage {
         this.#loudspeaker = loudspeaker;
         this.#context = context;
         this.#speaker.use(context);
-        return this.#resume();
+        this.#resume();
       }
     } catch (thrown) {
-      if (context !== own) void context?.close();
       throw noAudio(thrown);
+    } finally {
+      // One that nothing plays through.
+      if (context !== own && context !== this.#context) void context?.close();
     }
-    if (context !== own) void context.close();
   }
 
   /**
@@ -376,10 +390,7 @@ export class CallPage {
     if (resume) void context.resume().catch(() => undefined);
     if (isBack) this.#mend();
     if (rebuild) {
-      this.#run(async () => {
-        await this.#play();
-        await this.#reopenMicrophone();
-      });
+      this.#run(() => this.#play().then(() => this.#reopenMicrophone()));
     }
   }
 
@@ -420,7 +431,14 @@ export class CallPage {
         this.#mend();
       }, SETTLE_MS);
     });
-    const looking = setInterval(() => this.#look(), WATCH_MS);
+    // While the machine sleeps, `performance.now()` stands still in most systems, here and in the engine: no timer of theirs is late when it wakes.
+    let before = Infinity;
+    const looking = setInterval(() => {
+      const apart = Date.now() - performance.now();
+      if (apart > before + SLEPT_MS) send(["woke"]);
+      before = apart;
+      this.#look();
+    }, WATCH_MS);
     this.#ends.push(() => clearInterval(looking));
   }
 }

@@ -7,5 +7,5 @@ import { SHARED, type Sharing } from "./glue.js";
 import { registerProcessors } from "./processors.js";
 
 if ("registerProcessor" in globalThis) registerProcessors();
-else if ("document" in globalThis) (globalThis as Sharing)[SHARED] = import("./wasm.js");
+else if ("document" in globalThis) (globalThis as Sharing)[SHARED] = import("./engine.js");
 else runEngineWorker();

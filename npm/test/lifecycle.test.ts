@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import { Call } from "../src/call.js";
 import type { CallEvents } from "../src/events.js";
-import { NOTHING, OPTIONS, Track, browser, until } from "./support/browser.js";
+import { NOTHING, OPTIONS, SESSION, Track, browser, until } from "./support/browser.js";
 import { random } from "./support/random.js";
 
 const SCHEDULES = 200;
@@ -35,13 +35,40 @@ const STEPS: Record<string, (call: Call, controller: AbortController, dice: (mos
   offline: () => browser.window.dispatchEvent(new Event("offline")),
   outage: (call) => call.simulateOutage(1),
   text: (call) => void call.sendText("a").catch(() => undefined),
-  reconnects: () => isUp() && browser.engine.state("reconnecting", 1),
-  returns: () => isUp() && browser.engine.state("connected"),
+  reconnects: () => isUp() && browser.engine.told === "connected" && browser.engine.state("reconnecting", 1),
+  returns: () => isUp() && browser.engine.told === "reconnecting" && browser.engine.state("connected"),
+  returnsElsewhere: () => {
+    if (!isUp() || browser.engine.told !== "reconnecting") return;
+    browser.engine.say({ ...SESSION, epoch: 2 });
+    browser.engine.state("connected");
+  },
   ends: () => isUp() && browser.engine.ends("budget", 4402),
   breaks: () => isUp() && browser.engine.say({ type: "broke", cause: "it panicked" }),
   waits: (_, __, dice) => sleep(dice(12)),
   rests: (call) => rest(call),
 };
+
+/**
+ * What may follow each state, the event `session`, and the event `ended`; the first stands under no name. A session is told before the call is
+ * connected to it, and the end is told last.
+ */
+const FOLLOWS: Record<string, string> = {
+  "": "starting closed",
+  starting: "connecting closing closed",
+  connecting: "connecting session closing closed",
+  session: "connected closed",
+  connected: "reconnecting closing closed",
+  reconnecting: "reconnecting session connected closing closed",
+  closing: "closing closed",
+  closed: "ended",
+  ended: "",
+};
+
+/** The first that may not follow what was before it. */
+function outOfOrder(told: readonly string[]): string | undefined {
+  const wrong = told.findIndex((name, at) => !FOLLOWS[told[at - 1] ?? ""]?.split(" ").includes(name));
+  return wrong < 0 ? undefined : `${told[wrong - 1]}, ${told[wrong]}`;
+}
 
 /** What the browser and the relay have not done yet. */
 let pending = 0;
@@ -89,7 +116,7 @@ function arrange(dice: (most: number) => number): void {
   browser.onengine = (engine) => {
     engine.on("start", () => {
       void later(dice(6), () => {
-        if (!engine.hasSession) return;
+        if (!engine.hasSession || engine.told === "closing") return;
         if (dice(8)) return engine.comesUp();
         engine.state("connecting");
         engine.ends("internal", 1011);
@@ -110,14 +137,16 @@ async function run(seed: number): Promise<() => number> {
   arrange(dice);
   const controller = new AbortController();
   const events: (keyof CallEvents)[] = [];
-  const states: string[] = [];
+  /** States, sessions, and the end. */
+  const told: string[] = [];
   const refusal = Object.assign(new Error("signed out"), { retryable: false });
   const token = dice(4) ? OPTIONS.token : () => Promise.reject(refusal);
   const call = new Call({ ...OPTIONS, token, signal: controller.signal, ...(dice(6) === 0 && { microphone: false }) });
   for (const name of ["state", "session", "microphone", "error", "ended", "transcript"] as const) {
     call.on(name, (event) => {
       events.push(name);
-      if (name === "state") states.push((event as CallEvents["state"]).state);
+      if (name === "state") told.push((event as CallEvents["state"]).state);
+      if (name === "session" || name === "ended") told.push(name);
       if (dice(12) === 0) throw new Error("a listener's own mistake");
       if (dice(40) === 0) void call.close();
     });
@@ -145,7 +174,7 @@ async function run(seed: number): Promise<() => number> {
     assert.equal(call.state, "closed");
     assert.ok(events.filter((name) => name === "ended").length <= 1, `ended once: ${events}`);
     assert.ok(!events.includes("ended") || events.at(-1) === "ended", `nothing follows the end: ${events}`);
-    assert.ok(!states.includes("closed") || states.indexOf("closed") === states.length - 1, `closed is the last state: ${states}`);
+    assert.equal(outOfOrder(told), undefined, `what follows what: ${told}`);
     for (const thrown of browser.reported) assert.match(String(thrown), /own mistake/);
   } catch (thrown) {
     throw new Error(`E2E_SEED=${seed} ${seed}: ${schedule.join(", ")}: ${String(thrown)}`, { cause: thrown });
@@ -162,6 +191,20 @@ test("whatever happens in whatever order, nothing is left of a call that is over
   // A processor ends before its context does: all of them are waited for at once.
   const left = (): number[] => seeds.filter((seed) => open.get(seed)?.());
   await until(() => left().length === 0, "every context is closed").catch(() => assert.deepEqual(left(), [], "of these seeds a context is open"));
+});
+
+test("what is told out of order would be seen", () => {
+  const call = ["starting", "connecting", "session", "connected", "reconnecting", "session", "connected", "closing", "closed", "ended"];
+  assert.equal(outOfOrder(call), undefined);
+  for (const [told, wrong] of [
+    [["starting", "connecting", "connected"], "connecting, connected"],
+    [["starting", "connecting", "session", "connected", "session"], "connected, session"],
+    [[...call.slice(0, 8), "connected"], "closing, connected"],
+    [[...call.slice(0, 9), "closing"], "closed, closing"],
+    [[...call, "closed"], "ended, closed"],
+  ] as const) {
+    assert.equal(outOfOrder(told), wrong);
+  }
 });
 
 test("what is left would be seen", async () => {

@@ -162,6 +162,64 @@ test("of two microphones after none the one that opens is heard, also if the fir
   await call.close();
 });
 
+/** The id that was asked for last: exactly, or as a wish. */
+const wanted = (): { exact?: string; wish?: string } => {
+  const { deviceId } = browser.asked.at(-1) as { deviceId?: string | { exact: string } };
+  return typeof deviceId === "object" ? { exact: deviceId.exact } : deviceId ? { wish: deviceId } : {};
+};
+
+test("who asks for the system's microphone has it, also where the browser gives the one that is open to whoever names none", async () => {
+  browser.microphones = ["built-in", "headset"];
+  // As Firefox does.
+  let refused: string | undefined;
+  browser.asking = async () => {
+    const { exact } = wanted();
+    if (exact && exact === refused) throw new DOMException("The request is not allowed", "NotAllowedError");
+    browser.microphone = exact ?? open().at(-1) ?? "built-in";
+  };
+  const said: unknown[] = [];
+  const call = new Call({ ...OPTIONS, onMicrophone: ({ deviceId, fallback }) => void said.push([deviceId, fallback]) });
+  await call.connect();
+  await call.setMicrophone("headset");
+  await call.setMicrophone();
+  assert.deepEqual([open(), wanted(), browser.asked.length], [["built-in"], { exact: "built-in" }, 4]);
+  // It is asked for once where it is the one that is open.
+  await call.setMicrophone("built-in");
+  await call.setMicrophone();
+  assert.deepEqual([open(), wanted(), browser.asked.length], [["built-in"], {}, 6]);
+  assert.deepEqual(said, ["built-in", "headset", "built-in", "built-in", "built-in"].map((id) => [id, false]));
+  // Whoever refuses it keeps the one that is open.
+  await call.setMicrophone("headset");
+  refused = "built-in";
+  await assert.rejects(call.setMicrophone(), { code: "microphone_denied" });
+  assert.deepEqual([open(), said.length], [["headset"], 6]);
+  await call.close();
+  assert.deepEqual(open(), []);
+});
+
+test("a microphone that is there, and that the browser refuses when it is named exactly, is wished for; one that is gone is not", async () => {
+  browser.microphones = ["built-in", "headset"];
+  // As some iPhones do.
+  let given: string | undefined;
+  browser.asking = async () => {
+    const { exact, wish } = wanted();
+    if (exact) throw Object.assign(new Error("Invalid constraint"), { name: "OverconstrainedError", constraint: "deviceId" });
+    browser.microphone = given ?? wish ?? "built-in";
+  };
+  const said: unknown[] = [];
+  const call = new Call({ ...OPTIONS, onMicrophone: ({ deviceId, fallback }) => void said.push([deviceId, fallback]) });
+  await call.connect();
+  await call.setMicrophone("headset");
+  assert.deepEqual([open(), wanted()], [["headset"], { wish: "headset" }]);
+  await assert.rejects(call.setMicrophone("gone"), { code: "microphone_missing" });
+  assert.deepEqual([open(), wanted()], [["headset"], { exact: "gone" }]);
+  // What is given in place of a wish is told as that.
+  given = "built-in";
+  await call.setMicrophone({ deviceId: { exact: "headset" } });
+  assert.deepEqual(said, [["built-in", false], ["headset", false], ["built-in", true]]);
+  await call.close();
+});
+
 test("a microphone that does not open is told apart: refused, not answered, forbidden to the page, not there, or in use", () => {
   const secure = Object.getOwnPropertyDescriptor(globalThis, "isSecureContext");
   const page = Object.getOwnPropertyDescriptor(globalThis, "document");

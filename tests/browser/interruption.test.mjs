@@ -3,7 +3,7 @@
 
 import { after, describe, test } from "node:test";
 
-import { interrupt } from "./support/interruptions.mjs";
+import { freeze, interrupt } from "./support/interruptions.mjs";
 import { Stage } from "./support/stage.mjs";
 
 describe("something else has the sound", () => {
@@ -11,4 +11,6 @@ describe("something else has the sound", () => {
   after(() => stage.clear());
 
   test("it is waited for, told once, and resumed once when the context is suspended again", () => interrupt(stage, "suspended", false));
+
+  test("a context whose clock stands still while it says that it runs is made anew, and user and agent are heard again", () => freeze(stage));
 });

@@ -13,10 +13,11 @@ use walrus::Module;
 /// The name under which the glue hands its functions over.
 const MODULE: &str = "w";
 
-/// What is cut out of the glue: from one text to another, which stays. Every browser since 2023 has `encodeInto`; `initSync` is called with an
-/// object, and texts are never passed without a way to grow. Engine and closures are freed by whoever made them, so nothing has to be
-/// registered for when they are collected, and nobody disposes of what is the SDK's own.
-const CUTS: [(&str, &str); 8] = [
+/// What is cut out of the glue: from one text to another, which stays. Every browser since 2023 has `encodeInto`; `initSync` is called once, with an
+/// object that has a compiled module. The texts that the engine takes are few and short, so that a way of their own for those of ASCII alone gains
+/// nothing, and they are never passed without a way to grow. Engine and closures are freed by whoever made them, so nothing has to be registered
+/// for when they are collected, and nobody disposes of what is the SDK's own.
+const CUTS: [(&str, &str); 15] = [
     ("if (Symbol.dispose) ", "\n"),
     ("        EngineFinalization.", "\n"),
     ("const EngineFinalization = ", "\n\nfunction addToExternrefTable0"),
@@ -25,9 +26,38 @@ const CUTS: [(&str, &str); 8] = [
     ("if (!('encodeInto' in cachedTextEncoder)) {", "let WASM_VECTOR_LEN"),
     ("if (realloc === undefined) {", "let len = arg.length"),
     (
-        " else {\n            console.warn('using deprecated parameters for `initSync()`",
-        "\n    }\n\n    const imports",
+        "\n        } else {\n            console.warn('using deprecated parameters for `initSync()`",
+        "\n\n    const imports",
     ),
+    ("    if (module !== undefined) {", "            ({module} = module)"),
+    ("    if (!(module instanceof WebAssembly.Module)) {", "    const instance = "),
+    ("    wasmModule = module;\n", "    wasm.__wbindgen_start();"),
+    ("    __destroy_into_raw() {", "    free() {"),
+    ("    const mem = getUint8ArrayMemory0();\n", "    let offset = 0;"),
+    ("    for (; offset < len; offset++) {", "    if (offset !== len) {"),
+    ("        if (offset !== 0) {", "        ptr = realloc("),
+];
+
+/// What the glue says at length, and the same shorter: memory that has grown has another buffer than before, what an object is an instance of can
+/// be asked of every object, an engine is freed in one place, and what is the glue's own may have short names.
+const SHORTER: [(&str, &str); 9] = [
+    (
+        "cachedDataViewMemory0 === null || cachedDataViewMemory0.buffer.detached === true || \
+         (cachedDataViewMemory0.buffer.detached === undefined && \
+         cachedDataViewMemory0.buffer !== wasm.memory.buffer)",
+        "cachedDataViewMemory0?.buffer !== wasm.memory.buffer",
+    ),
+    ("let result;\n            try {\n                result =", "const ret ="),
+    (
+        ";\n            } catch (_) {\n                result = false;\n            }\n            const ret = result;",
+        ";",
+    ),
+    ("this.__destroy_into_raw();", "this.__wbg_ptr;\n        this.__wbg_ptr = 0;"),
+    ("this.__wbg_ptr", "this.ptr"),
+    ("\n\n        return this;", ""),
+    ("        __proto__: null,\n", ""),
+    ("ptr / 1", "ptr"),
+    ("._wbg_cb_unref", ".unref"),
 ];
 
 /// Renames every import and export of the module at `wasm`, and the same names in its `glue`, and cuts the glue.
@@ -48,6 +78,7 @@ pub(crate) fn module(wasm: &Path, glue: &Path) -> Result<()> {
     }
     let text = fs::read_to_string(glue)?;
     let text = CUTS.iter().try_fold(text, |text, (from, to)| cut(&text, from, to))?;
+    let text = SHORTER.iter().try_fold(text, |text, (long, short)| shorter(&text, long, short))?;
     fs::write(glue, replace(&text, &short)?)?;
     module.emit_wasm_file(wasm)
 }
@@ -64,6 +95,14 @@ fn cut(glue: &str, from: &str, to: &str) -> Result<String> {
         rest.push_str(&part[end..]);
     }
     Ok(rest)
+}
+
+/// Says each `long` part of the glue in a `short` way.
+fn shorter(glue: &str, long: &str, short: &str) -> Result<String> {
+    if !glue.contains(long) {
+        bail!("`{long}` is not in the glue: wasm-bindgen writes it differently now");
+    }
+    Ok(glue.replace(long, short))
 }
 
 /// Replaces names where they are properties: keys of the object of imports, and members of `wasm`.
@@ -124,5 +163,11 @@ mod tests {
         assert_eq!(cut("a OLD x NEW b OLD NEW c", "OLD", "NEW").expect("both end"), "a NEW b NEW c");
         assert!(cut("a NEW b", "OLD", "NEW").is_err());
         assert!(cut("a OLD b", "OLD", "NEW").is_err());
+    }
+
+    #[test]
+    fn every_part_that_is_said_at_length_is_said_shorter_and_one_that_is_missing_is_told() {
+        assert_eq!(shorter("a LONG b LONG", "LONG", "S").expect("it is there"), "a S b S");
+        assert!(shorter("a b", "LONG", "S").is_err());
     }
 }

@@ -34,7 +34,7 @@ const LATER: [(&str, usize); 7] = [
     ("react.js", 2_000),
     ("element.js", 8_000),
     ("element-call.js", 3_600),
-    ("preflight.js", 5_300),
+    ("preflight.js", 5_400),
     ("http.js", 1_200),
     // Most of it are the weights of the network, which is the one of the relay.
     ("voice.wasm", 40_000),

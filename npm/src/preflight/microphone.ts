@@ -2,7 +2,7 @@
 
 import { unlessAborted } from "../abort.js";
 import { ERROR_CODES } from "../codes.js";
-import { isStream, refusedMicrophone } from "../microphone.js";
+import { askMicrophone, isStream, refusedMicrophone } from "../microphone.js";
 import type { PreflightCall } from "../preflight.js";
 import { type PreflightCheck, good, measured, skipped, trouble } from "./grade.js";
 
@@ -38,8 +38,7 @@ export async function gradeMicrophone(
   let stream: MediaStream;
   try {
     // The processors of a call would change how loud it is, and nothing else that is looked at.
-    const asked = navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...microphone } });
-    stream = await unlessAborted(signal, asked, stop);
+    stream = await unlessAborted(signal, askMicrophone(microphone), stop);
   } catch (thrown) {
     const [code, message] = refusedMicrophone(thrown);
     if (/missing|busy/.test(code)) return [granted, trouble(code, message)];

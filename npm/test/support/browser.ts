@@ -126,6 +126,8 @@ export class Engine extends EventEmitter {
   readonly sent: unknown[][] = [];
   /** Whether the relay holds a session that nobody has ended. */
   hasSession = false;
+  /** The last state that it told. */
+  told = "";
   isGone = false;
   #port: MessagePort | undefined;
   readonly #ports: MessagePort[] = [];
@@ -150,6 +152,7 @@ export class Engine extends EventEmitter {
   }
 
   state(state: "connecting" | "connected" | "reconnecting" | "closing" | "closed", attempt = 0): void {
+    this.told = state;
     this.say({ type: "state", state, attempt, retryInMs: attempt * 100 });
   }
 
@@ -269,7 +272,7 @@ export const browser = {
       return new Stream(track);
     },
     enumerateDevices: async () => [
-      { kind: "audioinput", deviceId: browser.microphone, groupId: browser.microphone, label: browser.microphone },
+      ...(browser.microphones.length ? browser.microphones : [browser.microphone]).map((id) => ({ kind: "audioinput", deviceId: id, groupId: id, label: id })),
       ...browser.speakers.map((deviceId) => ({ kind: "audiooutput", deviceId, groupId: deviceId, label: deviceId })),
     ],
   }),
@@ -281,7 +284,10 @@ export const browser = {
   locks: [] as Lock[],
   /** What listeners threw. */
   reported: [] as unknown[],
+  /** The one that is given. */
   microphone: "default",
+  /** The microphones that there are, the system's first; if none is listed, the one that is given. */
+  microphones: [] as string[],
   /** The loudspeakers that can be played on; if none is listed, every one can. */
   speakers: [] as string[],
   canChooseSpeaker: true,
@@ -319,6 +325,7 @@ export const browser = {
     for (const list of [browser.asked, browser.tracks, browser.contexts, browser.workers, browser.locks, browser.reported, browser.pageEngines]) list.splice(0);
     Object.assign(browser, {
       microphone: "default",
+      microphones: [],
       speakers: [],
       canChooseSpeaker: true,
       hasNoSound: false,

@@ -67,6 +67,11 @@ export class TestCall {
     return this.#tell("loudest");
   }
 
+  /** Forgets how loud the agent was. */
+  forget() {
+    return this.#tell("forget");
+  }
+
   /**
    * How loud loudspeaker and microphone were, in blocks.
    * @returns {Promise<{ blockMs: number, loudspeaker: number[], microphone: number[] }>}

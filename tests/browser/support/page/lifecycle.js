@@ -125,6 +125,27 @@
   };
 
   /**
+   * What may follow each state, the event `session`, and the event `ended`; the first stands under no name. A session is told before the call is
+   * connected to it, which it may be while the last words are on their way, and the end is told last.
+   * @type {Record<string, string>}
+   */
+  const FOLLOWS = {
+    "": "starting closed",
+    starting: "connecting closed",
+    connecting: "connecting session closing closed",
+    session: "connected reconnecting closed",
+    connected: "reconnecting closing closed",
+    reconnecting: "reconnecting session connected closing closed",
+    closing: "closing session-while-closing closed",
+    "session-while-closing": "closing closed",
+    closed: "ended",
+    ended: "",
+  };
+
+  /** The first that may not follow what was before it. @param {string[]} told */
+  const outOfOrder = (told) => told.find((name, at) => !FOLLOWS[told[at - 1] ?? ""]?.split(" ").includes(name));
+
+  /**
    * Runs the schedule of a seed.
    * @param {number} seed
    * @returns {Promise<{ schedule: string, problem?: string, sessionId?: string }>} The session that the page was told of, if any.
@@ -151,13 +172,15 @@
     const names = Object.keys(STEPS);
     const steps = Array.from({ length: 1 + dice(7) }, () => (dice(3) ? names[dice(names.length)] : "waits"));
     const schedule = ["connect", ...steps].join(", ");
-    /** @type {string[]} */
-    const states = [];
-    call.on("state", ({ state }) => states.push(state));
+    /** States, sessions, and the end. @type {string[]} */
+    const told = [];
+    call.on("state", ({ state }) => told.push(state));
+    call.on("session", () => told.push(told.at(-1) === "closing" ? "session-while-closing" : "session"));
+    call.on("ended", () => told.push("ended"));
     const connecting = call.connect().then(() => "connected", String);
     for (const step of steps) await STEPS[step]({ call, controller, dice });
     const isOver = await Promise.race([call.close().then(() => true), sleep(OVER_MS)]);
-    if (!isOver) return { schedule, problem: `it was not over within ${OVER_MS} ms: ${states}` };
+    if (!isOver) return { schedule, problem: `it was not over within ${OVER_MS} ms: ${told}` };
     await connecting;
     // Whatever was being opened is let go of when it is open.
     await sleep(browser.slowMs + 30);
@@ -169,7 +192,8 @@
     const open = left().contexts;
     for (const list of [tracks, contexts, sockets]) list.splice(0);
     if (open > 0) return { schedule, problem: `${open} contexts are open` };
-    if (call.state !== "closed" || states.indexOf("closed") !== states.length - 1) return { schedule, problem: `its states: ${states}` };
+    const wrong = outOfOrder(told);
+    if (call.state !== "closed" || wrong) return { schedule, problem: `${wrong} is out of order: ${told}` };
     return { schedule, sessionId: call.sessionId };
   }
 

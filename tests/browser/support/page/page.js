@@ -112,6 +112,9 @@
     /** The loudest that the agent was, in dB of full scale. */
     loudest: () => loudest,
 
+    /** Forgets how loud the agent was. */
+    forget: () => void (loudest = -Infinity),
+
     /** How loud loudspeaker and microphone were, by the same clock. */
     levels: () => ({ blockMs: 128_000 / rate, loudspeaker: loudness(heard), microphone: loudness(spoken) }),
 
