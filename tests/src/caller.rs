@@ -43,6 +43,15 @@ pub struct Caller {
     call: JoinHandle<Told>,
 }
 
+/// What had come of a call's sound when the connection was lost, in samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// How much was spoken by then.
+    pub spoken: u64,
+    /// How much was committed, as the relay said that went on.
+    pub committed: u64,
+}
+
 /// What a call was like.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
@@ -56,6 +65,8 @@ pub struct Told {
     pub closes: Vec<u16>,
     /// How long it was without a connection, each time that it lost one or left it.
     pub away: Vec<Duration>,
+    /// Each time that it lost its connection and had one again.
+    pub losses: Vec<Loss>,
     /// How often a token was asked for.
     pub asked_for_tokens: usize,
     /// Codes of the errors that were told.
@@ -67,6 +78,13 @@ pub struct Told {
 }
 
 impl Told {
+    /// How many samples may be paid for more than once at most, by `docs/records.md`: what is sent again after a loss is free, and metered only if
+    /// it had been sent before the loss before, too, and was not committed since.
+    #[must_use]
+    pub fn may_be_paid_again(&self) -> u64 {
+        self.losses.windows(2).map(|pair| pair[0].spoken.saturating_sub(pair[1].committed)).sum()
+    }
+
     /// Checks that it was one session which ended as its caller wanted, and that each word is paid for once.
     ///
     /// # Panics
@@ -172,8 +190,8 @@ struct Call {
     speech: Vec<i16>,
     told: Told,
     tell: watch::Sender<State>,
-    /// Since when it has been without a connection, if it had one before.
-    away_since: Option<Instant>,
+    /// Since when it has been without a connection, if it had one before, and how many samples were spoken by then.
+    away_since: Option<(Instant, u64)>,
 }
 
 impl Call {
@@ -282,9 +300,13 @@ impl Call {
                     }
                     Event::State(state) => {
                         if *state == State::Connected {
-                            self.told.away.extend(self.away_since.take().map(|since| since.elapsed()));
+                            if let Some((since, spoken)) = self.away_since.take() {
+                                let committed = self.client.committed().into();
+                                self.told.away.push(since.elapsed());
+                                self.told.losses.push(Loss { spoken, committed });
+                            }
                         } else if matches!(state, State::Reconnecting { .. }) {
-                            self.away_since.get_or_insert_with(Instant::now);
+                            self.away_since.get_or_insert_with(|| (Instant::now(), self.told.spoken));
                         }
                         let _ = self.tell.send(*state);
                     }
