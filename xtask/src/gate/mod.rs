@@ -236,8 +236,8 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "clock",
-        title: "a call while the clock is put forward by an hour, and back",
-        needs: &["build"],
+        title: "calls while the clock is put forward by an hour, and back",
+        needs: &["tools", "build"],
         when: When::All,
         run: tests::clock,
     },
