@@ -277,6 +277,13 @@ const STEPS: &[Step] = &[
         run: tests::parsers,
     },
     Step {
+        name: "release",
+        title: "a release, rehearsed: everything that it consists of, built and looked at",
+        needs: &["tools"],
+        when: When::All,
+        run: checks::release,
+    },
+    Step {
         name: "dependencies",
         title: "licences, sources, advisories",
         needs: &["tools"],
