@@ -43,7 +43,7 @@ pub(crate) enum Bench {
     Interruption,
     /// What the databases can do, and what they cost a chunk
     Store,
-    /// How soon the dashboard's addresses answer with a million sessions, beside the raw rows
+    /// How soon the dashboard's addresses answer and its pages are whole with a million sessions, beside the raw rows
     Dashboard,
     /// The relay's memory after 100,000 sessions
     Churn,

@@ -88,8 +88,7 @@ async fn a_model_that_is_asked_after_its_relay_was_killed_has_what_was_said_befo
     let told = talk.hang_up().await;
     assert_eq!((told.closed, told.errors.as_slice(), told.user.len()), (1000, &[][..], 2), "{told:?}");
     let of = |role: &str, text: &String| (role.to_owned(), text.clone());
-    let expected =
-        [of("user", &told.user[0]), of("assistant", &told.agent[0]), of("user", &told.user[1])];
+    let expected = [of("user", &told.user[0]), of("assistant", &told.agent[0]), of("user", &told.user[1])];
     assert_eq!(asked(port).await, expected, "{told:?}");
     second.terminate().await;
 }
