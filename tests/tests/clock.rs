@@ -205,9 +205,9 @@ async fn calls_of_two_relays_go_on_when_their_leases_are_an_hour_behind_and_an_h
     join_all(of_first.iter().chain(&of_second).map(Caller::hang_up)).await;
 
     let store = SqlStore::postgres(&database).await.expect("opened");
-    for (callers, losses) in [(of_first, 1), (of_second, 0)] {
+    for (callers, times) in [(of_first, 1), (of_second, 0)] {
         for told in join_all(callers.into_iter().map(Caller::end)).await {
-            assert_eq!(told.losses.len(), losses, "{told:?}");
+            assert_eq!(told.away.len(), times, "it was away: {told:?}");
             told.check_paid_once(&store).await;
         }
     }

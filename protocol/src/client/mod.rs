@@ -171,12 +171,6 @@ impl Client {
         self.uplink.end().position.saturating_sub(self.acknowledged.position)
     }
 
-    /// The position before which what the user said is known to be committed, in samples.
-    #[must_use]
-    pub fn committed(&self) -> u32 {
-        self.base.position
-    }
-
     /// What the next connection goes over.
     #[must_use]
     pub fn transport(&self) -> Transport {
