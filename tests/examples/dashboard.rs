@@ -1,7 +1,8 @@
-//! How soon the dashboard's addresses answer with a million sessions in SQLite: `cargo xtask bench dashboard`.
+//! How soon the dashboard's addresses answer, and its pages have all that they ask for, with a million sessions in SQLite:
+//! `cargo xtask bench dashboard`.
 //!
-//! Each address beside the query that would read the same out of the raw rows, in the same file and on the same machine. It fails if an answer is
-//! later than the goal.
+//! Some addresses beside the query that would read the same out of the raw rows, in the same file and on the same machine. What a page asks for at
+//! once is asked for at once here, too, and the last answer counts. It fails if an answer or a page is later than the goal.
 //!
 //! With `--serve` nothing is measured: the relay runs with so many sessions, for those who look at the dashboard, until standard input has a line or
 //! ends. Where it is, and a token, are printed as a line of JSON.
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use relay::records::store::{RolledUp, SqlStore, Store};
 use serde_json::json;
 use sqlx::{AnyConnection, Connection};
@@ -19,9 +21,9 @@ use tests::{Relay, token_but};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How often each address is asked.
+/// How often each address is asked, and each page shown.
 const TIMES: usize = 20;
-/// The goal for each answer.
+/// The goal for each answer, and for each page.
 const GOAL_MS: f64 = 100.0;
 const DAY_MS: i64 = 86_400_000;
 /// How many sessions one transaction adds to the sums.
@@ -117,10 +119,13 @@ async fn main() -> ExitCode {
     }
     let begin = now - 30 * DAY_MS;
     let mut lines = Vec::new();
-    for (what, path, raw) in addresses(now) {
+    let addresses = addresses(now).into_iter();
+    let alone = addresses.map(|(what, path, raw)| (what, vec![vec![format!("admin/{path}")]], raw));
+    let pages = pages(now).into_iter().map(|(what, asked)| (what, asked, None));
+    for (what, asked, raw) in alone.chain(pages) {
         let mut times = Vec::new();
         for _ in 0..TIMES {
-            times.push(ask(&relay, &token, &format!("/v1/admin/{path}")).await);
+            times.push(show(&relay, &token, &asked).await);
         }
         times.sort_unstable();
         let raw = match raw {
@@ -174,6 +179,10 @@ fn addresses(now: i64) -> Vec<(&'static str, String, Option<&'static str>)> {
             ),
         ),
         ("spend by day", format!("spend?by=day&{of_month}"), None),
+        ("spend by account", format!("spend?by=account&{of_month}"), None),
+        ("spend by agent", format!("spend?by=agent&{of_month}"), None),
+        ("spend by item", format!("spend?by=item&{of_month}"), None),
+        ("spend by user, 90 days", format!("spend?by=user&from={quarter}&to={today}"), None),
         ("sessions", "sessions?limit=50".to_owned(), None),
         ("sessions of a user", "sessions?limit=50&user_sub=user-17".to_owned(), None),
         ("a session", "sessions/s0000017".to_owned(), None),
@@ -187,6 +196,38 @@ fn addresses(now: i64) -> Vec<(&'static str, String, Option<&'static str>)> {
         ("audit", "audit?limit=50".to_owned(), None),
         ("audit of one of them", "audit?limit=50&by=admin-3".to_owned(), None),
         ("audit of denials", "audit?limit=50&what=deny".to_owned(), None),
+    ]
+}
+
+/// What the dashboard asks for where it shows a page: at once, or after what it waits for.
+fn pages(now: i64) -> Vec<(&'static str, Vec<Vec<String>>)> {
+    let days = |back: i64| format!("from={}&to={}", day_of(now - back * DAY_MS), day_of(now));
+    let at_once = |paths: &[&str]| -> Vec<String> { paths.iter().map(|&path| path.to_owned()).collect() };
+    let overview = |back: i64| vec![vec!["admin/live".to_owned(), format!("admin/overview?{}", days(back))]];
+    let spend = |back: i64| {
+        let by = ["day", "user", "account", "agent", "provider", "item"];
+        vec![Vec::from(by.map(|by| format!("admin/spend?by={by}&{}", days(back))))]
+    };
+    vec![
+        ("page: overview, 7 days", overview(6)),
+        ("page: overview, 90 days", overview(89)),
+        ("page: spend, 7 days", spend(6)),
+        ("page: spend, 30 days", spend(29)),
+        ("page: spend, 90 days", spend(89)),
+        (
+            "page: budgets",
+            vec![at_once(&["admin/alerts?limit=50", "admin/budgets?limit=50&above_percent=50"])],
+        ),
+        ("page: sessions", vec![at_once(&["admin/sessions?limit=50"])]),
+        (
+            "page: a call",
+            vec![
+                at_once(&["admin/sessions/s0000017"]),
+                at_once(&["admin/sessions/s0000017/transcript?limit=100"]),
+            ],
+        ),
+        ("page: webhooks", vec![at_once(&["admin/webhooks?limit=50"])]),
+        ("page: audit", vec![at_once(&["openapi.json"]), at_once(&["admin/audit?limit=50"])]),
     ]
 }
 
@@ -206,10 +247,10 @@ fn print(lines: &[Line], sessions: i64, added: Duration, as_json: bool) {
         return;
     }
     println!("{sessions} sessions, added up in {:.0} s", added.as_secs_f64());
-    println!("{:<22}{:>14}{:>14}{:>18}", "", "median, ms", "slowest, ms", "raw rows, ms");
+    println!("{:<26}{:>14}{:>14}{:>18}", "", "median, ms", "slowest, ms", "raw rows, ms");
     for line in lines {
         let raw = line.raw.map_or_else(|| "–".to_owned(), |raw| format!("{:.0}", ms(raw)));
-        println!("{:<22}{:>14.1}{:>14.1}{raw:>18}", line.what, median(line), slowest(line));
+        println!("{:<26}{:>14.1}{:>14.1}{raw:>18}", line.what, median(line), slowest(line));
     }
     println!("goal: each under {GOAL_MS} ms");
 }
@@ -272,20 +313,26 @@ async fn time_raw(file: &Path, sql: &'static str, begin: i64) -> Duration {
     begun.elapsed()
 }
 
-/// How long the whole answer takes, over a connection of its own.
-async fn ask(relay: &Relay, token: &str, path: &str) -> Duration {
+/// How long it takes until the last answer is there.
+async fn show(relay: &Relay, token: &str, asked: &[Vec<String>]) -> Duration {
     let begun = Instant::now();
+    for at_once in asked {
+        join_all(at_once.iter().map(|path| ask(relay, token, path))).await;
+    }
+    begun.elapsed()
+}
+
+/// Asks an address of the HTTP API for its whole answer, over a connection of its own.
+async fn ask(relay: &Relay, token: &str, path: &str) {
     let mut stream = TcpStream::connect(relay.address).await.expect("connected");
     let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\r\n",
+        "GET /v1/{path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\r\n",
         relay.address
     );
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.expect("answered");
-    let took = begun.elapsed();
     assert!(answer.starts_with(b"HTTP/1.1 200"), "{path}: {}", String::from_utf8_lossy(&answer));
-    took
 }
 
 /// The day (UTC) of a time, by Howard Hinnant's `civil_from_days`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use protocol::client::{Client, Config, Event, Input, Output, State};
-use protocol::{CloseCode, SUBPROTOCOL, Time, Usage};
+use protocol::{CloseCode, RelayMessage, SUBPROTOCOL, Time, Usage};
 use relay::records::store::{SqlStore, Store};
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -43,6 +43,15 @@ pub struct Caller {
     call: JoinHandle<Told>,
 }
 
+/// What had come of a call's sound when a relay went on with it, in samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resumption {
+    /// How much had been sent before, at most.
+    pub sent: u64,
+    /// How much was committed.
+    pub committed: u64,
+}
+
 /// What a call was like.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
@@ -56,6 +65,8 @@ pub struct Told {
     pub closes: Vec<u16>,
     /// How long it was without a connection, each time that it lost one or left it.
     pub away: Vec<Duration>,
+    /// Each time that a relay went on with it.
+    pub resumptions: Vec<Resumption>,
     /// How often a token was asked for.
     pub asked_for_tokens: usize,
     /// Codes of the errors that were told.
@@ -67,6 +78,13 @@ pub struct Told {
 }
 
 impl Told {
+    /// How many samples may be paid for more than once at most, by `docs/records.md`: what is sent again is free, and metered only when it is sent
+    /// for a third time, because it was not committed since.
+    #[must_use]
+    pub fn may_be_paid_again(&self) -> u64 {
+        self.resumptions.windows(2).map(|pair| pair[0].sent.saturating_sub(pair[1].committed)).sum()
+    }
+
     /// Checks that it was one session which ended as its caller wanted, and that each word is paid for once.
     ///
     /// # Panics
@@ -118,6 +136,7 @@ impl Caller {
             told: Told::default(),
             tell,
             away_since: None,
+            sent: 0,
         };
         Caller { orders, state, call: tokio::spawn(call.run(told)) }
     }
@@ -174,6 +193,8 @@ struct Call {
     tell: watch::Sender<State>,
     /// Since when it has been without a connection, if it had one before.
     away_since: Option<Instant>,
+    /// How many samples were sent by now, at most.
+    sent: u64,
 }
 
 impl Call {
@@ -229,7 +250,13 @@ impl Call {
 
     async fn handle_message(&mut self, message: Option<Result<Message, Error>>) {
         match message {
-            Some(Ok(Message::Text(text))) => self.handle(Input::Text(&text)).await,
+            Some(Ok(Message::Text(text))) => {
+                if let Ok(RelayMessage::Resumed(resumed)) = RelayMessage::parse(&text) {
+                    let committed = resumed.committed.position.into();
+                    self.told.resumptions.push(Resumption { sent: self.sent, committed });
+                }
+                self.handle(Input::Text(&text)).await;
+            }
             Some(Ok(Message::Binary(frame))) => self.handle(Input::Binary(&frame)).await,
             Some(Ok(Message::Close(frame))) => {
                 self.closed(frame.map_or(1005, |frame| frame.code.into())).await;
@@ -269,7 +296,10 @@ impl Call {
                 Output::AskWhy => self.client.handle_input(now, Input::Why(None)),
                 Output::Disconnect { .. } => (self.socket, self.connecting) = (None, None),
                 Output::Text(text) => send(&mut self.socket, Message::text(text)).await,
-                Output::Binary(frame) => send(&mut self.socket, Message::binary(frame.to_vec())).await,
+                Output::Binary(frame) => {
+                    self.sent = self.told.spoken;
+                    send(&mut self.socket, Message::binary(frame.to_vec())).await;
+                }
                 Output::Play { .. } | Output::EndOfReply | Output::FlushPlayout | Output::HoldPlayout(_) => {}
                 Output::Event(event) => match &event {
                     Event::Session(info) if !self.told.sessions.contains(&info.session_id) => {

@@ -5,6 +5,8 @@
 mod collector;
 #[path = "pipeline/handed_off.rs"]
 mod handed_off;
+#[path = "pipeline/taken_over.rs"]
+mod taken_over;
 #[path = "pipeline/unlogged.rs"]
 mod unlogged;
 
@@ -51,6 +53,7 @@ struct Told {
 struct Talk {
     raw: Raw,
     told: Told,
+    resume_token: String,
     begun: Instant,
     seq: u32,
     received: u32,
@@ -64,6 +67,7 @@ impl Talk {
         Talk {
             raw,
             told: Told { session: welcome.session_id, ..Told::default() },
+            resume_token: welcome.resume_token,
             begun: Instant::now(),
             seq: 0,
             received: 0,

@@ -14,6 +14,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -27,6 +28,7 @@ use crate::linked;
 use crate::prerequisites;
 use crate::pypi;
 use crate::recordings;
+use crate::release;
 use crate::step::{output, run, spelled, step, watch};
 use crate::workspace::{self, WASM};
 
@@ -41,7 +43,7 @@ pub(crate) enum Bench {
     Interruption,
     /// What the databases can do, and what they cost a chunk
     Store,
-    /// How soon the dashboard's addresses answer with a million sessions, beside the raw rows
+    /// How soon the dashboard's addresses answer and its pages are whole with a million sessions, beside the raw rows
     Dashboard,
     /// The relay's memory after 100,000 sessions
     Churn,
@@ -105,8 +107,17 @@ impl Printed {
 }
 
 /// Measures and prints one table, or JSON, and writes the table into the page of benchmarks if that is asked for. `seconds` is how long the call of
-/// [`Bench::Page`] is measured.
-pub(crate) fn run_bench(bench: Bench, json: bool, seconds: u32, write: bool) -> Result<()> {
+/// [`Bench::Page`] is measured, and `program` the relay of [`Bench::Load`], if it is another one than that of this commit.
+pub(crate) fn run_bench(
+    bench: Bench,
+    json: bool,
+    seconds: u32,
+    write: bool,
+    program: Option<&Path>,
+) -> Result<()> {
+    if program.is_some() && !matches!(bench, Bench::Load) {
+        bail!("only `load` measures a relay that is built elsewhere");
+    }
     let printed = match bench {
         Bench::Audio => audio(json),
         Bench::Voice => voice(json),
@@ -117,7 +128,7 @@ pub(crate) fn run_bench(bench: Bench, json: bool, seconds: u32, write: bool) -> 
         Bench::Away => relay("away", &["20", "200"], json),
         Bench::Kills => relay("kills", &["1000", "40"], json),
         Bench::Moving => moving(json),
-        Bench::Load => relay("load", &["600,1200,2500", "30", "--conversing=150,300,600", "--opening"], json),
+        Bench::Load => load(json, program),
         Bench::Static => linked_statically(json),
         Bench::Turn => relay("turn", &["1,100,500", "60"], json),
         Bench::Flood => relay("flood", &["20"], json),
@@ -136,6 +147,7 @@ pub(crate) fn run_bench(bench: Bench, json: bool, seconds: u32, write: bool) -> 
         let about = value.get_help().map(ToString::to_string).unwrap_or_default();
         let command = match bench {
             Bench::Page => format!("cargo xtask bench {name} --seconds {seconds}"),
+            Bench::Load if program.is_some() => format!("cargo xtask bench {name} --relay PROGRAM"),
             _ => format!("cargo xtask bench {name}"),
         };
         let (table, is_good) = (&*printed.text, printed.fault.is_none());
@@ -224,13 +236,26 @@ fn lossy_page() -> Result<Printed> {
     shown(node.env("E2E_CHROMIUM", crate::gate::chromium()?), "see tests/engines/lossy.test.mjs")
 }
 
+/// Calls of each scene to the relay of this commit, or to this one.
+fn load(json: bool, program: Option<&Path>) -> Result<Printed> {
+    let mut arguments = vec!["600,1200,2500", "30", "--conversing=150,300,600", "--opening"];
+    let named = match program {
+        Some(program) => {
+            let whole = program.canonicalize();
+            let whole = whole.with_context(|| format!("there is no {}", program.display()))?;
+            Some(format!("--relay={}", whole.display()))
+        }
+        None => None,
+    };
+    arguments.extend(named.as_deref());
+    relay("load", &arguments, json)
+}
+
 /// Against a relay as it is deployed.
 fn page(json: bool, seconds: u32) -> Result<Printed> {
     step("building the SDK", crate::build::sdk)?;
     step("building the relay", || {
-        let mut cargo = workspace::cargo();
-        cargo.args(["build", "--release", "--package", "relay", "--bin", "voxrelay"]);
-        run(&mut cargo, "the message above says what is wrong")
+        run(workspace::cargo().args(release::RELAY), "the message above says what is wrong")
     })?;
     let mut node = workspace::node();
     node.args(["tests/examples/page.mjs", "--seconds", &seconds.to_string()]).args(json.then_some("--json"));
@@ -300,10 +325,10 @@ fn linked_statically(json: bool) -> Result<Printed> {
 /// Runs an example of the end-to-end tests against a relay as it is deployed.
 fn relay(example: &str, arguments: &[&str], json: bool) -> Result<Printed> {
     let advice = format!("see tests/examples/{example}.rs");
-    step("building the relay", || {
+    step("building the relay", || run(workspace::cargo().args(release::RELAY), &advice))?;
+    step("building what measures it", || {
         let mut cargo = workspace::cargo();
-        cargo.args(["build", "--release", "--package", "relay", "--bin", "voxrelay"]);
-        run(cargo.args(["--package", "tests", "--example", example]), &advice)
+        run(cargo.args(["build", "--release", "--package", "tests", "--example", example]), &advice)
     })?;
     let program = workspace::target().join("release/examples").join(example);
     shown(Command::new(program).args(arguments).args(json.then_some("--json")), &advice)

@@ -27,6 +27,7 @@ mod step;
 mod workspace;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -86,6 +87,9 @@ enum Command {
         /// For how many seconds the call of `page` is measured
         #[arg(long, default_value_t = 600)]
         seconds: u32,
+        /// The relay that `load` measures, such as one that was copied out of the image, instead of the one of this commit
+        #[arg(long, value_name = "PROGRAM")]
+        relay: Option<PathBuf>,
         /// Print JSON and nothing else
         #[arg(long)]
         json: bool,
@@ -186,7 +190,9 @@ fn main() -> ExitCode {
         Command::Codegen { check } => codegen::run(check),
         Command::Reference => reference::run(),
         Command::Size { json } => size::run(json),
-        Command::Bench { what, json, seconds, write } => bench::run_bench(what, json, seconds, write),
+        Command::Bench { what, json, seconds, write, relay } => {
+            bench::run_bench(what, json, seconds, write, relay.as_deref())
+        }
         Command::Soak { minutes, json, write } => bench::soak(minutes, json, write),
         Command::Release { dry_run } => release::run(dry_run),
         Command::Simulate { calls, seed, without, trace } => {

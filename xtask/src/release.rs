@@ -27,6 +27,9 @@ const BILLS: [(Option<&str>, Rooms); 2] = [
     (None, &[("relay", "voxrelay.cdx.json")]),
     (Some(WASM), &[("sdk-wasm", "voxrelay-wasm.cdx.json"), ("voice-wasm", "voxrelay-voice.cdx.json")]),
 ];
+/// How the relay is built that is deployed, here and in the image. By itself: beside other packages its dependencies would have what those want, too.
+pub(crate) const RELAY: [&str; 7] =
+    ["build", "--release", "--locked", "--package", "relay", "--bin", "voxrelay"];
 /// What a page loads by a script tag: without the last one no call is made where no WebSocket gets through.
 const SCRIPT: [&str; 3] = ["voxrelay.js", "voxrelay.wasm", "http.js"];
 /// The sums of all files, as `sha256sum --check` reads them.
@@ -119,19 +122,7 @@ fn unwritten(version: &str, changelog: &str) -> Option<String> {
 
 /// The relay as it is deployed.
 fn binary(folder: &Path, version: &str) -> Result<PathBuf> {
-    let advice = "the message above says what is wrong";
-    run_program(
-        workspace::cargo().args([
-            "build",
-            "--release",
-            "--locked",
-            "--package",
-            "relay",
-            "--bin",
-            "voxrelay",
-        ]),
-        advice,
-    )?;
+    run_program(workspace::cargo().args(RELAY), "the message above says what is wrong")?;
     let name = format!("voxrelay{}", std::env::consts::EXE_SUFFIX);
     let program = copied(&workspace::target().join("release").join(&name), &folder.join(&name))?;
     let said = output(Command::new(&program).arg("--version"), "the program that was built does not run")?;
@@ -244,6 +235,13 @@ mod tests {
         let missing = unwritten("0.3.0", changelog);
         assert!(missing.as_ref().is_some_and(|missing| missing.contains("`## 0.3.0`")), "{missing:?}");
         assert!(unwritten("0.2", changelog).is_some(), "a part of a version is none");
+    }
+
+    #[test]
+    fn the_image_has_the_relay_that_is_built_here() {
+        let image = fs::read_to_string(workspace::path("deploy/Dockerfile")).expect("it is there");
+        let command = format!("&& cargo {} \\\n", RELAY.join(" "));
+        assert!(image.contains(&command), "no `{command}` in {image}");
     }
 
     #[test]

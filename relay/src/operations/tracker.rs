@@ -155,12 +155,14 @@ mod tests {
     use axum::http::HeaderMap;
     use axum::routing::post;
     use futures_util::{StreamExt, stream};
+    use protocol::Time;
 
     use super::*;
     use crate::NanoUsd;
     use crate::config::{LogConfig, LogFormat, Secret};
     use crate::money::budget::Scope;
     use crate::operations::{alerts, log};
+    use crate::provider::{self, Ask, Deadlines, Failure, FailureKind, Kind, Provider, Upstream};
 
     type Envelopes = Arc<Mutex<Vec<String>>>;
 
@@ -168,6 +170,30 @@ mod tests {
         let body = String::from_utf8_lossy(&body).into_owned();
         envelopes.lock().expect("nobody panics").push(format!("{head:?}\n{body}"));
         "{}"
+    }
+
+    /// A provider of this name fails until it is not asked any more.
+    fn fail(name: &str) {
+        let provider = Provider {
+            name: name.to_owned(),
+            kind: Kind::named("openai-speech").expect("registered"),
+            base_url: "http://127.0.0.1:9/".parse().expect("an address"),
+            key: None,
+            model: "small".to_owned(),
+            voice: None,
+            language: None,
+            key_terms: Vec::new(),
+            eager: false,
+            price: "voice/small".to_owned(),
+            deadlines: Deadlines::default(),
+            max_concurrent: 0,
+        };
+        let upstream = Arc::new(Upstream::new(provider).expect("a client"));
+        let failed = provider::Event::Failed(Failure::new(FailureKind::Connection, "broke off"));
+        while upstream.is_asked() {
+            let mut pass = upstream.admit(Time::ZERO, &Ask::Speak("Hello.".to_owned())).expect("it is asked");
+            pass.note(Time::ZERO, &failed);
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -185,7 +211,7 @@ mod tests {
         let words = String::from("what lovelace said");
         let session = tokio::spawn(async move { assert!(words.is_empty(), "hunter2: {words}") });
         assert!(session.await.is_err_and(|error| error.is_panic()));
-        provider_away("ears");
+        fail("ears");
         alerts::raised(&Alert {
             id: "alert-1".into(),
             scope: Scope::User,

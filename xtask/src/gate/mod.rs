@@ -236,8 +236,8 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "clock",
-        title: "a call while the clock is put forward by an hour, and back",
-        needs: &["build"],
+        title: "calls while the clock is put forward by an hour, and back",
+        needs: &["tools", "build"],
         when: When::All,
         run: tests::clock,
     },
@@ -275,6 +275,13 @@ const STEPS: &[Step] = &[
         needs: &[],
         when: When::All,
         run: tests::parsers,
+    },
+    Step {
+        name: "release",
+        title: "a release, rehearsed: everything that it consists of, built and looked at",
+        needs: &["tools"],
+        when: When::All,
+        run: checks::release,
     },
     Step {
         name: "dependencies",

@@ -1,0 +1,94 @@
+//! What a model is asked once its call goes on at another relay, because the one before was killed: it has what was said there.
+
+use protocol::{ClientMessage, Hello, Mark, RelayMessage, Resume, Role};
+use relay::records::store::{SqlStore, Store};
+use serde_json::{Value, json};
+use tests::postgres::shared;
+use tests::{Heard, Raw, Relay, hello, token_but};
+use tokio::time::{Duration, Instant, sleep};
+
+use super::{CHUNK, PRICES, Provider, Talk, config, fakes, get};
+
+impl Talk {
+    /// Goes on at another relay, from what is committed.
+    async fn go_on(&mut self, relay: &Relay, start: Mark) {
+        let resume = Resume {
+            session_id: self.told.session.clone(),
+            resume_token: self.resume_token.clone(),
+            epoch: 0,
+            received: self.received,
+            played: Some(self.played),
+        };
+        let hello = Hello { start, ..hello(&token_but(&json!({ "sub": "ada" })), Some(resume)) };
+        self.raw = Raw::connect(relay, None).await.expect("connects");
+        self.raw.say(&ClientMessage::from(hello).to_json()).await;
+        let resumed = loop {
+            match self.raw.next().await {
+                Heard::Said(RelayMessage::Resumed(resumed)) => break resumed,
+                Heard::Said(RelayMessage::Welcome(_)) => panic!("another session began: {:?}", self.told),
+                Heard::Closed(code) => panic!("closed with {code}: {:?}", self.told),
+                _ => {}
+            }
+        };
+        assert_eq!(resumed.epoch, 1, "it is rebuilt from the database");
+        assert_eq!(resumed.received.position, resumed.received.seq * CHUNK as u32);
+        (self.seq, self.received, self.played) = (resumed.received.seq, 0, 0);
+        let behind = self.begun.elapsed().saturating_sub(Duration::from_millis(u64::from(self.seq) * 100));
+        self.begun += behind;
+    }
+}
+
+/// What a model was asked last: who said what, but for its instructions.
+async fn asked(port: u16) -> Vec<(String, String)> {
+    let log = get(port, "/log").await;
+    let mut requests = log["requests"].as_array().expect("a list").iter();
+    let last = requests.rfind(|request| request["wire"] == "openai.chat").expect("one was asked");
+    let said = last["body"]["messages"].as_array().expect("a list").iter();
+    let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no text in {last}")).to_owned();
+    said.filter(|message| message["role"] != "system")
+        .map(|message| (text(&message["role"]), text(&message["content"])))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_asked_after_its_relay_was_killed_has_what_was_said_before() {
+    let stt = Provider("deepgram", "nova-3", "deepgram/nova-3", "language = \"en\"");
+    let llm = Provider("openai-chat", "small", "openai/chat", "");
+    let tts = Provider("openai-speech", "tts-1", "openai/tts-1", "");
+    let port = fakes().await;
+    let database = shared().database().await;
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    for folder in &folders {
+        std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
+    }
+    let config = config(port, &stt, &llm, &tts);
+    let first = Relay::start_on(&database, folders[0].path(), &config).await;
+    let second = Relay::start_on(&database, folders[1].path(), &config).await;
+    let store = SqlStore::postgres(&database).await.expect("opened");
+    let mut talk = Talk::begin(&first).await;
+    talk.ask().await;
+    let asked_at = Instant::now();
+    let turns = loop {
+        let turns = store.turns(&talk.told.session).await.expect("readable");
+        if turns.len() == 2 {
+            break turns;
+        }
+        assert!(asked_at.elapsed() < Duration::from_secs(20), "{turns:?} of {:?}", talk.told);
+        sleep(Duration::from_millis(50)).await;
+    };
+    let said = [&turns[0].turn, &turns[1].turn];
+    assert_eq!(said.map(|turn| turn.role), [Role::User, Role::Agent], "{turns:?}");
+    assert_eq!(said.map(|turn| &turn.text), [&talk.told.user[0], &talk.told.agent[0]], "{turns:?}");
+    assert_eq!(asked(port).await.len(), 1, "nothing was said before");
+
+    first.kill().await;
+    let session = store.session(&talk.told.session).await.expect("readable").expect("stored");
+    talk.go_on(&second, session.committed).await;
+    talk.ask().await;
+    let told = talk.hang_up().await;
+    assert_eq!((told.closed, told.errors.as_slice(), told.user.len()), (1000, &[][..], 2), "{told:?}");
+    let of = |role: &str, text: &String| (role.to_owned(), text.clone());
+    let expected = [of("user", &told.user[0]), of("assistant", &told.agent[0]), of("user", &told.user[1])];
+    assert_eq!(asked(port).await, expected, "{told:?}");
+    second.terminate().await;
+}
