@@ -4,10 +4,11 @@ use protocol::{ClientMessage, Hello, Mark, RelayMessage, Resume, Role};
 use relay::records::store::{SqlStore, Store};
 use serde_json::{Value, json};
 use tests::postgres::shared;
+use tests::stand_ins::{self, PRICES, Provider};
 use tests::{Heard, Raw, Relay, hello, token_but};
 use tokio::time::{Duration, Instant, sleep};
 
-use super::{CHUNK, PRICES, Provider, Talk, config, fakes, get};
+use super::{CHUNK, Talk, config, get};
 
 impl Talk {
     /// Goes on at another relay, from what is committed.
@@ -55,7 +56,7 @@ async fn a_model_that_is_asked_after_its_relay_was_killed_has_what_was_said_befo
     let stt = Provider("deepgram", "nova-3", "deepgram/nova-3", "language = \"en\"");
     let llm = Provider("openai-chat", "small", "openai/chat", "");
     let tts = Provider("openai-speech", "tts-1", "openai/tts-1", "");
-    let port = fakes().await;
+    let port = stand_ins::start().await;
     let database = shared().database().await;
     let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
     for folder in &folders {
