@@ -97,8 +97,14 @@ impl<E: Ears> Conversation<E> {
         let is_coming = self.begins == Begins::WithAnswer
             || self.is_finding() && !self.has_draft()
             || self.is_speaking() && matches!(self.author, Author::Model(_));
+        // Whatever the agent was told to say behind the question, that is no answer to it.
+        let is_unbegun = is_coming && !self.has_answered && !self.is_speaking();
         self.interrupt();
         self.is_cut_short = is_coming;
+        if is_unbegun && !self.is_parting {
+            self.is_cut_short = false;
+            return self.answer_again();
+        }
         // What has no sound is heard when it is said, and of what has some the call tells in a moment.
         if !is_given || self.speaking.is_none() {
             self.answer_if_unheard();

@@ -214,7 +214,12 @@ fn who_comes_to_an_end_with_the_longest_utterance_is_answered_within_a_second() 
     let speech = voice(30 * 16_000);
     let ears = speech.chunks(1_600).find_map(|chunk| utterance(&scene.hears(chunk)));
     scene.understood(ears.expect("25 s are an utterance"), "That is all.");
-    assert!(asks_a_model(&scene.is_quiet(11)));
+    // What is left behind the utterance may be one of its own, in which nobody says anything.
+    let mut did = scene.is_quiet(11);
+    if let Some(ears) = utterance(&did) {
+        did.extend(scene.understood(ears, ""));
+    }
+    assert!(asks_a_model(&did), "{did:?}");
 }
 
 #[test]

@@ -172,6 +172,7 @@ fn nothing_is_prepared_while_the_agent_says_what_may_not_be_interrupted() {
     assert!(!asks_anybody(&did) && !did.contains(&AgentOutput::Cut), "{did:?}");
     let did = is_over(&mut talk, ears, said);
     assert!(said_words(&did).len() == 1 && !asks_anybody(&did), "{did:?}");
+    talk.finishes(mouth);
     assert_eq!(questions(&talk.heard(usize::MAX)), ["Good evening.", said], "it is answered afterwards");
 }
 

@@ -286,6 +286,7 @@ fn the_answer_to_a_yes_is_found_again_when_words_are_taken_back() {
     let mut scene = Scene::speaking(Persona::default(), "Shall I book it? ", vec![9; 48_000]);
     scene.speaks(250);
     scene.understood("Yes.", true);
+    scene.talk.finishes(scene.mouth);
     let mind = ask_of(&scene.talk.heard(usize::MAX), MIND).0;
     scene.is_quiet(20);
     let did = scene.understood("the", false);
@@ -342,6 +343,7 @@ fn who_says_yes_to_the_last_words_of_an_answer_is_answered() {
     scene.speaks(250);
     let did = scene.understood("Yes.", true);
     assert!(!asks_anybody(&did), "{did:?}");
+    scene.talk.finishes(scene.mouth);
     let did = scene.talk.heard(usize::MAX);
     let (_, Ask::Chat(chat)) = ask_of(&did, MIND) else { panic!("{did:?}") };
     assert_eq!(chat.messages.last(), Some(&Message::User("Yes.".to_owned())));
@@ -424,6 +426,7 @@ fn a_greeting_that_may_not_be_interrupted_is_heard_to_its_end_and_what_was_said_
     assert_eq!(fate(&scene.talk.input(AgentInput::BargeIn)), [] as [&str; 0]);
     let did = scene.understood("A table for two.", true);
     assert_eq!((fate(&did).len(), said_words(&did).len(), asks_anybody(&did)), (0, 1, false), "{did:?}");
+    scene.talk.finishes(mouth);
     let did = scene.talk.heard(usize::MAX);
     ask_of(&did, MIND);
 }

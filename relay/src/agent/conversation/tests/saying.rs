@@ -35,6 +35,27 @@ fn a_question_in_writing_is_answered_after_what_is_said_at_once() {
 }
 
 #[test]
+fn what_was_said_behind_a_question_is_no_answer_to_it() {
+    let turns = [Turn::new(0, protocol::Role::User, "Still there?".to_owned(), 0, 0)];
+    let mut talk = Talk::of(talker_of(Persona::default(), &turns));
+    let is_said = |talk: &mut Talk, did: &[AgentOutput]| {
+        let mouth = ask_of(did, MOUTH).0;
+        talk.sounds(mouth, 2_400);
+        talk.finishes(mouth);
+        talk.heard(usize::MAX)
+    };
+    let did = talk.input(say(false));
+    talk.input(AgentInput::Timeout);
+    let did = is_said(&mut talk, &did);
+    let mind = ask_of(&did, MIND).0;
+    // It is found, and makes way once more.
+    let did = talk.input(say(true));
+    assert!(did.contains(&AgentOutput::Cancel { request: mind }), "{did:?}");
+    let did = is_said(&mut talk, &did);
+    ask_of(&did, MIND);
+}
+
+#[test]
 fn a_question_is_answered_after_what_is_said_at_once_unless_something_of_the_answer_was_heard() {
     for (has_words, heard) in [(false, None), (true, None), (true, Some(0)), (true, Some(4))] {
         let mut talk = Talk::of(reads_and_speaks());

@@ -86,8 +86,8 @@ fn of_a_sentence_that_was_prepared_nobody_has_heard_anything_and_another_voice_s
     let mut talk = Talk::new();
     let ears = ask_of(&talk.chunk(), EARS).0;
     let mind = talk.asked(ears, "Well?");
-    let first = ask_of(&talk.thinks(mind, "A sentence. Another. And"), MOUTH).0;
-    let second = RequestId(first.0 + 1);
+    let first = ask_of(&talk.thinks(mind, "A sentence. Another."), MOUTH).0;
+    let second = ask_of(&talk.finishes(mind), MOUTH).0;
     talk.sounds(second, 48_000);
     let did = talk.fails(second, FailureKind::Connection);
     let (again, ask) = ask_of(&did, OTHER_MOUTH);
@@ -97,7 +97,7 @@ fn of_a_sentence_that_was_prepared_nobody_has_heard_anything_and_another_voice_s
     talk.finishes(first);
     assert_eq!((talk.words.as_str(), talk.sound), ("A sentence. ", 2_400));
     talk.sounds(again, 4_800);
-    assert_eq!((talk.words.as_str(), talk.sound), ("A sentence. Another. ", 7_200));
+    assert_eq!((talk.words.as_str(), talk.sound), ("A sentence. Another.", 7_200));
 }
 
 #[test]
