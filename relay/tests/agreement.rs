@@ -184,7 +184,9 @@ impl Agent for Moody {
                 return;
             }
             AgentInput::Event { .. } | AgentInput::Timeout => panic!("it asks nobody"),
-            AgentInput::Means { .. } | AgentInput::Farewell | AgentInput::Leave => return,
+            AgentInput::Means { .. } | AgentInput::Farewell | AgentInput::HandOver | AgentInput::Leave => {
+                return;
+            }
         }
         match self.dice.below(8) {
             0 if self.speaking.is_none() => {

@@ -337,7 +337,7 @@ impl Agent for Talker {
                 }
             }
             // It has no last words, and does not ask for less.
-            AgentInput::Means { .. } | AgentInput::Farewell => {}
+            AgentInput::Means { .. } | AgentInput::Farewell | AgentInput::HandOver => {}
             AgentInput::BargeIn
             | AgentInput::OnHold(_)
             | AgentInput::TakenBack { .. }

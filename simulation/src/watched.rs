@@ -401,6 +401,7 @@ impl Agent for Watched {
             | AgentInput::Room { .. }
             | AgentInput::Event { .. }
             | AgentInput::Means { .. }
+            | AgentInput::HandOver
             | AgentInput::Timeout => {}
         }
         drop(log);

@@ -126,6 +126,7 @@ impl<E: Ears> Agent for Echo<E> {
             | AgentInput::Event { .. }
             | AgentInput::Means { .. }
             | AgentInput::Farewell
+            | AgentInput::HandOver
             | AgentInput::Leave
             | AgentInput::Timeout => {}
         }

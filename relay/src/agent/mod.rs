@@ -149,6 +149,8 @@ pub enum AgentInput<'a> {
     /// The call's money or its time is used up. An agent that has last words ([`Agent::farewell`]) says them, and then
     /// [`AgentOutput::HangUp`]; nothing else that it asks for is made any more.
     Farewell,
+    /// The call goes on elsewhere, and [`AgentInput::Leave`] comes next: what is not committed comes once more there, whole.
+    HandOver,
     /// The call ends, or goes on elsewhere: every request is to be given up, and what it used is to be said.
     Leave,
     /// The time of [`Agent::poll_timeout`] has come.

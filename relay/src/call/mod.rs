@@ -404,6 +404,7 @@ impl Call {
                 // A client that goes from relay to relay by itself is not heard at the operator's cost each time.
                 let is_first = self.uncommitted_paid == self.uncommitted_metered;
                 self.puts_off = self.is_sent_again() && (sent_away || is_first);
+                self.tell_agent(AgentInput::HandOver);
                 self.give_up_requests();
                 self.is_sent_away = sent_away;
                 self.settle_and_release();

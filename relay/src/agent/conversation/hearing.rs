@@ -180,6 +180,15 @@ impl<E: Ears> Hearing<E> {
         }
     }
 
+    /// What is not final is said once more, to somebody else.
+    pub(super) fn hand_over(&mut self) {
+        match self {
+            Hearing::Streamed(streamed) => streamed.hand_over(),
+            // Of an utterance that is not understood yet nothing is known.
+            Hearing::Spoken(_) => {}
+        }
+    }
+
     /// Every request is given up.
     pub(super) fn leave(&mut self, outbox: &mut Outbox) {
         match self {

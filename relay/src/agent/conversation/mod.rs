@@ -477,6 +477,11 @@ impl<E: Ears> Agent for Conversation<E> {
                 }
             }
             (AgentInput::Farewell, _) => self.say_farewell(),
+            (AgentInput::HandOver, _) => {
+                if let Some(hearing) = &mut self.hearing {
+                    hearing.hand_over();
+                }
+            }
             (AgentInput::Leave, _) => self.leave(),
             (AgentInput::ToolResult { call_id, from, output, is_error }, _) => {
                 let memory = &mut self.memory;

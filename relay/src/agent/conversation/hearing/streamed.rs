@@ -66,8 +66,10 @@ pub(in super::super) struct Streamed<E> {
     taken_through: u32,
     /// The turn is that long, and is over with the next words that stay.
     is_too_long: bool,
-    /// Words of the turn that stay.
+    /// Words of the turn that stay,
     firm: String,
+    /// and where they end.
+    firm_through: u32,
     /// A recogniser has given them that does not hear any more: the one that does knows of no turn that it could end.
     is_inherited: bool,
     /// Words behind them that may change.
@@ -103,6 +105,7 @@ impl<E: Ears> Streamed<E> {
             taken_through: position,
             is_too_long: false,
             firm: String::new(),
+            firm_through: position,
             is_inherited: false,
             loose: String::new(),
             span: None,
@@ -227,6 +230,15 @@ impl<E: Ears> Streamed<E> {
             outbox.push(AgentOutput::Cancel { request });
             self.spent(outbox);
         }
+    }
+
+    /// What comes next is said to somebody else, from where nothing more is final here: words that may change are heard there once more, and no
+    /// part of a sentence becomes a turn.
+    pub(super) fn hand_over(&mut self) {
+        self.loose.clear();
+        let is_firm = !self.firm.is_empty();
+        let firm = self.span.filter(|_| is_firm);
+        self.span = firm.map(|(start, last)| (start, last.min(self.firm_through).max(start)));
     }
 
     /// Nobody waits for more words: those that are there are what was said.
@@ -394,6 +406,7 @@ impl<E: Ears> Streamed<E> {
                     self.firm.push(' ');
                 }
                 self.firm.push_str(text);
+                self.firm_through = end.max(self.taken_through);
                 self.is_inherited = false;
             }
             asked.forget_before(end);

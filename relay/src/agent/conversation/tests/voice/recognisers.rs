@@ -212,6 +212,43 @@ fn what_a_recogniser_that_is_fed_has_used_has_the_providers_own_name_for_it() {
     assert_eq!((names(&did), used_by(&did, other)), (named("dg-2"), Some(Quantity::Repeated(1_600))));
 }
 
+#[test]
+fn what_is_not_final_where_a_call_goes_on_elsewhere_is_no_turn_and_comes_there_once_more() {
+    let begun = || {
+        let mut talk = Talk::new();
+        let ears = ask_of(&talk.chunk(), EARS).0;
+        (0..10).for_each(|_| drop(talk.chunk()));
+        (talk, ears)
+    };
+    let finals = |did: &[AgentOutput]| -> Vec<u32> {
+        let through = did.iter().filter_map(|did| match did {
+            AgentOutput::Final { through } => Some(*through),
+            _ => None,
+        });
+        through.collect()
+    };
+    // Where the call ends, those words are all that there will be.
+    let (mut talk, ears) = begun();
+    talk.hears(ears, "A table for", (4_000, 12_000), false);
+    let did = talk.input(AgentInput::Leave);
+    assert_eq!(said_words(&did), [("A table for", 4_000, 12_000)]);
+    // Elsewhere the whole sentence is heard.
+    let (mut talk, ears) = begun();
+    talk.hears(ears, "A table for", (4_000, 12_000), false);
+    talk.input(AgentInput::HandOver);
+    let did = talk.input(AgentInput::Leave);
+    assert!(said_words(&did).is_empty(), "{did:?}");
+    assert!(finals(&did).iter().all(|through| *through < 4_000), "{did:?}");
+    // Of words that are final none is said twice.
+    let (mut talk, ears) = begun();
+    talk.hears(ears, "A table", (4_000, 8_000), true);
+    talk.hears(ears, "for two", (9_000, 12_000), false);
+    talk.input(AgentInput::HandOver);
+    let did = talk.input(AgentInput::Leave);
+    assert_eq!(said_words(&did), [("A table", 4_000, 8_000)]);
+    assert!(finals(&did).iter().all(|through| *through <= 8_000), "{did:?}");
+}
+
 /// The user says something for a second, and is silent; who is asked about it, if anybody is.
 fn utters(talk: &mut Talk) -> (Vec<AgentOutput>, Option<RequestId>) {
     let scene = [voice(16_000), vec![0; 24_000]].concat();
