@@ -45,6 +45,7 @@ impl Call {
                 if let Some(through) = final_through {
                     self.settle_up();
                     self.raise_committable(through);
+                    self.note_stored(turn.turn);
                     self.push_turn(turn);
                 }
             }

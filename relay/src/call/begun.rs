@@ -15,8 +15,10 @@ pub(super) struct Begun {
     pub(super) turn: u32,
     /// Where it began, as the agent says.
     at: u32,
-    /// Whether the page was told words of it.
+    /// Whether the page was told words of it,
     is_told: bool,
+    /// and whether some of them, which were final, are in the record.
+    is_stored: bool,
     /// The newest turn of the user that had words before this one had some.
     before: Option<u32>,
 }
@@ -26,7 +28,7 @@ impl Call {
     pub(super) fn begin_turn(&mut self, at: u32) {
         if self.begun.len() < BEGUN_MAX {
             let turn = self.take_turn();
-            self.begun.push_back(Begun { turn, at, is_told: false, before: None });
+            self.begun.push_back(Begun { turn, at, is_told: false, is_stored: false, before: None });
         }
     }
 
@@ -55,7 +57,7 @@ impl Call {
         }
         let mut begun = match self.begun.pop_front() {
             Some(begun) => begun,
-            None => Begun { turn: self.take_turn(), at, is_told: false, before: None },
+            None => Begun { turn: self.take_turn(), at, is_told: false, is_stored: false, before: None },
         };
         if !std::mem::replace(&mut begun.is_told, true) {
             begun.before = self.users_turn;
@@ -63,6 +65,13 @@ impl Call {
         self.begun.push_front(begun);
         self.users_turn = Some(begun.turn);
         begun.turn
+    }
+
+    /// Words of this turn are in the record. Should nothing come of it, they are taken back there as well.
+    pub(super) fn note_stored(&mut self, turn: u32) {
+        if let Some(begun) = self.begun.front_mut().filter(|begun| begun.turn == turn) {
+            begun.is_stored = true;
+        }
     }
 
     /// The number of the turn that is whole now.
@@ -76,9 +85,13 @@ impl Call {
     /// The number of a turn that came to nothing is given up. The next turn has it if nobody was told of it and none began since; otherwise no turn
     /// has it, and an empty text takes back what the page was told.
     fn give_up(&mut self, begun: Begun) {
-        let Begun { turn, at, is_told, before } = begun;
+        let Begun { turn, at, is_told, is_stored, before } = begun;
         if is_told {
-            self.tell_turn(&Turn::new(turn, Role::User, String::new(), at, at), true);
+            let nothing = Turn::new(turn, Role::User, String::new(), at, at);
+            self.tell_turn(&nothing, true);
+            if is_stored {
+                self.store_turn(nothing);
+            }
             if self.users_turn == Some(turn) {
                 self.users_turn = before;
             }

@@ -63,6 +63,24 @@ fn words_that_are_taken_back_are_taken_from_the_page_and_nobody_has_their_number
 }
 
 #[test]
+fn final_words_that_are_no_turn_of_their_own_after_all_are_taken_from_the_record_as_well() {
+    for is_final in [true, false] {
+        let mut bench = Bench::new();
+        bench.chunk([said(0, 400)]);
+        let final_through = is_final.then_some(1_200);
+        let words = AgentOutput::Partial { text: "once more".into(), start: 400, end: 1_200, final_through };
+        let did = bench.chunk([began(400), words]);
+        assert_eq!(stored(&did).last().is_some_and(|last| *last == (1, "once more".into())), is_final);
+        // They belong to the turn before.
+        let did = bench.chunk([AgentOutput::TurnGoesOn, said(0, 1_200)]);
+        let told = [(1, String::new(), true), (0, "hello".into(), true)];
+        assert_eq!(told_turns(&did), told);
+        let taken_back = stored(&did).into_iter().filter(|turn| *turn == (1, String::new())).count();
+        assert_eq!(taken_back, usize::from(is_final), "{did:?}");
+    }
+}
+
+#[test]
 fn turns_that_are_understood_late_keep_the_order_in_which_they_began_whatever_becomes_of_those_between() {
     let mut bench = Bench::new();
     bench.chunk([began(0), began(1_600), began(3_200)]);
