@@ -95,3 +95,37 @@ fn what_is_typed_belongs_to_no_turn_that_was_spoken() {
     assert!(!did.contains(&AgentOutput::TurnGoesOn), "{did:?}");
     assert_eq!(questions(&talk.over(ears)), ["A table", "for two", "tonight"]);
 }
+
+#[test]
+fn what_the_agent_says_while_a_turn_goes_on_takes_no_words_from_it() {
+    for (rest, whole) in [("", "A table"), ("for two", "A table for two")] {
+        let (mut talk, ears, _) = asked_for_a_table();
+        let did = talk.hears(ears, "for", (20_000, 22_000), false);
+        assert!(did.contains(&AgentOutput::TurnGoesOn), "{did:?}");
+        let did =
+            talk.input(AgentInput::Say { position: Some(0), text: "We close soon.", interrupt: false });
+        let mouth = ask_of(&did, MOUTH).0;
+        talk.sounds(mouth, 2_400);
+        talk.finishes(mouth);
+        assert_eq!(talk.words, "We close soon.");
+        let mut did = talk.hears(ears, rest, (20_000, 28_000), true);
+        did.extend(talk.over(ears));
+        let texts = did.iter().filter_map(|did| match did {
+            AgentOutput::Partial { text, .. } | AgentOutput::Said { text, .. } => Some(text.as_str()),
+            _ => None,
+        });
+        assert!(texts.clone().all(|text| text == whole), "{did:?}");
+        assert_eq!(texts.last(), Some(whole));
+        did.extend(talk.heard("We close".len()));
+        assert_eq!(questions(&did), ["We close", whole], "the question is the last word");
+    }
+}
+
+#[test]
+fn words_behind_the_first_ones_of_another_turn_are_not_taken_to_the_one_before() {
+    let (mut talk, ..) = asked_for_a_table();
+    for (are_first, whole) in [(false, "for two"), (true, "A table for two")] {
+        let (text, _) = talk.agent.go_on_with_turn("for two".to_owned(), 20_000, are_first);
+        assert_eq!(text, whole);
+    }
+}
