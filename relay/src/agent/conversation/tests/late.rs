@@ -107,8 +107,7 @@ fn what_the_agent_says_while_a_turn_goes_on_takes_no_words_from_it() {
         let (mut talk, ears, _) = asked_for_a_table();
         let did = talk.hears(ears, "for", (20_000, 22_000), false);
         assert!(did.contains(&AgentOutput::TurnGoesOn), "{did:?}");
-        let did =
-            talk.input(AgentInput::Say { position: Some(0), text: "We close soon.", interrupt: false });
+        let did = talk.input(AgentInput::Say { position: Some(0), text: "We close soon.", interrupt: false });
         let mouth = ask_of(&did, MOUTH).0;
         talk.sounds(mouth, 2_400);
         talk.finishes(mouth);
