@@ -3,6 +3,8 @@
 #[expect(dead_code, reason = "each program of tests uses some of it")]
 mod support;
 
+#[path = "support/local_provider.rs"]
+mod local_provider;
 #[path = "server/ready.rs"]
 mod ready;
 #[path = "server/stopping.rs"]

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::Time;
-use relay::provider::{Ask, Deadlines, Event, Failure, FailureKind, Kind, Provider, Upstream, Upstreams};
+use relay::provider::{Ask, Event, Failure, FailureKind, Provider, Upstream, Upstreams};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
+use super::local_provider;
 use super::support::{PATIENCE, Relay, app, header, status};
 
 /// What a relay says of itself, once it says this of one of the things that it needs.
@@ -42,17 +43,8 @@ async fn a_relay_whose_database_is_away_is_ready_and_says_so_in_its_body() {
 async fn a_relay_that_does_not_ask_one_of_its_providers_is_ready_and_says_so_in_its_body() {
     let provider = Provider {
         name: "voice".to_owned(),
-        kind: Kind::named("openai-speech").expect("registered"),
-        base_url: "http://127.0.0.1:9/".parse().expect("an address"),
-        key: None,
-        model: "small".to_owned(),
-        voice: None,
-        language: None,
-        key_terms: Vec::new(),
-        eager: false,
         price: "voice/small".to_owned(),
-        deadlines: Deadlines::default(),
-        max_concurrent: 0,
+        ..local_provider::at("openai-speech", "http://127.0.0.1:9/")
     };
     let upstream = Arc::new(Upstream::new(provider).expect("a client"));
     let upstreams = Upstreams::from([("voice".to_owned(), Arc::clone(&upstream))]);
