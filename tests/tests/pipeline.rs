@@ -1,6 +1,8 @@
 //! A spoken conversation through the relay with each kind of provider, against stand-ins that were built from the providers' documents and
 //! are held to their official clients: what is said is heard, answered, spoken, stored, and billed as the providers would bill it.
 
+#[path = "pipeline/cloud.rs"]
+mod cloud;
 #[path = "pipeline/collector.rs"]
 mod collector;
 #[path = "pipeline/eager.rs"]
