@@ -49,8 +49,9 @@ pub(in super::super) struct Streamed<E> {
     dropped_through: Option<u32>,
     /// What comes before this was given to a recogniser that listened: whoever is given it once more is paid once more.
     given_through: u32,
-    /// Where the audio began, and how many samples of it were given to a recogniser once more so far.
+    /// Where the audio began.
     begun: u32,
+    /// Samples that were given to a recogniser once more so far.
     given_again: u64,
     /// Where the audio ends that has come.
     end: u32,
