@@ -53,7 +53,7 @@ async fn forms(relay: &Relay, session: &str) -> [(&'static str, Said); 4] {
     let begun = Instant::now();
     while json(&get(&format!("/v1/sessions/{session}")).await)["state"] != "ended" {
         assert!(begun.elapsed() < Duration::from_secs(20), "it does not end");
-        sleep(Duration::from_millis(50)).await;
+        sleep(Duration::from_millis(200)).await;
     }
     let of_json = |turns: &Value| {
         let turns = turns.as_array().expect("a list").iter();
@@ -148,7 +148,7 @@ async fn an_answer_that_was_cut_counts_as_interrupted_and_is_stored_as_far_as_it
     assert!(!text.is_empty() && text != STORY && STORY.starts_with(text), "{fate:?}");
     assert!(!fate.is_whole, "{fate:?}");
     assert!(fate.told.contains(&("agent".to_owned(), text.to_owned())), "{fate:?}");
-    let is_said = |(who, words): &(String, String)| who == "user" && words.starts_with("please wait a moment");
+    let is_said = |(who, said): &(String, String)| who == "user" && said.starts_with("please wait a moment");
     assert!(fate.told.iter().any(is_said), "{fate:?}");
     for (form, said) in &fate.forms {
         assert_eq!(said, &fate.told, "{form} has what was heard, as the page was told it");
