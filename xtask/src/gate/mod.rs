@@ -193,6 +193,13 @@ const STEPS: &[Step] = &[
         run: tests::spoken,
     },
     Step {
+        name: "demo",
+        title: "`cargo xtask demo --local` as a person starts it",
+        needs: &["build", "sdk"],
+        when: When::All,
+        run: tests::demo,
+    },
+    Step {
         name: "simulation-long",
         title: "400,000 simulated links, 400,000 calls whole",
         needs: &[],

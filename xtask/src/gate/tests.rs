@@ -280,6 +280,15 @@ pub(super) fn spoken() -> Result<Outcome> {
     node_tests("tests/spoken", |node| node.env("E2E_LOCAL", local))
 }
 
+/// The command of the demo with providers on this machine, and the page that it serves.
+pub(super) fn demo() -> Result<Outcome> {
+    if let Err(error) = pypi::python(&workspace::path("examples/local/requirements.txt")) {
+        return Ok(Outcome::ok().not_checked(&format!("the local providers: NOT CHECKED, {error:#}")));
+    }
+    let program = std::env::current_exe().context("the program of this command has no place")?;
+    node_tests("tests/demo", |node| node.env("E2E_XTASK", program))
+}
+
 /// What shows traces to people.
 const PHOENIX: &str = "arize-phoenix==20.26.1";
 
