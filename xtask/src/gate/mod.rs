@@ -12,8 +12,8 @@ mod outcome;
 mod package;
 mod snippets;
 mod tests;
-mod tools;
 mod took;
+mod tools;
 
 use std::time::{Duration, Instant};
 
