@@ -23,8 +23,8 @@
 //! # What is proved
 //! At each step:
 //! - Nothing is told to be committed that is not stored, and in the ledger. A session that has ended writes nothing.
-//! - No request is made that the store does not know to be exposed, and no budget is overshot, but by what nobody could refuse any more: what a
-//!   session has used up or under way when a new day begins, and what is written of one only when it has ended or was deleted.
+//! - No request is made that the store does not know to be exposed, and no budget is overshot, but by what nobody could refuse any more: at most
+//!   what a session had set aside when a new day begins that has no room for it, and what is written of one only when it has ended or was deleted.
 //! - An agent hears each sample once, in order, as it was said.
 //! - No answer begins before the one before it is over. What a model is told that the agent has said was heard.
 //! - A model is told one output of each call of a tool, and a backend is called when that is stored.

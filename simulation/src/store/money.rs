@@ -23,7 +23,7 @@ pub struct Counters {
     pub spent: NanoUsd,
     /// What is set aside.
     pub reserved: NanoUsd,
-    /// What of both nobody could refuse: it was spent, or under way, when it came to count here.
+    /// So much of both, at most, nobody could refuse: it was spent, or free to be spent, before it came to count here.
     pub unasked: NanoUsd,
 }
 
@@ -65,7 +65,7 @@ impl Model {
         }
         let periods = Periods::at(ask.at_ms);
         let exposed = session.exposed.min(session.reserved());
-        let moves = session.periods != periods;
+        let (moves, set_aside) = (session.periods != periods, session.reserved());
         if moves {
             self.release(id);
         }
@@ -78,9 +78,9 @@ impl Model {
         }
         let reserved = self.grant(ask);
         if moves && matches!(reserved, Reserved::Short(_)) {
-            // What was set aside on the day before and is used up or under way counts on the new one, whether there is room for it or not.
-            let carried = self.sessions.get(id).map(Session::reserved).unwrap_or_default();
-            self.note_unasked(id, carried);
+            // What was set aside on the day before and is used up or under way counts on the new one, whether there is room for it or not. Its
+            // relay may use all of it until it knows that there is none.
+            self.note_unasked(id, set_aside);
         }
         Ok(reserved)
     }

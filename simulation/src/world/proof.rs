@@ -72,8 +72,8 @@ fn check_order(turns: &[TurnRow], epochs: &[Epoch]) -> Result<(), String> {
 }
 
 impl World<'_> {
-    /// No budget is overshot, whatever is spent and set aside. Beyond it goes only what nobody could refuse any more: what a session has used up or
-    /// under way when a new day begins, and what is written of one that has ended or was deleted, and by exactly that.
+    /// No budget is overshot, whatever is spent and set aside. Beyond it goes only what nobody could refuse any more: at most what a session had
+    /// set aside when a new day begins on which there is no room for that, and what is written of one that has ended or was deleted.
     pub(super) fn check_budgets(&self) -> Result<(), String> {
         let Caps { session, user_day, account_month, .. } = self.scenario.caps;
         for (is_account, owner, counters) in self.store.budgets() {
