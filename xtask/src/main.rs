@@ -198,7 +198,7 @@ fn main() -> ExitCode {
         Command::Simulate { calls, seed, without, trace } => {
             simulate::run_calls(calls, seed, without.as_deref(), trace).map(|_| ())
         }
-        Command::Breaks { calls } => breaks::run_all(calls).map(drop),
+        Command::Breaks { calls } => breaks::run_all(calls).map(|_| ()),
         Command::Fuzz { seconds, target } => fuzzing::run_targets(seconds, target.as_deref()),
         Command::Rolling { from } => rolling::run_beside(&from),
         Command::Mutants { count, seed, area, in_place } => {

@@ -201,7 +201,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "breaks",
-        title: "each rule that simulated calls prove, broken on purpose: a call notices",
+        title: "rules that simulated calls prove, each broken on purpose, and a call notices",
         needs: &[],
         when: When::All,
         run: tests::breaks,
