@@ -132,8 +132,7 @@ async fn main() -> ExitCode {
         rows.iter().for_each(Row::print);
         goals::print(&goals);
     }
-    let is_good =
-        rows.iter().all(Row::is_whole) && goals.iter().all(|goal| goal.is_reached() != Some(false));
+    let is_good = rows.iter().all(Row::is_whole) && goals.iter().all(|goal| goal.is_reached() != Some(false));
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -215,6 +215,13 @@ const STEPS: &[Step] = &[
         run: tests::long_simulation,
     },
     Step {
+        name: "breaks",
+        title: "rules that simulated calls prove, each broken on purpose, and a call notices",
+        needs: &[],
+        when: When::All,
+        run: tests::breaks,
+    },
+    Step {
         name: "proxies",
         title: "behind each proxy of deploy/: what idles, and conversations whose relay is killed or replaced",
         needs: &["tools", "build"],

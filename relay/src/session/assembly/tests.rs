@@ -154,9 +154,7 @@ fn an_agent_asks_each_of_its_providers_for_what_it_is_there_for_in_the_order_of_
     let team = parts.team();
     let name = |place: usize| parts.providers[place].provider().name.as_str();
     let names = |places: &[usize]| places.iter().map(|place| name(*place)).collect::<Vec<_>>();
-    let skilled = |team: &[(usize, Skills)]| {
-        names(&team.iter().map(|(place, _)| *place).collect::<Vec<_>>())
-    };
+    let skilled = |team: &[(usize, Skills)]| names(&team.iter().map(|(place, _)| *place).collect::<Vec<_>>());
     assert_eq!(skilled(&team.recognisers), ["ears", "other_ears"]);
     assert_eq!(names(&team.models), ["mind", "other_mind"]);
     assert_eq!(names(&team.near_cap), ["cheap"]);
