@@ -188,7 +188,7 @@ pub enum AgentOutput {
         final_through: Option<u32>,
     },
     /// The user goes on with the turn that they have taken last, of which nothing has come yet: the next [`AgentOutput::Partial`] and
-    /// [`AgentOutput::Said`] stand in its place, whole. What had seemed to begin another turn is no turn of its own.
+    /// [`AgentOutput::Said`] stand in its place, whole. What had seemed to begin another turn, without words so far, is no turn of its own.
     TurnGoesOn,
     /// The user has said something, whole.
     Said {

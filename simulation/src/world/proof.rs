@@ -458,9 +458,10 @@ impl World<'_> {
             }
             let log = epoch.log.lock();
             let given: Vec<_> = log.answers.iter().filter(|given| given.gave(&turn.text)).collect();
-            // What is sent is heard later where the connection is away meanwhile. Whoever went on with the call of a killed relay did not know
-            // where in its sound each sentence had begun.
-            let is_known = epoch.end != Some(End::Killed) && given.iter().all(|given| given.is_broken_off());
+            // What is sent is heard later where the connection is away meanwhile. Whoever went on with the call of a relay that was killed, or whose
+            // last writes were refused for good, did not know where in its sound each sentence had begun.
+            let is_estimated = epoch.end == Some(End::Killed) || left.is_some() && self.truth.is_refused;
+            let is_known = !is_estimated && given.iter().all(|given| given.is_broken_off());
             let is_heard = given.iter().any(|given| given.is_heard_as(&turn.text, stored - turn.start));
             // An answer of whose sound nothing was sent was read.
             let is_read = epoch.sent <= turn.start;

@@ -2,6 +2,7 @@
 //!
 //! Recognisers take a pause for an end, and find more words afterwards. As long as the answer has not begun, what comes is no turn of its own:
 //! the turn becomes longer, and the answer is made anew with all of it. Once something of an answer was given, what is said interrupts that.
+//! What the agent is told to say while the turn goes on is no answer to it: all words of the turn stay together.
 //!
 //! A turn that is as long as turns may be becomes no longer. Its answer is owed: whoever talks on, or a television, does not interrupt it.
 
@@ -35,16 +36,20 @@ struct Turn {
 }
 
 impl<E: Ears> Conversation<E> {
-    /// All of the turn to which these words belong, which begin there, and where it begins.
-    pub(super) fn go_on_with_turn(&mut self, text: String, start: u32) -> (String, u32) {
-        let last = self.turns.last.filter(|last| last.answers == self.outbox.begun());
-        let last = last.filter(|last| !self.is_too_long(last.start, last.end));
-        let (Some(last), Some(before)) = (last, self.memory.newest_saying()) else { return (text, start) };
-        let whole = format!("{before} {text}");
-        if !std::mem::replace(&mut self.turns.goes_on, true) {
+    /// All of the turn to which these words belong, which begin there, and where it begins. The first words decide that, and those behind them
+    /// belong to the same turn, whatever is said or cut off meanwhile.
+    pub(super) fn go_on_with_turn(&mut self, text: String, start: u32, are_first: bool) -> (String, u32) {
+        let Some(last) = self.turns.last else { return (text, start) };
+        if !self.turns.goes_on {
+            let is_unanswered = last.answers == self.outbox.begun() && self.memory.newest_saying().is_some();
+            if !are_first || !is_unanswered || self.is_too_long(last.start, last.end) {
+                return (text, start);
+            }
+            self.turns.goes_on = true;
             self.outbox.push(AgentOutput::TurnGoesOn);
         }
-        (whole, last.start)
+        let before = self.memory.last_saying().unwrap_or_default();
+        (format!("{before} {text}"), last.start)
     }
 
     /// Whether the words that are coming belong to the last turn.
@@ -88,7 +93,7 @@ impl<E: Ears> Conversation<E> {
     /// No words come any more: should the last turn have seemed to go on, it was whole before.
     pub(super) fn end_turn(&mut self) {
         if let Some(Turn { start, end, words_end, .. }) = self.turns.last.filter(|_| self.turns.goes_on) {
-            let text = self.memory.newest_saying().unwrap_or_default().to_owned();
+            let text = self.memory.last_saying().unwrap_or_default().to_owned();
             self.take_turn(text, start, end, words_end);
         }
     }

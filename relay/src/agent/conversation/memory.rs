@@ -147,19 +147,22 @@ impl Memory {
         }
     }
 
-    /// What the user has said last was more: this.
-    pub(super) fn user_said_more(&mut self, whole: &str) {
-        let newest = By::User(self.sayings.checked_sub(1));
-        let line = self.lines.iter_mut().rev().find_map(|line| match &mut line.what {
-            What::Said { by, text } if *by == newest => Some((by, text)),
+    /// What the user has said last in this call, whatever was said since.
+    pub(super) fn last_saying(&self) -> Option<&str> {
+        let newest = By::User(Some(self.sayings.checked_sub(1)?));
+        self.lines.iter().rev().find_map(|line| match &line.what {
+            What::Said { by, text } if *by == newest => Some(text.as_str()),
             _ => None,
-        });
-        if let Some((by, text)) = line {
-            *by = By::User(Some(self.sayings));
-            whole.clone_into(text);
-            self.sayings += 1;
-            self.shorten();
+        })
+    }
+
+    /// What the user has said last was more: this. It stands behind what was said before it was whole.
+    pub(super) fn user_said_more(&mut self, whole: &str) {
+        if let Some(said) = self.sayings.checked_sub(1) {
+            let newest = By::User(Some(said));
+            self.lines.retain(|line| !matches!(&line.what, What::Said { by, .. } if *by == newest));
         }
+        self.user_said(whole);
     }
 
     /// The agent is to know something that nobody has said.

@@ -38,11 +38,12 @@ impl<E: Ears> Conversation<E> {
                 Understood::Words { text, start, end, final_through } => {
                     // What is no turn so far may still become one: nothing of it is told or stored before.
                     if self.floor.judge(&text, start, end, false) == Remark::Turn {
+                        let are_first = !self.is_user_speaking;
                         self.seem_to_speak(end);
                         if !self.is_owed() && !self.is_drafted(&text) {
                             self.interrupt_unless_guarded();
                         }
-                        let (text, start) = self.go_on_with_turn(text, start);
+                        let (text, start) = self.go_on_with_turn(text, start, are_first);
                         self.begin_with_words(start);
                         self.outbox.push(AgentOutput::Partial { text, start, end, final_through });
                     }
@@ -50,7 +51,7 @@ impl<E: Ears> Conversation<E> {
                 Understood::MayBeOver { text } => self.prepare(text),
                 Understood::GoesOn => self.discard_draft(),
                 Understood::Said { text, start, end, words_end } => {
-                    self.is_user_speaking = false;
+                    let are_first = !std::mem::take(&mut self.is_user_speaking);
                     self.is_user_heard = false;
                     self.talks_on = matches!(self.hearing, Some(Hearing::Spoken(_)))
                         && end.saturating_sub(start) >= LONGEST_UTTERANCE;
@@ -69,7 +70,7 @@ impl<E: Ears> Conversation<E> {
                         }
                         Remark::Turn => {
                             self.interrupt_unless_guarded();
-                            let (text, start) = self.go_on_with_turn(text, start);
+                            let (text, start) = self.go_on_with_turn(text, start, are_first);
                             self.take_turn(text, start, end, words_end);
                         }
                         Remark::BackChannel => {
