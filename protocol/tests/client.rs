@@ -347,6 +347,32 @@ fn mute_comes_after_the_words_before_it() {
 }
 
 #[test]
+fn who_unmutes_speaks_and_mutes_again_at_once_is_said_to_be_muted_behind_those_words() {
+    for is_full in [false, true] {
+        let mut bench = Bench::up();
+        bench.chunks(1);
+        let muted = Did::Said(ClientMessage::Mute(protocol::Mute { muted: true }));
+        assert_eq!(bench.input(Input::Mute(true)), std::slice::from_ref(&muted));
+        bench.wait(Duration::from_millis(50));
+        if is_full {
+            bench.input(Input::Buffered(1_000_000));
+        }
+        assert_eq!(bench.input(Input::Mute(false)), [], "a button must not cost the connection");
+        let mut did = bench.chunks(1);
+        did.extend(bench.input(Input::Mute(true)));
+        assert!(!did.contains(&muted), "{did:?}");
+        did.extend(bench.wait(Duration::from_millis(300)));
+        did.extend(bench.input(Input::Buffered(0)));
+        did.extend(bench.wait(Duration::from_secs(1)));
+        let of_the_user: Vec<&Did> = did
+            .iter()
+            .filter(|did| matches!(did, Did::Sent(_) | Did::Said(ClientMessage::Mute(_))))
+            .collect();
+        assert_eq!(of_the_user, [&Did::Sent(1), &muted], "is the line full: {is_full}");
+    }
+}
+
+#[test]
 fn the_agent_is_played_in_order_once_and_acknowledged_with_what_was_heard() {
     let mut bench = Bench::up();
     let mut frame = Vec::new();

@@ -85,9 +85,11 @@ pub(super) struct Up {
     pub(super) timers: Timers<{ TIMERS.len() }>,
     /// What the relay speaks.
     pub(super) features: Features,
-    /// What the relay believes of the microphone; unmuted at first.
+    /// What the relay was told last of the microphone; unmuted at first.
     pub(super) told_muted: bool,
-    /// What it believes of the agent's sound; not held at first.
+    /// Audio was sent since: for the relay that is somebody who speaks, whatever it was told.
+    pub(super) has_spoken_since: bool,
+    /// What the relay believes of the agent's sound; not held at first.
     pub(super) told_held: bool,
     /// What it was told of an interruption.
     pub(super) told_barge_in: Option<u32>,
@@ -113,6 +115,7 @@ impl Up {
             timers: Timers::new(),
             features,
             told_muted: false,
+            has_spoken_since: false,
             told_held: false,
             told_barge_in: None,
             told_bye: false,

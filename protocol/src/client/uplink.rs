@@ -145,7 +145,10 @@ impl Client {
         up.socket.held_back |= up.socket.bytes >= SOCKET_HIGH_WATER;
         Some(match message {
             Message::Text(text) => Output::Text(text),
-            Message::Binary(frame) => Output::Binary(frame),
+            Message::Binary(frame) => {
+                up.has_spoken_since = true;
+                Output::Binary(frame)
+            }
         })
     }
 
@@ -153,8 +156,10 @@ impl Client {
     fn poll_last(&mut self) -> Option<Output> {
         let Phase::Up(up) = &mut self.phase else { return None };
         let waits = up.told_bye || up.timers.is_set(Timer::Mute as usize);
-        if up.told_muted != self.muted && !waits {
-            up.told_muted = self.muted;
+        // Who unmutes, speaks and mutes again before the relay could be told is muted, as it was told, and has said something that ends here.
+        let is_news = up.told_muted != self.muted || self.muted && up.has_spoken_since;
+        if is_news && !waits {
+            (up.told_muted, up.has_spoken_since) = (self.muted, false);
             up.timers.set(Timer::Mute as usize, self.now + MUTE_APART);
             return Some(say(&Mute { muted: self.muted }.into()));
         }

@@ -60,7 +60,8 @@ pub struct Gap {
     pub to: Mark,
 }
 
-/// The user muted or unmuted; while muted no audio is sent and none is metered.
+/// The user muted or unmuted; while muted no audio is sent and none is metered. A client that is muted says so again behind audio that it sent
+/// since it last did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mute {
     /// Whether the microphone is muted.

@@ -486,10 +486,13 @@ fn whoever_mutes_has_the_last_words_understood_and_all_of_it_is_final_then() {
     }
     let did = talk.input(AgentInput::Pause);
     let flush = AgentOutput::Feed { request: ears, feed: Feed::Flush, at_most: None };
-    assert_eq!(did, [flush]);
+    assert_eq!(did, std::slice::from_ref(&flush));
     let did = talk.hears(ears, "Good bye", (2_000, 15_800), true);
     assert_eq!(said_words(&did), [("Good bye", 2_000, 15_800)]);
     assert!(did.contains(&AgentOutput::Final { through: 16_000 }), "{did:?}");
+    talk.chunk();
+    let did = talk.input(AgentInput::Pause);
+    assert!(did.contains(&flush), "so has who speaks, and is muted again: {did:?}");
 }
 
 #[test]
