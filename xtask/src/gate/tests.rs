@@ -23,7 +23,7 @@ use crate::workspace::{self, WASM};
 const SIMULATED_CONVERSATIONS: u64 = 100_000;
 /// The gate makes the same calls each time: what it says is about the change. The long step makes others each time.
 const SIMULATED_SEED: u64 = 1;
-/// What they are made without: with pages and administrators that have the agent say something one of ten thousand fails, which is an open fault.
+/// What they are made without: with pages and administrators that have the agent say something one of a hundred thousand fails, which is an open fault.
 /// `cargo xtask simulate`, and the long step, make them.
 const SIMULATED_WITHOUT: &str = "say";
 /// So long may all of them take in a run of the gate.
