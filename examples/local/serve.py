@@ -54,7 +54,8 @@ async def speak(program, voice, text):
         path = os.path.join(folder, "speech.wav")
         command = {
             "flite": ["flite", "-voice", voice or "slt", "-t", text, "-o", path],
-            "espeak-ng": ["espeak-ng", "-v", voice or "en", "-w", path, "--", text],
+            # The voices are flite's: this one has others, and refuses to speak with one that it does not know.
+            "espeak-ng": ["espeak-ng", "-v", "en", "-w", path, "--", text],
         }[program]
         process = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL

@@ -11,7 +11,7 @@ import type { ConnectOptions, Logger } from "./options.js";
 import { CallPage } from "./page.js";
 import type { Measured, QualityMeter } from "./quality.js";
 import { askWhy, plainOf } from "./requests.js";
-import type { Command, Heard, UpwardFields, UpwardType } from "./roles.js";
+import type { Command, Report, UpwardFields, UpwardType } from "./roles.js";
 import { settingsOf } from "./settings.js";
 import { type CallSnapshot, type Devices, LevelSource, caption, finished, merged, untouched } from "./snapshot.js";
 import { Source } from "./source.js";
@@ -124,7 +124,7 @@ export abstract class Course extends Emitter<CallEvents> {
     this.#engine = engine;
     engine.port.onmessage = ({ data }: MessageEvent<string>) => {
       // What is told goes into snapshots and to listeners of all sorts: nobody changes it for the others.
-      this.#hear(JSON.parse(data, (_, value) => Object.freeze(value)) as Heard);
+      this.#hear(JSON.parse(data, (_, value) => Object.freeze(value)) as Report);
     };
     engine.onbreak = (cause) => this.#hear({ type: "broke", cause });
     this.show({ engine: engine.place });
@@ -267,7 +267,7 @@ export abstract class Course extends Emitter<CallEvents> {
   }
 
   /** What the engine says. */
-  #hear(report: Heard): void {
+  #hear(report: Report): void {
     const { type, ...told } = report;
     // What is told to listeners: mostly as it stands.
     let event: object = told;

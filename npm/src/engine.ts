@@ -1,5 +1,6 @@
-import type { Face, Told } from "./http-socket.js";
-import type { Command, Outlet, Settings } from "./roles.js";
+import type { Face, HttpWorker, Told } from "./http-socket.js";
+import type { Command, Settings } from "./roles.js";
+import type { Outlet } from "./wasm/voxrelay_wasm.js";
 // Of the glue nothing else, since it has another way to load itself.
 import { Engine, initSync } from "./wasm/voxrelay_wasm.js";
 
@@ -12,11 +13,10 @@ export function serve(module: WebAssembly.Module, settings: Settings, port: Mess
   initSync({ module });
   const outlet: Outlet = {
     tell: (report) => port.postMessage(report),
-    open(url, overHttp) {
-      port.postMessage(`{"type":"transport","transport":"${overHttp ? "http" : "websocket"}"}`);
-      if (!overHttp) return new WebSocket(url, "voxrelay.v1");
+    open(overHttp) {
+      if (!overHttp) return new WebSocket(settings.url, "voxrelay.v1");
       // A Worker of its own: what is imported while this file runs, several bundlers cannot put into a Worker.
-      const worker = new Worker(settings.http);
+      const worker: HttpWorker = new Worker(settings.http);
       const face: Face = Object.assign(new EventTarget(), {
         bufferedAmount: 0,
         send(message: string | Uint8Array) {
@@ -29,7 +29,7 @@ export function serve(module: WebAssembly.Module, settings: Settings, port: Mess
       const hear = (type: string, detail: object): unknown => face.dispatchEvent(Object.assign(new Event(type), detail));
       worker.onmessage = ({ data: [type, detail] }: MessageEvent<Told>) => (type ? hear(type, detail) : (face.bufferedAmount = detail));
       worker.onerror = () => hear("close", { code: 1006 });
-      worker.postMessage(url);
+      worker.postMessage(settings.url);
       return face as unknown as WebSocket;
     },
   };

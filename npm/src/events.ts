@@ -36,7 +36,7 @@ export interface StateEvent extends Omit<Told<"state">, "state"> {
 export type Transport = "websocket" | "http";
 
 /** The call is tried over another transport from now on. */
-export interface TransportEvent {
+export interface TransportEvent extends Told<"transport"> {
   /** What it is tried over. */
   readonly transport: Transport;
 }

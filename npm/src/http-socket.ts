@@ -8,7 +8,15 @@ export interface Face extends EventTarget {
   close(): void;
 }
 
-/** What the Worker that has this tells the engine: an event with its `data` or `code`, or how many bytes wait in it. */
+/** What the Worker that has this is sent: first the address of the relay's socket, then messages, and 0 when it is to end. */
+export type Asked = string | Uint8Array | 0;
+
+/** That Worker, as the engine has it. */
+export interface HttpWorker extends Worker {
+  postMessage(asked: Asked): void;
+}
+
+/** What it tells the engine: an event with its `data` or `code`, or how many bytes wait in it. */
 export type Told = readonly [type: "open" | "message" | "close", detail: object] | readonly [type: "", waiting: number];
 
 /** The kinds of messages, and how many bytes stand before each, and before all of a request. */

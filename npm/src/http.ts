@@ -1,7 +1,6 @@
-// What is fetched where no WebSocket gets through: a Worker that is a call's connection over plain requests. It is given the address of the
-// relay's socket, then messages, and 0 when it is to end.
+// What is fetched where no WebSocket gets through: a Worker that is a call's connection over plain requests.
 
-import { type Face, type Told, open } from "./http-socket.js";
+import { type Asked, type Face, type Told, open } from "./http-socket.js";
 
 const tell = (...told: Told): void => postMessage(told);
 
@@ -11,7 +10,7 @@ onmessage = ({ data: url }: MessageEvent<string>) => {
   face.addEventListener("message", (event) => tell("message", { data: (event as MessageEvent).data }));
   face.addEventListener("close", (event) => tell("close", { code: (event as CloseEvent).code }));
   open(face, url, () => tell("", face.bufferedAmount));
-  onmessage = ({ data }: MessageEvent<string | Uint8Array | 0>) => {
+  onmessage = ({ data }: MessageEvent<Asked>) => {
     if (data !== 0) return face.send(data);
     face.close();
     close();

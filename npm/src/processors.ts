@@ -1,13 +1,18 @@
 // Runs in AudioWorkletGlobalScope, where there is neither TextDecoder nor fetch, and on the audio thread, where nothing may take
 // long. So it only carries samples: every decision about them is the engine's.
 
-import type { PlaybackTold, TapTold } from "./wasm/voxrelay_wasm.js";
+import type { PlaybackTells, PlaybackTold, TapTells, TapTold } from "./wasm/voxrelay_wasm.js";
 
 /** What TypeScript's DOM library does not say about AudioWorkletGlobalScope. */
 interface WorkletScope {
   readonly sampleRate: number;
   readonly AudioWorkletProcessor: new () => { readonly port: MessagePort };
   registerProcessor(name: string, processor: new () => object): void;
+}
+
+/** A port that takes such messages. */
+interface PortFor<Message> extends MessagePort {
+  postMessage(message: Message): void;
 }
 
 /**
@@ -22,8 +27,8 @@ export function registerProcessors(): void {
   const loudest = Math.ceil(sampleRate * 0.003);
 
   /** A processor that gets the engine's port through its own, and ends when it gets `null`: it says so when it is run for the last time. */
-  class Connected<Told> extends AudioWorkletProcessor {
-    engine: MessagePort | undefined;
+  class Connected<Told, Tells> extends AudioWorkletProcessor {
+    engine: PortFor<Tells> | undefined;
     alive = true;
 
     constructor() {
@@ -49,7 +54,7 @@ export function registerProcessors(): void {
   }
 
   /** Posts the microphone, mono, in blocks of about 20 ms. Told `true`: be still. Told a number: go on, in blocks of as many samples at most if it is not 0. */
-  class Tap extends Connected<TapTold> {
+  class Tap extends Connected<TapTold, TapTells> {
     constructor() {
       super();
       const block = new Float32Array(Math.floor(sampleRate / 6_400) * 128 || 128);
@@ -86,7 +91,7 @@ export function registerProcessors(): void {
    * more. A fade takes 3 ms. Says how many samples it has
    * rendered since it last said so, and `null` when it has dropped.
    */
-  class Playback extends Connected<PlaybackTold> {
+  class Playback extends Connected<PlaybackTold, PlaybackTells> {
     /** A ring: what is played next lies at `read`. The variables are the constructor's own, since those have short names in what is downloaded. */
     constructor() {
       super();

@@ -5,11 +5,10 @@ import type { Engine, Report, Settings as EngineSettings, Upward } from "./wasm/
 
 export type { Report };
 
-/** What a page hears of its engine: what the engine tells, and what its connection is tried over. */
-export type Heard = Report | { readonly type: "transport"; readonly transport: "websocket" | "http" };
-
 /** What an engine is made with. */
 export interface Settings extends EngineSettings {
+  /** The relay's socket. */
+  readonly url: string;
   /** Where the Worker is that is a connection over HTTP: whoever runs the engine starts it when one is asked for. */
   readonly http: string;
 }
@@ -28,13 +27,6 @@ export interface Birth {
   readonly port: MessagePort;
 }
 
-/** Whom the engine tells a {@link Report} as JSON text: what it says is made from `sdk-wasm/src/engine/report.rs`. */
-export interface Outlet {
-  tell(report: string): void;
-  /** Opens a connection to the relay whose socket is at `url`: a WebSocket, or what has the face of one. */
-  open(url: string, overHttp: boolean): WebSocket;
-}
-
 /** What the engine tells of one type, as a page may have it. */
 export type Told<Type extends Report["type"]> = Readonly<Omit<Extract<Report, { type: Type }>, "type">>;
 
@@ -49,7 +41,7 @@ export type UpwardFields<Type extends UpwardType> = Fields<Extract<Upward, { typ
 type Fields<Message> = { readonly [Name in keyof Message as Name extends "type" ? never : OnTheWire<Name & string>]: Message[Name] };
 
 /** The events that a page sees as the engine tells them. */
-export type AsTold = "agent" | "transcript" | "budget" | "toolCall" | "toolCancel" | "degraded" | "latency" | "listened" | "undelivered";
+export type AsTold = "transport" | "agent" | "transcript" | "budget" | "toolCall" | "toolCancel" | "degraded" | "latency" | "listened" | "undelivered";
 
 /** Does not compile where such an event promises something that the engine does not tell. */
 export type Held = Holds<{ [Name in AsTold]: Told<Name> extends CallEvents[Name] ? true : Name }[AsTold]>;

@@ -21,8 +21,7 @@ pub use engine::{Engine, Outlet};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 #[wasm_bindgen(typescript_custom_section)]
-const TYPES: &str = "import type { Outlet } from \"../roles.js\";
-import type { CloseName } from \"../codes.js\";
+const TYPES: &str = "import type { CloseName } from \"../codes.js\";
 export type Variables = Record<string, string>;";
 
 // The default one is three times its size, and a page downloads it.

@@ -8,7 +8,13 @@
 //! Of a hundred calls 85 are conversations, with the agent that hears or reads, asks a model, and speaks or writes. The others are with an agent
 //! that says back what it hears, or follows a script. Users of conversations barge in, type, mute, hold, cough, hang up, and run out of money;
 //! pages and administrators have the agent say something, behind what it says or at once;
-//! providers are slow, stall, fail, garble, cut characters in two, close in the middle of an utterance, and answer twice or late.
+//! providers are slow, stall, fail, close in the middle of an utterance, and answer twice or late; models garble, and cut characters in two.
+//!
+//! Recognisers and voices are codecs without a wire, so nothing of theirs is garbled or cut here: what each real codec makes of that its own tests
+//! show. Circuit breakers and limits of requests at a time belong to all calls of a relay, and are not here either: the breaker is held to a model
+//! beside it, and both are tried over real sockets (`tests/tests/bad_days`). Voice activity is scripted, and in one call of a hundred computed from
+//! the user's sound: a tone with the overtones and the swell of a voice ([`audio::synthetic`]), the same for words and coughs. How it does with
+//! recordings of people `cargo xtask bench voice` and `bench interruption` measure.
 //!
 //! `cargo xtask simulate --calls N --seed S` makes calls `S` to `S + N - 1`; a failing one prints its seed, and runs alone, with everything that
 //! happens in it, by `--calls 1 --seed THAT --trace`. With `--without stall,cough` the same calls are made without these kinds of trouble: whatever
@@ -17,7 +23,8 @@
 //! # What is proved
 //! At each step:
 //! - Nothing is told to be committed that is not stored, and in the ledger. A session that has ended writes nothing.
-//! - No request is made that the store does not know to be exposed, and no budget is overshot.
+//! - No request is made that the store does not know to be exposed, and no budget is overshot, but by what nobody could refuse any more: at most
+//!   what a session had set aside when a new day begins that has no room for it, and what is written of one only when it has ended or was deleted.
 //! - An agent hears each sample once, in order, as it was said.
 //! - No answer begins before the one before it is over. What a model is told that the agent has said was heard.
 //! - A model is told one output of each call of a tool, and a backend is called when that is stored.
@@ -234,7 +241,7 @@ tally! {
     short: "refused for want of money",
     /// Times that somebody else spent the same money.
     others: "times others spent",
-    /// Calls whose voice activity was computed from their audio, and found somebody who speaks.
+    /// Calls whose voice activity was computed from their sound, which is synthetic, and found somebody who speaks.
     computed: "calls listened to",
 }
 

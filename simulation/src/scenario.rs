@@ -92,7 +92,7 @@ pub(crate) struct Scenario {
     pub(crate) is_streamed: bool,
     /// The model may call tools, which the page and a backend run.
     pub(crate) has_tools: bool,
-    /// Voice activity is computed from audio, and not scripted.
+    /// Voice activity is computed from the synthetic sound, and not scripted.
     pub(crate) computed: bool,
     pub(crate) agent_codec: Codec,
     /// Chunks that the user's microphone gives.

@@ -100,8 +100,9 @@ async fn main() -> ExitCode {
         );
         for line in &lines {
             let per_second = |bytes: u64| bytes as f64 / 1_000.0 / seconds as f64;
+            let said = if bad.contains(&line.what) { "  NOT REACHED" } else { "" };
             println!(
-                "{:<28}{:>10.3}{:>12.1}{:>12.1}{:>12.3}{:>14}",
+                "{:<28}{:>10.3}{:>12.1}{:>12.1}{:>12.3}{:>14}{said}",
                 line.what,
                 line.cores,
                 per_second(line.bytes_in),

@@ -10,19 +10,52 @@ import { Fakes } from "./support/fakes.mjs";
 
 const WEATHER = { name: "weather", description: "The weather of a town", input_schema: { type: /** @type {const} */ ("object"), properties: { town: { type: "string" } } } };
 
+/** The version of the wire that the client speaks by itself. */
+const NEWEST = "2026-10-21";
+/** The one that a relay asks for, with the key in a header of its own. */
+const RELAYS = "2023-06-01";
+
+/** Why an answer ends that neither is whole nor calls a tool. */
+const STOPS = ["max_tokens", "stop_sequence", "pause_turn", "refusal", "model_context_window_exceeded"];
+
+/** The names of errors, each with the status of a refusal. */
+const ERRORS = Object.entries({
+  invalid_request_error: 400,
+  authentication_error: 401,
+  billing_error: 402,
+  permission_error: 403,
+  not_found_error: 404,
+  request_too_large: 413,
+  rate_limit_error: 429,
+  api_error: 500,
+  timeout_error: 504,
+  overloaded_error: 529,
+});
+
 /** @param {string} content @returns {Anthropic.MessageCreateParamsNonStreaming} */
 const asked = (content) => ({ model: "claude-haiku-5-5", max_tokens: 200, messages: [{ role: "user", content }] });
 
-describe("anthropic's model", () => {
+for (const version of [NEWEST, RELAYS]) describe(`anthropic's model, version ${version}`, () => answersIn(version));
+
+/** @param {string} version */
+function answersIn(version) {
   /** @type {Fakes} */
   let fakes;
   /** @type {Anthropic} */
   let client;
   before(async () => {
     fakes = await Fakes.start();
-    client = new Anthropic({ apiKey: fakes.key, baseURL: fakes.url, maxRetries: 0 });
+    client = connected(fakes.key);
   });
   after(() => fakes.stop());
+
+  /** @param {string} key */
+  function connected(key) {
+    const options = { baseURL: fakes.url, maxRetries: 0 };
+    if (version === NEWEST) return new Anthropic({ ...options, apiKey: key });
+    const defaultHeaders = { "anthropic-version": version, "x-api-key": key, authorization: null };
+    return new Anthropic({ ...options, apiKey: "none", defaultHeaders });
+  }
 
   /** @param {object} act */
   const script = (act) => fakes.script({ "anthropic.messages": [act] });
@@ -36,10 +69,10 @@ describe("anthropic's model", () => {
     const message = await stream.finalMessage();
     assert.deepEqual(deltas, ["You said: one two three ", "four five six"]);
     assert.equal(message.stop_reason, "end_turn");
-    const { bill, headers, ended } = await fakes.request();
+    const { bill, headers, ended, key } = await fakes.request();
     assert.equal(message.usage.input_tokens, bill.input_tokens);
     assert.equal(message.usage.output_tokens, bill.output_tokens);
-    assert.equal(headers["anthropic-version"], "2026-10-21");
+    assert.deepEqual([headers["anthropic-version"], key], [version, "right"]);
     assert.equal(ended, "done");
     assert.equal(stream.request_id, "req_fake");
   });
@@ -79,11 +112,25 @@ describe("anthropic's model", () => {
     assert.deepEqual((await client.messages.stream(asked("Hello")).finalMessage()).content, [{ type: "text", text: "Grüezi", citations: null }]);
   });
 
-  test("an error in mid-stream is told under its name", async () => {
-    await script({ faults: [{ at: 4, kind: "error", error: "overloaded_error" }] });
-    const stream = client.messages.stream(asked("Hello"));
-    await assert.rejects(stream.finalMessage(), (error) => error instanceof APIError && error.type === "overloaded_error");
-    assert.equal((await fakes.request()).ended, "closed");
+  test("each reason to stop is told in the provider's word, behind what was said until then", async () => {
+    for (const stop of STOPS) {
+      await script({ think: { text: "As far as it goes.", stop } });
+      const { content, stop_reason } = await client.messages.stream(asked("Hello")).finalMessage();
+      assert.deepEqual([stop_reason, content], [stop, [{ type: "text", text: "As far as it goes.", citations: null }]]);
+    }
+  });
+
+  test("each error is told under its name: in mid-stream, and by its status", async () => {
+    for (const [name, status] of ERRORS) {
+      await script({ faults: [{ at: 4, kind: "error", error: name }] });
+      const stream = client.messages.stream(asked("Hello"));
+      await assert.rejects(stream.finalMessage(), (error) => error instanceof APIError && error.type === name, name);
+      assert.equal((await fakes.request()).ended, "closed");
+      await script({ refuse: { status } });
+      const refused = client.messages.stream(asked("Hello"));
+      await assert.rejects(refused.finalMessage(), (error) => error instanceof APIError && error.status === status && error.type === name, name);
+      assert.equal((await fakes.request()).ended, "refused");
+    }
   });
 
   test("who cancels gets no more, and the log says how much it got", async () => {
@@ -112,22 +159,19 @@ describe("anthropic's model", () => {
 
   test("a wrong key, a limit and a prefill are refused as the provider does it", async () => {
     await fakes.script({});
-    const stranger = new Anthropic({ apiKey: "another", baseURL: fakes.url, maxRetries: 0 });
+    const stranger = connected("another");
     await assert.rejects(stranger.messages.create(asked("Hello")), (error) => error instanceof AuthenticationError && error.type === "authentication_error");
     assert.equal((await fakes.requests())[0].key, "wrong");
     await script({ refuse: { status: 429, headers: { "retry-after": "7" } } });
     await assert.rejects(client.messages.create(asked("Hello")), (error) => error instanceof RateLimitError && error.headers.get("retry-after") === "7");
-    await script({ refuse: { status: 529 } });
-    await assert.rejects(client.messages.create(asked("Hello")), (error) => error instanceof APIError && error.status === 529 && error.type === "overloaded_error");
     const prefill = [...asked("Hello").messages, { role: /** @type {const} */ ("assistant"), content: "Well" }];
     await assert.rejects(client.messages.create({ ...asked(""), messages: prefill }), /prefill/);
 
-    // The version before is still served, with the key in a header of its own; what it takes, the newest models refuse.
-    const defaultHeaders = { "anthropic-version": "2023-06-01", "x-api-key": fakes.key, authorization: null };
-    const before = new Anthropic({ apiKey: "none", baseURL: fakes.url, maxRetries: 0, defaultHeaders });
+    // What the version before takes, the newest one and the newest models refuse.
     const sampled = /** @type {any} */ ({ ...asked("Hello"), temperature: 0.2 });
-    await assert.rejects(client.messages.create({ ...sampled, model: "claude-haiku-4-5" }), /temperature/);
-    await assert.rejects(before.messages.create(sampled), /temperature/);
-    assert.equal((await before.messages.create({ ...sampled, model: "claude-haiku-4-5" })).stop_reason, "end_turn");
+    await assert.rejects(client.messages.create(sampled), /temperature/);
+    const older = client.messages.create({ ...sampled, model: "claude-haiku-4-5" });
+    if (version === NEWEST) await assert.rejects(older, /temperature/);
+    else assert.equal((await older).stop_reason, "end_turn");
   });
-});
+}

@@ -77,8 +77,15 @@ describe("deepgram's voice", () => {
     const file = Buffer.from(await (await speech.generate(asked)).arrayBuffer());
     assert.equal(file.subarray(0, 4).toString(), "RIFF");
     assert.equal(file.length, 44 + 10 * CHARACTER);
+    const requestId = rawResponse.headers.get("dg-request-id");
+    assert.match(`${requestId}`, /^[0-9a-f-]{36}$/);
     const wrong = client(fakes, "another").speak.v1.audio.generate(asked, { maxRetries: 0 });
-    await assert.rejects(wrong, (error) => error instanceof DeepgramError && error.statusCode === 401 && /** @type {any} */ (error.body).err_code === "INVALID_AUTH");
+    // What is wrong is told in the body, and in headers that sockets have, too, whose client hands none over.
+    const error = await wrong.then(() => assert.fail("a wrong key is taken"), (/** @type {unknown} */ error) => error);
+    assert.ok(error instanceof DeepgramError && error.statusCode === 401);
+    const [told, refused] = [/** @type {any} */ (error.body), error.rawResponse];
+    assert.deepEqual([told.err_code, told.request_id], ["INVALID_AUTH", requestId]);
+    assert.deepEqual([refused?.headers.get("dg-error"), refused?.headers.get("dg-request-id")], [told.err_msg, requestId]);
     await fakes.script({ "deepgram.speak_once": [{ faults: [{ at: 2, kind: "drop" }] }] });
     await assert.rejects(async () => (await speech.generate(asked, { maxRetries: 0 })).arrayBuffer());
     assert.equal((await fakes.request()).ended, "closed");

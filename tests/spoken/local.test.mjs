@@ -3,8 +3,11 @@
 // pocketsphinx, answered by Eliza, and spoken by flite; and the bill has every second, token and character.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { after, before, describe, test } from "node:test";
 
@@ -22,10 +25,10 @@ const PATIENCE_MS = 60_000;
 const FIRST = "hello my name is john and i am very sad";
 const SECOND = "i need some help with my computer";
 
-/** @param {Stage} stage @returns {Promise<string>} The base address of the providers. */
-async function providers(stage) {
+/** @param {Stage} stage @param {NodeJS.ProcessEnv} [env] @returns {Promise<string>} The base address of the providers. */
+async function providers(stage, env = process.env) {
   if (!PYTHON) throw new Error("E2E_LOCAL is a Python with the local providers: run `cargo xtask test --only spoken`");
-  const child = spawn(PYTHON, [`${FOLDER}serve.py`, "--port", "0", "--with-parent"], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(PYTHON, [`${FOLDER}serve.py`, "--port", "0", "--with-parent"], { env, stdio: ["ignore", "pipe", "inherit"] });
   stage.after(() => child.kill());
   const [line] = await once(child.stdout.setEncoding("utf8"), "data");
   const url = /http:\S+\/v1/.exec(String(line))?.[0];
@@ -94,5 +97,22 @@ describe("a spoken conversation with the local providers", () => {
     assert.equal(sum("relay/audio", "sample"), session.audio_samples);
     assert.equal(rows.reduce((sum, row) => sum + row.cost_nano_usd, 0), session.cost_nano_usd);
     assert.ok(session.cost_nano_usd > 0);
+  });
+
+  test("where there is only eSpeak NG, that speaks, whichever of flite's voices is asked for", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "voxrelay-programs-"));
+    stage.after(() => rmSync(folder, { recursive: true, force: true }));
+    symlinkSync(execFileSync("which", ["espeak-ng"], { encoding: "utf8" }).trim(), join(folder, "espeak-ng"));
+    const url = await providers(stage, { ...process.env, PATH: folder });
+    for (const voice of ["slt", "alloy"]) {
+      const response = await fetch(`${url}/audio/speech`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ model: "flite", input: "How are you feeling today?", voice }),
+      });
+      assert.deepEqual([response.status, response.headers.get("content-type")], [200, "audio/wav"], voice);
+      // A second of 16 bits at 22,050 Hz, at least.
+      assert.ok((await response.arrayBuffer()).byteLength > 44_100, voice);
+    }
   });
 });

@@ -24,6 +24,19 @@ pub async fn get(address: SocketAddr, path: &str) -> String {
     answer
 }
 
+/// The body of the answer to a plain `GET` by whoever has this token, which has to be a good one.
+pub async fn get_as(address: SocketAddr, token: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    // An answer to HTTP/1.0 is not in chunks.
+    let request = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.contains(" 200 "), "{path}: {answer}");
+    body.to_owned()
+}
+
 /// Sends one request as an administrator, says the status and the body of the answer.
 pub async fn request(relay: &Relay, method: &str, path: &str, body: &str) -> (u16, String) {
     let token = token_but(&json!({ "sub": "root", "app_metadata": { "role": "voxrelay_admin" } }));

@@ -1,10 +1,16 @@
 //! A spoken conversation through the relay with each kind of provider, against stand-ins that were built from the providers' documents and
 //! are held to their official clients: what is said is heard, answered, spoken, stored, and billed as the providers would bill it.
 
+#[path = "pipeline/cloud.rs"]
+mod cloud;
 #[path = "pipeline/collector.rs"]
 mod collector;
+#[path = "pipeline/eager.rs"]
+mod eager;
 #[path = "pipeline/handed_off.rs"]
 mod handed_off;
+#[path = "pipeline/muted.rs"]
+mod muted;
 #[path = "pipeline/taken_over.rs"]
 mod taken_over;
 #[path = "pipeline/unlogged.rs"]
@@ -13,7 +19,9 @@ mod unlogged;
 use std::path::Path;
 
 use collector::{Collected, attributes};
-use protocol::{AudioHeader, Bye, ClientAck, ClientMessage, Codec, Mute, Playback, RelayMessage, Role};
+use protocol::{
+    AudioHeader, Bye, ClientAck, ClientMessage, Codec, Latency, Mute, Playback, RelayMessage, Role,
+};
 use relay::money::ledger::LedgerRow;
 use relay::records::store::{CREDITED_BY_RELAY, Credit, CreditFilter, DATABASE_FILE, SqlStore, Store};
 use serde_json::{Value, json};
@@ -45,6 +53,9 @@ struct Told {
     user: Vec<String>,
     agent: Vec<String>,
     audio_bytes: usize,
+    /// How much sound had come when each turn of the user was over.
+    sound_before: Vec<usize>,
+    latencies: Vec<Latency>,
     errors: Vec<String>,
     closed: u16,
 }
@@ -78,8 +89,12 @@ impl Talk {
 
     /// Speaks for two seconds, and is silent until that is answered and the answer has been played.
     async fn ask(&mut self) {
+        self.ask_by(&[silence(0.5), voice(2.0), silence(1.0)].concat()).await;
+    }
+
+    /// Says this, and is silent until that is answered and the answer has been played.
+    async fn ask_by(&mut self, speech: &[i16]) {
         self.answered = None;
-        let speech = [silence(0.5), voice(2.0), silence(1.0)].concat();
         for chunk in speech.chunks(CHUNK) {
             self.say(chunk).await;
         }
@@ -109,12 +124,17 @@ impl Talk {
                     self.received += 1;
                     if turn.last && turn.role == Role::User {
                         self.told.user.push(turn.text);
+                        self.told.sound_before.push(self.told.audio_bytes);
                     } else if turn.last {
                         self.told.agent.push(turn.text);
                         self.answered = Some(Instant::now());
                     }
                 }
                 Heard::Said(RelayMessage::ErrorMessage(error)) => self.told.errors.push(error.code),
+                Heard::Said(RelayMessage::Latency(latency)) => {
+                    self.received += 1;
+                    self.told.latencies.push(latency);
+                }
                 Heard::Said(message) => self.received += u32::from(is_numbered(&message)),
                 Heard::Audio(bytes) => {
                     self.received += 1;
@@ -162,7 +182,6 @@ fn is_numbered(message: &RelayMessage) -> bool {
         RelayMessage::AgentStateMessage(_)
             | RelayMessage::ReplyEnd(_)
             | RelayMessage::Flush(_)
-            | RelayMessage::Latency(_)
             | RelayMessage::Degraded(_)
             | RelayMessage::Budget(_)
     )

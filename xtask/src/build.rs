@@ -63,21 +63,22 @@ pub(crate) fn sdk() -> Result<()> {
     strip(&voice)?;
     bundle()?;
     vendor()?;
-    for line in hashes(&workspace::path("npm/dist"))? {
-        eprintln!("  {line}");
+    for (name, hash) in hashes(&workspace::path("npm/dist"))? {
+        eprintln!("  {name:16}  {hash}");
     }
     eprintln!("The SDK {} is in npm/dist ({}).", env!("CARGO_PKG_VERSION"), seconds(begin.elapsed()));
     Ok(())
 }
 
 /// Each file that a browser fetches, with its hash as the attribute `integrity` of a script tag takes it.
-fn hashes(dist: &Path) -> Result<Vec<String>> {
-    let mut lines = Vec::new();
+pub(crate) fn hashes(dist: &Path) -> Result<Vec<(String, String)>> {
+    let mut hashes = Vec::new();
     for name in size::fetched(dist)? {
         let hash = Sha384::digest(fs::read(dist.join(&name))?);
-        lines.push(format!("{name:16}  sha384-{}", base64::engine::general_purpose::STANDARD.encode(hash)));
+        let hash = format!("sha384-{}", base64::engine::general_purpose::STANDARD.encode(hash));
+        hashes.push((name, hash));
     }
-    Ok(lines)
+    Ok(hashes)
 }
 
 /// Compiles a `cdylib` to wasm and returns where it lies.

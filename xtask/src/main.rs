@@ -134,7 +134,7 @@ enum Command {
     /// Break rules that simulated calls prove, one at a time, and see that a call notices
     Breaks {
         /// How many calls are made with each
-        #[arg(long, default_value_t = 20_000)]
+        #[arg(long, default_value_t = breaks::CALLS)]
         calls: u64,
     },
     /// Fuzz whatever parses bytes of strangers, one target after another
@@ -198,7 +198,7 @@ fn main() -> ExitCode {
         Command::Simulate { calls, seed, without, trace } => {
             simulate::run_calls(calls, seed, without.as_deref(), trace).map(|_| ())
         }
-        Command::Breaks { calls } => breaks::run_all(calls),
+        Command::Breaks { calls } => breaks::run_all(calls).map(|_| ()),
         Command::Fuzz { seconds, target } => fuzzing::run_targets(seconds, target.as_deref()),
         Command::Rolling { from } => rolling::run_beside(&from),
         Command::Mutants { count, seed, area, in_place } => {

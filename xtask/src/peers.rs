@@ -1,8 +1,9 @@
 //! What a page downloads of others' packages, beside what it downloads of this one.
 
+use std::fmt::Display;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::step::{output, step};
@@ -17,26 +18,23 @@ struct Peer {
     brotli: usize,
 }
 
-/// Prints the peers' sizes below `ours`, which are bytes brotli. They are installed for that, each at the version that its lock file names; without
-/// a network that is said.
-pub(crate) fn print(ours: &[(&str, usize)]) -> Result<()> {
-    println!("\n{:<52} {:>9}", "what a page fetches to make a call", "brotli");
-    for (way, bytes) in ours {
-        println!("  {:<50} {bytes:>9}", format!("voxrelay, {way}"));
-    }
+/// What stands in a line of the table, and its bytes, brotli.
+pub(crate) fn line(what: &str, bytes: impl Display) -> String {
+    format!("{what:<52} {bytes:>9}")
+}
+
+/// A line for each of the peers' packages. They are installed for that, each at the version that its lock file names, which needs a network.
+pub(crate) fn lines() -> Result<Vec<String>> {
     let folder = workspace::target().join("peers");
-    let peers = match step("bundling the peers", || bundle(&folder)) {
-        Ok(peers) => peers,
-        Err(error) => {
-            println!("  peers: NOT MEASURED, {error:#}");
-            return Ok(());
-        }
-    };
-    for Peer { name, version, brotli } in peers {
-        println!("  {:<50} {brotli:>9}", format!("{name} {version}"));
+    let peers = step("bundling the peers", || bundle(&folder))?;
+    ensure!(!peers.is_empty(), "bundle.mjs knows of no peer");
+    if let Some(empty) = peers.iter().find(|peer| peer.brotli == 0) {
+        bail!("nothing was bundled of {}", empty.name);
     }
-    println!("Peers without what they fetch while they run, by addresses of their own.");
-    Ok(())
+    let peers =
+        peers.iter().map(|Peer { name, version, brotli }| line(&format!("  {name} {version}"), brotli));
+    let end = "Peers without what they fetch while they run, by addresses of their own.".to_owned();
+    Ok(peers.chain([end]).collect())
 }
 
 fn bundle(folder: &Path) -> Result<Vec<Peer>> {

@@ -86,11 +86,30 @@ pub(crate) fn run(json: bool) -> Result<()> {
     for budget in budgets(&dist)? {
         println!("{}", budget.verdict());
     }
-    let mut ours = Vec::new();
-    for (way, names) in WAYS.into_iter().chain([AS_ELEMENT]) {
-        ours.push((way, measure(&dist, names)?.total.brotli));
+    println!();
+    for line in ours(&dist)? {
+        println!("{line}");
     }
-    peers::print(&ours)
+    match peers::lines() {
+        Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
+        Err(error) => println!("  peers: NOT MEASURED, {error:#}"),
+    }
+    Ok(())
+}
+
+/// What a page fetches to make a call, by each way of loading, with the peers' below. It fails if one of these is not measured.
+pub(crate) fn beside_peers() -> Result<Vec<String>> {
+    Ok([ours(&workspace::path("npm/dist"))?, peers::lines()?].concat())
+}
+
+/// What a page fetches to make a call, by each way of loading, below a heading.
+fn ours(dist: &Path) -> Result<Vec<String>> {
+    let mut lines = vec![peers::line("what a page fetches to make a call", "brotli")];
+    for (way, names) in WAYS.into_iter().chain([AS_ELEMENT]) {
+        let bytes = measure(dist, names)?.total.brotli;
+        lines.push(peers::line(&format!("  voxrelay, {way}"), bytes));
+    }
+    Ok(lines)
 }
 
 /// Measures what is built against the budgets: what there is to say, and how many are exceeded.

@@ -2,7 +2,7 @@
 
 import { EventEmitter } from "node:events";
 
-import type { Heard, Report } from "../../src/roles.js";
+import type { Report } from "../../src/roles.js";
 
 /** What is open, and would be left over. */
 export interface Left {
@@ -144,7 +144,7 @@ export class Engine extends EventEmitter {
   }
 
   /** Tells the page. */
-  say(...reports: Heard[]): void {
+  say(...reports: Report[]): void {
     for (const report of reports) {
       if (report.type === "ended" || report.type === "broke") this.hasSession = false;
       this.#port?.postMessage(JSON.stringify(report));

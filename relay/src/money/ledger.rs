@@ -1,7 +1,7 @@
 //! A line of the ledger: what was used, from whom, at which price, and what it cost.
 
 use crate::money::NanoUsd;
-use crate::money::bill::EAGER;
+use crate::money::bill::{EAGER, REPEATED};
 use crate::money::price::Unit;
 
 /// One spend. Rows are only ever appended; `(session, key)` is unique, so a row that is written twice counts once.
@@ -134,6 +134,15 @@ impl LedgerRow {
     #[must_use]
     pub fn excess(&self) -> NanoUsd {
         if !self.unit.starts_with(Self::EXCESS) {
+            return NanoUsd::ZERO;
+        }
+        self.cost_of(self.quantity)
+    }
+
+    /// What the operator pays for this row and nobody is charged: what recognisers have used that the user does not pay for.
+    #[must_use]
+    pub fn repeated(&self) -> NanoUsd {
+        if !self.unit.starts_with(REPEATED) {
             return NanoUsd::ZERO;
         }
         self.cost_of(self.quantity)

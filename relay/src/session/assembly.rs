@@ -21,13 +21,13 @@ use crate::admission::auth::Identity;
 use crate::agent::tool::{StoredCall, Toolbox};
 use crate::agent::{Agent, Conversation, Echo, Persona, Team, TurnTaking};
 use crate::call::Turn;
-use crate::config::{AgentConfig, AgentKind, ECHO, Limits, ToolConfig};
+use crate::config::{AgentConfig, AgentKind, Config, ECHO, Limits, ToolConfig};
 use crate::money::bill::ItemPrice;
 use crate::money::budget::Range;
-use crate::money::price::{Price, PriceError};
+use crate::money::price::{Price, PriceError, PriceTable};
 use crate::operations::telemetry;
 use crate::operations::traces::Tracer;
-use crate::provider::{Service, Upstream};
+use crate::provider::{Service, Upstream, Upstreams};
 use crate::records::recording::Recorder;
 use crate::records::store::Payer;
 use crate::{App, NanoUsd};
@@ -73,8 +73,16 @@ pub(super) struct Parts {
 
 impl Parts {
     /// The parts of a session with this agent, or why there can be none, at the prices of when it began, in milliseconds since 1970.
-    pub(super) fn new(app: &App, agent: &str, began_ms: i64) -> Result<Parts, Refusal> {
-        let config = app.config.agents.get(agent).cloned();
+    pub(super) fn new(
+        config: &Config,
+        upstreams: &Upstreams,
+        table: &PriceTable,
+        agent: &str,
+        began_ms: i64,
+    ) -> Result<Parts, Refusal> {
+        let rate = Hz(config.echo.codec.rate());
+        let declared = &config.tools;
+        let config = config.agents.get(agent).cloned();
         if config.is_none() && agent != ECHO {
             tracing::info!(%agent, "there is no such agent");
             return Err(Refusal::new(CloseCode::Forbidden, ErrorCode::AgentUnknown));
@@ -85,7 +93,7 @@ impl Parts {
         {
             let named = stt.iter().chain(llm).chain(llm_near_cap).chain(tts);
             for name in named {
-                let Some(upstream) = app.upstreams.get(name) else {
+                let Some(upstream) = upstreams.get(name) else {
                     tracing::error!(%agent, provider = %name, "it cannot be asked: nothing was made ready for it");
                     return Err(Refusal::new(CloseCode::Internal, ErrorCode::Internal));
                 };
@@ -93,14 +101,14 @@ impl Parts {
             }
         }
         let prices = || {
-            let prices = providers.iter().map(|upstream| upstream.provider().price(&app.prices, began_ms));
+            let prices = providers.iter().map(|upstream| upstream.provider().price(table, began_ms));
             let prices = prices.collect::<Result<Vec<_>, PriceError>>()?;
             // All audio of a call is metered, at the price of the recogniser that hears all of it: at first the first one's, and where
             // another one stands in at that one's.
             let listening = match prices.first() {
                 Some(ItemPrice::Stream(price)) => price.clone(),
-                Some(_) => app.prices.second_price_at(DEAF_ITEM, began_ms)?.clone(),
-                None => app.prices.second_price_at(ECHO_ITEM, began_ms)?.clone(),
+                Some(_) => table.second_price_at(DEAF_ITEM, began_ms)?.clone(),
+                None => table.second_price_at(ECHO_ITEM, began_ms)?.clone(),
             };
             Ok::<_, PriceError>((listening, prices))
         };
@@ -108,9 +116,8 @@ impl Parts {
             tracing::error!(%error, "no price, no call");
             Refusal::new(CloseCode::Forbidden, ErrorCode::MissingPrice)
         })?;
-        let rate = Hz(app.config.echo.codec.rate());
         let names = config.iter().flat_map(|config| &config.tools);
-        let tools = names.filter_map(|name| app.config.tools.get(name)).cloned().collect();
+        let tools = names.filter_map(|name| declared.get(name)).cloned().collect();
         Ok(Parts { agent: agent.to_owned(), config, rate, began_ms, listening, providers, prices, tools })
     }
 
@@ -159,24 +166,7 @@ impl Parts {
         let position = beginning.mark.position;
         match &self.config {
             Some(config @ AgentConfig { kind: AgentKind::Chat { .. }, .. }) => {
-                let recogniser = self
-                    .providers
-                    .iter()
-                    .map(|upstream| upstream.provider())
-                    .find(|one| one.kind.service == Service::SpeechToText);
-                let language = recogniser.and_then(|recogniser| recogniser.language.clone());
-                let persona = Persona {
-                    instructions: config.instructions.clone(),
-                    greeting: config.greeting.clone(),
-                    max_output_tokens: config.max_output_tokens,
-                    memory_tokens: config.memory_tokens,
-                    turn_taking: TurnTaking { language, ..config.turn_taking.clone() },
-                    variables: config.variables.clone(),
-                    values: values.to_owned(),
-                    patience: config.patience.clone(),
-                    longest_turn: config.longest_turn,
-                    limit_goodbye: config.limit_goodbye.clone(),
-                };
+                let persona = self.persona(config, values);
                 let conversation = Conversation::new(persona, self.team(), self.rate.0, position, turns);
                 let conversation = conversation.with_tools(self.toolbox(config, prefix), calls);
                 Box::new(conversation.with_unheard(&beginning.unheard))
@@ -184,6 +174,28 @@ impl Parts {
             None | Some(AgentConfig { kind: AgentKind::Echo, .. }) => {
                 Box::new(Echo::new(self.rate, position).expect("it speaks at every rate that a codec has"))
             }
+        }
+    }
+
+    /// How the agent is to behave, with the values that the user's token has for its variables.
+    fn persona(&self, config: &AgentConfig, values: &[(String, String)]) -> Persona {
+        let recogniser = self
+            .providers
+            .iter()
+            .map(|upstream| upstream.provider())
+            .find(|one| one.kind.service == Service::SpeechToText);
+        let language = recogniser.and_then(|recogniser| recogniser.language.clone());
+        Persona {
+            instructions: config.instructions.clone(),
+            greeting: config.greeting.clone(),
+            max_output_tokens: config.max_output_tokens,
+            memory_tokens: config.memory_tokens,
+            turn_taking: TurnTaking { language, ..config.turn_taking.clone() },
+            variables: config.variables.clone(),
+            values: values.to_owned(),
+            patience: config.patience.clone(),
+            longest_turn: config.longest_turn,
+            limit_goodbye: config.limit_goodbye.clone(),
         }
     }
 
@@ -333,3 +345,6 @@ pub(super) fn prepare(
 fn seed() -> u64 {
     getrandom::u64().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -337,7 +337,8 @@ async fn take_over(
         tracing::info!(session = %row.id, sub = %identity.sub, "resume on another relay refused for now");
         return Ok(Some(Err(excess.to_refusal())));
     }
-    let parts = match Parts::new(app, &row.agent, row.started_at_ms) {
+    let parts = Parts::new(&app.config, &app.upstreams, &app.prices, &row.agent, row.started_at_ms);
+    let parts = match parts {
         Ok(parts) => parts,
         Err(refusal) => return Ok(Some(Err(refusal))),
     };

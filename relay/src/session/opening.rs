@@ -43,7 +43,8 @@ pub(super) fn may_begin(
     let of_address = (address, app.config.network.sessions_per_minute_per_address);
     let may = app.admission.throttle.begin(asking, user, of_address);
     may.map_err(|excess| too_often(&excess, &identity.sub, address))?;
-    let parts = Parts::new(app, hello.agent.as_ref().unwrap_or(&app.config.default_agent), unix_ms())?;
+    let agent = hello.agent.as_ref().unwrap_or(&app.config.default_agent);
+    let parts = Parts::new(&app.config, &app.upstreams, &app.prices, agent, unix_ms())?;
     if !identity.may_speak_with(&parts.agent, &app.config.default_agent) {
         tracing::info!(sub = %identity.sub, agent = %parts.agent, "the token does not name this agent");
         return Err(Refusal::new(CloseCode::Forbidden, ErrorCode::AgentForbidden));

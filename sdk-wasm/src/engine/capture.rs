@@ -23,10 +23,12 @@ const AWAITED_MS: u32 = 8;
 const SILENT: ErrorInfo = ErrorCode::MicrophoneSilent.info();
 const UNSUPPORTED_RATE: ErrorInfo = ErrorCode::AudioUnavailable.info();
 
-// What `Tap::tell` posts, as the worklet has it.
+// What `Tap::tell` posts and `Inner::captured` reads, as the worklet has it.
 #[wasm_bindgen(typescript_custom_section)]
 const TAP_TOLD: &str = "/** What the tap is told: to be still, or to go on in blocks of as many samples at most, if that is not 0. */
-export type TapTold = true | number;";
+export type TapTold = true | number;
+/** What it tells the engine: samples. */
+export type TapTells = Float32Array;";
 
 /// The way of the microphone's samples.
 pub(crate) struct Capture {

@@ -52,13 +52,12 @@ pub(crate) struct Link {
     draining: bool,
     /// Bytes of the last binary message: kept to be filled again.
     frame: Vec<u8>,
-    url: String,
     outlet: Outlet,
     engine: Weak<RefCell<Inner>>,
 }
 
 impl Link {
-    pub(crate) fn new(engine: Weak<RefCell<Inner>>, outlet: Outlet, url: String, config: Config) -> Self {
+    pub(crate) fn new(engine: Weak<RefCell<Inner>>, outlet: Outlet, config: Config) -> Self {
         Link {
             client: Client::new(config),
             socket: None,
@@ -72,7 +71,6 @@ impl Link {
             overflowed: false,
             draining: false,
             frame: Vec::new(),
-            url,
             outlet,
             engine,
         }
@@ -185,7 +183,7 @@ impl Link {
                     self.socket = if self.held {
                         None
                     } else {
-                        Socket::open(&self.url, self.client.transport(), &self.outlet, &self.engine)
+                        Socket::open(self.client.transport(), &self.outlet, &self.engine)
                     };
                     self.refused = self.socket.is_none();
                 }

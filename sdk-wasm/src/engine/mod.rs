@@ -59,8 +59,6 @@ pub(crate) struct Inner {
 #[derive(Deserialize, Tsify)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Settings {
-    /// The relay's socket.
-    url: String,
     /// Name and version, for the relay's record.
     client: String,
     /// 20 to 200; values outside are brought to the nearest inside.
@@ -110,7 +108,7 @@ impl Engine {
         };
         let inner = Rc::new_cyclic(|weak| {
             RefCell::new(Inner {
-                link: Link::new(weak.clone(), outlet, settings.url, config),
+                link: Link::new(weak.clone(), outlet, config),
                 capture: Capture::new(settings.chunk_ms),
                 playback: Playback::new(),
                 muted: false,

@@ -25,10 +25,12 @@ const BLOCK_MS: u32 = 20;
 /// What the page holds by itself goes on after this, unless the relay has said what becomes of it.
 const HELD_MS: u32 = 1_000;
 
-// What `post` posts, as the worklet has it.
+// What `post` posts and `Inner::rendered` reads, as the worklet has it.
 #[wasm_bindgen(typescript_custom_section)]
 const PLAYBACK_TOLD: &str = "/** What the loudspeaker is told: samples, whether to wait, for how many samples to wait at most, or to drop the rest. */
-export type PlaybackTold = Float32Array | boolean | number | null;";
+export type PlaybackTold = Float32Array | boolean | number | null;
+/** What it tells the engine: how many samples it has rendered, or that it has dropped what it had. */
+export type PlaybackTells = number | null;";
 
 /// The way of the agent's samples.
 pub(crate) struct Playback {

@@ -24,8 +24,18 @@ extern "C" {
 
     /// Opens a WebSocket, or what has the face of one: a connection over HTTP. An error if the browser refuses even to try.
     #[wasm_bindgen(method, catch)]
-    pub(crate) fn open(this: &Outlet, url: &str, over_http: bool) -> Result<web_sys::WebSocket, JsValue>;
+    pub(crate) fn open(this: &Outlet, over_http: bool) -> Result<web_sys::WebSocket, JsValue>;
 }
+
+// The same for the TypeScript: wasm-bindgen makes types of what it exports, and none of what it imports.
+#[wasm_bindgen(typescript_custom_section)]
+const OUTLET: &str =
+    "/** Whom the engine tells a {@link Report} as JSON text, and who opens its connections to the relay. */
+export interface Outlet {
+  tell(report: string): void;
+  /** Opens a WebSocket, or what has the face of one. */
+  open(overHttp: boolean): WebSocket;
+}";
 
 /// One thing that the page is told. Numbers are whole; a page has them exactly up to 2^53, nine million dollars in nano-dollars.
 #[derive(Serialize, Tsify)]
@@ -48,6 +58,11 @@ pub(crate) enum Report<'a> {
         state: &'static str,
         attempt: u32,
         retry_in_ms: u64,
+    },
+    /// A connection is tried over this.
+    Transport {
+        #[tsify(type = "\"websocket\" | \"http\"")]
+        transport: &'static str,
     },
     /// A session began or goes on.
     Session {

@@ -8,6 +8,7 @@ use protocol::client::{Input, Transport};
 use wasm_bindgen::JsCast;
 use web_sys::{BinaryType, CloseEvent, Event, MessageEvent, WebSocket};
 
+use super::report::Report;
 use super::{Inner, Outlet, parts};
 use crate::listener::Listener;
 
@@ -18,14 +19,12 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Begins to open a socket; `None` if the browser refuses even to try (a bad URL, mixed content, content security policy).
-    pub(crate) fn open(
-        url: &str,
-        transport: Transport,
-        outlet: &Outlet,
-        engine: &Weak<RefCell<Inner>>,
-    ) -> Option<Self> {
-        let socket = outlet.open(url, transport == Transport::Http).ok()?;
+    /// Tells over what it is tried, and begins to open a socket; `None` if the browser refuses even to try (a bad URL, mixed content, content
+    /// security policy).
+    pub(crate) fn open(transport: Transport, outlet: &Outlet, engine: &Weak<RefCell<Inner>>) -> Option<Self> {
+        let over_http = transport == Transport::Http;
+        outlet.tell(Report::Transport { transport: if over_http { "http" } else { "websocket" } });
+        let socket = outlet.open(over_http).ok()?;
         socket.set_binary_type(BinaryType::Arraybuffer);
         let on = |event, handle: fn(&mut Inner, &Event)| {
             let engine = engine.clone();

@@ -67,7 +67,9 @@ impl Model {
         let day = Periods::at(settle.at_ms).day;
         *self.erased_cost.entry((payer.account.clone(), day)).or_default() += cost;
         let (user, account) = (payer.user_sub.clone(), payer.account.clone());
-        self.change_budgets(&user, &account, Periods::at(settle.at_ms), cost, 0);
+        let periods = Periods::at(settle.at_ms);
+        self.change_budgets(&user, &account, periods, cost, 0);
+        self.add_unasked(&user, &account, periods, cost);
         Ok(())
     }
 

@@ -23,6 +23,8 @@ pub struct Counters {
     pub spent: NanoUsd,
     /// What is set aside.
     pub reserved: NanoUsd,
+    /// So much of both, at most, nobody could refuse: it was spent, or free to be spent, before it came to count here.
+    pub unasked: NanoUsd,
 }
 
 /// What a session was given back with one credit.
@@ -63,17 +65,24 @@ impl Model {
         }
         let periods = Periods::at(ask.at_ms);
         let exposed = session.exposed.min(session.reserved());
-        if session.periods != periods {
+        let (moves, set_aside) = (session.periods != periods, session.reserved());
+        if moves {
             self.release(id);
         }
         if let Some(session) = self.sessions.get_mut(id) {
-            if session.periods != periods {
+            if moves {
                 session.row.authorised = session.row.cost;
                 session.periods = periods;
             }
             session.exposed = exposed;
         }
-        Ok(self.grant(ask))
+        let reserved = self.grant(ask);
+        if moves && matches!(reserved, Reserved::Short(_)) {
+            // What was set aside on the day before and is used up or under way counts on the new one, whether there is room for it or not. Its
+            // relay may use all of it until it knows that there is none.
+            self.note_unasked(id, set_aside);
+        }
+        Ok(reserved)
     }
 
     /// Sets aside what fits.
@@ -135,6 +144,10 @@ impl Model {
         let exposed = if is_copy { held } else { settle.exposed };
         let exposed = if is_live { exposed } else { NanoUsd::ZERO };
         self.book(id, sums, exposed, settle.release && !is_copy || !is_live, Some(settle));
+        if !is_live {
+            // What was set aside for it was given back when it ended, and others may have it by now.
+            self.note_unasked(id, sums.cost);
+        }
         self.give_back(settle);
         let standing = self.standing(id, settle.caps);
         let alerts = self.reached(id, &standing, sums.cost, settle.at_ms);
@@ -305,6 +318,21 @@ impl Model {
         self.change_budgets(&user, &account, periods, sums.cost, change);
     }
 
+    /// So much of a session counts in its budgets that was not asked for there.
+    fn note_unasked(&mut self, id: &str, amount: NanoUsd) {
+        let Some(session) = self.sessions.get(id) else { return };
+        let (user, account, periods) =
+            (session.row.user_sub.clone(), session.row.account.clone(), session.periods);
+        self.add_unasked(&user, &account, periods, amount);
+    }
+
+    pub(super) fn add_unasked(&mut self, user: &str, account: &str, periods: Periods, amount: NanoUsd) {
+        for (is_account, owner, period) in [(true, account, periods.month), (false, user, periods.day)] {
+            let counters = self.budgets.entry((is_account, owner.to_owned(), period)).or_default();
+            counters.unasked += amount;
+        }
+    }
+
     pub(super) fn change_budgets(
         &mut self,
         user: &str,
@@ -336,7 +364,7 @@ impl Model {
         let Some(session) = self.sessions.get(id) else { return Standing::unused(caps) };
         let with =
             |counters: Counters, limit| Balance { limit, spent: counters.spent, reserved: counters.reserved };
-        let own = Counters { spent: session.row.cost, reserved: session.reserved() };
+        let own = Counters { spent: session.row.cost, reserved: session.reserved(), unasked: NanoUsd::ZERO };
         // Nobody sets a cap here.
         let (user_day, account_month) = caps.with(&Overrides::default());
         Standing {

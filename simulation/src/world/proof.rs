@@ -72,11 +72,10 @@ fn check_order(turns: &[TurnRow], epochs: &[Epoch]) -> Result<(), String> {
 }
 
 impl World<'_> {
-    /// No budget is overshot, whatever is spent and set aside.
+    /// No budget is overshot, whatever is spent and set aside. Beyond it goes only what nobody could refuse any more: at most what a session had
+    /// set aside when a new day begins on which there is no room for that, and what is written of one that has ended or was deleted.
     pub(super) fn check_budgets(&self) -> Result<(), String> {
         let Caps { session, user_day, account_month, .. } = self.scenario.caps;
-        // What was spent and not settled when a new day begins is spent, whatever there is on that day.
-        let is_midnight = self.scenario.is_midnight;
         for (is_account, owner, counters) in self.store.budgets() {
             let limit = match (is_account, owner) {
                 (true, _) => account_month,
@@ -84,9 +83,7 @@ impl World<'_> {
                 (false, _) => continue,
             };
             let both = counters.spent + counters.reserved;
-            // What the database refused, or a relay kept, for a while, or is of a session that was deleted, is owed afterwards, whatever others have spent by then.
-            let is_owed_late = self.truth.is_late || self.truth.is_erased || self.tally.replayed > 0;
-            if both > limit && !is_midnight && !is_owed_late {
+            if both > limit + counters.unasked {
                 return Err(format!("the budget of {owner}, {limit}, is overshot: {counters:?}"));
             }
         }

@@ -36,8 +36,6 @@ pub(super) struct Truth {
     pub(super) is_told_again: bool,
     /// The database refused something for good.
     pub(super) is_refused: bool,
-    /// The database refused something, for a while or for good.
-    pub(super) is_late: bool,
     /// Something waited on a relay's own disk while its session went on elsewhere.
     pub(super) is_kept: bool,
     pub(super) exhausted: u32,
@@ -170,7 +168,6 @@ impl Truth {
 
     pub(super) fn refused(&mut self, refuses: Option<(Span, Refusing)>) {
         self.is_refused |= refuses.is_some_and(|(_, kind)| kind == Refusing::ForGood);
-        self.is_late = true;
     }
 
     /// Somebody else of the account spends as much as there is for that.

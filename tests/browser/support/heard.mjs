@@ -31,6 +31,11 @@ export async function sameEverywhere(relay, fakes, told) {
 
   const transcript = /** @type {{ turns: Turn[] }} */ (JSON.parse(await get(`/v1/sessions/${session.id}/transcript?limit=100`)));
   assert.deepEqual(words(transcript.turns), words(told), "the transcript has what the page was told");
+  const text = await get(`/v1/sessions/${session.id}/transcript?format=text`);
+  // Each turn is a line, whose line breaks are spaces.
+  const asLine = (/** @type {Turn} */ { role, text: said }) => `${role}: ${said.trim().replace(/\s+/g, " ")}`;
+  const spokenLines = text.split("\n").filter((line) => /^(user|agent): ./.test(line));
+  assert.deepEqual(spokenLines, transcript.turns.filter(({ text: said }) => said.trim() !== "").map(asLine), "so has its text");
   const lines = (await get("/v1/export/sessions.ndjson")).trim().split("\n");
   const exported = lines.map((line) => /** @type {{ session: { id: string }, turns: Turn[] }} */ (JSON.parse(line)));
   const kept = exported.find(({ session: { id } }) => id === session.id);

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 
 import { until } from "./relay.mjs";
-import { PARTS, STAND_INS } from "./team.mjs";
+import { CONNECT_S } from "./team.mjs";
 import { TestPage } from "./test-page.mjs";
 
 /** @typedef {import("./relay.mjs").LedgerRow} LedgerRow */
@@ -19,6 +19,11 @@ const PATIENCE_MS = 60_000;
 const HEARD_MS = 8_000;
 /** The same where it is heard by somebody else afterwards: a recogniser that says nothing is given up after 15 s of audio, and maybe once more. */
 const LATE_MS = 40_000;
+
+/** Samples of a second of what is heard. */
+const HEARD_HZ = 16_000;
+/** Seconds of sound that may be on its way to a recogniser whose connection breaks. */
+const ON_ITS_WAY_S = 1;
 
 export class Call {
   /** How much of what was noted is done with. */
@@ -142,18 +147,26 @@ export class Call {
     assert.equal(rows.reduce((sum, row) => sum + row.cost_nano_usd, 0), session.cost_nano_usd);
     const heard = rows.filter(({ unit }) => unit === "sample");
     assert.equal(quantity(heard), session.audio_samples, "what was said is paid for once");
-    const hasOtherEars = this.team.part === "ears" && this.team.hasStandIn;
-    const byOther = heard.filter(({ item }) => item !== PARTS.ears.price);
-    assert.ok(byOther.every(({ item }) => item === STAND_INS.ears.price), JSON.stringify(byOther));
+    const { part, own, cast } = this.team;
+    const hasOtherEars = part === "ears" && this.team.hasStandIn;
+    const byOther = heard.filter(({ item }) => item !== cast.asked.ears.price);
+    assert.ok(byOther.every(({ item }) => item === cast.standIns.ears.price), JSON.stringify(byOther));
     assert.equal(quantity(byOther) > 0, hasOtherEars, "what a stand-in hears is billed as its own");
     const again = rows.filter(({ unit }) => unit === "repeated_sample");
     assert.ok(again.every(({ cost_nano_usd }) => cost_nano_usd === 0), JSON.stringify(again));
-    const { part } = this.team;
     const estimates = rows.filter(({ estimated }) => estimated);
-    assert.ok(estimates.every(({ item }) => mayBill && item === PARTS[part].price), JSON.stringify(estimates));
-    if (part === "ears") return;
+    assert.ok(estimates.every(({ item }) => mayBill && item === own.price), JSON.stringify(estimates));
+    const told = rows.filter(({ item, estimated }) => item === own.price && !estimated);
+    if (part === "ears") {
+      // It bills each sample that it is given, understood or not, whoever pays for it. What the user says while it is connected to is metered as
+      // its own, and free of charge at the one that hears it then.
+      const seconds = requests.reduce((sum, { bill }) => sum + bill.seconds, 0);
+      const [more, slack] = [quantity(told) / HEARD_HZ - seconds, ON_ITS_WAY_S * (requests.length + 1)];
+      const isRight = -slack <= more && more <= CONNECT_S + slack;
+      assert.ok(isRight, `${more} s more than billed: ${JSON.stringify([told, requests.map(({ bill, ended }) => [bill.seconds, ended])])}`);
+      return;
+    }
     const answered = requests.filter(({ ended }) => ended === "done");
-    const told = rows.filter(({ item, estimated }) => item === PARTS[part].price && !estimated);
     assert.equal(quantity(told), billed(part, answered), JSON.stringify([told, answered]));
   }
 

@@ -5,6 +5,8 @@
 /** @typedef {import("./door.mjs").Door} Door */
 
 /** What hears, thinks and speaks. @typedef {"ears" | "mind" | "mouth"} Part */
+/** A provider for a part: how it is asked, and the line of its price. @typedef {{ wire: string, kind: string, path: string, model: string, price: string }} Service */
+/** Who is asked for each part, and who stands in for it. @typedef {{ asked: Record<Part, Service>, standIns: Record<Part, Service> }} Cast */
 
 /** @type {Part[]} */
 export const ALL_PARTS = ["ears", "mind", "mouth"];
@@ -21,7 +23,12 @@ export const STAND_INS = /** @type {const} */ ({
   mouth: { wire: "deepgram.speak", kind: "deepgram-aura", path: "", model: "aura-2-thalia-en", price: "deepgram/aura-2" },
 });
 
-/** What the shipped table has no price for: the providers that have the bad days. */
+/** Who has the bad days, and who stands in. @type {Cast} */
+export const CAST = { asked: PARTS, standIns: STAND_INS };
+/** The other way round. @type {Cast} */
+export const OTHER_CAST = { asked: STAND_INS, standIns: PARTS };
+
+/** What the shipped table has no price for: OpenAI's chat and speech, and a recogniser. */
 export const PRICES = `version = "days-1"
 item = [
   { name = "own/ears", unit = "second", usd = "0.006", per = 60 },
@@ -32,7 +39,7 @@ item = [
 `;
 
 /** Seconds that a connection to the one with the bad day and its first word may take; the others have what is usual. */
-const CONNECT_S = 3;
+export const CONNECT_S = 3;
 const FIRST_S = 5;
 
 export class Team {
@@ -43,14 +50,21 @@ export class Team {
    * @param {Door} door The way to it.
    * @param {Fakes} well All others.
    * @param {boolean} hasStandIn
+   * @param {Cast} [cast]
    */
-  constructor(name, part, tried, door, well, hasStandIn) {
+  constructor(name, part, tried, door, well, hasStandIn, cast = CAST) {
     this.name = name;
     this.part = part;
     this.tried = tried;
     this.door = door;
     this.well = well;
     this.hasStandIn = hasStandIn;
+    this.cast = cast;
+  }
+
+  /** The one that has the bad day. */
+  get own() {
+    return this.cast.asked[this.part];
   }
 
   /** What a relay has to be told of it, as variables. @returns {Record<string, string>} */
@@ -59,28 +73,28 @@ export class Team {
     const settings = {};
     const agent = `VOXRELAY_AGENTS__${this.name}`.toUpperCase();
     for (const part of ALL_PARTS) {
-      const own = PARTS[part];
+      const own = this.cast.asked[part];
       const isTried = part === this.part;
       const names = [
         isTried
           ? this.#provider(settings, this.name, own, this.door.url, this.tried.key)
           : this.#provider(settings, `well${part}`, own, this.well.url, this.well.key),
       ];
-      if (isTried && this.hasStandIn) names.push(this.#provider(settings, `other${part}`, STAND_INS[part], this.well.url, this.well.key));
-      settings[`${agent}__${own.list}`] = names.join(",");
+      if (isTried && this.hasStandIn) names.push(this.#provider(settings, `other${part}`, this.cast.standIns[part], this.well.url, this.well.key));
+      settings[`${agent}__${PARTS[part].list}`] = names.join(",");
     }
     return settings;
   }
 
   /** What was asked of the one that has the bad day. */
   async requests() {
-    return (await this.tried.requests()).filter(({ wire }) => wire === PARTS[this.part].wire);
+    return (await this.tried.requests()).filter(({ wire }) => wire === this.own.wire);
   }
 
   /**
    * @param {Record<string, string>} settings
    * @param {string} name
-   * @param {{ kind: string, path: string, model: string, price: string }} provider
+   * @param {Service} provider
    * @param {string} url
    * @param {string} key
    */

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::outcome::Outcome;
 use super::snippets;
 use super::tools::is_there;
-use crate::step::run;
+use crate::step::{output, run};
 use crate::workspace::{self, WASM};
 use crate::{build as sdk_build, codegen as generated};
 
@@ -34,6 +34,26 @@ pub(super) fn size() -> Result<Outcome> {
     let (verdicts, over) = crate::size::check()?;
     let outcome = Outcome { failed: over as u64, ..Outcome::ok() };
     Ok(verdicts.into_iter().fold(outcome, Outcome::note))
+}
+
+/// What peers' packages are, beside this one. It fails where that is not known, which `cargo xtask size` only says.
+pub(super) fn peers() -> Result<Outcome> {
+    Ok(crate::size::beside_peers()?.into_iter().fold(Outcome::ok(), Outcome::note))
+}
+
+/// Whoever writes a script tag has its `integrity` from what the build prints, or from the relay: both have to say the same of the same files.
+pub(super) fn hashes() -> Result<Outcome> {
+    let mut relay = Command::new(workspace::program("voxrelay"));
+    let printed = output(relay.arg("sdk"), "see relay/src/cli/sdk.rs")?;
+    let (built, served) = (sdk_build::hashes(&workspace::path("npm/dist"))?, served(&printed));
+    ensure!(built == served, "the build prints other hashes than `voxrelay sdk`:\n{built:#?}\n{served:#?}");
+    Ok(Outcome::ok().note(format!("{} files, each with the same hash", served.len())))
+}
+
+/// The files and their hashes in what `voxrelay sdk` prints.
+fn served(printed: &str) -> Vec<(String, String)> {
+    let lines = printed.lines().filter_map(|line| line.strip_prefix("/sdk/")?.split_once(' '));
+    lines.map(|(name, hash)| (name.to_owned(), hash.trim_start().to_owned())).collect()
 }
 
 /// Everything that a release consists of, built and looked at. Nothing is published.
@@ -117,4 +137,16 @@ pub(super) fn types() -> Result<Outcome> {
         outcome.notes.push(format!("{error:#}"));
     }
     Ok(outcome.note(format!("{count} snippets of the documents; the reference has every exported name")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_relay_prints_is_read_as_files_and_hashes() {
+        let pairs = [("a.js", "sha384-a"), ("long.wasm", "sha384-b")];
+        let pairs = pairs.map(|(name, hash)| (name.to_owned(), hash.to_owned()));
+        assert_eq!(served("voxrelay 1.2.3\n/sdk/a.js       sha384-a\n/sdk/long.wasm  sha384-b\n"), pairs);
+    }
 }

@@ -12,6 +12,7 @@ mod outcome;
 mod package;
 mod snippets;
 mod tests;
+mod took;
 mod tools;
 
 use std::time::{Duration, Instant};
@@ -86,6 +87,13 @@ const STEPS: &[Step] = &[
         needs: &[],
         when: When::Always,
         run: checks::build,
+    },
+    Step {
+        name: "hashes",
+        title: "the hashes for a script tag, as the build and the relay print them",
+        needs: &["build", "sdk"],
+        when: When::Always,
+        run: checks::hashes,
     },
     Step {
         name: "rust",
@@ -193,11 +201,25 @@ const STEPS: &[Step] = &[
         run: tests::spoken,
     },
     Step {
+        name: "demo",
+        title: "`cargo xtask demo --local` as a person starts it",
+        needs: &["build", "sdk"],
+        when: When::All,
+        run: tests::demo,
+    },
+    Step {
         name: "simulation-long",
         title: "400,000 simulated links, 400,000 calls whole",
         needs: &[],
         when: When::All,
         run: tests::long_simulation,
+    },
+    Step {
+        name: "breaks",
+        title: "rules that simulated calls prove, each broken on purpose, and a call notices",
+        needs: &[],
+        when: When::All,
+        run: tests::breaks,
     },
     Step {
         name: "proxies",
@@ -240,6 +262,13 @@ const STEPS: &[Step] = &[
         needs: &["tools", "build"],
         when: When::All,
         run: tests::clock,
+    },
+    Step {
+        name: "peers",
+        title: "what a page downloads of others' packages to make a call",
+        needs: &["tools", "sdk"],
+        when: When::All,
+        run: checks::peers,
     },
     Step {
         name: "alerts",
@@ -315,6 +344,7 @@ pub(crate) enum Chosen<'a> {
 /// Runs steps of the gate. Whether nothing failed.
 pub(crate) fn run(chosen: Chosen<'_>) -> Result<bool> {
     let begin = Instant::now();
+    let is_usual = matches!(chosen, Chosen::Usual);
     let chosen = choose(chosen)?;
     let mut done: Vec<Done> = Vec::new();
     let mut beside: Vec<(&Step, Beside)> = Vec::new();
@@ -341,7 +371,8 @@ pub(crate) fn run(chosen: Chosen<'_>) -> Result<bool> {
         }
         done.push(Done { step, time, outcome });
     }
-    Ok(summary(&done, begin.elapsed()))
+    let took = begin.elapsed();
+    Ok(summary(&done, took, if is_usual { took::verdict(took) } else { "" }))
 }
 
 /// Licences and known vulnerabilities of what others wrote: what there is to say, and whether nothing is wrong.
@@ -373,8 +404,9 @@ fn choose(chosen: Chosen<'_>) -> Result<Vec<&'static Step>> {
     Ok(STEPS.iter().filter(|step| wanted.contains(&step.name)).collect())
 }
 
-/// Prints what came of each step, what failed, and the counts as the last line. Whether nothing failed.
-fn summary(done: &[Done], time: Duration) -> bool {
+/// Prints what came of each step, how long all of it took and what there is to say of that, what failed, and the counts as the last line. Whether
+/// nothing failed.
+fn summary(done: &[Done], time: Duration, said: &str) -> bool {
     println!("\n{:<14} {:<7} {:>12} {:>7} {:>7}", "step", "result", "time", "passed", "failed");
     let (mut passed, mut failed) = (0, 0);
     for Done { step, time, outcome } in done {
@@ -386,7 +418,7 @@ fn summary(done: &[Done], time: Duration) -> bool {
         passed += outcome.passed;
         failed += outcome.failed;
     }
-    println!("{:<14} {:<7} {:>12}", "", "", seconds(time));
+    println!("{:<14} {:<7} {:>12}{said}", "", "", seconds(time));
     if done.iter().any(|done| done.outcome.beside.is_some()) {
         println!("\n* beside another step");
     }

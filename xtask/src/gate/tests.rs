@@ -3,17 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
 use super::outcome::Outcome;
 use super::tools;
+use crate::breaks;
 use crate::fuzzing;
 use crate::prerequisites;
 use crate::pypi;
 use crate::rolling;
 use crate::simulate;
-use crate::step::{run, watch};
+use crate::step::{run, seconds, watch};
 use crate::workspace::{self, WASM};
 
 /// Whole calls go on until so many of them are conversations, as the acceptance of the agent asks for; they and the links are at least as many as
@@ -24,6 +26,8 @@ const SIMULATED_SEED: u64 = 1;
 /// What they are made without: with pages and administrators that have the agent say something one of a hundred thousand fails, which is an open fault.
 /// `cargo xtask simulate`, and the long step, make them.
 const SIMULATED_WITHOUT: &str = "say";
+/// So long may all of them take in a run of the gate.
+const SIMULATED_WITHIN: Duration = Duration::from_secs(4 * 60);
 /// Simulated calls with `--all`.
 const MANY_SIMULATED_CALLS: u64 = 400_000;
 
@@ -91,8 +95,10 @@ pub(super) fn wasm() -> Result<Outcome> {
     Ok(outcome.finish(ok, "cargo test --target wasm32-unknown-unknown"))
 }
 
+/// How long it takes is told and not judged: it runs beside another step, on whatever machine there is.
 pub(super) fn simulation() -> Result<Outcome> {
     let mut outcome = Outcome::ok();
+    let begin = Instant::now();
     let is_good = simulate::run_built(SIMULATED_CONVERSATIONS, SIMULATED_SEED, SIMULATED_WITHOUT, |line| {
         // What happened in all of them is no failure.
         if !line.starts_with("from seed ") {
@@ -102,12 +108,18 @@ pub(super) fn simulation() -> Result<Outcome> {
     let note = format!(
         "{SIMULATED_CONVERSATIONS} conversations among them, seed {SIMULATED_SEED}, without {SIMULATED_WITHOUT}"
     );
-    let outcome = outcome.note(note);
+    let outcome = outcome.note(note).note(within(begin.elapsed(), SIMULATED_WITHIN));
     if is_good {
         return Ok(Outcome { passed: 1, ..outcome });
     }
     let advice = "a call that failed is seen by `cargo xtask simulate --calls 1 --seed THAT --trace`";
     Ok(Outcome { failed: 1, ..outcome }.note(advice))
+}
+
+/// What is said of a time that has a limit.
+fn within(time: Duration, limit: Duration) -> String {
+    let verdict = if time <= limit { "within" } else { "OVER" };
+    format!("{}, {verdict} the {} that they may take", seconds(time), seconds(limit))
 }
 
 /// Relays behind the proxies of `deploy/`: for as long as it takes until one closes what idles, and with as many calls as a relay is killed with.
@@ -220,6 +232,12 @@ pub(super) fn long_simulation() -> Result<Outcome> {
     Ok(outcome.note(format!("twice {MANY_SIMULATED_CALLS} calls, seed {seed}")))
 }
 
+/// Each rule counts as a test.
+pub(super) fn breaks() -> Result<Outcome> {
+    let rules = breaks::run_all(breaks::CALLS)?;
+    Ok(Outcome { passed: rules as u64, ..Outcome::ok() })
+}
+
 /// Random cases of each property with `--all`.
 const PROPERTY_CASES: &str = "4000";
 /// For so long is each parser fuzzed with `--all`.
@@ -278,6 +296,15 @@ pub(super) fn spoken() -> Result<Outcome> {
         }
     };
     node_tests("tests/spoken", |node| node.env("E2E_LOCAL", local))
+}
+
+/// The command of the demo with providers on this machine, and the page that it serves.
+pub(super) fn demo() -> Result<Outcome> {
+    if let Err(error) = pypi::python(&workspace::path("examples/local/requirements.txt")) {
+        return Ok(Outcome::ok().not_checked(&format!("the local providers: NOT CHECKED, {error:#}")));
+    }
+    let program = std::env::current_exe().context("the program of this command has no place")?;
+    node_tests("tests/demo", |node| node.env("E2E_XTASK", program))
 }
 
 /// What shows traces to people.
@@ -435,3 +462,15 @@ fn test_files(folder: &str) -> Result<Vec<PathBuf>> {
 /// Real time audio next to another browser with real time audio would be a test of the machine.
 const ONE_FILE_AT_A_TIME: [&str; 3] = ["--test", "--test-concurrency=1", "--test-reporter=spec"];
 const NODE_ADVICE: &str = "install Node.js by https://nodejs.org";
+
+#[cfg(test)]
+mod its_tests {
+    use super::*;
+
+    #[test]
+    fn a_time_beyond_its_limit_is_called_so() {
+        let said = |time| within(Duration::from_secs(time), SIMULATED_WITHIN);
+        assert_eq!(said(240), "4 min 00 s, within the 4 min 00 s that they may take");
+        assert_eq!(said(241), "4 min 01 s, OVER the 4 min 00 s that they may take");
+    }
+}

@@ -2,7 +2,7 @@
 
 use metrics::counter;
 
-use super::names::{ALERTS, BUDGET_ALERTS, COST, CREDITS_CUT, EXCESS, SETTLED, WEBHOOKS};
+use super::names::{ALERTS, BUDGET_ALERTS, COST, CREDITS_CUT, EXCESS, REPEATED, SETTLED, WEBHOOKS};
 use crate::NanoUsd;
 use crate::money::budget::{Scope, THRESHOLDS};
 use crate::money::ledger::LedgerRow;
@@ -16,6 +16,7 @@ const DELIVERIES: &[&str] = &["delivered", "failed", "given_up"];
 pub(super) fn begin() {
     counter!(SETTLED).increment(0);
     counter!(EXCESS).increment(0);
+    counter!(REPEATED).increment(0);
     counter!(CREDITS_CUT).increment(0);
     for scope in [Scope::Session, Scope::User, Scope::Account] {
         for percent in THRESHOLDS {
@@ -51,6 +52,7 @@ pub(crate) fn cost(row: &LedgerRow) {
     let estimated = if *estimated { "true" } else { "false" };
     counter!(COST, "provider" => provider.clone(), "unit" => unit.clone(), "estimated" => estimated)
         .increment(cost.get());
+    counter!(REPEATED).increment(row.repeated().get());
 }
 
 /// A provider reported more than was set aside for its request.

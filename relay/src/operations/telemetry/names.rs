@@ -56,6 +56,7 @@ metrics! {
     SETTLED = "voxrelay_settled_nano_usd_total", Counter, [], "cost in the ledger rows that sessions of this relay wrote";
     COST = "voxrelay_cost_nano_usd_total", Counter, ["provider", "unit", "estimated"], "cost in the ledger rows that this relay wrote, also for sessions that were gone: by who was paid and by what was counted, as the ledger has them, and whether the relay had to estimate how much it was (`true`), since the provider did not say";
     EXCESS = "voxrelay_excess_nano_usd_total", Counter, [], "what providers reported beyond what was set aside for their requests: the operator pays it, and nobody is charged";
+    REPEATED = "voxrelay_repeated_nano_usd_total", Counter, [], "what recognisers were paid that nobody is charged for: audio that another one had been given before, and what one was given until it was known to hear. The operator pays it; the rows in the ledger have units that begin with `repeated_`, and cost 0";
     CREDITS_CUT = "voxrelay_credits_cut_nano_usd_total", Counter, [], "what recognisers said afterwards that they bill less and users did not get back by itself, since they had most of it back already; each settlement that is written again counts again";
     STORE_SECONDS = "voxrelay_store_seconds", Histogram, ["operation"], "time that the database took to answer";
     STORE_ERRORS = "voxrelay_store_errors_total", Counter, ["operation", "kind"], "answers of the database that were errors: `away`, `fenced` or `other`";

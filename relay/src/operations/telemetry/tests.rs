@@ -8,11 +8,13 @@ use protocol::{CloseCode, ErrorCode, Latency};
 
 use super::names::{
     ALERTS, ANSWER_SECONDS, CONNECTIONS, COST, HTTP_REQUESTS, PREFLIGHTS, PROVIDER_CONNECTIONS,
-    PROVIDER_DIFFERENCE, PROVIDER_OPENED, PROVIDER_REQUESTS, RESUMES,
+    PROVIDER_DIFFERENCE, PROVIDER_OPENED, PROVIDER_REQUESTS, REPEATED, RESUMES,
 };
 use super::sessions::{OTHERS_TOKENS, Resume, TRANSPORTS};
-use super::{Kind, METRICS, Metric, answered, begin, http_answered, recorder};
+use super::{Kind, METRICS, Metric, answered, begin, cost, http_answered, recorder};
+use crate::NanoUsd;
 use crate::admission::auth::AuthError;
+use crate::money::ledger::LedgerRow;
 use crate::records::store::{IncidentKind, OPERATIONS, STAGE_BUCKETS_MS};
 use crate::session::machine::Moment;
 
@@ -99,6 +101,29 @@ fn answers_are_told_apart_around_a_second_and_methods_of_strangers_are_not() {
     ] {
         assert!(text.lines().any(|found| found == line), "no {line} in {text}");
     }
+}
+
+#[test]
+fn what_a_recogniser_is_paid_once_more_is_counted_at_its_price_though_its_row_costs_nothing() {
+    let row = |unit: &str, quantity: u64, cost: u64| LedgerRow {
+        unit: unit.to_owned(),
+        quantity,
+        price: NanoUsd::new(600),
+        per: 60,
+        cost: NanoUsd::new(cost),
+        ..LedgerRow::lost(0, NanoUsd::ZERO)
+    };
+    let recorder = recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        cost(&row("sample", 900, 9_000));
+        cost(&row("repeated_sample", 60, 0));
+        cost(&row("repeated_audio_input_token", 12, 0));
+        cost(&row("excess_sample", 60, 0));
+    });
+    let line = format!("{REPEATED} 720");
+    let text = handle.render();
+    assert!(text.lines().any(|found| found == line), "no {line} in {text}");
 }
 
 #[test]

@@ -49,6 +49,10 @@ pub(in super::super) struct Streamed<E> {
     dropped_through: Option<u32>,
     /// What comes before this was given to a recogniser that listened: whoever is given it once more is paid once more.
     given_through: u32,
+    /// Where the audio began.
+    begun: u32,
+    /// Samples that were given to a recogniser once more so far.
+    given_again: u64,
     /// Where the audio ends that has come.
     end: u32,
     final_through: u32,
@@ -95,6 +99,8 @@ impl<E: Ears> Streamed<E> {
             kept_samples: 0,
             dropped_through: None,
             given_through: position,
+            begun: position,
+            given_again: 0,
             end: position,
             final_through: position,
             is_deaf: false,
@@ -340,15 +346,25 @@ impl<E: Ears> Streamed<E> {
 
     fn ask(&mut self, recogniser: usize, outbox: &mut Outbox) {
         let Some(&provider) = self.recognisers.get(recogniser) else { return };
+        self.drop_beyond_bound();
         if self.dropped_through.take().is_some() {
             // What was said before what is kept is heard by nobody any more.
             outbox.push(AgentOutput::Trouble(ErrorCode::NotHeard));
+        }
+        if self.kept.is_empty() {
+            // Nothing is left that anybody could hear: one is asked with the next sample, if there is one.
+            if self.is_paused {
+                self.turn_over();
+                self.finalise(self.end, 1);
+            }
+            return;
         }
         let request = outbox.ask(provider, Ask::Listen, AtMost::Nothing);
         let mut asked = Asked::new(request, recogniser, self.end);
         let mut piece = Vec::new();
         for kept in &self.kept {
-            let again = kept.end().min(self.given_through).saturating_sub(kept.position);
+            let again = kept.before(self.given_through);
+            asked.again += again;
             asked.repeated += if self.is_deaf { kept.samples() } else { again };
             asked.note(kept);
             piece.extend_from_slice(&kept.bytes);
@@ -367,6 +383,20 @@ impl<E: Ears> Streamed<E> {
         }
     }
 
+    /// However often recognisers break, no more audio of a call is given to another one once more than the call has lasted, and as much as is kept:
+    /// the operator pays for all of it. What is beyond that is heard by nobody any more, the oldest first.
+    fn drop_beyond_bound(&mut self) {
+        let most = u64::from(self.end.saturating_sub(self.begun)) + u64::from(KEPT_MAX_SAMPLES);
+        let mut again: u64 = self.kept.iter().map(|kept| u64::from(kept.before(self.given_through))).sum();
+        while self.given_again + again > most
+            && let Some(oldest) = self.kept.pop_front()
+        {
+            again -= u64::from(oldest.before(self.given_through));
+            self.kept_samples -= oldest.samples();
+            self.dropped_through = Some(oldest.end());
+        }
+    }
+
     /// Nothing is kept for anybody.
     fn forget(&mut self) {
         self.kept.clear();
@@ -378,6 +408,7 @@ impl<E: Ears> Streamed<E> {
     fn end_request(&mut self) -> Option<Quantity> {
         let asked = self.asked.take().filter(|asked| asked.connected_at.is_some())?;
         self.given_through = self.given_through.max(asked.position(asked.fed));
+        self.given_again += u64::from(asked.again);
         (asked.repeated > 0).then(|| Quantity::Repeated(asked.repeated.into()))
     }
 

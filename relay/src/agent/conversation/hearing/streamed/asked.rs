@@ -34,6 +34,8 @@ pub(super) struct Asked {
     pub(super) fed: u32,
     /// Samples that it was given and that the user does not pay for: another one had been given them, or nobody was known to hear them.
     pub(super) repeated: u32,
+    /// Those of them that another one had been given, whoever was known to hear.
+    pub(super) again: u32,
     /// Where the audio stood when it was known to be connected, so that it gets what it is given.
     pub(super) connected_at: Option<u32>,
     /// Where in the user's timeline its samples are: from this sample on they go on at this position. Never empty.
@@ -48,6 +50,11 @@ impl Kept {
     pub(super) fn samples(&self) -> u32 {
         (self.bytes.len() / 2) as u32
     }
+
+    /// How much of it is before this place.
+    pub(super) fn before(&self, place: u32) -> u32 {
+        self.end().min(place).saturating_sub(self.position)
+    }
 }
 
 impl Asked {
@@ -61,6 +68,7 @@ impl Asked {
             has_understood: false,
             fed: 0,
             repeated: 0,
+            again: 0,
             connected_at: None,
             places: VecDeque::new(),
         }

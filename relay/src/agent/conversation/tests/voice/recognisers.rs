@@ -86,6 +86,43 @@ fn a_recogniser_that_has_given_words_that_stay_or_has_heard_for_ten_seconds_may_
 }
 
 #[test]
+fn however_often_recognisers_break_no_more_is_given_to_another_one_than_the_call_has_lasted_and_a_minute() {
+    const CHUNKS: u64 = 600;
+    for is_paused in [false, true] {
+        let mut talk = Talk::of(hears_alone());
+        let mut ears = asked_next(&talk.chunk()).expect("one is asked");
+        (1..CHUNKS).for_each(|_| drop(talk.chunk()));
+        if is_paused {
+            assert_eq!(talk.input(AgentInput::Pause), [flush(ears)]);
+        }
+        let (mut repeated, mut asked, mut not_heard) = (0, 1, 0);
+        // A word that stays is of use, so that another one is asked each time, and given all that is behind it.
+        let last = loop {
+            let mut did = talk.hears(ears, "Well", (0, 1_600), true);
+            did.extend(talk.fails(ears, FailureKind::Provider));
+            if let Some(Quantity::Repeated(samples)) = used_by(&did, ears) {
+                repeated += samples;
+            }
+            not_heard += troubles(&did);
+            let Some(next) = asked_next(&did) else { break did };
+            (ears, asked) = (next, asked + 1);
+            assert!(asked < 10, "it is asked for ever");
+        };
+        // A minute was said, so the most is two.
+        assert_eq!((repeated, asked), (2 * CHUNKS * 1_600, 4));
+        assert!(not_heard > 0, "the user is told that some was heard by nobody");
+        if is_paused {
+            // No sample comes with which another one would be asked: what was understood is what was said.
+            assert_eq!(said_words(&last)[0].0, "Well Well Well Well");
+            assert!(last.contains(&AgentOutput::Final { through: 600 * 1_600 }), "{last:?}");
+        }
+        let did = talk.chunk();
+        let ears = asked_next(&did).expect("one is asked with the next sample");
+        assert_eq!(bytes_fed(&did, ears), 3_200, "and hears what comes from now on");
+    }
+}
+
+#[test]
 fn who_is_muted_for_long_is_not_told_that_nobody_hears_them() {
     let failed = |kind| Event::Failed(Failure::new(kind, "why"));
     for ends in

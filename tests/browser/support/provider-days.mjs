@@ -1,0 +1,170 @@
+// @ts-check
+// Providers that have a bad day while somebody talks: the user is answered by a stand-in, or is told in words, and the next turn is as ever
+// when the provider is well again. One relay, one browser, several calls side by side.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+
+import { Fakes } from "../../providers/support/fakes.mjs";
+import { launch } from "./chromium.mjs";
+import { Door } from "./door.mjs";
+import { pricesFile } from "./prices.mjs";
+import { Relay } from "./relay.mjs";
+import { speak } from "./speech.mjs";
+import { Stage } from "./stage.mjs";
+import { billed, Call, quantity } from "./team-call.mjs";
+import { ALL_PARTS, PARTS, PRICES, Team } from "./team.mjs";
+
+/** @typedef {import("./team.mjs").Part} Part */
+/** @typedef {import("./team.mjs").Cast} Cast */
+
+/** Calls at a time: more would be a test of the machine. */
+const AT_ONCE = 6;
+const NO_ANSWER = "I cannot answer just now. Please try again in a moment.";
+/** Each piece of a WebSocket's is without a meaning. */
+const NOTHING_BUT_GARBAGE = Array.from({ length: 200 }, (_, at) => [{ at, kind: "skip" }, { at, kind: "garbage" }]).flat();
+const FOR_EVER = 10_000;
+
+/**
+ * @typedef {object} Day
+ * @property {(team: Team) => Promise<void>} begin
+ * @property {(team: Team) => Promise<void>} end
+ * @property {Part[]} mayBill Who may bill what it was asked, since it has read it.
+ * @property {boolean} [isSilent] A recogniser takes what is said and says nothing: the same is given to whoever is asked next.
+ */
+
+/** @param {(part: Part) => object} act @param {Partial<Day>} [more] @returns {Day} */
+const scripted = (act, more = {}) => ({
+  begin: (team) => team.tried.act({ [team.own.wire]: [{ times: FOR_EVER, ...act(team.part) }] }),
+  end: (team) => team.tried.act({ [team.own.wire]: [] }),
+  mayBill: [],
+  ...more,
+});
+
+/** @type {Record<string, Day>} */
+const DAYS = {
+  "is down": { begin: (team) => team.door.close(), end: (team) => team.door.open(), mayBill: [] },
+  "is half open": { begin: (team) => team.door.mute(), end: (team) => team.door.open(), mayBill: ["mind", "mouth"] },
+  "is slow": scripted(
+    (part) => (part === "ears" ? { faults: [{ at: 0, kind: "stall" }] } : { pace: { head_ms: 60_000 } }),
+    { mayBill: ["mind", "mouth"], isSilent: true },
+  ),
+  "is over its quota": scripted(() => ({ refuse: { status: 429, headers: { "retry-after": "1" } } })),
+  "sends garbage": scripted(
+    (part) => (part === "ears" ? { faults: NOTHING_BUT_GARBAGE } : { refuse: { status: 200, body: "%&$ no answer at all" } }),
+    { isSilent: true },
+  ),
+};
+
+/** @type {Record<Part, string>} */
+const NAMES = { ears: "the recogniser", mind: "the model", mouth: "the voice" };
+
+/** Half open or over its quota, a provider without a stand-in is as good as down. */
+const LIKE_DOWN = ["is half open", "is over its quota"];
+
+/** The tests of each bad day of each provider that is asked in this cast. @param {Cast} cast */
+export function testBadDays(cast) {
+  const cases = Object.entries(DAYS).flatMap(([name, day]) =>
+    [true, false]
+      .filter((hasStandIn) => hasStandIn || !LIKE_DOWN.includes(name))
+      .map((hasStandIn) => ({ name, day, hasStandIn, teams: /** @type {Partial<Record<Part, Team>>} */ ({}) })),
+  );
+
+  describe("a provider's bad day", () => {
+    const stage = new Stage();
+    /** @type {Relay} */
+    let relay;
+    /** @type {Fakes} */
+    let well;
+    /** Who has the bad days. @type {Fakes[]} */
+    const fakes = [];
+    /** @type {import("playwright-core").Browser} */
+    let browser;
+
+    before(async () => {
+      // It is said again whenever the microphone is opened again.
+      const speech = speak(stage, [0.6, "please wait a moment", 120]);
+      well = await Fakes.start();
+      stage.after(() => well.stop());
+      for (const [i, { hasStandIn, teams }] of cases.entries()) {
+        // Each part has a wire of its own.
+        const tried = await Fakes.start();
+        stage.after(() => tried.stop());
+        fakes.push(tried);
+        for (const part of ALL_PARTS) {
+          const door = await Door.start(tried.host);
+          stage.after(() => door.stop());
+          teams[part] = new Team(`day${i}${part}`, part, tried, door, well, hasStandIn, cast);
+        }
+      }
+      const all = cases.flatMap(({ teams }) => Object.values(teams));
+      relay = await Relay.start({
+        ...Object.assign({}, ...all.map((team) => team.settings())),
+        VOXRELAY_AGENTS__DEFAULT: all[0].name,
+        VOXRELAY_PRICES__FILE: pricesFile(stage, PRICES),
+        VOXRELAY_LIMITS__SESSIONS_PER_USER: "100",
+        VOXRELAY_LIMITS__SESSIONS_PER_ACCOUNT: "100",
+        VOXRELAY_LIMITS__USER_DAY_USD: "100",
+      });
+      stage.after(() => relay.stop());
+      browser = await launch(stage, { microphone: speech.file });
+    });
+    after(() => stage.clear());
+
+    describe("in one of several calls side by side", { concurrency: AT_ONCE }, () => {
+      for (const part of ALL_PARTS) {
+        for (const { name, day, hasStandIn, teams } of cases) {
+          const told = part === "mouth" ? "the answer is written" : "the user is told";
+          test(`${NAMES[part]} ${name}: ${hasStandIn ? "another one stands in" : told}`, () => livesThrough(day, part, teams[part]));
+        }
+      }
+    });
+
+    test("what all calls were billed is what all providers have billed, and nothing else", async () => {
+      const requests = (await Promise.all([well, ...fakes].map((one) => one.requests()))).flat();
+      const rows = relay.sessions().flatMap(({ id }) => relay.ledger(id));
+      for (const part of /** @type {const} */ (["mind", "mouth"])) {
+        for (const { wire, price } of [cast.asked[part], cast.standIns[part]]) {
+          const answered = requests.filter((request) => request.wire === wire && request.ended === "done");
+          assert.ok(answered.length > 0, `${wire} was asked`);
+          const told = rows.filter(({ item, estimated }) => item === price && !estimated);
+          assert.equal(quantity(told), billed(part, answered), price);
+        }
+      }
+    });
+
+    /** @param {Day} day @param {Part} part @param {Team | undefined} team */
+    async function livesThrough(day, part, team) {
+      assert.ok(team);
+      const isTold = !team.hasStandIn;
+      const isDeaf = part === "ears" && isTold;
+      await day.begin(team);
+      const call = await Call.start(browser, relay, team);
+      try {
+        if (isDeaf) await call.isTold();
+        else await call.isHeard(part === "ears");
+        await day.end(team);
+        if (isDeaf && day.isSilent) await call.isHeard(true);
+        await call.saysItAgain();
+        if (part === "mouth") await call.sounds();
+        await call.hangUp();
+      } finally {
+        await call.leave();
+      }
+
+      const { what } = PARTS[part];
+      assert.deepEqual(call.degraded(), isTold ? [[what, true], [what, false]] : [], "it is told what does not work, and that it does again");
+      assert.deepEqual(call.errors(), isTold && part !== "mouth" ? [part === "ears" ? "not_heard" : "agent_unavailable"] : []);
+      const said = call.transcript();
+      assert.deepEqual(said, relay.turns(call.sessionId), "it is stored as the page showed it");
+      const heard = said.filter(({ role }) => role === "user").map(({ text }) => text);
+      assert.equal(heard.length, isDeaf && !day.isSilent ? 1 : 2, JSON.stringify(said));
+      assert.ok(heard.every((text) => /^word/i.test(text)), `each from its first word on: ${heard}`);
+      const answers = heard.map((text) => `You said: ${text}`);
+      if (part === "mind" && isTold) answers[0] = NO_ANSWER;
+      assert.deepEqual(said.filter(({ role }) => role === "agent").map(({ text }) => text), answers);
+      const requests = await team.requests();
+      call.isBilled(requests, day.mayBill.includes(part));
+    }
+  });
+}
