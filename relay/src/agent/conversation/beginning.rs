@@ -61,8 +61,25 @@ impl<E: Ears> Conversation<E> {
                 self.begins = Begins::WhenGreetingIsWhole(now + GREETING_WAITS);
             }
             Begins::WhenGreetingIsWhole(due) if now < due => {}
+            // What is being said meanwhile is heard to its end.
+            Begins::WithGreeting | Begins::WhenGreetingIsWhole(_) if !self.may_speak() => {}
             Begins::WithGreeting | Begins::WhenGreetingIsWhole(_) => self.greet(),
         }
+    }
+
+    /// When it begins. A greeting that waits for what is being said begins when that is over, and not by time.
+    pub(super) fn due_to_begin(&self) -> Option<Time> {
+        match self.begins {
+            Begins::Not => None,
+            Begins::WithAnswer | Begins::WithWords => Some(Time::ZERO),
+            Begins::WithGreeting => self.may_speak().then_some(Time::ZERO),
+            Begins::WhenGreetingIsWhole(due) => self.may_speak().then_some(due),
+        }
+    }
+
+    /// Whether it is to begin with its greeting.
+    pub(super) fn is_to_greet(&self) -> bool {
+        matches!(self.begins, Begins::WithGreeting | Begins::WhenGreetingIsWhole(_))
     }
 
     fn greet(&mut self) {
@@ -87,7 +104,8 @@ impl<E: Ears> Conversation<E> {
         if matches!(self.begins, Begins::WhenGreetingIsWhole(_))
             && !self.variables.awaits(&self.persona.greeting)
         {
-            self.greet();
+            self.begins = Begins::WithGreeting;
+            self.begin(self.now);
         }
     }
 }

@@ -8,8 +8,8 @@
 
 use audio::SPEECH_RATE;
 
-use super::Conversation;
 use super::speaking::Speaking;
+use super::{Begins, Conversation};
 use crate::agent::AgentOutput;
 use crate::agent::utterances::Ears;
 
@@ -60,6 +60,10 @@ impl<E: Ears> Conversation<E> {
     /// The user has taken a turn, or has gone on with the last one: this is all of it.
     pub(super) fn take_turn(&mut self, text: String, start: u32, end: u32, words_end: u32) {
         self.end_oldest_turn();
+        if self.is_to_greet() {
+            // Who has said something over what may not be interrupted is answered after it, and not greeted any more.
+            self.begins = Begins::Not;
+        }
         let answers = self.outbox.begun();
         let goes_on = std::mem::take(&mut self.turns.goes_on);
         self.turns.last = Some(Turn { start, end, words_end, answers });

@@ -286,7 +286,7 @@ impl<E: Ears> Conversation<E> {
         if self.is_parting {
             return self.outbox.push(AgentOutput::Unsaid { text: text.to_owned(), position });
         }
-        if self.to_say.len() == TO_SAY_MAX {
+        if self.to_say.len() >= TO_SAY_MAX {
             return self.outbox.push(AgentOutput::Trouble(ErrorCode::MessagesFull));
         }
         self.to_say.push_back((position, text.to_owned()));
@@ -301,12 +301,17 @@ impl<E: Ears> Conversation<E> {
         self.outbox.is_answering() || self.speaking.as_ref().is_some_and(Speaking::is_busy)
     }
 
-    /// Says the next thing that waits to be said, when nothing else is being said.
-    fn go_on(&mut self) {
+    /// Whether the agent may begin to say something by itself: no answer is being found or said.
+    fn may_speak(&self) -> bool {
         let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy);
         // An answer that has sound is heard to its end; one in text is heard when it is said.
         let is_heard = self.speaking.is_none() || !self.outbox.is_answering();
-        if !self.is_finding() && !speaks && is_heard {
+        !self.is_finding() && !speaks && is_heard
+    }
+
+    /// Says the next thing that waits to be said, when nothing else is being said.
+    fn go_on(&mut self) {
+        if self.may_speak() {
             self.say_next();
         }
     }
@@ -518,13 +523,8 @@ impl<E: Ears> Agent for Conversation<E> {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        let begins = match self.begins {
-            Begins::Not => None,
-            Begins::WhenGreetingIsWhole(due) => Some(due),
-            Begins::WithGreeting | Begins::WithAnswer | Begins::WithWords => Some(Time::ZERO),
-        };
         let tools = self.tools.poll_timeout();
-        let begins = begins.into_iter().chain(self.begins_at()).chain(self.asks_at());
+        let begins = self.due_to_begin().into_iter().chain(self.begins_at()).chain(self.asks_at());
         begins.chain(tools).chain(self.floor.poll_timeout()).chain(self.quiet.due()).min()
     }
 

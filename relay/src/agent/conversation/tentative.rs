@@ -2,9 +2,10 @@
 //!
 //! Words interrupt as soon as they are heard, long before they stay. Should none of them stay, nothing was said: what they cut off before
 //! anything of it was heard is begun anew, so that the user is answered all the same. Of an answer that was heard in part nothing is said again.
+//! They may cut off several things, one after another: the greeting, and what the agent is told to say while they seem to come.
 //! It is the same with an answer that makes way for what the agent is told to say at once.
 
-use super::{Author, Begins, Conversation, Speaking};
+use super::{Author, Begins, Conversation, Speaking, TO_SAY_MAX};
 use crate::agent::utterances::Ears;
 
 /// The words that the user seems to be saying.
@@ -12,21 +13,21 @@ use crate::agent::utterances::Ears;
 pub(super) struct Tentative {
     /// Where they end.
     end: u32,
-    /// What they have cut off.
+    /// The answer that they have cut off first.
     cut: Option<Cut>,
+    /// They have cut off the greeting, before it began.
+    greeting: bool,
+    /// What the agent was told to say and they have cut off, before that began, oldest first.
+    sayings: Vec<String>,
 }
 
-/// What was cut off.
-#[derive(Debug)]
+/// An answer that was cut off.
+#[derive(Clone, Copy, Debug)]
 enum Cut {
-    /// An answer of which nothing had begun.
+    /// Nothing of it had begun.
     Unbegun,
-    /// An answer that had begun, heard or not.
+    /// It had begun, heard or not.
     Begun,
-    /// The greeting, before it began.
-    Greeting,
-    /// What the agent was told to say, before that began.
-    Saying(String),
 }
 
 impl<E: Ears> Conversation<E> {
@@ -41,26 +42,20 @@ impl<E: Ears> Conversation<E> {
 
     /// What is being found, given or waited for is about to be cut off by words.
     pub(super) fn note_cut(&mut self) {
-        if self.tentative.cut.is_some() {
-            return;
-        }
-        let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy);
-        self.tentative.cut = if self.outbox.is_answering() {
-            Some(Cut::Begun)
-        } else if matches!(self.begins, Begins::WithGreeting | Begins::WhenGreetingIsWhole(_))
-            || speaks && self.floor.is_greeting()
-        {
-            Some(Cut::Greeting)
-        } else if self.begins == Begins::WithAnswer
+        let is_begun = self.outbox.is_answering();
+        let is_coming = !is_begun && self.speaking.as_ref().is_some_and(Speaking::is_busy);
+        let is_unbegun = self.begins == Begins::WithAnswer
             || self.is_finding() && !self.has_draft()
-            || speaks && self.author != Author::Others
-        {
-            Some(Cut::Unbegun)
-        } else if speaks && !self.saying.is_empty() {
-            Some(Cut::Saying(std::mem::take(&mut self.saying)))
-        } else {
-            None
-        };
+            || is_coming && self.author != Author::Others;
+        let cut = if is_begun { Some(Cut::Begun) } else { is_unbegun.then_some(Cut::Unbegun) };
+        let greeting_comes = is_coming && self.floor.is_greeting();
+        let is_greeting = greeting_comes || self.is_to_greet();
+        let tentative = &mut self.tentative;
+        tentative.cut = tentative.cut.or(cut);
+        tentative.greeting |= is_greeting;
+        if is_coming && !greeting_comes && !self.saying.is_empty() && tentative.sayings.len() < TO_SAY_MAX {
+            tentative.sayings.push(std::mem::take(&mut self.saying));
+        }
     }
 
     /// Nothing that ends before this position will be understood any more: words that seemed to be there, and are not what the user has said,
@@ -70,7 +65,7 @@ impl<E: Ears> Conversation<E> {
             return;
         }
         self.end_turn();
-        let Tentative { cut, .. } = std::mem::take(&mut self.tentative);
+        let Tentative { cut, greeting, sayings, .. } = std::mem::take(&mut self.tentative);
         if !std::mem::take(&mut self.is_user_speaking) {
             return self.drop_turns_before(through);
         }
@@ -78,15 +73,22 @@ impl<E: Ears> Conversation<E> {
         self.floor.drop_turn();
         self.discard_draft();
         self.eager.next_turn();
-        match cut.filter(|_| !self.is_parting) {
+        if self.is_parting {
+            return;
+        }
+        match cut {
             Some(Cut::Unbegun) => self.answer_again(),
             Some(Cut::Begun) if self.memory.is_unanswered(self.persona.language()) => self.answer_again(),
-            Some(Cut::Greeting) => self.begins = Begins::WithGreeting,
-            Some(Cut::Saying(text)) => {
-                self.to_say.push_front((Some(self.final_through), text));
-                self.go_on();
-            }
             Some(Cut::Begun) | None => {}
+        }
+        if greeting {
+            self.begins = Begins::WithGreeting;
+        }
+        if !sayings.is_empty() {
+            for text in sayings.into_iter().rev() {
+                self.to_say.push_front((Some(self.final_through), text));
+            }
+            self.go_on();
         }
     }
 

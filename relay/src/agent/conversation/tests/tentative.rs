@@ -1,5 +1,7 @@
 //! Words that a recogniser takes back: what they have cut off.
 
+use std::time::Duration;
+
 use super::talk::{
     EARS, MIND, MOUTH, OTHER_EARS, Talk, ask_of, asks_anybody, said_words, spoken, talker, talker_of,
 };
@@ -109,6 +111,107 @@ fn what_the_agent_was_about_to_say_by_itself_is_said_although_words_are_taken_ba
     let did = talk.hears(ears, "", (20_000, 30_000), true);
     assert_eq!(spoken(&ask_of(&did, MOUTH).1), "We close soon.");
     assert!(said_words(&did).is_empty(), "{did:?}");
+}
+
+/// A user whose recogniser takes back what cut the greeting off, while something that the agent was told to say sounds, with their ears and the
+/// voice's request of that.
+fn said_before_the_greeting(turn_taking: TurnTaking) -> (Talk, RequestId, RequestId) {
+    let persona = Persona { greeting: "Good evening.".to_owned(), turn_taking, ..Persona::default() };
+    let mut talk = Talk::of(talker_of(persona, &[]));
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    ask_of(&talk.input(AgentInput::Timeout), MOUTH);
+    (0..20).for_each(|_| drop(talk.chunk()));
+    talk.hears(ears, "uh", (4_000, 8_000), false);
+    let mouth = ask_of(&talk.input(say()), MOUTH).0;
+    talk.sounds(mouth, 2_400);
+    assert_eq!(talk.words, "We close soon.");
+    let did = talk.hears(ears, "", (4_000, 9_000), true);
+    assert!(!asks_anybody(&did), "{did:?}");
+    (talk, ears, mouth)
+}
+
+fn say() -> AgentInput<'static> {
+    AgentInput::Say { position: Some(3_200), text: "We close soon.", interrupt: false }
+}
+
+#[test]
+fn a_greeting_that_begins_anew_waits_until_what_is_said_meanwhile_was_heard() {
+    let (mut talk, _, mouth) = said_before_the_greeting(TurnTaking::default());
+    for is_whole in [false, true] {
+        if is_whole {
+            talk.finishes(mouth);
+        }
+        assert_eq!(talk.agent.poll_timeout(), None, "no time ends that: {is_whole}");
+        let did = talk.input(AgentInput::Timeout);
+        assert!(!asks_anybody(&did), "it would begin before that is heard: {did:?}");
+    }
+    talk.heard(usize::MAX);
+    assert_eq!(talk.agent.poll_timeout(), Some(Time::ZERO));
+    assert_eq!(spoken(&ask_of(&talk.input(AgentInput::Timeout), MOUTH).1), "Good evening.");
+}
+
+#[test]
+fn a_greeting_that_waits_is_said_although_words_are_taken_back_once_more() {
+    let (mut talk, ears, _) = said_before_the_greeting(TurnTaking::default());
+    let did = talk.hears(ears, "uh", (12_000, 14_000), false);
+    assert!(did.contains(&AgentOutput::Cut), "{did:?}");
+    talk.heard(3);
+    talk.hears(ears, "", (12_000, 16_000), true);
+    assert_eq!(spoken(&ask_of(&talk.input(AgentInput::Timeout), MOUTH).1), "Good evening.");
+}
+
+#[test]
+fn who_says_something_over_what_may_not_be_interrupted_is_answered_and_not_greeted_any_more() {
+    let turn_taking = TurnTaking { uninterruptible: Duration::from_secs(60), ..TurnTaking::default() };
+    let (mut talk, ears, mouth) = said_before_the_greeting(turn_taking);
+    talk.hears(ears, "What is my balance?", (10_000, 14_000), true);
+    let did = talk.over(ears);
+    assert!(!did.contains(&AgentOutput::Cut) && !asks_anybody(&did), "{did:?}");
+    talk.finishes(mouth);
+    let did = talk.heard(usize::MAX);
+    let mind = ask_of(&did, MIND).0;
+    talk.thinks(mind, "Ten pounds.");
+    let mouth = ask_of(&talk.finishes(mind), MOUTH).0;
+    talk.sounds(mouth, 2_400);
+    talk.finishes(mouth);
+    talk.heard(usize::MAX);
+    assert!(!asks_anybody(&talk.input(AgentInput::Timeout)));
+}
+
+#[test]
+fn all_that_words_have_cut_off_one_after_another_is_said_when_they_are_taken_back() {
+    let persona = Persona { greeting: "Good evening.".to_owned(), ..Persona::default() };
+    let mut talk = Talk::of(talker_of(persona, &[]));
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    ask_of(&talk.input(AgentInput::Timeout), MOUTH);
+    (0..20).for_each(|_| drop(talk.chunk()));
+    talk.hears(ears, "uh", (4_000, 8_000), false);
+    let mouth = ask_of(&talk.input(say()), MOUTH).0;
+    let did = talk.hears(ears, "uh uh", (4_000, 9_000), false);
+    assert!(did.contains(&AgentOutput::Cancel { request: mouth }), "{did:?}");
+    let (mouth, ask) = ask_of(&talk.hears(ears, "", (4_000, 10_000), true), MOUTH);
+    assert_eq!(spoken(&ask), "We close soon.");
+    talk.sounds(mouth, 2_400);
+    talk.finishes(mouth);
+    talk.heard(usize::MAX);
+    assert_eq!(spoken(&ask_of(&talk.input(AgentInput::Timeout), MOUTH).1), "Good evening.");
+}
+
+#[test]
+fn what_is_said_again_makes_no_room_for_more_to_be_said() {
+    let mut talk = Talk::new();
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    (0..10).for_each(|_| drop(talk.chunk()));
+    ask_of(&talk.input(say()), MOUTH);
+    talk.hears(ears, "uh", (4_000, 8_000), false);
+    let full = AgentOutput::Trouble(ErrorCode::MessagesFull);
+    for place in 0..=TO_SAY_MAX {
+        assert!(!talk.input(say()).contains(&full), "one is said and the others wait: {place}");
+    }
+    talk.hears(ears, "uh uh", (4_000, 9_000), false);
+    ask_of(&talk.hears(ears, "", (4_000, 10_000), true), MOUTH);
+    assert_eq!(talk.agent.room_to_say(), Some(0));
+    assert!(talk.input(say()).contains(&full), "more waits than may wait");
 }
 
 #[test]

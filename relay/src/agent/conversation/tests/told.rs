@@ -1,5 +1,6 @@
 //! What an agent is told beside what is said: context, and values for its variables.
 
+use super::talk::{MOUTH, Talk, ask_of, asks_anybody, spoken, talker_of};
 use super::*;
 
 fn variable(name: &str, default: &str, is_of_page: bool) -> Variable {
@@ -188,6 +189,35 @@ fn a_greeting_waits_for_the_page_for_a_moment_and_no_longer() {
     assert!(asked(&did).is_some() && words(&did).is_empty());
     assert_eq!(agent.poll_timeout(), None, "who has begun to speak is not greeted any more");
     assert_eq!(words(&sets(&mut agent, 20, &[("name", "Ada")])), "");
+}
+
+#[test]
+fn a_greeting_that_waits_for_the_page_begins_when_what_is_said_meanwhile_was_heard() {
+    for (is_set, greeting) in [(true, "Good evening, Ada."), (false, "Good evening, you.")] {
+        let persona = Persona {
+            greeting: "Good evening, {name}.".to_owned(),
+            variables: vec![variable("name", "you", true)],
+            ..Persona::default()
+        };
+        let mut talk = Talk::of(talker_of(persona, &[]));
+        talk.input(AgentInput::Timeout);
+        let did = talk.input(AgentInput::Say { position: Some(0), text: "We close soon.", interrupt: false });
+        let mouth = ask_of(&did, MOUTH).0;
+        talk.sounds(mouth, 2_400);
+        talk.finishes(mouth);
+        let did = if is_set {
+            let values = [("name".to_owned(), "Ada".to_owned())];
+            talk.input(AgentInput::Variables { position: 0, values: &values })
+        } else {
+            talk.now = Time::from_millis(60_000);
+            talk.input(AgentInput::Timeout)
+        };
+        assert!(!asks_anybody(&did), "it would begin before that is heard: {did:?}");
+        assert_eq!(talk.agent.poll_timeout(), None, "no time ends that");
+        talk.heard(usize::MAX);
+        assert!(talk.agent.poll_timeout().is_some_and(|due| due <= talk.now));
+        assert_eq!(spoken(&ask_of(&talk.input(AgentInput::Timeout), MOUTH).1), greeting);
+    }
 }
 
 #[test]
