@@ -53,6 +53,10 @@ impl<E: Ears> Conversation<E> {
         if self.tools.has_stored() {
             let is_awaited = self.memory.ends_in_calls();
             self.tools.resume(self.now, is_awaited, &mut self.outbox, &mut self.memory);
+            if self.tools.is_awaited() {
+                // As at the relay that made them, nobody is asked whether they are there before they are answered.
+                self.quiet.pause();
+            }
         }
     }
 

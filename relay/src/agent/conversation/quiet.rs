@@ -57,9 +57,11 @@ impl Quiet {
         self.wait(now, Duration::ZERO);
     }
 
-    /// The user makes a sound, which may become words.
+    /// The user makes a sound, which may become words: where they are waited for, they have longer.
     pub(super) fn hears(&mut self, now: Time) {
-        self.wait(now, UNDERSTANDING);
+        if self.due.is_some() {
+            self.wait(now, UNDERSTANDING);
+        }
     }
 
     /// The agent thinks or speaks: nobody is waited for.

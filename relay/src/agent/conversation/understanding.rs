@@ -5,7 +5,6 @@ use protocol::{Ability, ErrorCode};
 use super::floor::{Decision, Remark};
 use super::hearing::{Hearing, Understood};
 use super::late::Turns;
-use super::speaking::Speaking;
 use super::tentative::Tentative;
 use super::{Begins, Conversation};
 use crate::agent::AgentOutput;
@@ -28,10 +27,7 @@ impl<E: Ears> Conversation<E> {
                     self.user_heard_at = self.now;
                     self.floor.turn_begins(self.now);
                     if !self.outbox.is_answering() {
-                        // Of an answer that waits to begin the agent is speaking already.
-                        if !self.speaking.as_ref().is_some_and(Speaking::is_busy) {
-                            self.quiet.hears(self.now);
-                        }
+                        self.quiet.hears(self.now);
                         self.outbox.push(AgentOutput::SpeechStarted { at });
                     }
                 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::talk::{EARS, MOUTH, Talk, ask_of, talker_of};
+use super::talk::{EARS, MIND, MOUTH, Talk, ask_of, talker_of};
+use super::tools::{AT_EIGHT, toolbox};
 use super::*;
-use crate::provider::TurnSign;
+use crate::agent::tool::{Called, Runs, StoredCall};
+use crate::provider::{ToolCall, TurnSign};
 
 fn patience() -> Patience {
     Patience {
@@ -119,6 +121,43 @@ fn who_begins_to_speak_is_not_asked_before_they_can_be_understood_and_not_while_
     ask_of(&talk.thinks(mind, "One two three. Four "), MOUTH);
     talk.event(ears, &Event::Turn(TurnSign::Began { at: talk.position }));
     assert_eq!(due(&talk.agent), None, "the answer is about to sound");
+}
+
+#[test]
+fn while_a_tool_runs_nobody_is_asked_whatever_sound_they_make() {
+    let persona = Persona { patience: patience(), ..Persona::default() };
+    let mut talk = Talk::of(talker_of(persona, &[]).with_tools(toolbox(), &[]));
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    talk.input(AgentInput::Timeout);
+    let mind = talk.asked(ears, "A table?");
+    let call = ToolCall { id: "m".into(), name: "tables".into(), arguments: AT_EIGHT.into() };
+    talk.event(mind, &Event::ToolCall(call));
+    talk.finishes(mind);
+    for on_hold in [false, true] {
+        talk.input(AgentInput::OnHold(on_hold));
+        talk.event(ears, &Event::Turn(TurnSign::Began { at: talk.position }));
+        talk.input(AgentInput::OnHold(false));
+        assert_eq!(talk.agent.quiet.due(), None, "it would be said before the answer, on hold: {on_hold}");
+    }
+}
+
+#[test]
+fn who_waits_for_a_tool_that_was_called_at_another_relay_is_not_asked() {
+    let turns = [Turn::new(0, protocol::Role::User, "A table?".to_owned(), 0, 0)];
+    let called = Called {
+        call_id: "old_0".into(),
+        model_id: "m".into(),
+        name: "tables".into(),
+        arguments: AT_EIGHT.into(),
+        runs: Runs::Page,
+    };
+    let stored = StoredCall { called, turn: 1, output: None };
+    let persona = Persona { patience: patience(), ..Persona::default() };
+    let mut talk = Talk::of(talker_of(persona, &turns).with_tools(toolbox(), &[stored]));
+    talk.input(AgentInput::Timeout);
+    assert_eq!(talk.agent.quiet.due(), None, "the answer waits for the tool");
+    let result = AgentInput::ToolResult { call_id: "old_0", from: Runs::Page, output: "4", is_error: false };
+    ask_of(&talk.input(result), MIND);
 }
 
 #[test]
