@@ -42,22 +42,11 @@ fn run_whole(calls: u64, seed: u64, without: Option<&str>, trace: bool) -> Resul
 
 /// As many of them as it takes for so many conversations, by the program that `cargo build --workspace` has made. Built alone it would be compiled
 /// with other features, and so anew. Whether all went well; each line that it prints is handed over.
-pub(crate) fn run_built(
-    conversations: u64,
-    seed: u64,
-    without: &str,
-    on_line: impl FnMut(&str),
-) -> Result<bool> {
-    let (conversations, seed) = (conversations.to_string(), seed.to_string());
+pub(crate) fn run_built(conversations: u64, seed: u64, on_line: impl FnMut(&str)) -> Result<bool> {
+    let numbers =
+        ["--conversations".to_owned(), conversations.to_string(), "--seed".to_owned(), seed.to_string()];
     watch(
-        Command::new(workspace::program("simulate")).args([
-            "--conversations",
-            &conversations,
-            "--seed",
-            &seed,
-            "--without",
-            without,
-        ]),
+        Command::new(workspace::program("simulate")).args(numbers),
         "`cargo build --workspace` makes it",
         on_line,
     )
