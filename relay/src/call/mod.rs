@@ -360,11 +360,6 @@ impl Call {
             }
             Input::Command(command) => self.handle_command(command),
             Input::Billed(billed) => self.tab.correct(billed),
-            // As long as its end is not on its way to the store, another relay goes on with the call.
-            Input::Checkpoint { sent_away: true } if self.ending.is_some() && !self.has_ended => {
-                self.is_sent_away = true;
-                self.settle_and_release();
-            }
             _ if self.ending.is_some() => {}
             Input::Audio { mark, payload } if self.is_penniless() => self.skip_audio(mark, payload.len()),
             Input::Audio { mark, payload } => {
