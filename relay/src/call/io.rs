@@ -79,7 +79,8 @@ pub enum Input<'a> {
     Reserved(&'a Reserved),
     /// The user hung up, and all audio before that was handed in.
     Bye,
-    /// The session goes on at another relay: the call writes everything that the store does not know yet.
+    /// The session goes on at another relay: the call writes everything that the store does not know yet. It is not given once the session's
+    /// end is to be written, since nothing comes after that.
     Checkpoint {
         /// Whether this relay sends the client away, because it stops or cannot go on. Then all audio that is not committed may be played
         /// again without being metered again. For a client that goes elsewhere by itself this holds only for audio that was metered here.

@@ -360,6 +360,9 @@ impl Call {
             }
             Input::Command(command) => self.handle_command(command),
             Input::Billed(billed) => self.tab.correct(billed),
+            Input::Checkpoint { sent_away: true } if self.ending.is_some() && !self.has_ended => {
+                self.let_play_again();
+            }
             _ if self.ending.is_some() => {}
             Input::Audio { mark, payload } if self.is_penniless() => self.skip_audio(mark, payload.len()),
             Input::Audio { mark, payload } => {

@@ -6,6 +6,7 @@ use protocol::{Budget, CloseCode};
 use super::{AHEAD, Call, Delayed, Output, RECORD_EVERY, RECORD_SAMPLES, USAGE_EVERY, Wanted, What};
 use crate::NanoUsd;
 use crate::money::budget::{Scope, Shortage, Standing, THRESHOLDS};
+use crate::money::ledger::{LateCredit, LedgerRow};
 use crate::money::purse::Wish;
 
 /// How many bytes of audio and texts may wait for money: a little more than a replay brings at once.
@@ -181,8 +182,22 @@ impl Call {
         self.push_settle(true);
     }
 
+    /// A call that ends, and has settled for that, goes on elsewhere after all, since its client is sent away: what was played again here may
+    /// be played again there. What recognisers have said since the call settled is not in it: that is for [`Call::settle_late`], behind all
+    /// that is still to be written, since nothing is given back of rows that are not in the ledger.
+    pub(super) fn let_play_again(&mut self) {
+        self.is_sent_away = true;
+        if self.uncommitted_paid > self.uncommitted_metered {
+            self.push_rows(Vec::new(), Vec::new(), true);
+        }
+    }
+
     fn push_settle(&mut self, release: bool) {
         let (rows, credits) = (self.tab.take_rows(), self.tab.take_credits());
+        self.push_rows(rows, credits, release);
+    }
+
+    fn push_rows(&mut self, rows: Vec<LedgerRow>, credits: Vec<LateCredit>, release: bool) {
         // With its last settlement, a call has no request under way any more.
         let exposed = if release { NanoUsd::ZERO } else { self.exposed() };
         self.storing += 1;

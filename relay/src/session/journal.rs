@@ -296,6 +296,11 @@ impl Journal {
         self.waiting.is_empty() && self.keeping.is_none()
     }
 
+    /// Whether the session's end is written, or waits to be.
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending
+    }
+
     /// Whether the relay's own disk has taken or refused everything that is owed.
     pub(super) fn is_kept(&self) -> bool {
         let mut owed = self.waiting.iter().filter(|waiting| waiting.entry.is_owed());

@@ -269,6 +269,25 @@ fn a_user_whom_nobody_hears_is_charged_for_nothing_until_somebody_does_again() {
 }
 
 #[test]
+fn who_is_sent_away_before_the_end_of_the_call_is_written_pays_for_nothing_twice() {
+    for sent_away in [true, false] {
+        let mut bench = Bench::with(NanoUsd::new(5_000_000_000), 1_600);
+        bench.chunk([]);
+        bench.chunk([]);
+        bench.input(Input::Stop(CloseCode::EndedByOperator));
+        assert_eq!(bench.replayable, Some(1_600), "what was metered here");
+        bench.input(Input::Checkpoint { sent_away });
+        let again = if sent_away { 3_200 } else { 1_600 };
+        assert_eq!(bench.replayable, Some(again), "the call goes on elsewhere, sent away: {sent_away}");
+    }
+    // Where nothing was played again, the end has settled all.
+    let mut bench = Bench::new();
+    bench.chunk([]);
+    bench.input(Input::Stop(CloseCode::EndedByOperator));
+    assert_eq!(bench.input(Input::Checkpoint { sent_away: true }), []);
+}
+
+#[test]
 fn what_is_played_again_is_claimed_before_anybody_else_may_have_it_whatever_comes_before_it() {
     for before in 0..3 {
         let mut bench = Bench::with(NanoUsd::new(5_000_000_000), 24_000);

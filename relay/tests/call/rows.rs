@@ -327,7 +327,10 @@ fn while_nobody_listens_there_has_to_be_money_for_the_dearest_recogniser() {
 
 /// A call in which a recogniser has heard 22 chunks and was let go of.
 fn let_go() -> Bench {
-    let mut bench = bench();
+    let_go_of(bench())
+}
+
+fn let_go_of(mut bench: Bench) -> Bench {
     bench.acts([listen(0, 0)]);
     bench.input(Input::Provider { request: RequestId(0), event: &Event::Ready });
     for _ in 0..20 {
@@ -406,4 +409,16 @@ fn what_a_recogniser_says_after_the_end_of_a_call_is_settled_without_anything_el
     bench.call.settle_late(&[]);
     bench.drain();
     assert_eq!(bench.credits.len(), 1);
+    // Who is sent away meanwhile has it as well, behind all that is still to be written.
+    let played_again = Bench::of_tab(bench.caps, NanoUsd::new(5_000_000_000), 1_600, tab());
+    let mut bench = let_go_of(played_again);
+    bench.input(Input::Stop(CloseCode::EndedByOperator));
+    bench.input(Input::Billed(&billed(3_200)));
+    let did = bench.input(Input::Checkpoint { sent_away: true });
+    assert_eq!(did, [Did::Settle(Vec::new(), 35_200, true)]);
+    assert!(bench.call.is_late() && bench.credits.is_empty());
+    bench.call.settle_late(&[]);
+    bench.drain();
+    assert_eq!(bench.credits.len(), 1);
+    assert_eq!(bench.replayable, Some(35_200), "what was played again may be once more");
 }

@@ -1,5 +1,6 @@
 //! Whole sessions without sockets, clocks and databases: the store is what the test says.
 
+mod leaving;
 mod listening;
 
 use audio::synthetic::voice;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::admission::auth::Identity;
-use crate::agent::Echo;
+use crate::agent::{Agent, Echo};
 use crate::call::Start;
 use crate::money::budget::{Balance, Caps, Grant, Scope, Shortage, TokenCaps};
 use crate::money::meter::Meter;
@@ -62,6 +63,12 @@ struct Bench {
 impl Bench {
     /// A session with a budget of so much.
     fn with(budget: NanoUsd) -> Bench {
+        let echo = Echo::new(Hz(24_000), 0).expect("it speaks at this rate");
+        Bench::of(budget, Box::new(echo), 0)
+    }
+
+    /// One with this agent, of whose audio so many samples were metered by another relay.
+    fn of(budget: NanoUsd, agent: Box<dyn Agent>, replayable: u32) -> Bench {
         let now = Time::from_millis(1);
         let caps = Caps {
             session: budget,
@@ -76,13 +83,12 @@ impl Bench {
             tab: Tab::new(Meter::new(price, 16_000), Vec::new(), 0, Earlier::default()),
             caps,
             grant: Grant { authorised: budget, standing: Standing::unused(caps) },
-            replayable: 0,
+            replayable,
             metered_through: 0,
             is_taken_over: false,
             ends: None,
             broken_off: Vec::new(),
         };
-        let echo = Echo::new(Hz(24_000), 0).expect("it speaks at this rate");
         let link = Config {
             session_id: "session".into(),
             conversation_id: "conversation".into(),
@@ -115,7 +121,7 @@ impl Bench {
         let machine = Machine::new(
             now,
             Link::new(now, link, Mark::default()),
-            Call::new(now, Box::new(echo), start),
+            Call::new(now, agent, start),
             Policy::new(now, policy),
             Journal::new(1),
             0,
@@ -140,16 +146,19 @@ impl Bench {
 
     /// A session of a client that names these features.
     fn begin_as(features: &[&str]) -> Bench {
-        let mut bench = Bench::with(NanoUsd::new(5_000_000_000));
+        Bench::with(NanoUsd::new(5_000_000_000)).begun_as(features)
+    }
+
+    fn begun_as(mut self, features: &[&str]) -> Bench {
         let hello = Box::new(Hello { features: features.into(), ..hello(None) });
         let attachment = Attachment::New;
         let token = "resume-0".to_owned();
-        let outputs = bench.input(Input::Begin { hello, attachment, token });
+        let outputs = self.input(Input::Begin { hello, attachment, token });
         assert_eq!(
             kinds(&outputs),
             ["agent", "welcome"].map(str::to_owned).into_iter().rev().collect::<Vec<_>>()
         );
-        bench
+        self
     }
 
     /// One thing happens; the store does not answer yet.
