@@ -8,6 +8,10 @@ import { TestPage } from "./test-page.mjs";
 
 /** @typedef {import("playwright-core").Page} Page */
 
+export const SCREENS = { "a small phone": { width: 320, height: 568 }, "a desktop": { width: 1280, height: 800 } };
+/** Its pages with the headings of theirs, without those of the calls. */
+export const PAGES = { "#/": "Overview", "#/spend": "Spend", "#/budgets": "Budgets", "#/sessions": "Sessions", "#/webhooks": "Webhooks", "#/audit": "Audit" };
+
 /**
  * A relay with a call that goes on.
  * @param {import("./stage.mjs").Stage} stage
