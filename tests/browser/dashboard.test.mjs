@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { after, afterEach, before, describe, test } from "node:test";
 
-import { PAGES, SCREENS, adminOf, callThatGoesOn, goes, holds, open, settles, shows } from "./support/dashboard.mjs";
+import { PAGES, SCREENS, adminOf, callThatGoesOn, goes, holds, open, overlaps, settles, shows } from "./support/dashboard.mjs";
 import { CACHE, install } from "./support/installed.mjs";
 import { until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
@@ -65,7 +65,7 @@ describe("the dashboard", () => {
 
   for (const [name, viewport] of Object.entries(SCREENS)) {
     for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
-      test(`each of its pages fits on ${name}, ${colorScheme}: axe finds nothing, the policy has nothing to refuse, and each chart has its table`, async () => {
+      test(`each of its pages fits on ${name}, ${colorScheme}: no text lies over another, axe finds nothing, the policy has nothing to refuse, and each chart has its table`, async () => {
         const { relay, browser, origin, caller } = await begin();
         await caller.close();
         const session = await relay.endedSession();
@@ -81,6 +81,7 @@ describe("the dashboard", () => {
           for (const details of await page.locator("details").all()) await details.evaluate((element) => element.setAttribute("open", ""));
           const width = await page.evaluate(() => document.documentElement.scrollWidth);
           assert.ok(width <= viewport.width, `${hash} is ${width} wide`);
+          assert.deepEqual(await overlaps(page), [], `${hash}: each text has its place`);
           assert.deepEqual(await faults(page), [], hash);
         }
         assert.deepEqual(complaints, []);
