@@ -189,7 +189,7 @@ impl Bench {
                 agents += &format!("[agents.{name}]\nllm = \"mind\"\n{list} = [\"{name}\"{others}]\n");
             }
         }
-        let limits = "[limits]\nsessions_per_user = 100\n[prices]\nfile = \"prices.toml\"\n";
+        let limits = "[limits]\nsessions_per_user = 100\nsessions_per_minute = 100\n[network]\nsessions_per_minute_per_address = 100\npre_login_connections_per_address = 100\n[prices]\nfile = \"prices.toml\"\n";
         let relay = Relay::start(folder.path(), "127.0.0.1:0", &[limits, &agents, &providers].concat()).await;
         Bench { folder, relay, days, tried, well }
     }
@@ -208,7 +208,11 @@ impl Bench {
                 let options = Options {
                     agent: Some(format!("{kind}{at}")),
                     longest: Duration::from_secs(60),
-                    ..Options::new(self.relay.url(), token_but(&json!({})), Vec::new())
+                    ..Options::new(
+                        self.relay.url(),
+                        token_but(&json!({ "app_metadata": { "agents": "*" } })),
+                        Vec::new(),
+                    )
                 };
                 calls.push((day, comes, is_alone, tokio::spawn(call(says(options, is_alone)))));
             }
@@ -222,8 +226,8 @@ impl Bench {
         let database = self.folder.path().join("data").join(DATABASE_FILE);
         let store = SqlStore::sqlite(&database).await.expect("it is there");
         for call in &mut lived {
-            let id = call.report.session_id.as_deref().expect("it was there");
-            call.rows = store.ledger(id).await.expect("readable");
+            let id = call.report.session_id.clone().unwrap_or_else(|| panic!("no session: {}", call.words()));
+            call.rows = store.ledger(&id).await.expect("readable");
             let words = call.words();
             assert_eq!(call.report.ended, Some(CloseCode::Normal), "{words}");
             let cost: u64 = call.rows.iter().map(|row| row.cost.get()).sum();
