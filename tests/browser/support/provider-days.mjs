@@ -123,7 +123,9 @@ export function testBadDays(cast, parts = ALL_PARTS) {
       const requests = (await Promise.all([well, ...fakes].map((one) => one.requests()))).flat();
       const rows = relay.sessions().flatMap(({ id }) => relay.ledger(id));
       for (const part of /** @type {const} */ (["mind", "mouth"])) {
-        for (const { wire, price } of parts.includes(part) ? [cast.asked[part], cast.standIns[part]] : [cast.asked[part]]) {
+        /** @type {{ wire: string, price: string }[]} */
+        const all = parts.includes(part) ? [cast.asked[part], cast.standIns[part]] : [cast.asked[part]];
+        for (const { wire, price } of all) {
           const answered = requests.filter((request) => request.wire === wire && request.ended === "done");
           assert.ok(answered.length > 0, `${wire} was asked`);
           const told = rows.filter(({ item, estimated }) => item === price && !estimated);
