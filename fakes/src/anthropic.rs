@@ -50,7 +50,8 @@ pub(crate) async fn messages(
         let events = split_body(events(&body, &think, &answer, &usage), &think);
         streamed(opened, EVENTS, events, |name| event(&anthropic_error(name, "Something went wrong."), &[]))
     } else {
-        whole(opened, message(&body, &think, &answer, &usage)).await
+        let error = |name: &str| Bytes::from(anthropic_error(name, "Something went wrong.").to_string());
+        whole(opened, message(&body, &think, &answer, &usage), error).await
     };
     add_header(&mut response, id, "req_fake");
     response

@@ -50,8 +50,12 @@ pub(crate) fn streamed(
     response
 }
 
-/// An answer that comes whole, after the delay before a first piece.
-pub(crate) async fn whole(opened: Opened, body: Value) -> Response {
+/// An answer that comes whole, after the delay before a first piece. Where something goes wrong with it, it comes in two halves, so that it may
+/// break off between them. `error` tells the provider's error of a name as a body.
+pub(crate) async fn whole(opened: Opened, body: Value, error: impl Fn(&str) -> Bytes) -> Response {
+    if !opened.act.faults.is_empty() {
+        return streamed(opened, "application/json", Bytes::from(body.to_string()).halves(), error);
+    }
     let Opened { act, index, entry, .. } = opened;
     let first_ms = act.pace.first_ms.ms(index);
     if first_ms > 0 {

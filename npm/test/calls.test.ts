@@ -12,7 +12,10 @@ const SCHEDULES = 150;
 
 beforeEach(() => browser.reset());
 
-const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 12));
+/** Whatever is under way is over after so many turns of the event loop, however long a turn takes. */
+const settled = async (): Promise<void> => {
+  for (let turn = 0; turn < 12; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
+};
 /** What the engine was last told by this command. */
 const told = (command: string): unknown => browser.engine.sent.filter(([name]) => name === command).at(-1)?.[1];
 

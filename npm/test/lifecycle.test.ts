@@ -169,6 +169,7 @@ async function run(seed: number): Promise<() => number> {
     const { tracks, workers, listeners, sessions } = browser.left();
     assert.deepEqual({ tracks, workers, listeners, sessions }, { tracks: 0, workers: 0, listeners: 0, sessions: 0 }, "at once");
     // A microphone that was being opened is let go of when it is open.
+    while (pending > 0) await sleep(1);
     await sleep(8);
     assert.deepEqual({ ...browser.left(), contexts: 0 }, NOTHING);
     assert.equal(call.state, "closed");

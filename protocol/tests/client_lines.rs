@@ -105,6 +105,25 @@ fn waking_up_probes_the_link_and_drops_it_when_nothing_answers() {
 }
 
 #[test]
+fn what_lay_in_a_queue_while_the_machine_slept_counts_but_is_no_sign_of_life() {
+    let mut bench = Bench::up();
+    bench.now = bench.now + Duration::from_secs(40);
+    // A driver that wakes may hand over what had come before it rings the timer.
+    assert!(bench.relay(Usage::default()).contains(&Did::Told(Event::Usage(Usage::default()))));
+    assert!(bench.input(Input::Timeout).contains(&Did::Disconnect(1000)), "it is noticed at once");
+}
+
+#[test]
+fn a_greeting_whose_answer_lay_in_a_queue_while_the_machine_slept_makes_a_connection_that_is_probed() {
+    let mut bench = Bench::new();
+    bench.begin();
+    bench.now = bench.now + Duration::from_secs(40);
+    bench.relay(welcome());
+    assert_eq!(bench.client.state(), State::Connected);
+    assert!(bench.wait(Duration::from_secs(5)).contains(&Did::Disconnect(1000)));
+}
+
+#[test]
 fn the_network_coming_back_ends_the_backoff_at_once() {
     let mut bench = Bench::up();
     bench.wait(Duration::from_secs(1));

@@ -87,7 +87,8 @@ describe("what calls leave behind", () => {
       return [said, await closing, performance.now() - begin];
     });
     assert.deepEqual(shortened.slice(0, 2), ["taken", "closed"], "the first is shortened by the second");
-    assert.ok(Number(shortened[2]) < 1_000, `after ${shortened[2]} ms`);
+    // Whoever waits for the relay's last word all the same waits for 10 s.
+    assert.ok(Number(shortened[2]) < 8_000, `after ${shortened[2]} ms`);
     const noted = await page.noted();
     const missing = noted.filter(({ name }) => name === "gap").reduce((sum, { event }) => sum + event.ms, 0);
     assert.ok(missing >= 1_300, `${missing} ms of the 3 s without a connection are told to be missing`);

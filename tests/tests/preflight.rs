@@ -70,7 +70,7 @@ async fn hang_up(mut raw: Raw) {
 
 /// Waits until a call that has ended has given its place back, which it does when its stream is closed.
 async fn becomes_free(relay: &Relay) {
-    for _ in 0..50 {
+    for _ in 0..300 {
         if Raw::preflight(relay, &[]).await.is_ok() {
             return;
         }

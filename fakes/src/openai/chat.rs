@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::{Answer, argument_text, data_event, error_event, split_body};
+use super::{Answer, argument_text, data_event, error_body, error_event, split_body};
 use crate::http::{EVENTS, streamed, whole};
 use crate::log::Bill;
 use crate::script::{Quirk, Think, ToolCall, Wire};
@@ -39,7 +39,7 @@ pub(crate) async fn chat(
         let pieces = split_body(events(&chunks, &think), &think);
         streamed(opened, EVENTS, pieces, error_event)
     } else {
-        whole(opened, completion(&body, &think, &answer, &usage)).await
+        whole(opened, completion(&body, &think, &answer, &usage), error_body).await
     }
 }
 

@@ -96,7 +96,14 @@ fn data_event(data: &Value) -> Bytes {
 
 /// An error as it is told in a stream.
 fn error_event(name: &str) -> Bytes {
-    data_event(
-        &json!({ "error": { "message": "Something went wrong.", "type": name, "param": null, "code": name } }),
-    )
+    data_event(&error(name))
+}
+
+/// The same in the place of an answer that is whole.
+fn error_body(name: &str) -> Bytes {
+    Bytes::from(error(name).to_string())
+}
+
+fn error(name: &str) -> Value {
+    json!({ "error": { "message": "Something went wrong.", "type": name, "param": null, "code": name } })
 }

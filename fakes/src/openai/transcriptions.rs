@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value, json};
 
 use super::form::{Field, fields};
-use super::{data_event, error_event, five_words};
+use super::{data_event, error_body, error_event, five_words};
 use crate::ear::{Ear, Heard, Sign, text};
 use crate::http::{EVENTS, streamed, whole};
 use crate::log::{Bill, Ended};
@@ -82,8 +82,8 @@ pub(crate) async fn transcriptions(
         return streamed(opened, EVENTS, events, error_event);
     }
     match asked("response_format").unwrap_or(b"json") {
-        b"json" => whole(opened, with_usage(json!({ "text": text }))).await,
-        b"verbose_json" => whole(opened, with_usage(verbose(&text, seconds, &words))).await,
+        b"json" => whole(opened, with_usage(json!({ "text": text })), error_body).await,
+        b"verbose_json" => whole(opened, with_usage(verbose(&text, seconds, &words)), error_body).await,
         b"text" => {
             opened.entry.end(Ended::Done);
             ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{text}\n")).into_response()

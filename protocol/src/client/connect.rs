@@ -128,12 +128,19 @@ impl Client {
 
     /// The relay answered the greeting: everything the connection needs is set going.
     pub(super) fn connected(&mut self, features: Features) {
-        let Phase::Away(Away { attempt: Attempt::Greeting { socket, .. }, .. }) = &self.phase else { return };
+        let Phase::Away(Away { attempt: Attempt::Greeting { socket, late }, .. }) = &self.phase else {
+            return;
+        };
+        let was_late = *late < self.now;
         self.phase = Phase::Up(Box::new(Up::new(*socket, features)));
         self.was_connected = true;
         self.unopened = 0;
         self.take_back_unsupported();
         self.go_live();
+        // The answer may have lain in a queue while the machine slept.
+        if was_late {
+            self.probe();
+        }
     }
 
     pub(super) fn handle_closed(&mut self, code: u16) {

@@ -94,8 +94,13 @@ impl Client {
         self.up().is_some_and(|up| up.timers.is_set(timer as usize))
     }
 
-    /// Something came from the relay.
+    /// Something came from the relay. What comes after the connection counts as dead is no sign of life: it lay in a queue while nothing ran
+    /// here, as in a machine that slept.
     pub(super) fn alive(&mut self) {
+        let dead = self.up().and_then(|up| up.timers.due(Timer::Dead as usize));
+        if dead.is_some_and(|dead| dead < self.now) {
+            return;
+        }
         let dead_after = Duration::from_micros(micros(self.heartbeat()) * DEAD_AFTER_HEARTBEATS);
         self.set(Timer::Dead, dead_after);
     }

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::config::Config;
-use crate::records::store::{DATABASE_FILE, SqlStore, StoreError};
+use crate::records::store::{DATABASE_FILE, Page, SqlStore, StoreError};
 
 /// Opens the configured database, also while relays use it.
 pub(super) async fn store(config: &Config) -> Result<SqlStore, StoreError> {
@@ -14,6 +14,22 @@ pub(super) async fn store(config: &Config) -> Result<SqlStore, StoreError> {
     };
     store.check_whole().await?;
     Ok(store)
+}
+
+/// Does this with each row of what is read page by page, from the beginning on.
+pub(super) async fn each_row<T, C, E: From<StoreError>>(
+    mut read: impl AsyncFnMut(Option<C>) -> Result<Page<T, C>, StoreError>,
+    mut take: impl FnMut(T) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut after = None;
+    loop {
+        let page = read(after).await?;
+        page.rows.into_iter().try_for_each(&mut take)?;
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 /// When a day begins (UTC), in milliseconds since 1970.

@@ -1,5 +1,6 @@
 //! `voxrelay reconcile`: a provider's usage export beside the ledger.
 
+use std::error::Error;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,12 +8,12 @@ use std::process::ExitCode;
 use clap::Args;
 use jiff::ToSpan;
 
-use super::reading::{dollars, midnight, plain, store, table};
+use super::reading::{dollars, each_row, midnight, plain, store, table};
 use super::{answer, failed, faults, unwritten};
 use crate::config::Config;
 use crate::money::price::PriceTable;
-use crate::money::reconcile::{Compared, Comparison, Group, Mapping, Verdict};
-use crate::records::store::{PAGE_MAX, SqlStore, Store};
+use crate::money::reconcile::{Compared, Comparison, ErasedUse, GivenBack, Group, Mapping, Verdict};
+use crate::records::store::{Billed, PAGE_MAX, SqlStore, Store};
 
 /// Options of `voxrelay reconcile`.
 #[derive(Debug, Args)]
@@ -99,31 +100,28 @@ async fn add_records(
     provider: &str,
     prices: &PriceTable,
     comparison: &mut Comparison,
-) -> Result<(), String> {
+) -> Result<(), Box<dyn Error>> {
     add_ledger(store, provider, comparison).await?;
     add_erased(store, provider, prices, comparison).await?;
     take_out_what_was_given_back(store, provider, prices, comparison).await
 }
 
 /// Adds the rows of the ledger from the first day of the export to its last one.
-async fn add_ledger(store: &SqlStore, provider: &str, comparison: &mut Comparison) -> Result<(), String> {
+async fn add_ledger(
+    store: &SqlStore,
+    provider: &str,
+    comparison: &mut Comparison,
+) -> Result<(), Box<dyn Error>> {
     let (first, last) = comparison.days();
     let next = last.checked_add(1.day()).ok().and_then(midnight);
     let (Some(from), Some(to)) = (midnight(first), next) else {
-        return Err("no calendar goes so far".to_owned());
+        return Err("no calendar goes so far".into());
     };
-    let mut after = None;
-    loop {
-        let page = store.billed(provider, (from, to), after.as_ref(), PAGE_MAX).await;
-        let page = page.map_err(|error| error.to_string())?;
-        for billed in &page.rows {
-            comparison.add(&billed.day, &billed.row).map_err(|error| error.to_string())?;
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(());
-        }
-    }
+    each_row(
+        async |after| store.billed(provider, (from, to), after.as_ref(), PAGE_MAX).await,
+        |billed: Billed| Ok(comparison.add(&billed.day, &billed.row)?),
+    )
+    .await
 }
 
 /// Adds what users had used who are erased since, from the first day of the export to its last one.
@@ -132,21 +130,14 @@ async fn add_erased(
     provider: &str,
     prices: &PriceTable,
     comparison: &mut Comparison,
-) -> Result<(), String> {
+) -> Result<(), Box<dyn Error>> {
     let (first, last) = comparison.days();
     let (first, last) = (first.to_string(), last.to_string());
-    let mut after = None;
-    loop {
-        let page = store.billed_to_erased(provider, (&first, &last), after.as_ref(), PAGE_MAX).await;
-        let page = page.map_err(|error| error.to_string())?;
-        for used in &page.rows {
-            comparison.add_erased(used, prices).map_err(|error| error.to_string())?;
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(());
-        }
-    }
+    each_row(
+        async |after| store.billed_to_erased(provider, (&first, &last), after.as_ref(), PAGE_MAX).await,
+        |used: ErasedUse| Ok(comparison.add_erased(&used, prices)?),
+    )
+    .await
 }
 
 /// Takes out what users have back, since the provider has said afterwards that it bills less.
@@ -155,23 +146,19 @@ async fn take_out_what_was_given_back(
     provider: &str,
     prices: &PriceTable,
     comparison: &mut Comparison,
-) -> Result<(), String> {
+) -> Result<(), Box<dyn Error>> {
     let (first, last) = comparison.days();
     let (first, last) = (first.to_string(), last.to_string());
-    let mut after = None;
-    loop {
-        let page = store.given_back((&first, &last), after.as_ref(), PAGE_MAX).await;
-        let page = page.map_err(|error| error.to_string())?;
-        for given in &page.rows {
+    each_row(
+        async |after| store.given_back((&first, &last), after.as_ref(), PAGE_MAX).await,
+        |given: GivenBack| {
             if given.item.split('/').next() == Some(provider) {
-                comparison.take_out(given, prices).map_err(|error| error.to_string())?;
+                comparison.take_out(&given, prices)?;
             }
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(());
-        }
-    }
+            Ok(())
+        },
+    )
+    .await
 }
 
 /// What came of it in lines, and whether both sides say the same.

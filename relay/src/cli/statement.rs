@@ -9,11 +9,13 @@ use clap::builder::NonEmptyStringValueParser;
 use jiff::ToSpan;
 use jiff::civil::Date;
 
-use super::reading::{dollars, midnight, plain, store, table};
+use super::reading::{dollars, each_row, midnight, plain, store, table};
 use super::{answered, failed};
 use crate::config::Config;
 use crate::money::ledger::LedgerRow;
-use crate::records::store::{CREDIT_ITEM, PAGE_MAX, SqlStore, Store, StoreError, UsageBy, UsageFilter};
+use crate::records::store::{
+    CREDIT_ITEM, CallsOfAccount, PAGE_MAX, SqlStore, Store, StoreError, UsageBy, UsageFilter, UsageRow,
+};
 
 /// Milliseconds in a minute.
 const MINUTE_MS: u64 = 60_000;
@@ -95,10 +97,9 @@ async fn read(
         to_ms,
         by: UsageBy::Account,
     };
-    let mut after = None;
-    loop {
-        let page = Store::usage(store, &filter, after.as_ref(), PAGE_MAX).await?;
-        for row in page.rows {
+    each_row(
+        async |after| Store::usage(store, &filter, after.as_ref(), PAGE_MAX).await,
+        |row: UsageRow| {
             let account = accounts.entry(row.account).or_default();
             let cost = i128::from(row.cost_nano_usd);
             if row.item == CREDIT_ITEM {
@@ -107,24 +108,20 @@ async fn read(
                 let sum = account.items.entry((row.item, row.unit)).or_default();
                 *sum = (sum.0.saturating_add(row.quantity), sum.1 + cost);
             }
-        }
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    let mut after = None;
-    loop {
-        let page = store.calls_by_account((from_ms, to_ms), account, after.as_ref(), PAGE_MAX).await?;
-        for calls in page.rows {
+            Ok::<(), StoreError>(())
+        },
+    )
+    .await?;
+    each_row(
+        async |after| store.calls_by_account((from_ms, to_ms), account, after.as_ref(), PAGE_MAX).await,
+        |calls: CallsOfAccount| {
             let account = accounts.entry(calls.account).or_default();
             (account.calls, account.milliseconds) = (calls.calls, calls.milliseconds);
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(accounts);
-        }
-    }
+            Ok::<(), StoreError>(())
+        },
+    )
+    .await?;
+    Ok(accounts)
 }
 
 /// Whether the operator bears what is counted by this unit, and not the account.

@@ -76,7 +76,8 @@ async fn another_relay_that_has_the_call_reads_a_command_within_a_look() {
     assert_eq!(given.status, 202, "{given:?}");
     let begun = Instant::now();
     assert_eq!(outcome(&here, &id, &given.json()).await["outcome"], "refused");
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    // It looks every second. A busy machine may be late.
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

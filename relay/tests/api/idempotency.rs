@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, Connection};
 use tokio::time::{sleep, timeout};
 
 use super::records::{self, of_a_lost_relay, open};
-use super::support::Relay;
+use super::support::{PATIENCE, Relay};
 use super::{Answer, admin, ask, get, token, token_with};
 
 /// Sends a write with a key.
@@ -113,7 +113,7 @@ async fn whoever_hangs_up_while_the_key_is_written_comes_back_for_the_answer() {
     sqlx::raw_sql("ROLLBACK").execute(&mut writes).await.expect("freed");
     let since = Instant::now();
     let mut again = say().await;
-    while again.status == 409 && since.elapsed() < Duration::from_secs(2) {
+    while again.status == 409 && since.elapsed() < PATIENCE {
         sleep(Duration::from_millis(100)).await;
         again = say().await;
     }

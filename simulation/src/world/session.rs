@@ -1,37 +1,29 @@
 //! What a relay's driver does with a session: one input, then everything that its machine wants.
 
+mod agent;
+mod outputs;
+
 use std::collections::VecDeque;
 
-use ::relay::agent::tool::{Runs, Schema, Tool, ToolOutput, Toolbox};
-use ::relay::agent::{Agent, Conversation, Echo, Persona};
+use ::relay::agent::tool::ToolOutput;
 use ::relay::money::tab::{Billed, RequestId};
-use ::relay::records::store::{Payer, SaidRow, TurnRow};
+use ::relay::records::store::Payer;
+use ::relay::session::Incoming;
 use ::relay::session::beginning::{Beginning, FEATURES, FEATURES_OF_CHAT, FEATURES_OF_TOOLS, Terms};
 use ::relay::session::books::Books;
-use ::relay::session::machine::{
-    Departure, Entry, Input, Log, Machine, Moment, Note, Output, Settlement, Visitor,
-};
+use ::relay::session::machine::{Departure, Entry, Input, Machine, Settlement, Visitor};
 use ::relay::session::resume::resume_hash;
-use ::relay::session::{Incoming, Outgoing};
-use audio::Hz;
 use protocol::relay::Attachment;
-use protocol::{CloseCode, Hello, Limits, Mark, Prices, RelayMessage, Role, Time};
+use protocol::{CloseCode, Hello, Limits, Prices, Time};
 
 use super::{ACCOUNT, USER, World};
 use crate::network::Packet;
-use crate::provider::{Answering, Habits};
+use crate::provider::Answering;
 use crate::scenario::Who;
-use crate::talker::Talker;
-use crate::voice::SimulatedEars;
-use crate::watched::{FILLER, Shared, Watched, tool_output};
+use crate::watched::Shared;
 
 /// What an agent says when there is no more money.
 pub(super) const GOODBYE: &str = "Bye.";
-/// Bytes that may wait in a connection; beyond them the agent's words wait in the replay buffer.
-const HIGH_WATER: usize = 16 * 1024;
-const POLL: std::time::Duration = std::time::Duration::from_millis(50);
-/// How long a recogniser that is let go of takes to say what it bills.
-const BILLED_AFTER: std::time::Duration = std::time::Duration::from_millis(150);
 
 /// What a session is told from outside.
 #[derive(Debug)]
@@ -177,56 +169,6 @@ impl World<'_> {
         }
     }
 
-    /// The agent of a session, watched.
-    fn agent(&mut self, beginning: &Beginning, log: Shared) -> Box<dyn Agent> {
-        let Beginning { id, epoch, mark: Mark { position, .. }, .. } = beginning;
-        let position = *position;
-        let rate = self.scenario.agent_codec.rate();
-        let script = self.script.clone();
-        let ears = if self.scenario.computed {
-            SimulatedEars::computed(log.clone())
-        } else {
-            SimulatedEars::scripted(script.clone())
-        };
-        let agent: Box<dyn Agent> = match self.scenario.who {
-            Who::Echo => Box::new(
-                Echo::with_ears(ears, Hz(rate), position).expect("it speaks at every rate of a codec"),
-            ),
-            Who::Talker => Box::new(Talker::new(rate, ears, position, self.random.next())),
-            Who::Chat | Who::Voice => {
-                let rows = self.store.turns(id).into_iter();
-                let mut said: Vec<SaidRow> = rows
-                    .map(|row| SaidRow { session_id: id.clone(), session_started_at_ms: 0, row })
-                    .collect();
-                beginning.correct(&mut said);
-                let turns = TurnRow::as_said(said.into_iter().map(|said| said.row).collect());
-                log.lock().earlier = turns.iter().map(|turn| turn.text.clone()).collect();
-                // What the user said last is answered here, should nothing of an answer have been heard.
-                if let Some(newest) = turns.iter().rfind(|turn| !turn.text.is_empty())
-                    && newest.role == Role::User
-                {
-                    log.lock().waiting.inherit(self.now, &newest.text);
-                }
-                let limit_goodbye = GOODBYE.to_owned();
-                let mut persona = Persona { max_output_tokens: 16, limit_goodbye, ..Persona::default() };
-                if self.scenario.who == Who::Voice {
-                    persona.greeting = "Hello. How do you do?".to_owned();
-                    persona.longest_turn = std::time::Duration::from_secs(2);
-                }
-                let team = self.team();
-                let agent = Conversation::with_ears(ears, persona, team, rate, position, &turns);
-                let agent = if self.scenario.has_tools {
-                    agent.with_tools(toolbox(id, *epoch), &self.store.tool_calls(id))
-                } else {
-                    agent
-                };
-                Box::new(agent.with_unheard(&beginning.unheard))
-            }
-        };
-        let takes_turns = self.scenario.who.is_conversation();
-        Box::new(Watched { agent, takes_turns, log, script })
-    }
-
     /// Tells a session something, once it takes commands.
     pub(super) fn command(&mut self, key: u64, command: Command) -> Result<(), String> {
         if let Some(live) = self.live.iter_mut().find(|live| live.key == key) {
@@ -349,132 +291,6 @@ impl World<'_> {
         }
     }
 
-    fn is_ready(&mut self, live: &Live) -> bool {
-        let now = self.now;
-        let connection = live.connection.and_then(|id| self.connection(id));
-        connection.is_none_or(|connection| connection.unsent_to_client(now) < HIGH_WATER)
-    }
-
-    fn drain_session(&mut self, live: &mut Live) -> Result<Option<Departure>, String> {
-        loop {
-            let is_ready = self.is_ready(live);
-            live.recheck = (!is_ready).then(|| self.now + POLL);
-            let Some(output) = live.machine.poll_output(is_ready) else { return Ok(None) };
-            match output {
-                Output::Send(Outgoing::Text(text)) => {
-                    self.check_told(live, &text)?;
-                    if let Some(id) = live.connection {
-                        self.send_text(id, text);
-                    }
-                }
-                Output::Send(Outgoing::Binary(frame)) => {
-                    if let Some(id) = live.connection {
-                        self.send_packet(id, Packet::Binary(frame));
-                    }
-                }
-                Output::Close(code) => {
-                    if let Some(id) = live.connection.take() {
-                        self.close_end(id, code);
-                    }
-                }
-                Output::Drop => live.connection = None,
-                Output::Attach(number) => {
-                    if let Some(Waiting { connection, .. }) = live.visitor(number)
-                        && let Some(before) = live.connection.replace(connection)
-                    {
-                        self.close_end(before, CloseCode::Replaced);
-                    }
-                }
-                Output::HandBack(number) => {
-                    if let Some(Waiting { connection, hello, .. }) = live.visitor(number) {
-                        let resume = hello.resume.as_ref();
-                        self.say(|_| format!("connection {connection} comes back with {resume:?}"));
-                        self.come_back(connection, live.relay, hello)?;
-                    }
-                }
-                Output::TurnAway(number, code) => {
-                    if let Some(Waiting { connection, .. }) = live.visitor(number) {
-                        self.close_end(connection, code);
-                    }
-                }
-                Output::Record(recorded) => self.truth.record(live, &recorded),
-                // Nobody looks at traces here.
-                Output::Trace(_) => {}
-                Output::Open { request, provider, ask } => {
-                    self.check_open(live, request)?;
-                    self.tally.requests += 1;
-                    let (model, day) = (self.model(provider), self.scenario.day);
-                    let answering = Answering::open(self.now, request, model, &ask, day, &mut self.random);
-                    let Habits { fails, stalls, repeats, is_late, is_anthropic } = answering.habits;
-                    self.tally.failing += u64::from(fails);
-                    self.tally.anthropic += u64::from(is_anthropic);
-                    self.tally.stalls += u64::from(stalls);
-                    self.tally.repeats += u64::from(repeats);
-                    self.tally.late += u64::from(is_late);
-                    self.truth.opened(&live.id, live.books.epoch, request, &answering);
-                    live.requests.push(answering);
-                }
-                Output::Feed { request, feed } => {
-                    let fed = live.requests.iter_mut().find(|answering| answering.id == request);
-                    if let Some(answering) = fed {
-                        answering.feed(self.now, &feed);
-                    }
-                }
-                Output::HoldBack { request, held_back } => {
-                    let held = live.requests.iter_mut().find(|answering| answering.id == request);
-                    if let Some(answering) = held {
-                        answering.hold_back(self.now, held_back);
-                    }
-                }
-                Output::Cancel(request) => {
-                    if let Some(billed) = live.cancel(request) {
-                        self.truth.let_go(&live.id, live.books.epoch, &billed);
-                        live.late.push((self.now + BILLED_AFTER, billed));
-                    }
-                }
-                Output::RunTool(called) => {
-                    let stored = self.store.tool_calls(&live.id);
-                    // Of a session that was deleted meanwhile nothing is stored.
-                    let is_there = self.store.session(&live.id).is_some();
-                    if is_there && !stored.iter().any(|stored| stored.called == *called) {
-                        return Err(format!("{} runs {called:?}, which is not stored", live.id));
-                    }
-                    self.tally.results += 1;
-                    let due = self.now + std::time::Duration::from_millis(self.random.between(20, 4_000));
-                    let (output, is_error) = (tool_output(&called.arguments), self.random.percent(10));
-                    live.tools.push((due, called.call_id, ToolOutput { output, is_error }));
-                }
-                Output::CancelTool(call_id) => live.tools.retain(|(_, running, _)| *running != call_id),
-                // Commands come by themselves, and nobody asks what has become of one.
-                Output::ClaimCommands | Output::NoteCommand { .. } => {}
-                Output::Write { entry, wait } => {
-                    // A connection that came back in that moment is told so by the store.
-                    if live.has_ended && !matches!(entry, Entry::Resumed(_)) {
-                        return Err(format!("{} writes {entry:?} after its end", live.id));
-                    }
-                    self.write(live, entry, wait);
-                }
-                Output::Keep(entries) => self.keep(live, &entries),
-                Output::Forget(numbers) => {
-                    self.relays[live.relay].disk.forget(&numbers);
-                }
-                Output::Hold(entries) => self.hold(live, &entries),
-                Output::Reserve { reservation, wait } => self.reserve(live, reservation, wait),
-                Output::Check { token, wait } => self.check_token(live, token, wait),
-                Output::Login(_) => {}
-                Output::Over(departure) => return Ok(Some(departure)),
-                Output::Log(log) => {
-                    match &log {
-                        Log::Policy(Note::Moved(Moment::BetweenTurns)) => self.tally.paused += 1,
-                        Log::Policy(Note::Moved(Moment::Deadline)) => self.tally.hastened += 1,
-                        _ => {}
-                    }
-                    self.say(|_| format!("{}: {log:?}", live.id));
-                }
-            }
-        }
-    }
-
     /// A session is over in its relay.
     fn depart(&mut self, live: Live, departure: Departure) -> Result<(), String> {
         self.say(|_| format!("{} is over here: {departure:?}", live.id));
@@ -543,38 +359,6 @@ impl World<'_> {
     /// The relay closes a connection and forgets it.
     pub(super) fn close_end(&mut self, connection: u32, code: CloseCode) {
         self.send_packet(connection, Packet::Closed(code.code()));
-    }
-
-    /// Whether what is told is so in the store by then.
-    fn check_told(&mut self, live: &Live, text: &str) -> Result<(), String> {
-        if !text.starts_with(r#"{"type":"ack""#) && !text.starts_with(r#"{"type":"resumed""#) {
-            return Ok(());
-        }
-        let committed = match RelayMessage::parse(text) {
-            Ok(RelayMessage::RelayAck(ack)) => ack.committed,
-            Ok(RelayMessage::Resumed(resumed)) => resumed.committed,
-            _ => return Ok(()),
-        };
-        self.check_committed(&live.id, committed)
-    }
-}
-
-/// What the model may call: one tool that the page runs, and one that a backend runs.
-fn toolbox(id: &str, epoch: u32) -> Toolbox {
-    let parameters = r#"{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}"#;
-    let tool = |name: &str, runs| Tool {
-        name: name.to_owned(),
-        description: "Does something.".to_owned(),
-        parameters: Schema::parse(parameters).expect("a schema"),
-        runs,
-        deadline: std::time::Duration::from_secs(3),
-        max_result_bytes: 100,
-    };
-    Toolbox {
-        tools: vec![tool("look", Runs::Page), tool("book", Runs::Webhook)],
-        max_steps: 2,
-        filler: FILLER.to_owned(),
-        prefix: format!("call_{id}_{epoch}_"),
     }
 }
 

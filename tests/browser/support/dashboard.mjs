@@ -8,6 +8,10 @@ import { TestPage } from "./test-page.mjs";
 
 /** @typedef {import("playwright-core").Page} Page */
 
+export const SCREENS = { "a small phone": { width: 320, height: 568 }, "a desktop": { width: 1280, height: 800 } };
+/** Its pages with the headings of theirs, without those of the calls. */
+export const PAGES = { "#/": "Overview", "#/spend": "Spend", "#/budgets": "Budgets", "#/sessions": "Sessions", "#/webhooks": "Webhooks", "#/audit": "Audit" };
+
 /**
  * A relay with a call that goes on.
  * @param {import("./stage.mjs").Stage} stage
@@ -70,6 +74,44 @@ export async function goes(page, hash) {
     return gone.then(() => undefined);
   }, hash);
 }
+
+/**
+ * Texts of the page that lie over each other, as far as they are to be seen: what a table that is too wide hides lies over nothing.
+ * @param {Page} page @returns {Promise<string[]>} Each pair of them.
+ */
+export const overlaps = (page) =>
+  page.evaluate(() => {
+    scrollTo(0, 0);
+    /** @type {{ text: string, node: Node, left: number, right: number, top: number, bottom: number }[]} */
+    const lines = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      const element = node.parentElement;
+      const text = node.textContent?.trim() ?? "";
+      if (!element || text === "" || element.closest(".sr, option, script, noscript") || !element.checkVisibility()) continue;
+      const frame = element.closest(".wide")?.getBoundingClientRect();
+      const range = document.createRange();
+      range.selectNodeContents(node);
+      for (const rect of range.getClientRects()) {
+        const [left, right] = [Math.max(rect.left, frame?.left ?? rect.left), Math.min(rect.right, frame?.right ?? rect.right)];
+        if (right > left) lines.push({ text, node, left, right, top: rect.top, bottom: rect.bottom });
+      }
+    }
+    // What is below the bottom of one is below it for all that follow, too.
+    lines.sort((a, b) => a.top - b.top);
+    /** @type {string[]} */
+    const found = [];
+    for (const [at, a] of lines.entries()) {
+      for (let next = at + 1; next < lines.length && lines[next].top < a.bottom; next += 1) {
+        const b = lines[next];
+        const [width, height] = [Math.min(a.right, b.right) - Math.max(a.left, b.left), Math.min(a.bottom, b.bottom) - b.top];
+        // The lines of a font are a little higher than what is written on them.
+        const isOver = width > 2 && height > 0.3 * Math.min(a.bottom - a.top, b.bottom - b.top);
+        if (isOver && a.node !== b.node) found.push(`${a.text} | ${b.text}`);
+      }
+    }
+    return found;
+  });
 
 /** What has the focus: what it is called, or else its id. @param {Page} page */
 export const held = (page) => page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.id);

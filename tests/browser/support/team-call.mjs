@@ -138,7 +138,7 @@ export class Call {
   /**
    * The bill is right, and has of the provider with the bad day what it has billed and nothing else.
    * @param {Request[]} requests Those that it was asked.
-   * @param {boolean} mayBill It may bill what it was asked and did not answer, which is an estimate.
+   * @param {boolean} mayBill It may bill what it was asked and did not answer, which is an estimate, or free of charge.
    */
   isBilled(requests, mayBill) {
     const session = this.session();
@@ -147,9 +147,10 @@ export class Call {
     assert.equal(rows.reduce((sum, row) => sum + row.cost_nano_usd, 0), session.cost_nano_usd);
     const heard = rows.filter(({ unit }) => unit === "sample");
     assert.equal(quantity(heard), session.audio_samples, "what was said is paid for once");
-    const { part, own, cast } = this.team;
+    const { part, own, cast, isStream } = this.team;
     const hasOtherEars = part === "ears" && this.team.hasStandIn;
-    const byOther = heard.filter(({ item }) => item !== cast.asked.ears.price);
+    const understood = cast.asked.ears.isGivenUtterances ? rows.filter(({ unit }) => unit === "utterance_sample") : heard;
+    const byOther = understood.filter(({ item }) => item !== cast.asked.ears.price);
     assert.ok(byOther.every(({ item }) => item === cast.standIns.ears.price), JSON.stringify(byOther));
     assert.equal(quantity(byOther) > 0, hasOtherEars, "what a stand-in hears is billed as its own");
     const again = rows.filter(({ unit }) => unit === "repeated_sample");
@@ -157,7 +158,7 @@ export class Call {
     const estimates = rows.filter(({ estimated }) => estimated);
     assert.ok(estimates.every(({ item }) => mayBill && item === own.price), JSON.stringify(estimates));
     const told = rows.filter(({ item, estimated }) => item === own.price && !estimated);
-    if (part === "ears") {
+    if (isStream) {
       // It bills each sample that it is given, understood or not, whoever pays for it. What the user says while it is connected to is metered as
       // its own, and free of charge at the one that hears it then.
       const seconds = requests.reduce((sum, { bill }) => sum + bill.seconds, 0);
@@ -167,6 +168,13 @@ export class Call {
       return;
     }
     const answered = requests.filter(({ ended }) => ended === "done");
+    if (part === "ears") {
+      // It bills whole seconds of what it has understood, and what it has only read costs nobody but the operator.
+      const seconds = answered.reduce((sum, { bill }) => sum + Math.ceil(bill.seconds), 0);
+      assert.equal(quantity(told.filter(({ unit }) => unit === "utterance_sample")), seconds * HEARD_HZ, JSON.stringify([told, answered]));
+      assert.ok(again.every(({ item }) => mayBill && item === own.price), JSON.stringify(again));
+      return;
+    }
     assert.equal(quantity(told), billed(part, answered), JSON.stringify([told, answered]));
   }
 

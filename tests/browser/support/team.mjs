@@ -5,7 +5,11 @@
 /** @typedef {import("./door.mjs").Door} Door */
 
 /** What hears, thinks and speaks. @typedef {"ears" | "mind" | "mouth"} Part */
-/** A provider for a part: how it is asked, and the line of its price. @typedef {{ wire: string, kind: string, path: string, model: string, price: string }} Service */
+/**
+ * A provider for a part: how it is asked, and the line of its price. A recogniser is given all that is said as it comes, or one utterance after
+ * the other.
+ * @typedef {{ wire: string, kind: string, path: string, model: string, price: string, voice?: string, isGivenUtterances?: boolean }} Service
+ */
 /** Who is asked for each part, and who stands in for it. @typedef {{ asked: Record<Part, Service>, standIns: Record<Part, Service> }} Cast */
 
 /** @type {Part[]} */
@@ -27,11 +31,25 @@ export const STAND_INS = /** @type {const} */ ({
 export const CAST = { asked: PARTS, standIns: STAND_INS };
 /** The other way round. @type {Cast} */
 export const OTHER_CAST = { asked: STAND_INS, standIns: PARTS };
+/** A recogniser of utterances, for which only another such can stand in, and a voice that says when its words are spoken. @type {Cast} */
+export const SPOKEN_CAST = {
+  asked: {
+    ears: { wire: "openai.transcriptions", kind: "openai-transcription", path: "/v1", model: "whisper-1", price: "own/ears", isGivenUtterances: true },
+    mind: PARTS.mind,
+    mouth: { wire: "elevenlabs.stream_input", kind: "elevenlabs", path: "", model: "eleven_flash_v2_5", price: "elevenlabs/eleven_flash_v2_5", voice: "Rachel" },
+  },
+  standIns: {
+    ears: { wire: "openai.transcriptions", kind: "openai-transcription", path: "/v1", model: "whisper-1", price: "other/ears", isGivenUtterances: true },
+    mind: STAND_INS.mind,
+    mouth: STAND_INS.mouth,
+  },
+};
 
-/** What the shipped table has no price for: OpenAI's chat and speech, and a recogniser. */
+/** What the shipped table has no price for: OpenAI's chat and speech, and recognisers. */
 export const PRICES = `version = "days-1"
 item = [
   { name = "own/ears", unit = "second", usd = "0.006", per = 60 },
+  { name = "other/ears", unit = "second", usd = "0.012", per = 60 },
   { name = "own/mind", unit = "input_token", usd = "1", per = 1000000 },
   { name = "own/mind", unit = "output_token", usd = "5", per = 1000000 },
   { name = "own/mouth", unit = "character", usd = "15", per = 1000000 },
@@ -67,6 +85,11 @@ export class Team {
     return this.cast.asked[this.part];
   }
 
+  /** Whether it hears all of a call as it comes. */
+  get isStream() {
+    return this.part === "ears" && !this.own.isGivenUtterances;
+  }
+
   /** What a relay has to be told of it, as variables. @returns {Record<string, string>} */
   settings() {
     /** @type {Record<string, string>} */
@@ -98,17 +121,11 @@ export class Team {
    * @param {string} url
    * @param {string} key
    */
-  #provider(settings, name, { kind, path, model, price }, url, key) {
+  #provider(settings, name, { kind, path, model, price, voice }, url, key) {
     /** @type {Record<string, string>} */
-    const deadlines = url === this.door.url ? { CONNECT_TIMEOUT_SECONDS: `${CONNECT_S}`, TIMEOUT_SECONDS: `${FIRST_S}` } : {};
-    const values = {
-      KIND: kind,
-      URL: `${url}${path}`,
-      KEY: key,
-      MODEL: model,
-      PRICE: price,
-      ...deadlines,
-    };
+    const values = { KIND: kind, URL: `${url}${path}`, KEY: key, MODEL: model, PRICE: price };
+    if (voice !== undefined) values.VOICE = voice;
+    if (url === this.door.url) Object.assign(values, { CONNECT_TIMEOUT_SECONDS: `${CONNECT_S}`, TIMEOUT_SECONDS: `${FIRST_S}` });
     for (const [field, value] of Object.entries(values)) settings[`VOXRELAY_PROVIDERS__${name}__${field}`.toUpperCase()] = value;
     return name;
   }

@@ -1,5 +1,7 @@
 //! See the crate's page.
 
+mod days;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -171,6 +173,12 @@ async fn items(folder: &Path, reports: &[Report]) -> Vec<String> {
     items
 }
 
+/// How long something sounds in what was heard.
+fn loud_seconds(heard: &[f32]) -> f64 {
+    let pieces = heard.chunks_exact(HEARD_RATE as usize / 20);
+    pieces.filter(|piece| piece.iter().any(|sample| sample.abs() > 0.05)).count() as f64 * 0.05
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_key_is_found_out_by_one_call_and_every_call_is_answered_by_the_stand_in() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -317,9 +325,7 @@ async fn a_voice_that_breaks_off_after_its_first_sound_leaves_no_word_unsaid_and
     assert!(by == "tts-1-hd" && ["One two ", "One two three "].contains(&sounded), "{asked:?}");
 
     // The second of the count, the rest of it, and the last sentence, at 60 ms a character.
-    let loud = report.heard.chunks_exact(HEARD_RATE as usize / 20);
-    let loud = loud.filter(|piece| piece.iter().any(|sample| sample.abs() > 0.05)).count();
-    let (heard, said) = (loud as f64 * 0.05, 1.0 + (rest.len() + LAST.len()) as f64 * 0.06);
+    let (heard, said) = (loud_seconds(&report.heard), 1.0 + (rest.len() + LAST.len()) as f64 * 0.06);
     assert!((heard - said).abs() < 0.4, "{heard} s were heard, and {said} s were spoken");
     let store = SqlStore::sqlite(&folder.path().join("data").join(DATABASE_FILE)).await.expect("it is there");
     let id = report.session_id.as_deref().expect("it was there");

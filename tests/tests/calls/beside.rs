@@ -246,7 +246,7 @@ async fn a_recording_is_read_over_http_and_gone_with_its_session() {
     let path = format!("/v1/sessions/{id}/recording");
     let mut read = request(&relay, "GET", &path).await;
     // It is on its way to its place for a moment.
-    for _ in 0..50 {
+    for _ in 0..300 {
         if read.0 == 404 {
             sleep(Duration::from_millis(100)).await;
             read = request(&relay, "GET", &path).await;
@@ -269,7 +269,7 @@ async fn a_recording_is_read_over_http_and_gone_with_its_session() {
     assert_eq!(request(&relay, "GET", &path).await.0, 404);
     // Whoever erases a session does not wait for its recording.
     let mut left = files_in(&folder.path().join("rec"));
-    for _ in 0..50 {
+    for _ in 0..300 {
         if left.is_empty() {
             break;
         }
