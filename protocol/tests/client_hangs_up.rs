@@ -77,7 +77,8 @@ fn after_the_relay_has_said_why_it_ends_a_call_it_is_over_however_its_connection
             if way.starts_with("it died") {
                 bench.now = bench.now + heartbeats;
             }
-            assert_eq!(ended(&bench.relay(Ended { reason: code.name().into(), usage: Usage::default() })), None);
+            let said = Ended { reason: code.name().into(), usage: Usage::default() };
+            assert_eq!(ended(&bench.relay(said)), None, "its connection is still there");
             let did = match way {
                 "the network is away" => bench.input(Input::Offline),
                 "what follows is broken" => bench.input(Input::Text("{")),
