@@ -44,7 +44,7 @@ pub struct PlayoutBuffer {
 /// What went wrong so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlayoutStats {
-    /// How often the buffer ran empty in the middle of a reply.
+    /// How often the buffer ran empty in the middle of a reply, of which more came too late.
     pub underruns: u64,
     /// Samples dropped because the buffer was full.
     pub dropped: u64,
