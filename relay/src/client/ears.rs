@@ -117,7 +117,7 @@ impl Ears {
         std::mem::take(&mut self.heard)
     }
 
-    /// The longest time in which nothing was heard in the middle of an answer.
+    /// The longest time in which nothing was heard in the middle of an answer, without pauses of the agent's.
     pub(super) fn longest_gap(&self) -> Duration {
         self.longest_gap
     }
