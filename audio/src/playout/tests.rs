@@ -273,7 +273,7 @@ enum Comes {
 
 /// Plays what comes, each at its time, as a loudspeaker does, until nothing is left. Returns for how long something waited at most.
 fn listen(buffer: &mut PlayoutBuffer, comes: &[(u64, Comes)]) -> u64 {
-    let (mut now, mut next, mut silent, mut longest) = (0, 0, 0, 0);
+    let (mut now, mut next, mut silent, mut longest) = (0_u64, 0, 0_u64, 0_u64);
     let mut position = buffer.timestamp_at(buffer.write).unwrap_or(0);
     while next < comes.len() || buffer.queued() > 0 || buffer.is_playing() {
         while let Some((_, what)) = comes.get(next).filter(|(at, _)| *at <= now) {
@@ -304,7 +304,7 @@ fn on_a_perfect_line_no_pause_of_an_agent_makes_it_wait_for_longer() {
         // Something before a call of a tool, filler, and what comes of it, each faster than it is heard. A relay says that there was a pause when
         // it is over.
         for turn in 0..4_u64 {
-            let (mut comes, mut at) = (Vec::new(), 0);
+            let (mut comes, mut at) = (Vec::new(), 0_u64);
             for pause in [0, 150 + seed * 7 % 400, 1_500 + turn * 500] {
                 at += pause;
                 if pause > 0 {
@@ -327,10 +327,10 @@ fn on_an_uneven_line_it_comes_to_wait_for_longer_and_runs_empty_less_often() {
     for seed in 0..100_u32 {
         let mut state = seed;
         let mut buffer = roomy();
-        let (mut longest, mut of_new_ones) = (0, 0);
+        let (mut longest, mut of_new_ones) = (0_u64, 0_u64);
         for _ in 0..8 {
             // 8 s that are sent as they are heard, over a line that delivers in order and stands still for up to 400 ms now and then.
-            let (mut comes, mut free) = (Vec::new(), 0);
+            let (mut comes, mut free) = (Vec::new(), 0_u64);
             for piece in 0..80_u64 {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 let still = if piece % 8 == 7 { u64::from(state >> 8) % 400 } else { 0 };
