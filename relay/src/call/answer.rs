@@ -42,6 +42,8 @@ pub(super) struct Answer {
     is_whole: bool,
     /// The agent was asked for more sound and had none, since the last frame was sent.
     is_awaited: bool,
+    /// The page was told that all its sound was sent.
+    is_end_told: bool,
     /// Sound that is not sent yet.
     waiting: VecDeque<i16>,
     /// Samples that were sent.
@@ -88,6 +90,7 @@ impl Answer {
             is_said: false,
             is_whole: false,
             is_awaited: false,
+            is_end_told: false,
             waiting: VecDeque::new(),
             sent: 0,
             rate,
@@ -256,6 +259,12 @@ impl Answer {
     /// Whether the answer is whole and all its sound is sent.
     pub(super) fn is_sent(&self) -> bool {
         self.is_whole && self.waiting.is_empty()
+    }
+
+    /// Notes that the caller tells the page now that all sound of the answer was sent, if there was some. Says whether that is new: what is sent
+    /// already may turn out to be all of it only later.
+    pub(super) fn note_end(&mut self) -> bool {
+        self.sent > 0 && !std::mem::replace(&mut self.is_end_told, true)
     }
 
     /// Whether the answer is whole and has no sound.

@@ -61,13 +61,16 @@ impl Call {
                 return self.drain_agent();
             }
             if self.has_room && answer.is_overdue(self.now) {
+                // Its end may have come only now.
+                if answer.note_end() {
+                    self.outputs.push_back(Output::Say(Saying::ReplyEnd));
+                }
                 self.go_on_without_word();
                 return self.drain_agent();
             }
             if !self.has_room || self.ending.is_some() {
                 return;
             }
-            let was_sent = answer.is_sent();
             loop {
                 let has_paused = answer.has_paused(self.now);
                 let Some(frame) = answer.next_frame(self.now) else { break };
@@ -87,7 +90,7 @@ impl Call {
                 }
             }
             if answer.is_sent() {
-                if !was_sent && answer.sent() > 0 {
+                if answer.note_end() {
                     self.outputs.push_back(Output::Say(Saying::ReplyEnd));
                 }
                 return;

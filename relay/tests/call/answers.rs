@@ -54,6 +54,19 @@ fn a_pause_of_the_agent_within_an_answer_is_told_before_what_follows_and_one_of_
 }
 
 #[test]
+fn the_end_of_an_answer_is_told_once_also_when_all_of_it_was_sent_before_the_agent_knew() {
+    let ends = |did: &[Did]| did.iter().filter(|did| **did == Did::Say(Saying::ReplyEnd)).count();
+    for after in [50, 1_000, 20_000] {
+        let words = AgentOutput::Words { text: "Sure.".into(), start: 0, end: 0, last: false };
+        let mut bench = Bench::new();
+        assert_eq!(ends(&bench.chunk([said(0, 1_600), words, AgentOutput::Sound(vec![5; 4_800])])), 0);
+        assert_eq!(ends(&bench.wait(Duration::from_millis(after))), 0, "after {after} ms");
+        assert_eq!(ends(&bench.chunk([AgentOutput::AnswerEnd])), 1, "after {after} ms");
+        assert_eq!(ends(&bench.wait(Duration::from_secs(10))), 0, "after {after} ms");
+    }
+}
+
+#[test]
 fn an_answer_that_was_heard_ends_and_its_turn_says_so() {
     let mut bench = Bench::new();
     bench.answered(1);
