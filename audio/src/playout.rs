@@ -6,9 +6,12 @@ use crate::rate::Hz;
 
 /// A bounded queue between the agent's chunks and the loudspeaker.
 ///
-/// Playing starts when the prebuffer is full, or at [`end_of_reply`](Self::end_of_reply), and goes on until nothing is left. Running
-/// empty before the end of a reply is an underrun: it is counted, and the prebuffer has to fill again. When the buffer is full the
-/// newest samples are dropped and counted, since what was said first must be heard first.
+/// Playing starts when the prebuffer is full, at [`end_of_reply`](Self::end_of_reply), or when what is queued has waited for as long as the
+/// prebuffer lasts, and goes on until nothing is left: what is waited for never holds anything back for longer than itself. When the buffer is
+/// full the newest samples are dropped and counted, since what was said first must be heard first.
+///
+/// Running empty before more of the same reply comes is an underrun: it is counted, and the prebuffer has to fill again. If the reply is said
+/// to end before more comes, nothing came too late, and it was none.
 ///
 /// The prebuffer follows the line. An underrun doubles it, up to a second. A reply that would have been whole with half of it halves it,
 /// down to what it was at first: one without an underrun, of which never less than that half was still to be heard while more of it was to
@@ -22,6 +25,10 @@ pub struct PlayoutBuffer {
     longest: u64,
     /// Half of the prebuffer would not have been enough for this reply.
     was_scarce: bool,
+    /// It ran empty, and what comes next tells whether that was an underrun.
+    ran_empty: bool,
+    /// For how many samples what is queued has waited.
+    waited: u64,
     fade: u64,
     /// Samples that ever left and ever came, as positions in the stream of played samples. `ring` holds those between.
     read: u64,
@@ -37,7 +44,7 @@ pub struct PlayoutBuffer {
 /// What went wrong so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlayoutStats {
-    /// How often the buffer ran empty in the middle of a reply.
+    /// How often the buffer ran empty in the middle of a reply, of which more came too late.
     pub underruns: u64,
     /// Samples dropped because the buffer was full.
     pub dropped: u64,
@@ -63,6 +70,8 @@ impl PlayoutBuffer {
             shortest: prebuffer as u64,
             longest: longest as u64,
             was_scarce: false,
+            ran_empty: false,
+            waited: 0,
             fade: rate.samples_in_ms(FADE_MS).max(1) as u64,
             read: 0,
             write: 0,
@@ -82,6 +91,11 @@ impl PlayoutBuffer {
         if accepted == 0 {
             return 0;
         }
+        if std::mem::take(&mut self.ran_empty) {
+            self.stats.underruns += 1;
+            self.prebuffer = (self.prebuffer * 2).min(self.longest);
+            self.was_scarce = true;
+        }
         if self.timestamp_at(self.write) != Some(timestamp) && self.marks.len() < self.marks.capacity() {
             self.marks.push_back(Mark { position: self.write, timestamp });
         }
@@ -93,8 +107,9 @@ impl PlayoutBuffer {
         accepted
     }
 
-    /// The reply is complete: plays what is queued without waiting for the prebuffer, and running empty then is no underrun.
+    /// The reply is complete, or pauses: plays what is queued without waiting for the prebuffer, and running empty then is no underrun.
     pub fn end_of_reply(&mut self) {
+        self.ran_empty = false;
         if self.playing || self.queued() > 0 {
             self.reply_end = Some(self.write);
         } else {
@@ -112,7 +127,8 @@ impl PlayoutBuffer {
     pub fn pull(&mut self, out: &mut [f32]) -> usize {
         let mut filled = 0;
         if !self.playing {
-            self.playing = self.write - self.read >= self.prebuffer || self.reply_end.is_some();
+            let is_due = self.waits().is_some_and(|left| left < out.len() as u64);
+            self.playing = self.is_full() || self.reply_end.is_some() || is_due;
         }
         while self.playing && filled < out.len() {
             let end = self.reply_end.unwrap_or(self.write);
@@ -122,17 +138,21 @@ impl PlayoutBuffer {
                 if !std::mem::take(&mut self.was_scarce) {
                     self.prebuffer = (self.prebuffer / 2).max(self.shortest);
                 }
-                self.playing = self.write - self.read >= self.prebuffer;
+                self.playing = self.is_full();
             } else {
-                self.stats.underruns += 1;
-                self.prebuffer = (self.prebuffer * 2).min(self.longest);
-                self.was_scarce = true;
+                self.ran_empty = true;
                 self.playing = false;
             }
         }
         out[filled..].fill(0.0);
+        self.wait((out.len() - filled) as u64);
         self.forget_passed_marks();
         filled
+    }
+
+    /// So many samples of silence were heard, of which [`pull`](Self::pull) counts those that it gives: by so much less what is queued waits.
+    pub fn wait(&mut self, samples: u64) {
+        self.waited = self.waits().map_or(0, |_| self.waited.saturating_add(samples));
     }
 
     /// Interrupted: drops everything queued. What was playing fades out over 5 ms, since a sudden stop would click.
@@ -150,12 +170,20 @@ impl PlayoutBuffer {
         self.playing = tail > 0;
         // What ends now is no reply that was heard to its end.
         self.was_scarce = self.playing;
+        self.ran_empty = false;
+        self.waited = 0;
     }
 
     /// Samples that wait.
     #[must_use]
     pub fn queued(&self) -> usize {
         (self.write - self.read) as usize
+    }
+
+    /// For how many samples more what is queued waits at most. `None` if nothing waits.
+    #[must_use]
+    pub fn waits(&self) -> Option<u64> {
+        (!self.playing && self.queued() > 0).then(|| self.prebuffer.saturating_sub(self.waited))
     }
 
     /// Samples that were pulled so far.
@@ -170,6 +198,12 @@ impl PlayoutBuffer {
         self.marks.front().map(|mark| mark.timestamp + self.read.saturating_sub(mark.position))
     }
 
+    /// Whether it ran empty in the middle of a reply, of which nothing has come since.
+    #[must_use]
+    pub fn ran_empty(&self) -> bool {
+        self.ran_empty
+    }
+
     /// Whether the next [`pull`](Self::pull) goes on with a reply.
     #[must_use]
     pub fn is_playing(&self) -> bool {
@@ -180,6 +214,11 @@ impl PlayoutBuffer {
     #[must_use]
     pub fn stats(&self) -> PlayoutStats {
         self.stats
+    }
+
+    /// Whether there is as much as is waited for.
+    fn is_full(&self) -> bool {
+        self.write - self.read >= self.prebuffer
     }
 
     fn copy_out(&mut self, end: u64, out: &mut [f32]) -> usize {

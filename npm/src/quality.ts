@@ -23,9 +23,9 @@ export interface Quality {
   readonly roundTripMs: number | undefined;
   /** How unevenly the agent's sound comes: the mean difference from piece to piece, smoothed as RFC 3550 does it; `undefined` until there was some. */
   readonly jitterMs: number | undefined;
-  /** How late the latest piece of the agent's sound came, of those since the event before, beside the fastest of its answer. */
+  /** How late the latest piece of the agent's sound came, of those since the event before, beside the fastest of its answer since the agent last paused. */
   readonly lateMs: number | undefined;
-  /** How often the agent's sound ran out within an answer, in the whole call. */
+  /** How often the agent's sound ran out within an answer because more of it came late, in the whole call. */
   readonly underruns: number;
   /** How much of the agent's sound was dropped because more was sent ahead than is kept, in the whole call. */
   readonly droppedMs: number;

@@ -256,7 +256,8 @@ fn what_the_client_has_goes_on_playing_and_counts_as_heard_when_its_relay_is_los
     bench.input(Input::Played(1_000));
     bench.input(Input::Closed { code: 1006 });
     assert_eq!(said(&bench.reconnect()), Some(24_000), "more than was heard by now");
-    bench.relay(Resumed { epoch: 1, ..resumed(0, 0) });
+    let did = bench.relay(Resumed { epoch: 1, ..resumed(0, 0) });
+    assert!(did.contains(&Did::EndOfReply), "nothing more comes of it: {did:?}");
     // The next relay speaks while the rest is being played.
     bench.input(Input::Binary(&frame(0, 0, 24_000)));
     for position in [2_000, 12_000, 24_000] {
@@ -270,6 +271,12 @@ fn what_the_client_has_goes_on_playing_and_counts_as_heard_when_its_relay_is_los
     bench.relay(Flush { seq: 1 });
     bench.input(Input::Closed { code: 1006 });
     assert_eq!(said(&bench.reconnect()), Some(480));
+    let did = bench.relay(Resumed { epoch: 1, ..resumed(0, 0) });
+    assert!(!did.contains(&Did::EndOfReply), "the same relay goes on with it: {did:?}");
+    bench.input(Input::Closed { code: 1006 });
+    bench.reconnect();
+    let did = bench.relay(Resumed { epoch: 2, ..resumed(0, 0) });
+    assert!(!did.contains(&Did::EndOfReply), "nothing is left to be heard: {did:?}");
 }
 
 #[test]

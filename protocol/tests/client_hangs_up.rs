@@ -69,6 +69,35 @@ fn a_loss_after_a_session_that_ended_is_a_loss_and_not_that_end() {
 }
 
 #[test]
+fn after_the_relay_has_said_why_it_ends_a_call_it_is_over_however_its_connection_goes() {
+    let heartbeats = Duration::from_secs(60);
+    for code in CloseCode::ALL.iter().copied().filter(|code| code.reaction() == protocol::Reaction::Stop) {
+        for way in ["it died while the machine slept", "the network is away", "what follows is broken"] {
+            let mut bench = Bench::up();
+            if way.starts_with("it died") {
+                bench.now = bench.now + heartbeats;
+            }
+            let said = Ended { reason: code.name().into(), usage: Usage::default() };
+            assert_eq!(ended(&bench.relay(said)), None, "its connection is still there");
+            let did = match way {
+                "the network is away" => bench.input(Input::Offline),
+                "what follows is broken" => bench.input(Input::Text("{")),
+                _ => bench.input(Input::Timeout),
+            };
+            assert_eq!(ended(&did), Some(code), "{way}: {did:?}");
+            assert!(did.contains(&Did::Disconnect(1_000)), "{way}: {did:?}");
+            assert_eq!(bench.wait(heartbeats), [], "{way}");
+        }
+    }
+    // A relay that only goes away is followed by the next one.
+    let mut bench = Bench::up();
+    bench.now = bench.now + heartbeats;
+    bench.relay(Ended { reason: "going_away".into(), usage: Usage::default() });
+    assert_eq!(ended(&bench.input(Input::Timeout)), None);
+    bench.reconnect();
+}
+
+#[test]
 fn hanging_up_goes_on_while_audio_gets_through_and_ends_when_it_does_not() {
     let mut bench = Bench::up();
     bench.chunks(300);

@@ -66,6 +66,8 @@ struct World {
     is_held: bool,
     /// The answer that the page was told last.
     answer: Option<Transcript>,
+    /// The answer whose end it was told last, unless that was a pause, and where its sound ended.
+    over: Option<(Transcript, u32)>,
     resumes: u32,
     ended: Option<CloseCode>,
 }
@@ -117,6 +119,7 @@ impl World {
             played: 0,
             is_held: false,
             answer: None,
+            over: None,
             resumes: 0,
             ended: None,
         };
@@ -170,7 +173,7 @@ impl World {
     fn drain(&mut self) {
         loop {
             self.drain_link();
-            let Some(output) = self.call.poll_output() else { return };
+            let Some(output) = self.call.poll_output() else { return self.check_end() };
             match output {
                 call::Output::NoteTool(_) | call::Output::RunTool(_) | call::Output::CancelTool(_) => {
                     panic!("it has no tools")
@@ -246,6 +249,14 @@ impl World {
         }
     }
 
+    /// Behind the end of an answer came no more of its sound, so it was no pause.
+    fn check_end(&mut self) {
+        if let Some((answer, end)) = self.over.take() {
+            assert!(answer.last, "all words are told when the sound ends");
+            assert_eq!(answer.end, end, "its end is where its sound ends");
+        }
+    }
+
     fn drain_link(&mut self) {
         while let Some(output) = self.link.poll_output() {
             match output {
@@ -253,6 +264,7 @@ impl World {
                     let message = RelayMessage::parse(&text).expect("a message of the protocol");
                     match message {
                         RelayMessage::Transcript(turn) => {
+                            self.check_end();
                             // Of an earlier answer that was never known to be heard, words may be taken back.
                             let is_newest =
                                 self.answer.as_ref().is_none_or(|answer| answer.turn <= turn.turn);
@@ -280,13 +292,16 @@ impl World {
                             self.received += 1;
                         }
                         RelayMessage::ReplyEnd(_) => {
-                            let answer = self.answer.as_ref().expect("what ends has begun");
-                            assert!(answer.last, "all words are told when the sound ends");
-                            assert_eq!(answer.end, self.downlink, "its end is where its sound ends");
+                            let answer = self.answer.clone().expect("what ends has begun");
+                            self.over = Some((answer, self.downlink));
+                            self.received += 1;
+                        }
+                        RelayMessage::Flush(_) => {
+                            // What was to come after a pause may have been cut.
+                            self.over = None;
                             self.received += 1;
                         }
                         RelayMessage::AgentStateMessage(_)
-                        | RelayMessage::Flush(_)
                         | RelayMessage::Hold(_)
                         | RelayMessage::Release(_)
                         | RelayMessage::Latency(_)
@@ -303,6 +318,7 @@ impl World {
                     assert_eq!(header.seq, self.received, "in order and once");
                     assert_eq!(header.position, self.downlink, "the agent's timeline has no holes");
                     self.received += 1;
+                    self.over = None;
                     self.downlink += (payload.len() / 2) as u32;
                     let answer = self.answer.as_ref().expect("words come before their sound");
                     assert!(answer.start < self.downlink, "{answer:?} at {}", self.downlink);

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { launch } from "./support/chromium.mjs";
 import { told } from "./support/quality.mjs";
-import { Relay } from "./support/relay.mjs";
+import { Relay, until } from "./support/relay.mjs";
 import { ScriptedRelay } from "./support/scripted-relay.mjs";
 import { Stage } from "./support/stage.mjs";
 import { TestPage } from "./support/test-page.mjs";
@@ -54,6 +54,24 @@ describe("the playing of an answer", () => {
     const [first, second] = counts;
     assert.ok(first >= 2, `it ran out ${first} times at first`);
     assert.ok(second < first, `it ran out ${first} times, and then ${second} times`);
+    await page.close();
+  });
+
+  test("waits for more no longer than what it waits for lasts, whatever comes, and takes no pause of the agent's for a fault of the line", async () => {
+    const { scripted, page } = await call();
+    // Less than is waited for, with nothing behind it.
+    scripted.say(60);
+    await until("it is heard", () => scripted.played === 60 * 24, 2_000);
+    for (let part = 0; part < 6; part += 1) {
+      await sleep(700);
+      scripted.end();
+      scripted.say(500);
+      await sleep(500);
+    }
+    await until("all is heard", () => scripted.played === 3_060 * 24, 5_000);
+    const last = (await told(page)).at(-1);
+    assert.equal(last?.underruns, 0, JSON.stringify(last));
+    assert.deepEqual(last?.warnings, []);
     await page.close();
   });
 

@@ -208,11 +208,22 @@ impl Client {
         }
     }
 
-    /// Closes the socket, whatever its state, and tries again later.
+    /// Closes the socket, whatever its state, and tries again later, unless the call is over.
     pub(super) fn drop_link(&mut self) {
-        if self.disconnect() {
+        if self.leave() {
             self.failed();
         }
+    }
+
+    /// Closes the socket. Whether there was one that has still to be made up for: after `ended` the relay has said what follows, as if it had
+    /// closed the socket itself.
+    fn leave(&mut self) -> bool {
+        let ended = self.up().and_then(|up| up.ended);
+        let was_there = self.disconnect();
+        if let Some(code) = ended {
+            self.handle_closed(code.code());
+        }
+        was_there && ended.is_none()
     }
 
     /// Whether there was a socket.
@@ -261,7 +272,7 @@ impl Client {
 
     /// The network took the connection with it.
     fn interrupt(&mut self) {
-        if self.disconnect() {
+        if self.leave() {
             self.tell_loss();
             let due = self.backoff.pause(self.now);
             self.wait_until(due);
@@ -270,9 +281,10 @@ impl Client {
 
     /// Leaves a relay that works, which is neither a failure nor an error.
     pub(super) fn move_on(&mut self) {
-        self.disconnect();
-        let due = self.backoff.hurry(self.now);
-        self.wait_until(due);
+        if self.leave() {
+            let due = self.backoff.hurry(self.now);
+            self.wait_until(due);
+        }
     }
 
     /// A socket that loses its network stays silently open, so it is dropped at once: the resume costs one round trip,

@@ -152,7 +152,7 @@ pub enum Output {
         /// The encoded samples.
         payload: Vec<u8>,
     },
-    /// The reply is complete: play the rest without waiting for more.
+    /// The reply is complete, or pauses: play the rest without waiting for more.
     EndOfReply,
     /// The agent was interrupted: drop what is queued for playing, and hold nothing back any more.
     FlushPlayout,

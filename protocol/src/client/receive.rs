@@ -203,16 +203,17 @@ impl Client {
     /// The relay counts its frames from 0 again, and does not know what it held back before. Nobody listens in who listened at the relay before:
     /// whoever does so here is told of here.
     fn begin_epoch(&mut self) {
+        // What it has is heard to its end. More of that comes from nobody, so it waits for no more.
+        if self.played < self.plays_through {
+            self.earlier = self.played..self.plays_through;
+            self.pending.push_back(Pending::EndOfReply);
+        }
         self.pending.push_back(Pending::HoldPlayout(false));
         if std::mem::take(&mut self.listened) {
             self.tell(Event::Listened(false));
         }
         self.expected = 0;
         self.barge_in = None;
-        // What it has is heard to its end.
-        if self.played < self.plays_through {
-            self.earlier = self.played..self.plays_through;
-        }
         self.played = 0;
         self.received_end = 0;
         self.plays_through = 0;

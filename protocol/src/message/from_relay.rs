@@ -249,7 +249,7 @@ pub struct Transcript {
     pub end: u32,
 }
 
-/// All audio of the agent's reply was sent: play the rest without waiting for more. Numbered.
+/// All audio of the agent's reply was sent, or all before a pause of the agent's: play the rest without waiting for more. Numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplyEnd {
     /// Number in the downlink.

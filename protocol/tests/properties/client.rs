@@ -163,6 +163,7 @@ impl Watched {
 
     fn drain(&mut self) {
         let most = NEWS + 2 * self.said.len();
+        let mut begins = false;
         for count in 0.. {
             assert!(count < most, "more outputs than there can be");
             let Some(output) = self.client.poll_output() else { break };
@@ -215,8 +216,11 @@ impl Watched {
                 }
                 Output::Event(Event::Session(info)) => {
                     let is_another = self.epoch.replace(info.epoch) != Some(info.epoch);
-                    self.heard = if is_another || self.is_welcome { 0 } else { self.heard };
+                    begins = is_another || self.is_welcome;
+                    self.heard = if begins { 0 } else { self.heard };
                 }
+                // What is left of the epoch before ends with it, without a word of the relay.
+                Output::EndOfReply if begins => {}
                 Output::Event(Event::Agent(_)) | Output::EndOfReply | Output::FlushPlayout => self.heard += 1,
                 Output::Event(Event::Undelivered(Upward::Text { text })) => {
                     let number = text.split(' ').next().and_then(|number| number.parse().ok());

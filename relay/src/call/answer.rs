@@ -16,6 +16,9 @@ const GRACE: Duration = Duration::from_secs(3);
 const FRAME_TIME: Duration = Duration::from_millis(100);
 /// How long a frame plays at least that is waited for, because nothing plays that was sent before.
 const FIRST_FRAME_TIME: Duration = Duration::from_millis(20);
+/// When the agent is late by this much, what it says then comes after a pause of its own. By less sound may always be late that is given as it is
+/// heard, and a client waits for as much before it plays anything.
+const PAUSE: Duration = Duration::from_millis(100);
 /// The most sound that waits to be sent. An agent that gives more without being asked loses what is beyond it.
 const WAITING_MAX: Duration = Duration::from_secs(60);
 /// The shortest time between two messages with the words of an unfinished answer. Its last words are told at once.
@@ -37,6 +40,10 @@ pub(super) struct Answer {
     is_said: bool,
     /// Whether the agent has given all words and all sound of the answer.
     is_whole: bool,
+    /// The agent was asked for more sound and had none, since the last frame was sent.
+    is_awaited: bool,
+    /// The page was told that all its sound was sent.
+    is_end_told: bool,
     /// Sound that is not sent yet.
     waiting: VecDeque<i16>,
     /// Samples that were sent.
@@ -82,6 +89,8 @@ impl Answer {
             added: 0,
             is_said: false,
             is_whole: false,
+            is_awaited: false,
+            is_end_told: false,
             waiting: VecDeque::new(),
             sent: 0,
             rate,
@@ -167,6 +176,8 @@ impl Answer {
 
     /// The client can be reached again, and has heard the agent up to `played`: it says later that the rest of what was sent was played.
     pub(super) fn wait_for_the_rest(&mut self, now: Time, played: u32) {
+        // What was late then was late because of the line as well.
+        self.is_awaited = false;
         if self.is_sent() {
             let left = self.turn.start.saturating_add(self.sent).saturating_sub(played);
             self.plays_at = self.plays_at.max(now + self.time(left));
@@ -185,9 +196,21 @@ impl Answer {
         }
         let length = self.samples(FRAME_TIME).min(self.waiting.len());
         self.plays_at = self.plays_at.max(now) + self.time(length as u32);
+        self.is_awaited = false;
         self.sent += length as u32;
         self.first_sent.get_or_insert(now);
         Some(self.waiting.drain(..length).collect())
+    }
+
+    /// Notes that the agent was asked for more sound and has none for now.
+    pub(super) fn note_awaited(&mut self) {
+        self.is_awaited = true;
+    }
+
+    /// Whether a frame that is sent now comes after a pause of the agent's, in which whoever listens has heard all that was sent before, however
+    /// good the line is.
+    pub(super) fn has_paused(&self, now: Time) -> bool {
+        self.is_awaited && self.sent > 0 && now >= self.plays_at + PAUSE
     }
 
     /// Notes that the user has heard the agent up to `played`. Says whether the first of an answer to them was heard only now.
@@ -236,6 +259,12 @@ impl Answer {
     /// Whether the answer is whole and all its sound is sent.
     pub(super) fn is_sent(&self) -> bool {
         self.is_whole && self.waiting.is_empty()
+    }
+
+    /// Notes that the caller tells the page now that all sound of the answer was sent, if there was some. Says whether that is new: what is sent
+    /// already may turn out to be all of it only later.
+    pub(super) fn note_end(&mut self) -> bool {
+        self.sent > 0 && !std::mem::replace(&mut self.is_end_told, true)
     }
 
     /// Whether the answer is whole and has no sound.

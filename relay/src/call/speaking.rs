@@ -61,14 +61,23 @@ impl Call {
                 return self.drain_agent();
             }
             if self.has_room && answer.is_overdue(self.now) {
+                // Its end may have come only now.
+                if answer.note_end() {
+                    self.outputs.push_back(Output::Say(Saying::ReplyEnd));
+                }
                 self.go_on_without_word();
                 return self.drain_agent();
             }
             if !self.has_room || self.ending.is_some() {
                 return;
             }
-            let was_sent = answer.is_sent();
-            while let Some(frame) = answer.next_frame(self.now) {
+            loop {
+                let has_paused = answer.has_paused(self.now);
+                let Some(frame) = answer.next_frame(self.now) else { break };
+                if has_paused {
+                    // Otherwise a client would take the pause for a fault of the line.
+                    self.outputs.push_back(Output::Say(Saying::ReplyEnd));
+                }
                 self.spoken = self.spoken.saturating_add(frame.len() as u32);
                 self.outputs.push_back(Output::Speak(frame));
                 if let Some(said) = self.said.take_if(|_| answer.is_first_to_answer()) {
@@ -81,7 +90,7 @@ impl Call {
                 }
             }
             if answer.is_sent() {
-                if !was_sent && answer.sent() > 0 {
+                if answer.note_end() {
                     self.outputs.push_back(Output::Say(Saying::ReplyEnd));
                 }
                 return;
@@ -92,12 +101,9 @@ impl Call {
             }
             let waiting = answer.waiting();
             self.tell_agent(AgentInput::Room { samples });
-            let gave = self
-                .answer
-                .as_ref()
-                .is_some_and(|answer| answer.waiting() > waiting || answer.is_whole() != had);
-            if !gave {
-                return;
+            let Some(answer) = &mut self.answer else { return };
+            if answer.waiting() <= waiting && answer.is_whole() == had {
+                return answer.note_awaited();
             }
         }
     }

@@ -93,7 +93,6 @@ impl Ears {
         let start = self.heard.len();
         let samples = (u128::from(HEARD_RATE) * span.as_micros() / 1_000_000) as usize;
         self.heard.resize(start + samples, 0.0);
-        let underruns = self.playout.stats().underruns;
         let played = self.playout.pull(&mut self.heard[start..]);
         if let Some(until) = self.playout.played_until() {
             self.playout.heard_until(until);
@@ -102,10 +101,10 @@ impl Ears {
         if played > 0 {
             self.longest_gap = self.longest_gap.max(self.dry.take().unwrap_or_default());
         }
-        if self.playout.stats().underruns > underruns {
-            self.dry = Some(silent);
-        } else if let Some(dry) = &mut self.dry {
+        if let Some(dry) = &mut self.dry {
             *dry += silent;
+        } else if self.playout.ran_empty() {
+            self.dry = Some(silent);
         }
         // Only what was said is kept, one answer after another.
         self.heard.truncate((start + played).min(LONGEST));
@@ -118,7 +117,7 @@ impl Ears {
         std::mem::take(&mut self.heard)
     }
 
-    /// The longest time in which nothing was heard in the middle of an answer.
+    /// The longest time in which nothing was heard in the middle of an answer, without pauses of the agent's.
     pub(super) fn longest_gap(&self) -> Duration {
         self.longest_gap
     }

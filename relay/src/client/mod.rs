@@ -120,7 +120,7 @@ pub struct Report {
     pub errors: Vec<String>,
     /// What was heard, at [`HEARD_RATE`].
     pub heard: Vec<f32>,
-    /// The longest time in which nothing was heard in the middle of an answer.
+    /// The longest time in which nothing was heard in the middle of an answer, without pauses of the agent's.
     pub longest_gap: Duration,
 }
 

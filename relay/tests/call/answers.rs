@@ -24,6 +24,49 @@ fn without_a_connection_the_agent_waits_and_then_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_pause_of_the_agent_within_an_answer_is_told_before_what_follows_and_one_of_the_line_is_not() {
+    let millis = Duration::from_millis;
+    let words = || AgentOutput::Words { text: "One moment. ".into(), start: 0, end: 0, last: false };
+    let sound = || AgentOutput::Sound(vec![5; 4_800]);
+    let ends = |did: &[Did]| did.iter().position(|did| *did == Did::Say(Saying::ReplyEnd));
+    let first = |did: &[Did]| did.iter().position(|did| matches!(did, Did::Speak(_)));
+    // 200 ms of sound, and the next after so long.
+    for (after, is_told) in [(0, false), (190, false), (290, false), (310, true), (5_000, true)] {
+        let mut bench = Bench::new();
+        assert_eq!(ends(&bench.chunk([said(0, 1_600), words(), sound()])), None);
+        assert_eq!(ends(&bench.wait(millis(after))), None, "after {after} ms");
+        let did = bench.chunk([sound()]);
+        let told = ends(&did);
+        assert_eq!(told.is_some(), is_told, "after {after} ms: {did:?}");
+        assert!(told.is_none() || told < first(&did), "after {after} ms: {did:?}");
+        // What goes on without a pause behind that has none.
+        let did = bench.chunk([sound()]);
+        assert_eq!(ends(&did), None, "after {after} ms: {did:?}");
+    }
+    // Nobody was there to whom anything could have been sent.
+    let mut bench = Bench::new();
+    bench.chunk([said(0, 1_600), words(), sound()]);
+    bench.input(Input::Room(false));
+    bench.wait(millis(5_000));
+    let mut did = bench.chunk([sound()]);
+    did.extend(bench.input(Input::Room(true)));
+    assert_eq!((ends(&did), spoken(&did)), (None, 4_800), "{did:?}");
+}
+
+#[test]
+fn the_end_of_an_answer_is_told_once_also_when_all_of_it_was_sent_before_the_agent_knew() {
+    let ends = |did: &[Did]| did.iter().filter(|did| **did == Did::Say(Saying::ReplyEnd)).count();
+    for after in [50, 1_000, 20_000] {
+        let words = AgentOutput::Words { text: "Sure.".into(), start: 0, end: 0, last: false };
+        let mut bench = Bench::new();
+        assert_eq!(ends(&bench.chunk([said(0, 1_600), words, AgentOutput::Sound(vec![5; 4_800])])), 0);
+        assert_eq!(ends(&bench.wait(Duration::from_millis(after))), 0, "after {after} ms");
+        assert_eq!(ends(&bench.chunk([AgentOutput::AnswerEnd])), 1, "after {after} ms");
+        assert_eq!(ends(&bench.wait(Duration::from_secs(10))), 0, "after {after} ms");
+    }
+}
+
+#[test]
 fn an_answer_that_was_heard_ends_and_its_turn_says_so() {
     let mut bench = Bench::new();
     bench.answered(1);

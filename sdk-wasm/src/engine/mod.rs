@@ -110,7 +110,7 @@ impl Engine {
             RefCell::new(Inner {
                 link: Link::new(weak.clone(), outlet, config),
                 capture: Capture::new(settings.chunk_ms),
-                playback: Playback::new(),
+                playback: Playback::new(weak.clone()),
                 muted: false,
                 closing: false,
                 levels_watched: false,

@@ -3,7 +3,9 @@
 //! The worklet is a plain queue that holds [`AHEAD_MS`]: enough to bridge the longest pause a Worker was seen to make while its
 //! page is busy (142 ms). Everything before that waits here, where it can be dropped at once.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Weak;
 
 use audio::{Hz, Lateness, Level, LevelMeter, PlayoutBuffer, Resampler, Unevenness, decode_s16le};
 use js_sys::Float32Array;
@@ -12,7 +14,9 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::{Event, MessagePort};
 
 use super::link::now_ms;
+use super::{Inner, parts};
 use crate::listener::Listener;
+use crate::timer::Timer;
 
 /// How much the worklet is given ahead of what it plays.
 const AHEAD_MS: u32 = 200;
@@ -48,6 +52,9 @@ pub(crate) struct Playback {
     /// The user has put the call on hold: nothing sounds until they are back, whatever the relay says.
     on_hold: bool,
     lateness: Lateness,
+    /// Rings when what waits has waited for long enough: the worklet says nothing while it has nothing to play.
+    timer: Option<Timer>,
+    engine: Weak<RefCell<Inner>>,
 }
 
 /// The agent's side: its rate, and what waits.
@@ -87,7 +94,7 @@ enum Sent {
 }
 
 impl Playback {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(engine: Weak<RefCell<Inner>>) -> Self {
         Playback {
             agent: None,
             speaker: None,
@@ -98,6 +105,8 @@ impl Playback {
             held: false,
             on_hold: false,
             lateness: Lateness::default(),
+            timer: None,
+            engine,
         }
     }
 
@@ -172,6 +181,7 @@ impl Playback {
     /// Interrupted: nothing that was queued is played, and nothing is held.
     pub(crate) fn flush(&mut self) {
         self.held = false;
+        self.timer = None;
         self.lateness.restart();
         if let Some(agent) = &mut self.agent {
             agent.flush();
@@ -256,6 +266,28 @@ impl Playback {
             self.ahead += samples;
             self.sent.push_back(Sent::Block { samples, end, agent_rate: agent.rate, level });
         }
+        let Some(left) = agent.buffer.waits() else {
+            self.timer = None;
+            return;
+        };
+        if self.timer.is_none() {
+            let engine = self.engine.clone();
+            let ms = left * 1_000 / u64::from(agent.rate.max(1)) + 1;
+            self.timer = Some(Timer::new(ms as i32, move || {
+                if let Some(engine) = engine.upgrade() {
+                    parts(&engine).playback.waited(left);
+                }
+            }));
+        }
+    }
+
+    /// What waits has waited for so many samples more.
+    fn waited(&mut self, samples: u64) {
+        self.timer = None;
+        if let Some(agent) = &mut self.agent {
+            agent.buffer.wait(samples);
+        }
+        self.top_up();
     }
 }
 

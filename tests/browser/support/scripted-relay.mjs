@@ -47,6 +47,8 @@ export class ScriptedRelay {
   constructor(relay) {
     this.#relay = relay;
     this.port = 0;
+    /** How far the page says to have heard the agent, in samples. */
+    this.played = 0;
     this.server = createServer((asked, answer) => this.#pass(asked, answer));
     this.server.on("upgrade", (asked, socket) => this.#accept(asked, socket));
   }
@@ -94,6 +96,11 @@ export class ScriptedRelay {
       await sleep(Math.max(0, begin + comes - performance.now()));
       this.say(100);
     }
+    this.end();
+  }
+
+  /** Says that an answer is whole, or that the agent has paused in it. */
+  end() {
     this.#tell({ type: "reply_end", seq: this.#seq++ });
   }
 
@@ -118,8 +125,9 @@ export class ScriptedRelay {
     });
   }
 
-  /** @param {{ type: string, id?: number }} message */
-  #hear({ type, id }) {
+  /** @param {{ type: string, id?: number, played?: number }} message */
+  #hear({ type, id, played }) {
+    if (type === "ack") this.played = played ?? 0;
     if (type === "hello") this.#tell(WELCOME);
     if (type === "ping") this.#tell({ type: "pong", id });
     if (type === "bye") {

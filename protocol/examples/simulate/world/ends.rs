@@ -204,9 +204,9 @@ impl World {
                 client::Output::Play { codec, position, payload } => {
                     self.downlink.heard.push(format!("{} {position} {}", codec.name(), payload.len()));
                 }
-                client::Output::EndOfReply => self.downlink.heard.push("end of reply".into()),
                 client::Output::FlushPlayout => self.downlink.heard.push("flush".into()),
-                client::Output::HoldPlayout(_) => {}
+                // The relay here ends no reply, but what is left of a lost one's ends when another epoch begins.
+                client::Output::EndOfReply | client::Output::HoldPlayout(_) => {}
                 client::Output::Event(Event::Transcript(turn)) => self.downlink.heard.push(turn.text),
                 client::Output::Event(Event::Agent(state)) => self.downlink.heard.push(format!("{state:?}")),
                 client::Output::Event(Event::Gap(gap)) => {

@@ -38,7 +38,7 @@ pub enum Input<'a> {
     Connected(bool),
     /// Audio of the agent is sent: samples at its rate.
     Agent(&'a [i16]),
-    /// The answer is whole.
+    /// The answer is whole, or the agent has paused in it.
     ReplyEnd,
     /// The user has heard the agent up to this position in its timeline.
     Played(u32),

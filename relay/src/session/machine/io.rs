@@ -189,7 +189,7 @@ pub enum Recorded {
     Connected(bool),
     /// Audio of the agent.
     Agent(Vec<i16>),
-    /// All audio of an answer was given.
+    /// All audio of an answer was given, or all before a pause of the agent's.
     ReplyEnd,
     /// The user has heard the agent up to this position.
     Played(u32),
