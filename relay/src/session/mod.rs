@@ -8,6 +8,7 @@ pub mod beginning;
 pub mod books;
 mod connection;
 mod driver;
+mod history;
 mod jitter;
 mod journal;
 pub mod lease;
@@ -49,16 +50,16 @@ pub use wire::{Gone, Incoming, Outgoing, Wire};
 use crate::admission::auth::Identity;
 use crate::admission::throttle::{self, Asking, Waiting};
 use crate::agent::tool::StoredCall;
-use crate::call::Turn;
 use crate::config::Limits;
 use crate::operations::telemetry;
 use crate::records::recording;
-use crate::records::store::{SessionRow, StoreError, TakeOver, TakenOver, TurnRow, unix_ms};
+use crate::records::store::{SaidRow, SessionRow, StoreError, TakeOver, TakenOver, unix_ms};
 use crate::{App, NanoUsd};
 use assembly::{First, Parts, Prepared, prepare};
 use beginning::{Beginning, since};
 use connection::{Connection, Event};
 use driver::Driver;
+use history::{as_said, history, said_before};
 use opening::{may_begin, new_session, open};
 use registry::{Back, Command, Handle, ResumeRequest};
 use resume::{claims_too_much, end_again, ended_with, may_take_over, next_token, resume_hash, was_hung_up};
@@ -69,8 +70,6 @@ const RETRY_AFTER_MS: u64 = 5_000;
 const HAND_OFF_TIMEOUT: Duration = Duration::from_secs(4);
 /// The time between two looks at whether another relay has handed a session off.
 const HAND_OFF_LOOK: Duration = Duration::from_millis(100);
-/// How many turns of a conversation an agent is told of, the newest of them.
-const HISTORY_TURNS: u32 = 500;
 /// How long a connection waits for a place among a session's commands, and for its peer to take a last message.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -163,7 +162,11 @@ async fn bring_to_session(
         None => None,
     };
     let Some((connection, hello)) = back else { return };
-    if let Some(row) = hung_up(&app, &resume, identity).await {
+    let hung_up = match hung_up(&app, &resume, identity).await {
+        Ok(hung_up) => hung_up,
+        Err(error) => return refuse_unread(connection, &error).await,
+    };
+    if let Some(row) = hung_up {
         telemetry::resumed(telemetry::Resume::Ended);
         return tell_end_again(
             connection,
@@ -228,13 +231,18 @@ async fn rebuild(
             refuse_resume(connection, refusal).await;
             return None;
         }
-        Ok(None) if was_ended_by_operator(app, &resume, identity).await => {
+        Ok(None) => {
             drop(rebuilding);
-            telemetry::resumed(telemetry::Resume::Ended);
-            connection.close(CloseCode::EndedByOperator).await;
+            match was_ended_by_operator(app, &resume, identity).await {
+                Ok(false) => return Some((connection, hello)),
+                Ok(true) => {
+                    telemetry::resumed(telemetry::Resume::Ended);
+                    connection.close(CloseCode::EndedByOperator).await;
+                }
+                Err(error) => refuse_unread(connection, &error).await,
+            }
             return None;
         }
-        Ok(None) => return Some((connection, hello)),
         Err(error) => {
             tracing::error!(%error, "a session could not be taken over");
             drop(rebuilding);
@@ -242,7 +250,7 @@ async fn rebuild(
             return None;
         }
     };
-    let Taken { taken, parts, token, recorded_through, calls } = taken;
+    let Taken { taken, parts, token, recorded_through, calls, mut said } = taken;
     let limits = app.config.limits_for(identity.plan.as_deref(), &identity.limits);
     let (recording, cost) = (record_again(app, &taken.session).await, taken.session.cost);
     let mut beginning = Beginning::taken_over(taken, &resume, parts.rate(), limits.caps(), unix_ms());
@@ -251,7 +259,8 @@ async fn rebuild(
         beginning.broken_off.clear();
     }
     take_back(app, &beginning).await;
-    let turns = history(app, &parts, &beginning, &identity.sub).await;
+    beginning.correct(&mut said);
+    let turns = as_said(said);
     let (epoch, agent) = (beginning.epoch, parts.agent.clone());
     let prepared = Prepared { beginning, turns, calls, cost, recording, recorded_through };
     let first = First { connection, hello, attachment: Attachment::Resume, token };
@@ -315,6 +324,8 @@ struct Taken {
     recorded_through: u32,
     /// What was called in the session, oldest first.
     calls: Vec<StoredCall>,
+    /// What was said in the session's conversation, oldest first.
+    said: Vec<SaidRow>,
 }
 
 /// Takes a stored session over, if the resume token is good for it. Everything that may be a reason to refuse is checked first, since nothing
@@ -358,38 +369,29 @@ async fn take_over(
         // the client comes again, it is looked at anew.
         return Ok(Some(Err(later(ErrorCode::StoreUnavailable))));
     };
-    // Should this fail, the client comes back and takes the session over once more.
+    // Should one of these fail, the client comes back and takes the session over once more. An agent that does not know what was said would greet
+    // in the middle of the call.
     let calls = if parts.has_tools() { app.records.store.tool_calls(&row.id).await? } else { Vec::new() };
-    Ok(Some(Ok(Taken { taken, parts, token, recorded_through, calls })))
-}
-
-/// The newest turns of the session's conversation, oldest first, or none for an agent that does not want to know them.
-async fn history(app: &App, parts: &Parts, beginning: &Beginning, user_sub: &str) -> Vec<Turn> {
-    if !parts.wants_history() {
-        return Vec::new();
-    }
-    match app.records.store.newest_turns(&beginning.conversation_id, user_sub, HISTORY_TURNS).await {
-        Ok(mut said) => {
-            beginning.correct(&mut said);
-            TurnRow::as_said(said.into_iter().map(|said| said.row).collect())
-        }
-        Err(error) => {
-            tracing::warn!(%error, "what was said before could not be read: the agent does not know of it");
-            Vec::new()
-        }
-    }
+    let said = history(app, &parts, &taken.session.conversation_id, &identity.sub).await?;
+    Ok(Some(Ok(Taken { taken, parts, token, recorded_through, calls, said })))
 }
 
 /// Whether an administrator ended the session while its client was away. If so, no new session takes its place.
-async fn was_ended_by_operator(app: &App, resume: &Resume, identity: &Identity) -> bool {
-    let Ok(Some(row)) = app.records.store.session(&resume.session_id).await else { return false };
-    ended_with(&row, CloseCode::EndedByOperator, resume, identity)
+async fn was_ended_by_operator(app: &App, resume: &Resume, identity: &Identity) -> Result<bool, StoreError> {
+    let row = app.records.store.session(&resume.session_id).await?;
+    Ok(row.is_some_and(|row| ended_with(&row, CloseCode::EndedByOperator, resume, identity)))
 }
 
 /// The session that a client asks for, if the client has hung it up. The client did not hear the answer to its `bye`.
-async fn hung_up(app: &App, resume: &Resume, identity: &Identity) -> Option<SessionRow> {
-    let row = app.records.store.session(&resume.session_id).await.ok().flatten()?;
-    was_hung_up(&row, resume, identity).then_some(row)
+async fn hung_up(app: &App, resume: &Resume, identity: &Identity) -> Result<Option<SessionRow>, StoreError> {
+    let row = app.records.store.session(&resume.session_id).await?;
+    Ok(row.filter(|row| was_hung_up(row, resume, identity)))
+}
+
+/// Sends a client away whose session could not be read: whether it has ended is not known, and a new one in its place would hear everything again.
+async fn refuse_unread(connection: Connection, error: &StoreError) {
+    tracing::error!(%error, "how a session has ended could not be read");
+    refuse_resume(connection, later(ErrorCode::StoreUnavailable)).await;
 }
 
 /// Tells a client once more that its session has ended, and what it cost. Otherwise the client would say everything that it does not know to
@@ -420,13 +422,21 @@ async fn begin(
     };
     let token = resume_token();
     let session = new_session(&app, &hello, identity, &parts, attachment, &token);
+    // This is read before the session begins: whoever is refused has begun nothing.
+    let said = match said_before(&app, &parts, &session).await {
+        Ok(said) => said,
+        Err(error) => {
+            tracing::error!(%error, "what was said before in a conversation could not be read");
+            return refuse_to_begin(connection, later(ErrorCode::StoreUnavailable), attachment).await;
+        }
+    };
     let opened = open(&app, Asking::Take, session, &parts, &limits, address, attachment).await;
     let (session, grant, inherited) = match opened {
         Ok(opened) => opened,
         Err(refusal) => return refuse_to_begin(connection, refusal, attachment).await,
     };
     let beginning = Beginning::new(&session, grant, inherited);
-    let turns = history(&app, &parts, &beginning, &session.user_sub).await;
+    let turns = as_said(said);
     tracing::info!(
         session = %beginning.id, sub = %identity.sub, account = %identity.account, client = %hello.client,
         "session began"

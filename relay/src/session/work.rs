@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::Time;
+use protocol::{Mark, Time};
 use tokio::time::sleep;
 use tracing::Instrument;
 
@@ -14,11 +14,11 @@ use super::books::{Books, failure};
 use super::machine::{Checked, Entry, Failure, Input, Receipt, Reservation};
 use super::seconds_left;
 use crate::admission::auth::{Identity, Refused};
-use crate::call::{Command, NotTold};
+use crate::call::{Command, NotTold, Turn};
 use crate::money::budget::Reserved;
 use crate::operations::{alerts, telemetry};
 use crate::records::spill::Owed;
-use crate::records::store::{Alert, Reserve, Settled, StoreError, unix_ms};
+use crate::records::store::{Alert, Reserve, Settled, Store, StoreError, unix_ms};
 use crate::running::{Running, waited};
 use crate::{Admission, App, Live, NanoUsd, Records};
 
@@ -88,7 +88,7 @@ impl Work {
             sleep(wait).await;
             match (owed, entry) {
                 (Some(Owed::Turns { turns, committed, replayable }), _) => {
-                    store.save_turns(&id, epoch, &turns, committed, replayable).await.map(|()| Wrote::Done)
+                    save_turns(&*store, &id, epoch, &turns, committed, replayable).await.map(|()| Wrote::Done)
                 }
                 (Some(Owed::Settle(settle)), _) => store.settle(&settle).await.map(|settled| {
                     settle.rows.iter().for_each(|row| alerts::written(&id, row));
@@ -265,5 +265,25 @@ impl Work {
     fn unix_ms_at(&self, at: Time) -> i64 {
         let ago = self.live.now().since(at).as_millis();
         unix_ms() - i64::try_from(ago).unwrap_or_default()
+    }
+}
+
+/// Writes turns of a running call. If its session was ended from outside they are written all the same, as what a relay has kept, and the call
+/// hears that it is over.
+async fn save_turns(
+    store: &dyn Store,
+    id: &str,
+    epoch: u32,
+    turns: &[Turn],
+    committed: Mark,
+    replayable: u32,
+) -> Result<(), StoreError> {
+    match store.save_turns(id, epoch, turns, committed, replayable).await {
+        Err(over @ StoreError::NoSession { .. }) => {
+            // If this fails because the database is away, both are tried again.
+            store.save_kept_turns(id, epoch, turns, committed, replayable).await?;
+            Err(over)
+        }
+        done => done,
     }
 }

@@ -1,11 +1,17 @@
 //! What a relay kept on its own disk while the database was away is written when it is back.
 
 use std::path::Path;
+use std::time::Duration;
 
 use relay::records::spill::Spill;
+use relay::records::store::Reserve;
 use sqlx::{AnyConnection, Connection};
 
-use super::{Bench, open, quota, session};
+use super::{Bench, WIDE, caps, of_a_lost_relay, on_both_databases, open, quota, reserve, session, usd};
+
+on_both_databases! {
+    the_words_of_a_relay_that_comes_back_are_written_when_its_sessions_were_given_up_or_ended_elsewhere
+}
 
 /// More than one step of a replay reads.
 const ENTRIES: u32 = 600;
@@ -63,4 +69,31 @@ async fn on_postgresql_a_session_that_somebody_has_locked_holds_up_no_other_and_
     assert_eq!(turns.len(), ENTRIES as usize + 1);
     assert_eq!(turns.last().expect("there").turn.text, (ENTRIES - 1).to_string(), "in their order");
     assert_eq!(spill.replay(store, |_| false).await.expect("nothing to do"), 0);
+}
+
+async fn the_words_of_a_relay_that_comes_back_are_written_when_its_sessions_were_given_up_or_ended_elsewhere(
+    bench: Bench,
+) {
+    let store = &*bench.store;
+    for id in ["buried", "elsewhere", "waits"] {
+        open(store, &session(id), &of_a_lost_relay()).await;
+        let ask = Reserve { exposed: usd(30), ..reserve(id, 100, 100, caps(WIDE, WIDE, WIDE)) };
+        store.reserve(&ask).await.expect("answered");
+        match id {
+            "elsewhere" => assert!(store.end_elsewhere(id, "ended_by_operator").await.expect("ended")),
+            _ => {
+                let window = if id == "buried" { Duration::ZERO } else { Duration::from_secs(600) };
+                assert_eq!(store.sweep(window).await.expect("swept").released, 1);
+            }
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    leave(folder.path(), &[("waits", 2), ("buried", 2), ("elsewhere", 2)]).await;
+    let spill = Spill::open(folder.path()).await.expect("opened");
+    assert_eq!(spill.replay(store, |_| false).await.expect("written"), 6);
+    for id in ["buried", "elsewhere", "waits"] {
+        let turns = store.turns(id).await.expect("read");
+        let texts: Vec<&str> = turns.iter().map(|row| row.turn.text.as_str()).collect();
+        assert_eq!(texts.len(), 3, "{id}: {texts:?}");
+    }
 }

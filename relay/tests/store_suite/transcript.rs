@@ -1,11 +1,17 @@
 //! Turns.
 
+use std::time::Duration;
+
 use protocol::{Mark, Resume, Role};
 use relay::call::{Latency, Turn};
-use relay::records::store::{InsteadOf, NewSession, Quality, StoreError, TakeOver, unix_ms};
+use relay::records::store::{
+    InsteadOf, NewSession, Quality, Quota, Reserve, Store, StoreError, Swept, TakeOver, unix_ms,
+};
 use relay::session::beginning::Beginning;
 
-use super::{Bench, LEASE, on_both_databases, open, quota, session, turn};
+use super::{
+    Bench, LEASE, WIDE, caps, of_a_lost_relay, on_both_databases, open, quota, reserve, session, turn, usd,
+};
 
 on_both_databases! {
     a_turn_is_written_over_and_what_is_committed_never_goes_back
@@ -16,6 +22,11 @@ on_both_databases! {
     a_relay_that_lost_the_session_writes_nothing_more
     what_a_relay_had_kept_is_written_when_the_session_has_ended_unless_another_one_goes_on_from_there
     what_was_taken_back_of_an_answer_is_taken_back_when_the_session_has_ended_too
+    what_a_lost_relay_had_kept_is_written_although_what_it_had_exposed_was_charged
+    what_a_relay_had_kept_of_a_session_that_was_ended_elsewhere_is_written
+    what_a_relay_had_kept_is_not_written_once_another_one_has_taken_the_session_over
+    a_take_over_by_a_relay_that_knows_nothing_of_kept_epochs_counts_all_the_same
+    nothing_that_a_relay_had_kept_of_a_deleted_session_is_written
     any_text_is_stored_as_it_was_said
     the_newest_turns_of_a_conversation_are_read_in_order_and_nobody_elses
 }
@@ -249,6 +260,97 @@ async fn what_was_taken_back_of_an_answer_is_taken_back_when_the_session_has_end
         let stored = store.turns("a").await.expect("read");
         assert_eq!(stored[0].turn.text, "one", "the latest of them stays");
     }
+}
+
+/// Begins a session that has something exposed.
+async fn begin_exposed(store: &dyn Store, id: &str, of: &Quota) {
+    open(store, &session(id), of).await;
+    let ask = Reserve { exposed: usd(30), ..reserve(id, 100, 100, caps(WIDE, WIDE, WIDE)) };
+    store.reserve(&ask).await.expect("answered");
+}
+
+/// Writes what the relay of this epoch has kept of the session "a".
+async fn kept(store: &dyn Store, epoch: u32, number: u32, text: &str) -> Result<(), StoreError> {
+    let mark = Mark { seq: 10 * (number + 1), position: 16_000 * (number + 1) };
+    store.save_kept_turns("a", epoch, &[turn(number, Role::User, text)], mark, 0).await
+}
+
+async fn words(store: &dyn Store) -> Vec<String> {
+    store.turns("a").await.expect("read").into_iter().map(|row| row.turn.text).collect()
+}
+
+async fn taken_over(store: &dyn Store, epoch: u32) -> u32 {
+    let by =
+        TakeOver { epoch, resume_hash: [8; 32], previous: [7; 32], relay: "relay-2".into(), lease: LEASE };
+    store.take_over("a", &by).await.expect("written").expect("live").session.epoch
+}
+
+async fn what_a_lost_relay_had_kept_is_written_although_what_it_had_exposed_was_charged(bench: Bench) {
+    let store = &*bench.store;
+    begin_exposed(store, "a", &of_a_lost_relay()).await;
+    let swept = store.sweep(Duration::from_secs(600)).await.expect("swept");
+    assert_eq!(swept, Swept { released: 1, ended: 0 });
+    assert_eq!(store.session("a").await.expect("read").expect("there").epoch, 1);
+    kept(store, 0, 0, "while it waits for its client").await.expect("written");
+    let mark = store.session("a").await.expect("read").expect("there").committed;
+    assert_eq!(mark, Mark { seq: 10, position: 16_000 }, "whoever takes it over goes on behind these words");
+    let call = store.save_turns("a", 0, &[turn(1, Role::User, "of a call")], Mark::default(), 0).await;
+    assert!(matches!(call, Err(StoreError::Fenced { .. })), "a call has lost it: {call:?}");
+    assert_eq!(store.sweep(Duration::ZERO).await.expect("swept"), Swept { released: 1, ended: 1 });
+    kept(store, 0, 1, "when it has ended").await.expect("written");
+    let nobody = kept(store, 1, 2, "of an epoch in which no relay had it").await;
+    assert!(matches!(nobody, Err(StoreError::NoSession { .. })), "{nobody:?}");
+    assert_eq!(words(store).await, ["while it waits for its client", "when it has ended"]);
+}
+
+async fn what_a_relay_had_kept_of_a_session_that_was_ended_elsewhere_is_written(bench: Bench) {
+    let store = &*bench.store;
+    // What it had exposed is charged, so that its epoch rises twice.
+    begin_exposed(store, "a", &quota()).await;
+    assert!(store.end_elsewhere("a", "ended_by_operator").await.expect("ended"));
+    assert_eq!(store.session("a").await.expect("read").expect("there").epoch, 2);
+    let call = store.save_turns("a", 0, &[turn(0, Role::User, "of a call")], Mark::default(), 0).await;
+    assert!(matches!(call, Err(StoreError::NoSession { .. })), "a call learns that it is over: {call:?}");
+    kept(store, 0, 0, "it was said before").await.expect("written");
+    let other = kept(store, 1, 1, "of another epoch").await;
+    assert!(matches!(other, Err(StoreError::NoSession { .. })), "{other:?}");
+    assert_eq!(words(store).await, ["it was said before"]);
+}
+
+async fn what_a_relay_had_kept_is_not_written_once_another_one_has_taken_the_session_over(bench: Bench) {
+    let store = &*bench.store;
+    begin_exposed(store, "a", &of_a_lost_relay()).await;
+    store.sweep(Duration::from_secs(600)).await.expect("swept");
+    let epoch = taken_over(store, 1).await;
+    let late = kept(store, 0, 0, "said again there").await;
+    assert!(matches!(late, Err(StoreError::Fenced { .. })), "{late:?}");
+    assert!(store.end_elsewhere("a", "ended_by_operator").await.expect("ended"));
+    let late = kept(store, 0, 0, "said again there").await;
+    assert!(matches!(late, Err(StoreError::NoSession { .. })), "{late:?}");
+    kept(store, epoch, 1, "of the relay that took it over").await.expect("written");
+    assert_eq!(words(store).await, ["of the relay that took it over"]);
+}
+
+async fn a_take_over_by_a_relay_that_knows_nothing_of_kept_epochs_counts_all_the_same(bench: Bench) {
+    let store = &*bench.store;
+    begin_exposed(store, "a", &of_a_lost_relay()).await;
+    store.sweep(Duration::from_secs(600)).await.expect("swept");
+    // As such a relay writes it.
+    let older = "UPDATE sessions SET epoch = epoch + 1 WHERE id = 'a'";
+    sqlx::raw_sql(older).execute(&mut bench.connect().await).await.expect("written");
+    let late = kept(store, 0, 0, "said again there").await;
+    assert!(matches!(late, Err(StoreError::Fenced { .. })), "{late:?}");
+    kept(store, 2, 0, "of the older relay, which is a newer one by now").await.expect("written");
+}
+
+async fn nothing_that_a_relay_had_kept_of_a_deleted_session_is_written(bench: Bench) {
+    let store = &*bench.store;
+    begin_exposed(store, "a", &of_a_lost_relay()).await;
+    store.sweep(Duration::from_secs(600)).await.expect("swept");
+    assert!(store.delete_session("a", None).await.expect("deleted"));
+    let late = kept(store, 0, 0, "of somebody who is forgotten").await;
+    assert!(matches!(late, Err(StoreError::NoSession { .. })), "{late:?}");
+    assert!(words(store).await.is_empty());
 }
 
 async fn any_text_is_stored_as_it_was_said(bench: Bench) {

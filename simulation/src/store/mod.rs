@@ -70,6 +70,8 @@ struct Session {
     /// Epoch and revision of each turn as it stands.
     versions: BTreeMap<u32, (u32, u32)>,
     tool_calls: Vec<StoredCall>,
+    /// The epoch of the relay that had it last: the session's own, unless that has risen although nobody has taken the session over.
+    relay_epoch: u32,
     /// Another session has taken over how far this one had come.
     succeeded: bool,
 }
@@ -190,6 +192,7 @@ impl Model {
                 epochs: BTreeMap::new(),
                 versions: BTreeMap::new(),
                 tool_calls: Vec::new(),
+                relay_epoch: session.epoch,
                 succeeded: false,
             },
         );
@@ -249,6 +252,7 @@ impl Model {
         self.begin_lease(now, &by.relay, by.lease);
         let session = self.sessions.get_mut(id)?;
         session.row.epoch += 1;
+        session.relay_epoch = session.row.epoch;
         session.row.reconnects += 1;
         session.row.resume_hash = by.resume_hash;
         session.row.resume_hash_previous = Some(by.previous);
@@ -397,8 +401,8 @@ impl Model {
         committed: Mark,
         replayable: u32,
     ) -> Result<(), StoreError> {
-        let is_live = self.sessions.get(id).is_some_and(Session::is_live);
-        self.write_turns(now, (id, epoch, is_live), turns, committed, replayable)
+        let takes = |session: &Session| session.is_live() && session.row.epoch == epoch;
+        self.write_turns(now, (id, epoch), takes, turns, committed, replayable)
     }
 
     /// See [`relay::records::store::Store::save_kept_turns`].
@@ -414,15 +418,17 @@ impl Model {
         committed: Mark,
         replayable: u32,
     ) -> Result<(), StoreError> {
-        let is_open = self.sessions.get(id).is_some_and(|session| !session.succeeded);
-        self.write_turns(now, (id, epoch, is_open), turns, committed, replayable)
+        // The session's epoch may have risen since without a take-over: nobody else writes these words then.
+        let takes = |session: &Session| !session.succeeded && session.relay_epoch == epoch;
+        self.write_turns(now, (id, epoch), takes, turns, committed, replayable)
     }
 
     /// Writes turns of this session, of a relay that had it in this epoch, if it takes any.
     fn write_turns(
         &mut self,
         now: i64,
-        (id, epoch, is_open): (&str, u32, bool),
+        (id, epoch): (&str, u32),
+        takes: impl FnOnce(&Session) -> bool,
         turns: &[Turn],
         committed: Mark,
         replayable: u32,
@@ -430,7 +436,7 @@ impl Model {
         let Some(session) = self.sessions.get_mut(id) else {
             return Err(StoreError::NoSession { id: id.to_owned() });
         };
-        if !is_open || session.row.epoch != epoch {
+        if !takes(session) {
             let is_fenced = session.is_live() && session.row.epoch != epoch;
             let id = id.to_owned();
             return Err(if is_fenced { StoreError::Fenced { id } } else { StoreError::NoSession { id } });

@@ -123,7 +123,7 @@ impl World<'_> {
         let heard = self.truth.heard(id, false).into_iter();
         let before: u64 = heard.map(|(from, to)| u64::from(to.min(told.position).saturating_sub(from))).sum();
         let paid = self.truth.paid_before(id);
-        if row.audio_samples + paid < before && !self.truth.is_refused {
+        if row.audio_samples + paid < before && !self.truth.is_refused && !self.truth.outlived.contains(id) {
             return Err(format!(
                 "{id}: up to {told:?} is committed, and of {before} samples {} are in the ledger, {paid} in one before",
                 row.audio_samples
@@ -215,7 +215,8 @@ impl World<'_> {
         let metered = row.audio_samples;
         // Of what was paid for, a part may not have been played again.
         let is_once = (metered..=metered + paid).contains(&once);
-        let is_whole = epochs.iter().all(|epoch| matches!(epoch.end, Some(End::Departed(_))));
+        let is_whole = !self.truth.outlived.contains(&row.id)
+            && epochs.iter().all(|epoch| matches!(epoch.end, Some(End::Departed(_))));
         let fenced = epochs.iter().any(|epoch| epoch.end == Some(End::Departed(Departure::TakenOver)));
         let is_tainted = self.truth.is_refused || self.truth.is_lossy || self.truth.is_erased;
         if metered > given {
@@ -224,7 +225,7 @@ impl World<'_> {
         if is_tainted {
             return Ok(());
         }
-        if metered + paid < committed {
+        if metered + paid < committed && !self.truth.outlived.contains(&row.id) {
             return Err(format!("{metered} samples are metered, and {committed} are committed"));
         }
         if is_whole

@@ -259,7 +259,11 @@ impl World<'_> {
             super::work::refused(refuses, now).inspect_err(|_| truth.refused(refuses))?;
             match owed {
                 Owed::Turns { turns, committed, replayable } => {
-                    store.save_kept_turns(unix_ms, session, epoch, turns, *committed, *replayable)
+                    store.save_kept_turns(unix_ms, session, epoch, turns, *committed, *replayable)?;
+                    if store.session(session).is_some_and(|row| row.epoch != epoch) {
+                        truth.outlived.insert(session.to_owned());
+                    }
+                    Ok(())
                 }
                 _ => write_owed(store, unix_ms, session, epoch, owed).map(drop),
             }

@@ -38,6 +38,9 @@ pub(super) struct Truth {
     pub(super) is_refused: bool,
     /// Something waited on a relay's own disk while its session went on elsewhere.
     pub(super) is_kept: bool,
+    /// Sessions whose relay's words were written after they were given up or ended elsewhere. What it metered may stand in no ledger, since what
+    /// it had exposed was charged in its place.
+    pub(super) outlived: BTreeSet<String>,
     pub(super) exhausted: u32,
     /// By session: what was left of answers that lost relays were giving.
     pub(super) broken_off: BTreeMap<String, Vec<Turn>>,

@@ -266,7 +266,15 @@ impl World<'_> {
     ) -> Result<Receipt, StoreError> {
         let now = self.unix_ms();
         if let Some(owed) = owed {
-            return Ok(match write_owed(&mut self.store, now, id, epoch, owed)? {
+            let written = write_owed(&mut self.store, now, id, epoch, owed);
+            // A call whose session was ended from outside hears that it is over, and its words are written all the same.
+            if let Err(StoreError::NoSession { .. }) = &written
+                && let Owed::Turns { turns, committed, replayable } = owed
+            {
+                self.store.save_kept_turns(now, id, epoch, turns, *committed, *replayable)?;
+                self.truth.outlived.insert(id.to_owned());
+            }
+            return Ok(match written? {
                 Some(Settled { cost, standing, .. }) => Receipt::Settled { cost, standing },
                 None => Receipt::Done,
             });

@@ -252,6 +252,9 @@ async fn fifty_calls_whose_relay_is_killed_while_the_database_is_away_lose_nothi
 
 /// Ends a session, as an operator may do it.
 const END: &str = "UPDATE sessions SET state = 'ended', ended_at = 1, end_reason = 'normal'";
+/// Ends a session, as another relay does it for an administrator.
+const END_ELSEWHERE: &str = "UPDATE sessions SET state = 'ended', ended_at = 1, end_reason = 'ended_by_operator', \
+    relay_epoch = epoch, fenced_epoch = epoch + 1, epoch = epoch + 1";
 const DELETE: &str = "DELETE FROM sessions";
 
 /// Locks the session's row for so long that a write gives up, and ends or deletes the session behind the relay's back.
@@ -333,6 +336,36 @@ async fn a_session_that_is_locked_and_then_ended_by_sql_has_all_it_was_told_in_i
     let set = "PRAGMA busy_timeout = 5000";
     let end = async |id: &str| end_behind_its_back(&url, set, "BEGIN IMMEDIATE", END, id).await;
     everything_told_is_in_the_ledger(&relay, &store, end).await;
+    relay.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_that_waited_while_their_session_was_ended_elsewhere_are_in_its_transcript() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::durable();
+    let database = server.database().await;
+    let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config(folder.path(), &database, 60)).await;
+    let store = SqlStore::postgres(&database).await.expect("opened");
+    let mut running = Running::start(&relay, 30.0).await;
+    running.wait(|event| matches!(event, Event::Transcript(_))).await;
+    let live = store.live_sessions(None, 1).await.expect("readable").rows;
+    let id = live[0].session.id.clone();
+    let set = "SET search_path TO voxrelay";
+    end_behind_its_back(database.expose(), set, "BEGIN", END_ELSEWHERE, &id).await;
+    let report = running.call.await.expect("no panic");
+    let users = report.turns.iter().filter(|turn| turn.role == Role::User);
+    let told: Vec<(u32, &str)> = users.map(|turn| (turn.turn, turn.text.as_str())).collect();
+    assert!(told.len() > 1, "something was said while it was locked: {report:?}");
+    let mut missing = told.clone();
+    for _ in 0..20 {
+        let stored = store.turns(&id).await.expect("readable");
+        missing.retain(|told| !stored.iter().any(|row| (row.turn.turn, &*row.turn.text) == *told));
+        if missing.is_empty() {
+            break;
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    assert!(missing.is_empty(), "{missing:?} was told and is not stored: {report:?}");
     relay.terminate().await;
 }
 

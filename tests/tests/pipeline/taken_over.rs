@@ -1,8 +1,9 @@
 //! What a model is asked once its call goes on at another relay, because the one before was killed: it has what was said there.
 
-use protocol::{ClientMessage, Hello, Mark, RelayMessage, Resume, Role};
+use protocol::{ClientMessage, CloseCode, Hello, Mark, RelayMessage, Resume, Role};
 use relay::records::store::{SqlStore, Store};
 use serde_json::{Value, json};
+use sqlx::{AnyConnection, Connection};
 use tests::postgres::shared;
 use tests::stand_ins::{self, PRICES, Provider};
 use tests::{Heard, Raw, Relay, hello, token_but};
@@ -11,8 +12,7 @@ use tokio::time::{Duration, Instant, sleep};
 use super::{CHUNK, Talk, config, get};
 
 impl Talk {
-    /// Goes on at another relay, from what is committed.
-    async fn go_on(&mut self, relay: &Relay, start: Mark) {
+    fn resume(&self, start: Mark) -> Hello {
         let resume = Resume {
             session_id: self.told.session.clone(),
             resume_token: self.resume_token.clone(),
@@ -20,7 +20,12 @@ impl Talk {
             received: self.received,
             played: Some(self.played),
         };
-        let hello = Hello { start, ..hello(&token_but(&json!({ "sub": "ada" })), Some(resume)) };
+        Hello { start, ..hello(&token_but(&json!({ "sub": "ada" })), Some(resume)) }
+    }
+
+    /// Goes on at another relay, from what is committed, after so many take-overs.
+    async fn go_on(&mut self, relay: &Relay, start: Mark, epoch: u32) {
+        let hello = self.resume(start);
         self.raw = Raw::connect(relay, None).await.expect("connects");
         self.raw.say(&ClientMessage::from(hello).to_json()).await;
         let resumed = loop {
@@ -31,7 +36,7 @@ impl Talk {
                 _ => {}
             }
         };
-        assert_eq!(resumed.epoch, 1, "it is rebuilt from the database");
+        assert_eq!(resumed.epoch, epoch, "it is rebuilt from the database");
         assert_eq!(resumed.received.position, resumed.received.seq * CHUNK as u32);
         (self.seq, self.received, self.played) = (resumed.received.seq, 0, 0);
         let behind = self.begun.elapsed().saturating_sub(Duration::from_millis(u64::from(self.seq) * 100));
@@ -51,8 +56,11 @@ async fn asked(port: u16) -> Vec<(String, String)> {
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_model_that_is_asked_after_its_relay_was_killed_has_what_was_said_before() {
+/// Turns what users said into rows that cannot be read, or back.
+const SPOIL: &str = "UPDATE voxrelay.turns SET start_position = -1 - start_position WHERE role = 'user'";
+
+/// Asks the model, and asks it again once another relay has taken the call over; `unreadable` means that what was said cannot be read at first.
+async fn goes_on_elsewhere(unreadable: bool) {
     let stt = Provider("deepgram", "nova-3", "deepgram/nova-3", "language = \"en\"");
     let llm = Provider("openai-chat", "small", "openai/chat", "");
     let tts = Provider("openai-speech", "tts-1", "openai/tts-1", "");
@@ -84,7 +92,22 @@ async fn a_model_that_is_asked_after_its_relay_was_killed_has_what_was_said_befo
 
     first.kill().await;
     let session = store.session(&talk.told.session).await.expect("readable").expect("stored");
-    talk.go_on(&second, session.committed).await;
+    if unreadable {
+        let mut spoiling = AnyConnection::connect(database.expose()).await.expect("it is there");
+        sqlx::raw_sql(SPOIL).execute(&mut spoiling).await.expect("spoiled");
+        let conversation = Some(talk.told.session.clone());
+        let anew = Hello { conversation, ..hello(&token_but(&json!({ "sub": "ada" })), None) };
+        for hello in [talk.resume(session.committed), anew] {
+            let mut raw = Raw::connect(&second, None).await.expect("connects");
+            raw.say(&ClientMessage::from(hello).to_json()).await;
+            let refused = (vec!["store_unavailable".to_owned()], CloseCode::TryLater.code());
+            assert_eq!(raw.end().await, refused, "no agent begins that does not know what was said");
+        }
+        let begun = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM voxrelay.sessions");
+        assert_eq!(begun.fetch_one(&mut spoiling).await.expect("counted"), 1, "no other session began");
+        sqlx::raw_sql(SPOIL).execute(&mut spoiling).await.expect("mended");
+    }
+    talk.go_on(&second, session.committed, if unreadable { 2 } else { 1 }).await;
     talk.ask().await;
     let told = talk.hang_up().await;
     assert_eq!((told.closed, told.errors.as_slice(), told.user.len()), (1000, &[][..], 2), "{told:?}");
@@ -92,4 +115,14 @@ async fn a_model_that_is_asked_after_its_relay_was_killed_has_what_was_said_befo
     let expected = [of("user", &told.user[0]), of("assistant", &told.agent[0]), of("user", &told.user[1])];
     assert_eq!(asked(port).await, expected, "{told:?}");
     second.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_asked_after_its_relay_was_killed_has_what_was_said_before() {
+    goes_on_elsewhere(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_words_cannot_be_read_waits_until_they_can_and_then_goes_on_with_them() {
+    goes_on_elsewhere(true).await;
 }

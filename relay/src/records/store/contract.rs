@@ -164,8 +164,9 @@ operations! {
         replayable: u32,
     ) -> ();
 
-    /// The same for turns that a relay has kept while the database was away. The session may have ended meanwhile, as long as no other session has
-    /// taken over how far it had come: that one's client has said everything again that was not committed. Of a session that has ended a turn
+    /// The same for turns that a relay has kept while the database was away. The session may have ended meanwhile, or its epoch may have risen because
+    /// what that relay had exposed was charged, as long as no relay has taken the session over since, and no other session how far it had come:
+    /// there the client has said everything again that was not committed. Of a session that has ended a turn
     /// that is there stays as it is unless more is committed by this one.
     fn save_kept_turns(
         &self,

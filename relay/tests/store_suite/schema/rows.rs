@@ -284,4 +284,9 @@ UPDATE denials SET by_key = 1 WHERE subject = 'eve'",
             ("SELECT by_key FROM denials WHERE subject = 'eve'", 1),
         ],
     },
+    Later {
+        from: 29,
+        rows: "UPDATE sessions SET relay_epoch = 0, fenced_epoch = 1 WHERE id = 'a'",
+        sums: &[("SELECT fenced_epoch - relay_epoch FROM sessions WHERE id = 'a'", 1)],
+    },
 ];

@@ -71,7 +71,7 @@ const FORGET_BY_WHOM: Sql = sql!("UPDATE audit SET done_by = '' WHERE done_by = 
 
 const END_ELSEWHERE: Sql = sql!(
     "UPDATE sessions SET state = 'ended', ended_at = " NOW ", end_reason = $1, resume_hash_previous = NULL,
-        epoch = epoch + 1, rolled_up = $2
+        " FENCED ", rolled_up = $2
     WHERE id = $3 AND state = 'live'"
 );
 

@@ -48,6 +48,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     26 "incidents" "0026_incidents.sql";
     27 "relay addresses" "0027_relay_addresses.sql";
     28 "held keys" "0028_held_keys.sql";
+    29 "relay epochs" "0029_relay_epochs.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -79,6 +80,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     26 "incidents" "0026_incidents.sql";
     27 "relay addresses" "0027_relay_addresses.sql";
     28 "held keys" "0028_held_keys.sql";
+    29 "relay epochs" "0029_relay_epochs.sql";
 };
 
 /// The migration since which a schema says which relays it serves.

@@ -131,6 +131,8 @@ struct Sql {
 /// - `DAY`: the day (UTC) of `created_at`.
 /// - `LEASE`: until when a row of `sessions` is its relay's own, by the relay's lease or its own, whichever ends first.
 /// - `SEEN`: when the relay of a row of `sessions` last said that it is there; 0 if it never did.
+/// - `FENCED`: raises the epoch of a row of `sessions` although nobody takes the session over, and keeps which one its relay had.
+/// - `RELAY_EPOCH`: the epoch in which a relay last had a row of `sessions`. It is the row's own, unless that was `FENCED` since.
 /// - `THESE`: is one of the texts in the parameter `$1`, a list in JSON. Indexes find them, however many there are.
 /// - `BUCKET`: the bucket of a stage that took `ms`, counted from 0.
 /// - `SESSION`, `TURN`, `LEDGER`, `DELIVERY`, `ALERT`, `API_KEY`: the columns that are read of a row of such a table. They are named, and not `*`: a statement that
@@ -199,6 +201,12 @@ macro_rules! part {
     };
     ($dialect:ident SEEN) => {
         "COALESCE((SELECT relays.seen_at FROM relays WHERE relays.id = sessions.relay), 0)"
+    };
+    ($dialect:ident FENCED) => {
+        "relay_epoch = CASE WHEN fenced_epoch = epoch THEN relay_epoch ELSE epoch END, fenced_epoch = epoch + 1, epoch = epoch + 1"
+    };
+    ($dialect:ident RELAY_EPOCH) => {
+        "CASE WHEN fenced_epoch = epoch THEN relay_epoch ELSE epoch END"
     };
     (sqlite NOW) => {
         "CAST(unixepoch('subsec') * 1000 AS INTEGER)"

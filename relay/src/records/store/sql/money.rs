@@ -71,7 +71,8 @@ const SUM_BY_ITEM: Sql = sql!(
     FROM ledger WHERE session_id = $1 GROUP BY item, unit ORDER BY item, unit"
 );
 
-const FENCE: Sql = sql!("UPDATE sessions SET epoch = epoch + 1 WHERE id = $1");
+/// The epoch of the relay that had the session last is kept: its turns are still taken as long as nobody takes the session over.
+const FENCE: Sql = sql!("UPDATE sessions SET " FENCED " WHERE id = $1");
 
 /// A session whose row is locked.
 #[derive(Clone, Debug)]

@@ -7,9 +7,9 @@ use super::super::unix_ms;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, rollups, sessions, sql};
 use crate::call::Turn;
 
-/// Moves the committed mark of a session that is in such a state.
+/// Moves the committed mark of a session for which this holds.
 macro_rules! move_committed {
-    ($state:literal) => {
+    ($($condition:tt)+) => {
         sql!(
             "UPDATE sessions SET
                 uplink_seq_committed = CASE WHEN uplink_seq_committed < $1 THEN $1 ELSE uplink_seq_committed END,
@@ -17,7 +17,7 @@ macro_rules! move_committed {
                     CASE WHEN uplink_position_committed < $2 THEN $2 ELSE uplink_position_committed END,
                 replayable_samples = CASE WHEN uplink_position_committed < $2 AND replayable_samples > $3 THEN $3
                     ELSE replayable_samples END
-            WHERE id = $4 AND epoch = $5 AND " $state
+            WHERE id = $4 AND " $($condition)+
         )
     };
 }
@@ -49,12 +49,19 @@ const SAVE_TURN: Sql =
 /// It replaces only what is known to be an earlier version, such as an answer before it was cut short.
 const ADD_TURN: Sql = write_turn!("turns.epoch < excluded.epoch OR turns.revision < excluded.revision");
 
-/// In which states of a session its committed mark is moved, and how its turns are written then. What a relay has kept of a session that has ended
-/// may be older than what stands there, unless it commits more or is known to be later.
-const WAYS: [(Sql, Sql); 3] = [
-    (move_committed!("state = 'live'"), SAVE_TURN),
-    (move_committed!("state = 'ended' AND succeeded = 0 AND uplink_seq_committed < $1"), SAVE_TURN),
-    (move_committed!("state = 'ended' AND succeeded = 0"), ADD_TURN),
+/// How turns of a live session are written: by the relay that has it.
+const LIVE: (Sql, Sql) = (move_committed!("epoch = $5 AND state = 'live'"), SAVE_TURN);
+
+/// How turns that a relay has kept are written: in which states of a session its committed mark is moved, and what is written of a turn then. What a
+/// relay has kept of a session that has ended may be older than what stands there, unless it commits more or is known to be later. An epoch that
+/// rose because the session was given up, or ended from outside, refuses nothing: only whoever takes the session over hears the same again.
+const KEPT: [(Sql, Sql); 3] = [
+    (move_committed!(RELAY_EPOCH " = $5 AND state = 'live'"), SAVE_TURN),
+    (
+        move_committed!(RELAY_EPOCH " = $5 AND state = 'ended' AND succeeded = 0 AND uplink_seq_committed < $1"),
+        SAVE_TURN,
+    ),
+    (move_committed!(RELAY_EPOCH " = $5 AND state = 'ended' AND succeeded = 0"), ADD_TURN),
 ];
 
 impl SqlStore {
@@ -93,7 +100,7 @@ impl SqlStore {
         let (id, turns, now) = (id.to_owned(), turns.to_owned(), unix_ms());
         self.shared(Durability::Process, move |mut tx| {
             async move {
-                let ways = if may_have_ended { &WAYS[..] } else { &WAYS[..1] };
+                let ways = if may_have_ended { &KEPT[..] } else { std::slice::from_ref(&LIVE) };
                 let mut save = None;
                 for (place, (statement, way)) in ways.iter().enumerate() {
                     if move_committed(&mut tx, *statement, &id, epoch, (committed, replayable)).await? {
