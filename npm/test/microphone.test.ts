@@ -81,6 +81,25 @@ test("a microphone that is taken away stays away, whatever comes, goes, breaks o
   await call.close();
 });
 
+test("who is unmuted, or taken up, while the first microphone is asked for and then refused is still muted as far as the relay knows", async () => {
+  for (const change of ["mute", "hold"] as const) {
+    browser.reset();
+    const call = new Call({ ...OPTIONS, microphone: false });
+    await call.connect();
+    let refuse = (_: DOMException): void => undefined;
+    browser.asking = () => new Promise((_, reject) => (refuse = reject));
+    const refused = assert.rejects(call.setMicrophone("desk"), { code: "microphone_denied" });
+    await until(() => browser.asked.length === 1, "the browser asks");
+    call[change](true);
+    call[change](false);
+    await until(() => mutes().at(-1) === false, "the relay is told of the one that is asked for");
+    refuse(new DOMException("no", "NotAllowedError"));
+    await refused;
+    await until(() => mutes().at(-1) === true, `the relay knows that there is none: ${change}`);
+    await call.close();
+  }
+});
+
 test("a microphone is added with what is asked of it, or as a stream of the page's, which is not stopped, also to a call that began without", async () => {
   const call = new Call({ ...OPTIONS, microphone: false });
   await call.connect();
