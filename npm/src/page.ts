@@ -76,6 +76,8 @@ export class CallPage {
   readonly #own = new WeakSet<MediaStream>();
   /** What is done before a call can connect. */
   #opening: Promise<void> | undefined;
+  /** How many questions for a microphone the browser has not answered yet. */
+  #asking = 0;
   /** Counts attempts to open a microphone. */
   #attempt = 0;
   /** The attempt whose microphone is open: what an earlier one brings is late. */
@@ -220,9 +222,9 @@ export class CallPage {
     this.#loudspeaker = this.#context = undefined;
   }
 
-  /** Gives the microphone back. */
-  #letGo(): void {
-    this.#microphone?.close();
+  /** Gives the microphone back; one that goes on in another place `isKept` open. */
+  #letGo(isKept?: boolean): void {
+    this.#microphone?.close(isKept);
     this.#microphone = undefined;
   }
 
@@ -259,6 +261,7 @@ export class CallPage {
   async #request({ own, constraints, before }: Choice): Promise<MediaStream | undefined> {
     if (own) this.#own.add(own);
     if (own !== undefined) return own || undefined;
+    this.#asking += 1;
     try {
       let stream = await askMicrophone(constraints);
       const given = idOf(stream);
@@ -274,6 +277,8 @@ export class CallPage {
       return stream;
     } catch (thrown) {
       throw failure(...refusedMicrophone(thrown), thrown);
+    } finally {
+      this.#asking -= 1;
     }
   }
 
@@ -292,7 +297,7 @@ export class CallPage {
         }
       });
       this.#listener.send(["tap", port, context.sampleRate]);
-      this.#letGo();
+      this.#letGo(this.#microphone?.stream === stream);
       this.#microphone = microphone;
       this.#stayAwake();
       this.#tellMicrophone(microphone, microphone.isLive());
@@ -363,10 +368,23 @@ export class CallPage {
     return inputs.map(({ deviceId }) => deviceId);
   }
 
-  /** Asks for the microphone again if sound can no longer come from this one. Whoever interrupts the sound has the microphone, too. */
-  #mend(): void {
-    const isInterrupted = this.#context && soundOf(this.#context) === "interrupted";
-    if (this.#microphone?.isLive() === false && !isInterrupted) this.#run(() => this.#reopenMicrophone());
+  /**
+   * Asks for the microphone again if sound can no longer come from this one, or if one is wanted, none is open and none is being asked for. Whoever
+   * interrupts the sound has the microphone, too.
+   */
+  #mend(isInterrupted = this.#context && soundOf(this.#context) === "interrupted"): void {
+    const isAway = this.#microphone ? !this.#microphone.isLive() : this.wantsMicrophone && !this.#asking;
+    if (isAway && !isInterrupted) this.#run(() => this.#reopenMicrophone());
+  }
+
+  /** Plays anew, and listens anew to the microphone that is open: the browser may give no other. */
+  async #rebuild(): Promise<void> {
+    await this.#play();
+    if (this.#microphone) this.#capture(this.#microphone.stream);
+    await this.#reopenMicrophone().catch((thrown: unknown) => {
+      // Whoever is heard has no trouble.
+      if (!this.#microphone?.isLive()) throw thrown;
+    });
   }
 
   /** Something that nobody waits for; what goes wrong is told as an event. */
@@ -389,9 +407,7 @@ export class CallPage {
     if (isHeard) this.#listener.sounds();
     if (resume) void context.resume().catch(() => undefined);
     if (isBack) this.#mend();
-    if (rebuild) {
-      this.#run(() => this.#play().then(() => this.#reopenMicrophone()));
-    }
+    if (rebuild) this.#run(() => this.#rebuild());
   }
 
   /** Follows the page, its devices and its audio until the call is closed. */
@@ -407,13 +423,14 @@ export class CallPage {
     // The page may go into the back/forward cache, where neither a socket nor a microphone may stay open.
     on(window, "pagehide", () => {
       send(["hold", true]);
+      if (this.#microphone) this.#tellMicrophone(this.#microphone, false);
       this.#letGo();
     });
     on(window, "pageshow", (event) => {
       if (!(event as PageTransitionEvent).persisted) return;
       send(["hold", false]);
       this.#resume();
-      this.#run(() => this.#reopenMicrophone());
+      this.#mend(false);
     });
     on(document, "visibilitychange resume", () => {
       if (document.hidden) return;
