@@ -84,6 +84,8 @@ export class CallPage {
   #opened = 0;
   /** The default microphone is open in place of the chosen one. */
   #fallback = false;
+  /** The chosen one, and the microphones among which it was asked for in vain; empty if it was not. */
+  #inVain = "";
   /** The default microphone when it was last looked at. */
   #default: string | undefined;
   /** The microphone that is open before the loudspeaker is. */
@@ -179,7 +181,8 @@ export class CallPage {
 
   /**
    * Microphones may have come or gone: not every browser tells of every one. Looks for the chosen one: takes it if it is back, and the default
-   * one if it is gone. Follows the default one where that is open and is another one by now.
+   * one if it is gone. Follows the default one where that is open and is another one by now. A chosen one that is there and is not given, as some
+   * iPhones do, is asked for once until others are there: to open one may be told as a change, too.
    */
   devicesChanged(): void {
     this.#run(async () => {
@@ -188,8 +191,13 @@ export class CallPage {
       const { own, constraints } = this.#choice;
       const asked = JSON.stringify(constraints.deviceId);
       const hasMoved = before && this.#default && before !== this.#default && (this.#fallback || !asked);
-      const isBackOrGone = asked && this.#fallback === inputs.some((id) => asked.includes(JSON.stringify(id)));
+      const isThere = inputs.some((id) => asked?.includes(JSON.stringify(id)));
+      const inVain = this.#inVain;
+      this.#inVain = isThere && this.#fallback ? `${asked} ${inputs.sort().join()}` : "";
+      const isBackOrGone = asked && this.#fallback === isThere && !(inVain && inVain === this.#inVain);
       if (own === undefined && (isBackOrGone || hasMoved)) await this.#reopenMicrophone();
+      // It was given.
+      if (!this.#fallback) this.#inVain = "";
     });
   }
 
