@@ -14,6 +14,10 @@ document.querySelector("#call").addEventListener("click", async ({ target }) => 
       url: "/v1/call",
       token: async () => (await fetch("/dev/token")).text(),
       onState: (event) => (state.textContent = event.state),
+      onEnded: () => {
+        target.disabled = false;
+        mute.disabled = true;
+      },
     });
     call.on("transcript", ({ role, text, last }) => {
       if (!last) return;

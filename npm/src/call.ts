@@ -229,12 +229,17 @@ export class Call extends Course {
    */
   async setMicrophone(microphone?: string | MicrophoneConstraints | MediaStream | false): Promise<void> {
     if (!isText(microphone)) checkOptional({ microphone });
-    const changed = this.openPage().setMicrophone(microphone);
+    const page = this.openPage();
+    const changed = page.setMicrophone(microphone);
     // What was said up to here is sent before the microphone is closed.
     if (microphone === false) this.tellMuted();
-    await changed;
+    try {
+      await changed;
+    } finally {
+      // After a refusal there may be none, as before: the relay may have been told of the one that was asked for.
+      if (microphone !== false && page.isOpen) this.tellMuted();
+    }
     this.openPage();
-    if (microphone !== false) this.tellMuted();
   }
 
   /**

@@ -208,11 +208,13 @@ export class VoiceCallElement extends Base {
       this.#hears = !this.#reads || prices.items.some(({ unit }) => unit === "second");
       if (!this.#hears) this.mode = "text";
     });
+    let isNew = true;
     on("state", ({ state }) => {
       if (state !== "connected") return;
-      // The connection may be back: who has muted the microphone is still muted.
+      // The connection may be back: who has muted the microphone is still muted, and one that the page took away stays away.
       if (!this.#isSpoken) call.mute();
-      this.#completeMicrophone(call);
+      if (isNew) this.#completeMicrophone(call);
+      isNew = false;
       this.#send();
     });
     this.#panels?.follow(call, on);

@@ -22,10 +22,13 @@ export interface Loudspeaker extends Wired {
 
 /** An open microphone. */
 export interface Microphone extends Wired {
+  readonly stream: MediaStream;
   readonly label: string;
   readonly deviceId: string | undefined;
   /** Whether sound can come from it. */
   isLive(): boolean;
+  /** Takes it out of the graph; its tracks are stopped unless they are the application's own, or `isKept`. */
+  close(isKept?: boolean): void;
 }
 
 /** A part, and the engine's end of the channel to its processor: whoever hands that over keeps nothing of it. */
@@ -62,14 +65,15 @@ export function wireMicrophone(
   const listen = ({ type }: Event): void => happened(type as (typeof events)[number]);
   for (const event of events) track.addEventListener(event, listen);
   const microphone: Microphone = {
+    stream,
     label: track.label,
     deviceId: track.getSettings().deviceId,
     isLive: () => track.readyState === "live" && !track.muted,
-    close: () => {
+    close: (isKept) => {
       for (const event of events) track.removeEventListener(event, listen);
       source.disconnect();
       retire(node);
-      if (!isOwn) track.stop();
+      if (!isOwn && !isKept) track.stop();
     },
   };
   return [microphone, port];

@@ -76,12 +76,16 @@ export class CallPage {
   readonly #own = new WeakSet<MediaStream>();
   /** What is done before a call can connect. */
   #opening: Promise<void> | undefined;
+  /** How many questions for a microphone the browser has not answered yet. */
+  #asking = 0;
   /** Counts attempts to open a microphone. */
   #attempt = 0;
   /** The attempt whose microphone is open: what an earlier one brings is late. */
   #opened = 0;
   /** The default microphone is open in place of the chosen one. */
   #fallback = false;
+  /** The chosen one, and the microphones among which it was asked for in vain; empty if it was not. */
+  #inVain = "";
   /** The default microphone when it was last looked at. */
   #default: string | undefined;
   /** The microphone that is open before the loudspeaker is. */
@@ -177,7 +181,8 @@ export class CallPage {
 
   /**
    * Microphones may have come or gone: not every browser tells of every one. Looks for the chosen one: takes it if it is back, and the default
-   * one if it is gone. Follows the default one where that is open and is another one by now.
+   * one if it is gone. Follows the default one where that is open and is another one by now. A chosen one that is there and is not given, as some
+   * iPhones do, is asked for once until others are there: to open one may be told as a change, too.
    */
   devicesChanged(): void {
     this.#run(async () => {
@@ -186,8 +191,13 @@ export class CallPage {
       const { own, constraints } = this.#choice;
       const asked = JSON.stringify(constraints.deviceId);
       const hasMoved = before && this.#default && before !== this.#default && (this.#fallback || !asked);
-      const isBackOrGone = asked && this.#fallback === inputs.some((id) => asked.includes(JSON.stringify(id)));
+      const isThere = inputs.some((id) => asked?.includes(JSON.stringify(id)));
+      const inVain = this.#inVain;
+      this.#inVain = isThere && this.#fallback ? `${asked} ${inputs.sort().join()}` : "";
+      const isBackOrGone = asked && this.#fallback === isThere && !(inVain && inVain === this.#inVain);
       if (own === undefined && (isBackOrGone || hasMoved)) await this.#reopenMicrophone();
+      // It was given.
+      if (!this.#fallback) this.#inVain = "";
     });
   }
 
@@ -220,9 +230,9 @@ export class CallPage {
     this.#loudspeaker = this.#context = undefined;
   }
 
-  /** Gives the microphone back. */
-  #letGo(): void {
-    this.#microphone?.close();
+  /** Gives the microphone back; one that goes on in another place `isKept` open. */
+  #letGo(isKept?: boolean): void {
+    this.#microphone?.close(isKept);
     this.#microphone = undefined;
   }
 
@@ -259,6 +269,7 @@ export class CallPage {
   async #request({ own, constraints, before }: Choice): Promise<MediaStream | undefined> {
     if (own) this.#own.add(own);
     if (own !== undefined) return own || undefined;
+    this.#asking += 1;
     try {
       let stream = await askMicrophone(constraints);
       const given = idOf(stream);
@@ -274,6 +285,8 @@ export class CallPage {
       return stream;
     } catch (thrown) {
       throw failure(...refusedMicrophone(thrown), thrown);
+    } finally {
+      this.#asking -= 1;
     }
   }
 
@@ -292,7 +305,7 @@ export class CallPage {
         }
       });
       this.#listener.send(["tap", port, context.sampleRate]);
-      this.#letGo();
+      this.#letGo(this.#microphone?.stream === stream);
       this.#microphone = microphone;
       this.#stayAwake();
       this.#tellMicrophone(microphone, microphone.isLive());
@@ -363,10 +376,23 @@ export class CallPage {
     return inputs.map(({ deviceId }) => deviceId);
   }
 
-  /** Asks for the microphone again if sound can no longer come from this one. Whoever interrupts the sound has the microphone, too. */
-  #mend(): void {
-    const isInterrupted = this.#context && soundOf(this.#context) === "interrupted";
-    if (this.#microphone?.isLive() === false && !isInterrupted) this.#run(() => this.#reopenMicrophone());
+  /**
+   * Asks for the microphone again if sound can no longer come from this one, or if one is wanted, none is open and none is being asked for. Whoever
+   * interrupts the sound has the microphone, too.
+   */
+  #mend(isInterrupted = this.#context && soundOf(this.#context) === "interrupted"): void {
+    const isAway = this.#microphone ? !this.#microphone.isLive() : this.wantsMicrophone && !this.#asking;
+    if (isAway && !isInterrupted) this.#run(() => this.#reopenMicrophone());
+  }
+
+  /** Plays anew, and listens anew to the microphone that is open: the browser may give no other. */
+  async #rebuild(): Promise<void> {
+    await this.#play();
+    if (this.#microphone) this.#capture(this.#microphone.stream);
+    await this.#reopenMicrophone().catch((thrown: unknown) => {
+      // Whoever is heard has no trouble.
+      if (!this.#microphone?.isLive()) throw thrown;
+    });
   }
 
   /** Something that nobody waits for; what goes wrong is told as an event. */
@@ -389,9 +415,7 @@ export class CallPage {
     if (isHeard) this.#listener.sounds();
     if (resume) void context.resume().catch(() => undefined);
     if (isBack) this.#mend();
-    if (rebuild) {
-      this.#run(() => this.#play().then(() => this.#reopenMicrophone()));
-    }
+    if (rebuild) this.#run(() => this.#rebuild());
   }
 
   /** Follows the page, its devices and its audio until the call is closed. */
@@ -407,13 +431,14 @@ export class CallPage {
     // The page may go into the back/forward cache, where neither a socket nor a microphone may stay open.
     on(window, "pagehide", () => {
       send(["hold", true]);
+      if (this.#microphone) this.#tellMicrophone(this.#microphone, false);
       this.#letGo();
     });
     on(window, "pageshow", (event) => {
       if (!(event as PageTransitionEvent).persisted) return;
       send(["hold", false]);
       this.#resume();
-      this.#run(() => this.#reopenMicrophone());
+      this.#mend(false);
     });
     on(document, "visibilitychange resume", () => {
       if (document.hidden) return;

@@ -245,6 +245,25 @@ test("a mode that is set again to what it is leaves who is muted muted", async (
   }
 });
 
+test("a microphone that the page took away stays away when the connection is back, and is opened again by the next wish to speak", async () => {
+  arrange(() => 0);
+  const page = new Page({ mode: "voice" });
+  const engine = await page.calls();
+  await page.element.call!.setMicrophone(false);
+  engine.state("reconnecting", 1);
+  await page.is("reconnecting");
+  engine.state("connected");
+  await page.is("connected");
+  await settled();
+  assert.deepEqual([prompts.length, live(), isMuted(engine), page.element.mode], [0, [], true, "voice"]);
+  page.press("mode");
+  page.press("mode");
+  await until(() => prompts.length === 1, "the browser asks");
+  prompts.shift()!(true);
+  await settled();
+  assert.deepEqual([live().length, isMuted(engine)], [1, false]);
+});
+
 const WANTED = { echoCancellation: false, noiseSuppression: true, autoGainControl: true };
 
 test("what the page asks of its microphone is asked for whenever the element opens it, and so is the one that the user chose", async () => {

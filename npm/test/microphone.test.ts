@@ -1,7 +1,7 @@
 // What a call asks of its microphones, and what it says when one does not open.
 
 import assert from "node:assert/strict";
-import { beforeEach, test } from "node:test";
+import { beforeEach, mock, test } from "node:test";
 
 import { Call } from "../src/call.js";
 import type { MicrophoneEvent } from "../src/events.js";
@@ -79,6 +79,25 @@ test("a microphone that is taken away stays away, whatever comes, goes, breaks o
   await new Promise((resolve) => setTimeout(resolve, 700));
   assert.deepEqual([open(), browser.asked.length, mutes().at(-1)], [[], 2, true]);
   await call.close();
+});
+
+test("who is unmuted, or taken up, while the first microphone is asked for and then refused is still muted as far as the relay knows", async () => {
+  for (const change of ["mute", "hold"] as const) {
+    browser.reset();
+    const call = new Call({ ...OPTIONS, microphone: false });
+    await call.connect();
+    let refuse = (_: DOMException): void => undefined;
+    browser.asking = () => new Promise((_, reject) => (refuse = reject));
+    const refused = assert.rejects(call.setMicrophone("desk"), { code: "microphone_denied" });
+    await until(() => browser.asked.length === 1, "the browser asks");
+    call[change](true);
+    call[change](false);
+    await until(() => mutes().at(-1) === false, "the relay is told of the one that is asked for");
+    refuse(new DOMException("no", "NotAllowedError"));
+    await refused;
+    await until(() => mutes().at(-1) === true, `the relay knows that there is none: ${change}`);
+    await call.close();
+  }
 });
 
 test("a microphone is added with what is asked of it, or as a stream of the page's, which is not stopped, also to a call that began without", async () => {
@@ -218,6 +237,88 @@ test("a microphone that is there, and that the browser refuses when it is named 
   await call.setMicrophone({ deviceId: { exact: "headset" } });
   assert.deepEqual(said, [["built-in", false], ["headset", false], ["built-in", true]]);
   await call.close();
+});
+
+test("a microphone that is there and that the browser does not give is asked for once until others are there, or it is chosen anew", async () => {
+  browser.microphones = ["built-in", "headset"];
+  // As some iPhones do, which may tell of each opening as a change of devices.
+  browser.asking = async () => {
+    if (wanted().exact) throw Object.assign(new Error("Invalid constraint"), { name: "OverconstrainedError", constraint: "deviceId" });
+    browser.microphone = "built-in";
+    browser.devices.dispatchEvent(new Event("devicechange"));
+  };
+  const call = new Call(OPTIONS);
+  await call.connect();
+  /** How often the browser is asked, within three times as long as devices take to settle. */
+  const asks = async (): Promise<number> => {
+    const before = browser.asked.length;
+    browser.devices.dispatchEvent(new Event("devicechange"));
+    await new Promise((resolve) => setTimeout(resolve, 1_700));
+    return browser.asked.length - before;
+  };
+  await call.setMicrophone("headset");
+  assert.equal(call.snapshot.devices.microphone?.fallback, true);
+  // Exactly, and as a wish.
+  assert.deepEqual([await asks(), await asks()], [2, 0]);
+  browser.microphones = ["built-in"];
+  assert.equal(await asks(), 0);
+  browser.microphones = ["built-in", "headset"];
+  assert.deepEqual([await asks(), await asks()], [2, 0]);
+  browser.microphones = ["built-in", "headset", "desk"];
+  await call.setMicrophone("desk");
+  assert.deepEqual([await asks(), await asks()], [2, 0]);
+  await call.close();
+});
+
+test("a microphone that another program has when the page comes back is shown as silent, and asked for again when the user looks", async () => {
+  const call = new Call(OPTIONS);
+  await call.connect();
+  const isLive = (): boolean | undefined => call.snapshot.devices.microphone?.live;
+  browser.window.dispatchEvent(new Event("pagehide"));
+  assert.deepEqual([open(), isLive()], [[], false]);
+  browser.asking = async () => {
+    throw new DOMException("Could not start audio source", "NotReadableError");
+  };
+  // As a browser tells a page that comes out of its cache: it is asked for once.
+  const comesBack = (): void => {
+    browser.document.dispatchEvent(new Event("visibilitychange"));
+    browser.window.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
+  };
+  comesBack();
+  await until(() => call.snapshot.error?.code === "microphone_busy", "it is told");
+  assert.deepEqual([open(), isLive(), browser.asked.length], [[], false, 2]);
+  browser.asking = async () => undefined;
+  browser.document.dispatchEvent(new Event("visibilitychange"));
+  await until(() => isLive() === true, "it is heard again");
+  assert.deepEqual([open(), call.snapshot.error, browser.asked.length], [["default"], undefined, 3]);
+  await call.close();
+});
+
+test("a context that is made anew hears the microphone that is open, whatever the browser answers then", async () => {
+  const taps = (): number => browser.engine.sent.filter(([name]) => name === "tap").length;
+  for (const refusal of ["NotReadableError", "NotAllowedError", undefined]) {
+    browser.reset();
+    // The clock of the stand-in's context stands still, and after five looks the context is made anew.
+    mock.timers.enable({ apis: ["setInterval"] });
+    try {
+      const call = new Call(OPTIONS);
+      await call.connect();
+      browser.asking = async () => {
+        if (refusal) throw new DOMException("no", refusal);
+      };
+      mock.timers.tick(5_000);
+      await until(() => browser.asked.length === 2, "the browser is asked again");
+      await until(() => taps() === (refusal ? 2 : 3), `the engine hears the new context: ${refusal}`);
+      // What was refused would be told by then.
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      const { microphone } = call.snapshot.devices;
+      assert.deepEqual([browser.contexts.length, open(), microphone?.live], [2, ["default"], true], refusal);
+      assert.notEqual(call.snapshot.error?.code.split("_")[0], "microphone", "who is heard has no trouble");
+      await call.close();
+    } finally {
+      mock.timers.reset();
+    }
+  }
 });
 
 test("a microphone that does not open is told apart: refused, not answered, forbidden to the page, not there, or in use", () => {

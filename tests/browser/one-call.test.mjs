@@ -16,6 +16,7 @@ const read = (name) => readFileSync(new URL(name, ROOT), "utf8");
 
 /** In the place of the SDK. */
 const SDK = `
+  class VoxrelayError extends Error { code = "microphone_denied"; }
   class Call {
     snapshot = { state: "idle", captions: [], usage: {}, devices: {} };
     constructor(options) { this.options = options; this.ends = options.onEnded ? [options.onEnded] : []; }
@@ -23,22 +24,34 @@ const SDK = `
     subscribe() {}
     mute() {}
     on() {}
+    async setMicrophone() { this.microphones = (this.microphones ?? 0) + 1; }
+    async sendText() {}
     once(name, listener) { if (name === "ended") this.ends.push(listener); }
     connect() { calls.push(this); this.snapshot.state = "starting"; return new Promise((resolve, reject) => Object.assign(this, { resolve, reject })); }
-    refuse() { this.snapshot.state = "closed"; this.reject(new Error("the user said no")); }
+    refuse() { this.snapshot.state = "closed"; this.reject(new VoxrelayError("the user said no")); }
+    says(event) { this.options.onTranscript(event); }
     end() { this.snapshot.state = "closed"; for (const end of this.ends) end({}); }
     async close() { this.end(); }
   }
   class VoiceClient extends Call {
     static async connect(options) { const call = new VoiceClient(options); await call.connect(); return call; }
   }
-  Object.assign(globalThis, { calls: [], Voxrelay: { Call, VoiceClient } });
+  Object.assign(globalThis, { calls: [], Voxrelay: { Call, VoiceClient, VoxrelayError } });
 `;
 
 /** A page with what a snippet of JavaScript takes for granted. @param {string} code */
 const around = (code) => `<!doctype html><title>A call</title><button id="call">Call</button><button id="hangUp">Hang up</button><script src="/sdk/voxrelay.js"></script>
   <script>const button = document.querySelector("#call"); const hangUp = document.querySelector("#hangUp"); const show = () => {}; const render = () => {};</script>
-  <script type="module">${code.replace(/^import (.*) from "voxrelay";$/m, "const $1 = Voxrelay;")}</script>`;
+  <script type="module">${ofScript(code)}</script>`;
+
+/** A module's code with the SDK of a script tag. @param {string} code */
+const ofScript = (code) => code.replace(/^import (.*) from "voxrelay";$/m, "const $1 = Voxrelay;");
+
+/** The page of an npm project, with its module in it. */
+function bundled() {
+  const script = `<script src="/sdk/voxrelay.js"></script><script type="module">${ofScript(read("examples/esm/main.js"))}</script>`;
+  return read("examples/esm/index.html").replace('<script type="module" src="main.js"></script>', () => script);
+}
 
 /** The first blocks of a document that begin a call. @param {string} name @param {string} language */
 function blocks(name, language) {
@@ -54,7 +67,10 @@ function documents(folder) {
 
 /** @type {Record<string, string>} */
 const PAGES = Object.fromEntries([
-  ...["minimal", "push-to-talk", "visualiser"].map((name) => [`examples/pages/${name}.html`, read(`examples/pages/${name}.html`)]),
+  ...readdirSync(new URL("examples/pages", ROOT)).map((name) => [`examples/pages/${name}`, read(`examples/pages/${name}`)]),
+  // Their servers write the relay's address.
+  ...["token-server", "tools"].map((name) => [`examples/${name}/index.html`, read(`examples/${name}/index.html`).replaceAll("RELAY/", "/")]),
+  ["examples/esm/main.js", bundled()],
   ...blocks("README.md", "html").map((code, index) => [`README.md, ${index + 1}`, code.replace("https://voice.example.com", "")]),
   ...["npm/README.md", "npm/llms.txt", ...documents("docs")].flatMap((name) => blocks(name, "js").map((code, index) => [`${name}, ${index + 1}`, around(code)])),
 ]);
@@ -66,20 +82,27 @@ describe("what a reader copies", () => {
   before(async () => void (browser = await launch(stage)));
   after(() => stage.clear());
 
-  test("there are as many pages as the documents and examples have", () => assert.equal(Object.keys(PAGES).length, 8, Object.keys(PAGES).join()));
+  test("there are as many pages as the documents and examples have", () => assert.equal(Object.keys(PAGES).length, 12, Object.keys(PAGES).join()));
+
+  /** Opens a page, with the SDK's stand-in; gives it, and what it complains of. @param {string} body */
+  async function visit(body) {
+    const page = await browser.newPage();
+    /** @type {string[]} */
+    const complaints = [];
+    page.on("pageerror", (error) => complaints.push(error.message));
+    await page.route("http://localhost/**", (route) => {
+      const isScript = new URL(route.request().url()).pathname === "/sdk/voxrelay.js";
+      return route.fulfill({ contentType: isScript ? "text/javascript" : "text/html", body: isScript ? SDK : body });
+    });
+    await page.goto("http://localhost/");
+    return { page, complaints };
+  }
 
   for (const [name, body] of Object.entries(PAGES)) {
     test(`${name}: one call a press, and the next one after a refusal and after an end`, async () => {
-      const page = await browser.newPage();
-      /** @type {string[]} */
-      const complaints = [];
-      page.on("pageerror", (error) => complaints.push(error.message));
-      await page.route("http://localhost/**", (route) => {
-        const isScript = new URL(route.request().url()).pathname === "/sdk/voxrelay.js";
-        return route.fulfill({ contentType: isScript ? "text/javascript" : "text/html", body: isScript ? SDK : body });
-      });
-      await page.goto("http://localhost/");
-      const button = page.locator("#call");
+      const { page, complaints } = await visit(body);
+      // Where what is written makes the call, that is what is sent.
+      const button = page.locator(name.startsWith("examples/tools/") ? "form button" : "#call");
       const press = () => button.evaluate((/** @type {HTMLButtonElement} */ node) => node.click());
       /** How many calls are not over. */
       const open = () => page.evaluate(() => /** @type {any} */ (globalThis).calls.filter((/** @type {any} */ call) => call.state !== "closed").length);
@@ -104,4 +127,45 @@ describe("what a reader copies", () => {
       await page.close();
     });
   }
+
+  for (const [name, press] of [["examples/pages/text-and-voice.html", "#call"], ["examples/tools/index.html", "form button"]]) {
+    test(`${name}: the next call begins like the first, and leaves the lines of the one before`, async () => {
+      const { page, complaints } = await visit(String(PAGES[String(name)]));
+      const button = page.locator(String(press));
+      const label = await button.textContent();
+      /** @param {string} method @param {object} [argument] */
+      const last = (method, argument) => page.evaluate(([which, what]) => /** @type {any} */ (globalThis).calls.at(-1)[String(which)](what), [method, argument]);
+      for (const text of ["of the first", "of the second"]) {
+        await button.evaluate((/** @type {HTMLElement} */ node) => node.click());
+        await last("resolve");
+        await last("says", { role: "user", turn: 1, text: "a word" });
+        await last("says", { role: "user", turn: 1, text });
+        if (press === "#call") await until("the button stops the talk", async () => (await button.textContent()) === "Stop talking");
+        await last("end");
+        assert.equal(await button.textContent(), label);
+      }
+      const said = await page.locator("#said li").allTextContents();
+      assert.deepEqual(said.map((line) => line.replace(/^.*: /, "")), ["of the first", "of the second"]);
+      if (press === "#call") assert.deepEqual(await page.evaluate(() => /** @type {any} */ (globalThis).calls.map((/** @type {any} */ call) => call.microphones)), [1, 1]);
+      assert.deepEqual(complaints, []);
+      await page.close();
+    });
+  }
+
+  test("examples/pages/text-and-voice.html: a microphone that is refused within a call ends no call, and makes no second one", async () => {
+    const { page } = await visit(String(PAGES["examples/pages/text-and-voice.html"]));
+    const press = () => page.locator("#call").evaluate((/** @type {HTMLElement} */ node) => node.click());
+    await press();
+    await page.evaluate(() => {
+      const { calls, Voxrelay } = /** @type {any} */ (globalThis);
+      calls[0].setMicrophone = async () => {
+        throw new Voxrelay.VoxrelayError("the user said no");
+      };
+      calls[0].resolve(calls[0]);
+    });
+    await until("it is told", async () => (await page.locator("#said").textContent())?.includes("the user said no"));
+    await press();
+    assert.equal(await page.evaluate(() => /** @type {any} */ (globalThis).calls.length), 1);
+    await page.close();
+  });
 });
