@@ -367,6 +367,12 @@ async fn a_relay_of_a_version_from_before_there_were_webhooks_has_its_calls_told
     assert_eq!(told.len(), 2, "{told:?}");
 }
 
+/// How many there are of each database.
+fn migrations() -> usize {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
+    std::fs::read_dir(folder).expect("the folder").count()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schema_that_only_newer_relays_may_use_is_left_alone() {
     let url = postgres::shared().database().await;
@@ -381,7 +387,10 @@ async fn a_schema_that_only_newer_relays_may_use_is_left_alone() {
         SqlStore::sqlite(&path).await.expect_err("newer"),
     ] {
         let said = error.to_string();
-        assert!(matches!(error, StoreError::Newer { version: 99, known: 28, .. }), "{said}");
+        assert!(
+            matches!(error, StoreError::Newer { version: 99, known, .. } if known == migrations() as i64),
+            "{said}"
+        );
         assert!(
             said.contains("newer") && (said.contains("voxrelay.db") || said.contains("/test_")),
             "{said}"
@@ -503,7 +512,8 @@ async fn a_schema_that_was_put_back_under_a_relay_that_runs_is_too_old_for_it() 
     store.ping().await.expect("up to date");
     run(&url, "DELETE FROM voxrelay._sqlx_migrations WHERE version > 13").await;
     let said = store.ping().await;
-    assert!(matches!(said, Err(StoreError::Outdated { missing: 15, .. })), "{said:?}");
+    let newer = migrations() - 13;
+    assert!(matches!(said, Err(StoreError::Outdated { missing, .. }) if missing == newer), "{said:?}");
     run(&url, "DROP TABLE voxrelay._sqlx_migrations").await;
     assert!(matches!(store.ping().await, Err(StoreError::Outdated { .. })));
 }
