@@ -24,6 +24,7 @@ export interface Loudspeaker extends Wired {
 export interface Microphone extends Wired {
   readonly label: string;
   readonly deviceId: string | undefined;
+  readonly track: MediaStreamTrack;
   /** Whether sound can come from it. */
   isLive(): boolean;
 }
@@ -62,6 +63,7 @@ export function wireMicrophone(
   const listen = ({ type }: Event): void => happened(type as (typeof events)[number]);
   for (const event of events) track.addEventListener(event, listen);
   const microphone: Microphone = {
+    track,
     label: track.label,
     deviceId: track.getSettings().deviceId,
     isLive: () => track.readyState === "live" && !track.muted,
