@@ -201,7 +201,9 @@ export class Call extends Course {
     checkText("callId", callId);
     checkText("output", output);
     checkFlags(options, "isError");
-    await this.handOver("tool_result", { call_id: callId, output, is_error: options.isError === true });
+    const isError = options.isError === true;
+    await this.handOver("tool_result", { call_id: callId, output, is_error: isError });
+    this.pageTools.answered(callId, output, isError);
   }
 
   /** Says what the user really said in a turn; a new `transcript` of it follows. */

@@ -313,7 +313,8 @@ export abstract class Course extends Emitter<CallEvents> {
         break;
       }
       case "toolCall":
-        this.emit("toolCall", told as ToolCallEvent);
+        // One that comes again is answered with what came of it: nobody is to run it twice.
+        if (!this.pageTools.knows(report.callId)) this.emit("toolCall", told as ToolCallEvent);
         return void this.pageTools.call(told as ToolCallEvent, this.hasListener("toolCall"));
       case "toolCancel":
         this.pageTools.cancel(report.callId);

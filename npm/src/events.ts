@@ -138,7 +138,7 @@ export interface BudgetEvent extends Told<"budget"> {
   readonly spentNanoUsd: number;
 }
 
-/** The agent asks the page to run a tool. Where none of this name is registered, answer with `sendToolResult`. */
+/** The agent asks the page to run a tool: each call is told once. Where none of this name is registered, answer with `sendToolResult`. */
 export interface ToolCallEvent extends Told<"toolCall"> {
   /** Names the call in its result. */
   readonly callId: string;

@@ -25,6 +25,7 @@ export interface Microphone extends Wired {
   readonly stream: MediaStream;
   readonly label: string;
   readonly deviceId: string | undefined;
+  readonly track: MediaStreamTrack;
   /** Whether sound can come from it. */
   isLive(): boolean;
   /** Takes it out of the graph; its tracks are stopped unless they are the application's own, or `isKept`. */
@@ -66,6 +67,7 @@ export function wireMicrophone(
   for (const event of events) track.addEventListener(event, listen);
   const microphone: Microphone = {
     stream,
+    track,
     label: track.label,
     deviceId: track.getSettings().deviceId,
     isLive: () => track.readyState === "live" && !track.muted,

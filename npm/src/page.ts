@@ -91,6 +91,8 @@ export class CallPage {
   /** The microphone that is open before the loudspeaker is. */
   #waiting: MediaStream | undefined;
   #microphone: Microphone | undefined;
+  /** The track whose end is known. */
+  #ended: MediaStreamTrack | undefined;
   #context: AudioContext | undefined;
   #loudspeaker: Loudspeaker | undefined;
   /** The context has run. */
@@ -297,8 +299,8 @@ export class CallPage {
     try {
       if (!context) throw "there is no sound on this page";
       const [microphone, port] = wireMicrophone(context, stream, this.#own.has(stream), (event) => {
+        if (event === "ended") return this.#lookForEnd();
         this.#tellMicrophone(microphone, event === "unmute");
-        if (event === "ended") this.#mend();
         if (event === "mute") {
           clearTimeout(this.#muted);
           this.#muted = setTimeout(() => this.#mend(), MUTED_FOR_MS);
@@ -376,6 +378,15 @@ export class CallPage {
     return inputs.map(({ deviceId }) => deviceId);
   }
 
+  /** Sees that the microphone has ended, once, whether the browser tells of it or not. */
+  #lookForEnd(): void {
+    const microphone = this.#microphone;
+    if (microphone?.track.readyState !== "ended" || microphone.track === this.#ended) return;
+    this.#ended = microphone.track;
+    this.#tellMicrophone(microphone, false);
+    this.#mend();
+  }
+
   /**
    * Asks for the microphone again if sound can no longer come from this one, or if one is wanted, none is open and none is being asked for. Whoever
    * interrupts the sound has the microphone, too.
@@ -403,8 +414,9 @@ export class CallPage {
     });
   }
 
-  /** Looks whether the context's clock moves. */
+  /** Looks whether the microphone is there, and whether the context's clock moves. */
   #look(): void {
+    this.#lookForEnd();
     const context = this.#context;
     if (!context) return;
     const sound = soundOf(context);

@@ -121,3 +121,21 @@ test("a registered tool answers the agent, and who takes one back does not take 
     { type: "tool_result", call_id: "second", output: "new", is_error: false },
   ]);
 });
+
+test("a call of a tool that comes again is not told again, and is answered with what the application gave", async () => {
+  const { made, sent } = await call();
+  const told: string[] = [];
+  made.on("toolCall", ({ callId }) => told.push(callId));
+  const hear = (): void => browser.engine.say({ type: "toolCall", callId: "told once", name: "fly", arguments: "{}" });
+  hear();
+  await until(() => told.length === 1, "the application hears of it");
+  const answered = made.sendToolResult("told once", "no wings", { isError: true });
+  await until(() => sent.length === 1, "it is answered");
+  browser.engine.say({ type: "taken", id: (sent[0] as [string, number, string])[1] });
+  await answered;
+  hear();
+  await until(() => sent.length === 2, "it is answered again");
+  assert.deepEqual(told, ["told once"]);
+  const results = sent.map((command) => JSON.parse((command as [string, number, string])[2]));
+  assert.deepEqual(results, Array(2).fill({ type: "tool_result", call_id: "told once", output: "no wings", is_error: true }));
+});

@@ -100,6 +100,24 @@ test("who is unmuted, or taken up, while the first microphone is asked for and t
   }
 });
 
+test("a microphone that has ended is told once and opened again, also where the browser does not say so", async () => {
+  const said: boolean[] = [];
+  const refused: string[] = [];
+  const call = new Call({ ...OPTIONS, onMicrophone: ({ live }) => void said.push(live) });
+  call.on("error", ({ code }) => void (code.startsWith("microphone") && refused.push(code)));
+  await call.connect();
+  browser.tracks[0]!.stop();
+  await until(() => said.length === 3, "another one is open");
+  assert.deepEqual([said, browser.asked.length, refused], [[true, false, true], 2, []]);
+  browser.asking = () => Promise.reject(new DOMException("no", "NotAllowedError"));
+  browser.tracks[1]!.stop();
+  await until(() => refused.length === 1, "it is refused");
+  // The page has looked once more by then.
+  await new Promise((resolve) => setTimeout(resolve, 1_200));
+  assert.deepEqual([said, browser.asked.length, refused], [[true, false, true, false], 3, ["microphone_denied"]]);
+  await call.close();
+});
+
 test("a microphone is added with what is asked of it, or as a stream of the page's, which is not stopped, also to a call that began without", async () => {
   const call = new Call({ ...OPTIONS, microphone: false });
   await call.connect();

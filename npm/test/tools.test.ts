@@ -44,13 +44,66 @@ test("a handler's result is sent as text or as JSON, and what it throws as an er
   assert.equal(sent[0]?.[2], true, "arguments that are no JSON are an error");
 });
 
-test("a call is run once for the life of the page, also by another call of the SDK", async () => {
+test("a call is run once for the life of the page, and its result is sent again also by another call of the SDK", async () => {
   let runs = 0;
   const one = bench(() => ++runs);
   const other = bench(() => ++runs);
   await Promise.all([one.call("look", "{}", { callId: "same" }), one.call("look", "{}", { callId: "same" })]);
   await other.call("look", "{}", { callId: "same" });
-  assert.deepEqual([runs, one.sent.length, other.sent.length], [1, 1, 0]);
+  assert.deepEqual([runs, one.sent, other.sent], [1, [["same", "1", false]], [["same", "1", false]]]);
+});
+
+test("a call that comes again is answered with what came of it, whoever is registered by then", async () => {
+  let runs = 0;
+  const { call, sent, tools } = bench(() => (runs++, "booked"));
+  const callId = "again";
+  for (const answers of [false, false, true]) {
+    await call("look", "{}", { callId, answers });
+    if (sent.length === 2) tools.handlers.clear();
+  }
+  assert.equal(runs, 1);
+  assert.deepEqual(sent, Array(3).fill([callId, "booked", false]));
+});
+
+test("a call that comes again while its handler runs is answered once, when that is through, also if nobody waited for it in between", async () => {
+  for (const isCancelled of [false, true]) {
+    let runs = 0;
+    let give = (_: string): void => undefined;
+    const { call, sent, tools } = bench(() => {
+      runs++;
+      return new Promise((resolve) => (give = resolve));
+    });
+    const callId = `under way, cancelled: ${isCancelled}`;
+    const first = call("look", "{}", { callId });
+    if (isCancelled) tools.cancel(callId);
+    const second = call("look", "{}", { callId });
+    give("booked");
+    await Promise.all([first, second]);
+    assert.equal(runs, 1);
+    assert.deepEqual(sent, [[callId, "booked", false]]);
+  }
+});
+
+test("what an application has answered itself is sent again, and nothing while it has not", async () => {
+  const { call, sent, tools } = bench(() => assert.fail("it is not run"));
+  const callId = "its own";
+  assert.equal(tools.knows(callId), false);
+  for (let time = 0; time < 2; time++) await call("fly", "{}", { callId, answers: true });
+  assert.equal(tools.knows(callId), true);
+  assert.deepEqual(sent, []);
+  tools.answered(callId, "flown", false);
+  await call("fly", "{}", { callId, answers: true });
+  assert.deepEqual(sent, [[callId, "flown", false]]);
+});
+
+test("of a long call the results of the newest calls are kept, and none is run again", async () => {
+  let runs = 0;
+  const { call, sent } = bench(() => ++runs);
+  for (let n = 0; n < 100; n++) await call("look", "{}", { callId: `long ${n}` });
+  assert.equal(sent.length, 100);
+  for (const callId of ["long 0", "long 99"]) await call("look", "{}", { callId });
+  assert.deepEqual(sent.slice(100), [["long 99", "100", false]]);
+  assert.equal(runs, 100);
 });
 
 test("a tool that nobody has registered is an error, unless the application answers itself", async () => {

@@ -310,7 +310,7 @@ fn interruption(json: bool) -> Result<Printed> {
         cargo.arg("--python").arg(python);
     }
     let advice = "see relay/examples/interruption/main.rs";
-    step("interrupting an agent", || output(cargo.args(json.then_some("--json")), advice)).map(Printed::whole)
+    step("interrupting an agent", || at_the_end(cargo.args(json.then_some("--json")), advice))
 }
 
 fn memory(json: bool) -> Result<Printed> {

@@ -29,6 +29,14 @@ impl Recogniser {
         }
     }
 
+    /// Whether it hears any words at all.
+    pub(crate) fn hears_words(&self) -> bool {
+        match self {
+            Recogniser::Stream | Recogniser::Utterances | Recogniser::Sphinx(_) => true,
+            Recogniser::Nobody => false,
+        }
+    }
+
     /// Whether this item is anything for it.
     pub(crate) fn can_hear(&self, item: &Item) -> bool {
         match self {

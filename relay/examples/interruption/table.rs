@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::goals::Goal;
 use super::scene::Fate;
 use super::set::{Item, Kind};
 
@@ -102,6 +103,23 @@ impl Table {
                 "held_ms": marks.held_ms, "cut_ms": marks.cut_ms })
         });
         json!({ "recogniser": self.title, "halves": halves })
+    }
+
+    /// The goals, with what both halves say of them.
+    pub(crate) fn goals(&self) -> Vec<Goal> {
+        [false, true].into_iter().flat_map(|is_held_out| self.goals_of(is_held_out)).collect()
+    }
+
+    fn goals_of(&self, is_held_out: bool) -> [Goal; 3] {
+        let Marks { recall, precision, self_interruptions, .. } = self.marks(is_held_out);
+        let has = |kind: Kind| self.counts(kind, is_held_out).items > 0;
+        let is_interrupted = has(Kind::Interruption);
+        let of = format!("{}, {}", self.title, half(is_held_out));
+        [
+            Goal::recall(&of, is_interrupted.then_some(recall)),
+            Goal::precision(&of, is_interrupted.then_some(precision)),
+            Goal::self_interruptions(&of, has(Kind::OwnVoice).then_some(self_interruptions as f64)),
+        ]
     }
 
     fn half(&self, is_held_out: bool) -> impl Iterator<Item = &Row> {

@@ -54,7 +54,8 @@ pub enum Entry {
     Resumed(Box<NextToken>),
     /// How many frames and texts of the client were refused so far.
     Strikes(u32),
-    /// A call of a tool, or what has come of one. Calls that are not stored are not made, and a page sends a result again that is not stored.
+    /// A call of a tool, or what has come of one. Calls that are not stored are not made, and a page sends a result again that is not stored: it is
+    /// called again by whoever goes on with the session, even if its `tool_result` is committed.
     Tool(Box<ToolNote>),
 }
 

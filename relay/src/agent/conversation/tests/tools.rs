@@ -477,6 +477,8 @@ fn whoever_goes_on_with_a_call_makes_the_open_calls_again_under_their_names() {
     assert_eq!((called(&did), asked(&did)), (vec!["old_1"], None));
     let did = table.result("old_1", Runs::Webhook, "booked");
     assert_eq!(told(&did), [("user", "Book one"), ("assistant", ""), ("tool", "4"), ("tool", "booked")]);
+    // A page sends its result to whoever calls again, and what it sent before that comes, too: the first one counts.
+    assert_eq!(asked(&table.result("old_1", Runs::Webhook, "booked")), None);
     // Done, and not answered.
     let (_, did) = go_on(&turns[..1], &[stored("old_0", Some("4"))]);
     assert_eq!(told(&did)[2], ("tool", "4"));
