@@ -173,7 +173,7 @@ fn as_csv(first: Date, accounts: &BTreeMap<String, Account>) -> String {
     line(["month", "account", "item", "unit", "quantity", "cost_nano_usd"].map(str::to_owned));
     for (name, account) in accounts {
         let mut row = |item: &str, unit: &str, quantity: String, cost: String| {
-            let [name, item, unit] = [name, item, unit].map(|cell| harmless(cell.to_owned()));
+            let [name, item, unit] = [name.as_str(), item, unit].map(|cell| harmless(cell.to_owned()));
             line([month.clone(), name, item, unit, quantity, cost]);
         };
         row("calls", "call", account.calls.to_string(), "0".to_owned());
