@@ -21,7 +21,7 @@ use base64::engine::general_purpose::STANDARD;
 use records::{caps, open, quota, row, session, settle};
 use relay::config::{self, Secret};
 use relay::money::ledger::LedgerRow;
-use relay::operations::webhook::{Pace, Webhook};
+use relay::operations::webhook::{Pace, Webhook, deliver_or_let_go};
 use relay::records::store::{
     IncidentKind, IncidentPace, IncidentState, NewIncident, Quota, Settle, SqlStore, Store, unix_ms,
 };
@@ -195,6 +195,30 @@ async fn two_relays_on_one_database_deliver_each_alert_once() {
     let got = receiver.got();
     assert_eq!(got.len(), 60);
     assert!(got.values().all(|bodies| bodies.len() == 1), "none of them twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_without_an_address_leaves_what_is_due_to_one_that_has_it() {
+    let url = postgres::shared().database().await;
+    let without = SqlStore::postgres(&url).await.expect("opened");
+    let with = SqlStore::postgres(&url).await.expect("opened");
+    let incident = |state| {
+        let (kind, subject) = (IncidentKind::ProviderDown, "ears".to_owned());
+        NewIncident { kind, subject, state, value: 0, threshold: 0 }
+    };
+    let pace = IncidentPace { again: Duration::from_secs(3_600), calm: Duration::ZERO };
+    raise(&without, 1).await;
+    for state in [IncidentState::Firing, IncidentState::Resolved] {
+        assert!(without.note_incident(&incident(state), pace).await.expect("written"));
+        deliver_or_let_go(None, &without).await.expect("the database answers");
+    }
+    let receiver = Receiver::start(&[StatusCode::NO_CONTENT]).await;
+    deliver_or_let_go(Some(&receiver.webhook()), &with).await.expect("the database answers");
+    let order = receiver.order.lock().expect("no panic").clone();
+    let count = |of: &str| order.iter().filter(|body| body.contains(of)).count();
+    assert_eq!((count("budget.threshold"), count("provider.down")), (3, 2), "{order:?}");
+    let place = |of: &str| order.iter().position(|body| body.contains(of));
+    assert!(place("firing") < place("resolved"), "{order:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,20 +106,20 @@ async fn add_records(
     take_out_what_was_given_back(store, provider, prices, comparison).await
 }
 
-/// Adds the rows of the ledger from the first day of the export to its last one.
+/// Adds the rows of the ledger from the first day of the export to its last one, and those of its requests that were settled before or after.
 async fn add_ledger(
     store: &SqlStore,
     provider: &str,
     comparison: &mut Comparison,
 ) -> Result<(), Box<dyn Error>> {
-    let (first, last) = comparison.days();
+    let (first, last) = comparison.ledger_days();
     let next = last.checked_add(1.day()).ok().and_then(midnight);
     let (Some(from), Some(to)) = (midnight(first), next) else {
         return Err("no calendar goes so far".into());
     };
     each_row(
         async |after| store.billed(provider, (from, to), after.as_ref(), PAGE_MAX).await,
-        |billed: Billed| Ok(comparison.add(&billed.day, &billed.row)?),
+        |billed: Billed| Ok(comparison.add(&billed.day, billed.at_ms, &billed.row)?),
     )
     .await
 }
@@ -164,7 +164,7 @@ async fn take_out_what_was_given_back(
 /// What came of it in lines, and whether both sides say the same.
 fn shown(comparison: &Comparison, tolerance: f64, is_all: bool) -> (Vec<String>, bool) {
     let mut rows = vec![HEAD.map(str::to_owned)];
-    let mut counts = [0_u64; 4];
+    let mut counts = [0_u64; 5];
     let (mut theirs, mut ours, mut borne): (Option<i128>, i128, i128) = (None, 0, 0);
     for (group, compared) in comparison.groups() {
         let verdict = compared.verdict(tolerance);
@@ -177,12 +177,16 @@ fn shown(comparison: &Comparison, tolerance: f64, is_all: bool) -> (Vec<String>,
             rows.extend(lines_of(group, compared, verdict));
         }
     }
-    let [same, differ, only_export, only_ledger] = counts;
+    let [same, differ, only_export, only_ledger, not_compared] = counts;
     let (first, last) = comparison.days();
     let mut lines = if rows.len() > 1 { table(&rows, 3) } else { Vec::new() };
-    lines.push(format!(
+    let mut sums = format!(
         "{first} to {last}: {same} the same, {differ} differ, {only_export} only in the export, {only_ledger} only in the ledger"
-    ));
+    );
+    if not_compared > 0 {
+        sums.push_str(&format!(", {not_compared} not compared"));
+    }
+    lines.push(sums);
     let theirs = theirs.map_or_else(|| "not said".to_owned(), dollars);
     lines.push(format!("cost by the export: {theirs}; by the ledger's prices: {}", dollars(ours)));
     lines.push(format!("of that, what no user pays and the operator bears: {}", dollars(borne)));
@@ -202,6 +206,7 @@ fn lines_of(group: &Group, compared: &Compared, verdict: Verdict) -> Vec<[String
         Verdict::Differs => "differs",
         Verdict::OnlyExport => "only export",
         Verdict::OnlyLedger => "only ledger",
+        Verdict::NotCompared => "not compared",
     };
     let quantity =
         |quantity: f64| format!("{quantity:.3}").trim_end_matches('0').trim_end_matches('.').to_owned();

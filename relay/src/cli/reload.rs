@@ -30,13 +30,34 @@ impl Source {
     }
 }
 
-/// Reads the configuration again with each SIGHUP. From here on none of them ends the relay.
+/// SIGHUP, from when it is listened for: one that comes before it is waited for is kept, and none ends the process.
 #[cfg(unix)]
-pub(super) fn on_hangup(source: Source, apps: watch::Sender<Arc<App>>) -> JoinHandle<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let hangups = signal(SignalKind::hangup());
+pub(super) struct Hangups(std::io::Result<tokio::signal::unix::Signal>);
+
+#[cfg(unix)]
+impl Hangups {
+    pub(super) fn listen() -> Hangups {
+        use tokio::signal::unix::{SignalKind, signal};
+        Hangups(signal(SignalKind::hangup()))
+    }
+}
+
+/// There is no such signal here.
+#[cfg(not(unix))]
+pub(super) struct Hangups;
+
+#[cfg(not(unix))]
+impl Hangups {
+    pub(super) fn listen() -> Hangups {
+        Hangups
+    }
+}
+
+/// Reads the configuration again with each SIGHUP, at once if one came while the relay was starting: what it started with was read before.
+#[cfg(unix)]
+pub(super) fn on_hangup(hangups: Hangups, source: Source, apps: watch::Sender<Arc<App>>) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let mut hangups = match hangups {
+        let mut hangups = match hangups.0 {
             Ok(hangups) => hangups,
             Err(error) => return tracing::warn!(%error, "the configuration cannot be read again"),
         };
@@ -46,9 +67,9 @@ pub(super) fn on_hangup(source: Source, apps: watch::Sender<Arc<App>>) -> JoinHa
     })
 }
 
-/// There is no such signal here.
+/// Nothing is read again.
 #[cfg(not(unix))]
-pub(super) fn on_hangup(_source: Source, apps: watch::Sender<Arc<App>>) -> JoinHandle<()> {
+pub(super) fn on_hangup(_hangups: Hangups, _source: Source, apps: watch::Sender<Arc<App>>) -> JoinHandle<()> {
     tokio::spawn(async move { apps.closed().await })
 }
 

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::reload::{self, Source};
+use super::reload::{self, Hangups, Source};
 use super::{announce, failed, faults};
 use crate::admission::auth::{self, Verifier};
 use crate::config::{Config, Secret};
@@ -60,14 +60,17 @@ pub(super) struct DevArgs {
 pub(super) async fn serve(args: ServeArgs) -> ExitCode {
     let source = Source { path: args.config, listen: args.listen };
     log::look_ahead(source.path.as_deref());
+    let signals = Signals::listen();
+    let hangups = Hangups::listen();
     match source.read() {
-        Ok(config) => run(config, Some(source)).await,
+        Ok(config) => run(config, signals, Some((source, hangups))).await,
         Err(error) => failed(2, &error),
     }
 }
 
 pub(super) async fn dev(args: DevArgs) -> ExitCode {
     log::look_ahead(args.config.as_deref());
+    let signals = Signals::listen();
     let mut config = match faults::examine(args.config.as_deref(), true, args.listen) {
         Ok(config) => config,
         Err(error) => return failed(2, &error),
@@ -81,7 +84,7 @@ pub(super) async fn dev(args: DevArgs) -> ExitCode {
         }
     }
     // Nothing is read again: whoever closes the terminal of a relay that is tried means its end.
-    run(config, None).await
+    run(config, signals, None).await
 }
 
 /// Each call is an open file, and most systems allow 1,024 of them unless one asks for as many as one may have.
@@ -92,81 +95,134 @@ fn raise_open_files() {
     }
 }
 
-/// Runs until it is told to stop. The configuration is read again from `source`.
-async fn run(config: Config, source: Option<Source>) -> ExitCode {
+/// Runs until it is told to stop. The configuration is read again from where it is said to be, with each of those signals.
+async fn run(config: Config, mut signals: Signals, source: Option<(Source, Hangups)>) -> ExitCode {
     log::start(&config.log);
+    let started = tokio::select! {
+        biased;
+        () = signals.next() => {
+            tracing::info!("told to stop while it was starting: voxrelay has stopped");
+            tracker::finish();
+            log::finish();
+            // Not by returning: the runtime would wait for a name that is being looked up.
+            std::process::exit(0);
+        }
+        started = start(config) => started,
+    };
+    let Started { app, listener, address, lock } = match started {
+        Ok(started) => started,
+        Err(code) => return code,
+    };
+    let stopping = stop_on_signals(signals, Arc::clone(&app));
+    let (newest, apps) = watch::channel(Arc::clone(&app));
+    let reloading = source.map(|(source, hangups)| reload::on_hangup(hangups, source, newest));
+    // The first line on standard output, for whoever started the relay on port 0.
+    let scheme = if app.tls.is_some() { "https" } else { "http" };
+    announce(&format!("listening on {scheme}://{address}"));
+    tracing::info!(%address, dev = app.config.dev, data = %app.config.data_dir.display(), "voxrelay listens");
+    if app.config.dev {
+        // No browser gives the microphone to a page at 0.0.0.0.
+        let port = address.port();
+        let page =
+            if address.ip().is_unspecified() { format!("localhost:{port}") } else { address.to_string() };
+        let command = token_command(&app.config.data_dir);
+        tracing::info!("open {scheme}://{page}/ in a browser, or get a token with: {command}");
+    }
+    crate::run_newest(listener, apps).await;
+    stopping.abort();
+    if let Some(reloading) = reloading {
+        reloading.abort();
+    }
+    drop(lock);
+    tracker::finish();
+    tracing::info!("voxrelay has stopped");
+    ExitCode::SUCCESS
+}
+
+/// A relay that is ready for its first connection.
+struct Started {
+    app: Arc<App>,
+    listener: TcpListener,
+    address: SocketAddr,
+    /// Of its folder, until it has stopped.
+    lock: FolderLock,
+}
+
+/// Gets a relay ready, which may take the time that its database and its issuer take. It may be broken off at any moment. What keeps it from starting
+/// is said, and the code to end with is the error.
+async fn start(config: Config) -> Result<Started, ExitCode> {
     if let Some(Err(error)) = config.sentry.as_ref().map(tracker::start) {
-        return failed(2, &no_client("tracker of errors", &error));
+        return Err(failed(2, &no_client("tracker of errors", &error)));
     }
     raise_open_files();
     let verifier = match Verifier::from_config(&config.auth) {
         Ok(verifier) => verifier,
-        Err(error) => return failed(2, &error),
+        Err(error) => return Err(failed(2, &error)),
     };
     let prices = match faults::price_table(&config) {
         Ok(prices) => prices,
-        Err(error) => return failed(2, &error),
+        Err(error) => return Err(failed(2, &error)),
     };
     for old in faults::old_prices(&config, &prices) {
         tracing::warn!("{old}");
     }
     let upstreams = match upstreams(&config) {
         Ok(upstreams) => upstreams,
-        Err(error) => return failed(2, &error),
+        Err(error) => return Err(failed(2, &error)),
     };
     let tool_client = match client_of_tools(&config) {
         Ok(client) => client,
-        Err(error) => return failed(2, &error),
+        Err(error) => return Err(failed(2, &error)),
     };
     let tls = match config.network.tls.as_ref().map(Tls::read).transpose() {
         Ok(tls) => tls.map(Arc::new),
-        Err(error) => return failed(2, &error),
+        Err(error) => return Err(failed(2, &error)),
     };
     let traces = match config.traces.as_ref().map(Traces::start).transpose() {
         Ok(traces) => traces.map(Arc::new),
-        Err(error) => return failed(2, &no_client("collector of traces", &error)),
+        Err(error) => return Err(failed(2, &no_client("collector of traces", &error))),
     };
     // Before anything is touched that a relay which runs already may have: the folder is this one's, and its ports are free.
     let mut lock = match FolderLock::take(&config.data_dir) {
         Ok(lock) => lock,
-        Err(error) => return failed(1, &error),
+        Err(error) => return Err(failed(1, &error)),
     };
     let socket = match bind(config.listen) {
         Ok(socket) => socket,
-        Err(error) => return failed(1, &format!("cannot listen on {}: {error}", config.listen)),
+        Err(error) => return Err(failed(1, &format!("cannot listen on {}: {error}", config.listen))),
     };
     let address = socket.local_addr().unwrap_or(config.listen);
     lock.note_doing(&format!("about to listen on {address}"));
     let metrics = match listen_for_metrics(&config).await {
         Ok(metrics) => metrics,
-        Err(error) => return failed(1, &error),
+        Err(error) => return Err(failed(1, &error)),
     };
     let recordings = match open_recordings(&config) {
         Ok(recordings) => recordings,
-        Err(error) => return failed(2, &error),
+        Err(error) => return Err(failed(2, &error)),
     };
     let store = match open_store(&config).await {
         Ok(store) => store,
-        Err(error) => return failed(1, &error),
+        Err(error) => return Err(failed(1, &error)),
     };
     let owed = config.data_dir.join(SPILL_FILE);
     let spill = match Spill::open(&config.data_dir).await {
         Ok(spill) => spill,
-        Err(error) => return failed(1, &error.of(&owed)),
+        Err(error) => return Err(failed(1, &error.of(&owed))),
     };
     // It is written to for the first time when the database is away, which is too late to hear of it.
     if let Err(error) = std::fs::OpenOptions::new().append(true).open(&owed) {
-        return failed(1, &format!("cannot write {}: {error}", owed.display()));
+        return Err(failed(1, &format!("cannot write {}: {error}", owed.display())));
     }
     // What the relay before this one could not write. Nobody may take its sessions over before that.
     if let Err(error) = spill.replay(&*store, |_| false).await {
-        return failed(1, &error);
+        return Err(failed(1, &error));
     }
     // Its sessions are free for whoever their clients come to: nobody has to wait until their leases are over.
     if let Some(before) = lock.relay_before()
         && let Err(error) = store.end_leases(Leases::Of(&before)).await
     {
-        return failed(1, &error);
+        return Err(failed(1, &error));
     }
     let records = Records { store, spill, recordings: recordings.map(Arc::new) };
     let app =
@@ -182,33 +238,10 @@ async fn run(config: Config, source: Option<Source>) -> ExitCode {
     // Nobody can connect before it answers: a load balancer goes on to another relay at once where it cannot, and waits where it can.
     let listener = match socket.listen(BACKLOG) {
         Ok(listener) => listener,
-        Err(error) => return failed(1, &format!("cannot listen on {address}: {error}")),
+        Err(error) => return Err(failed(1, &format!("cannot listen on {address}: {error}"))),
     };
     lock.note_doing(&format!("listening on {address}"));
-    let signals = stop_on_signals(Arc::clone(&app));
-    let (newest, apps) = watch::channel(Arc::clone(&app));
-    let reloading = source.map(|source| reload::on_hangup(source, newest));
-    // The first line on standard output, for whoever started the relay on port 0.
-    let scheme = if app.tls.is_some() { "https" } else { "http" };
-    announce(&format!("listening on {scheme}://{address}"));
-    tracing::info!(%address, dev = app.config.dev, data = %app.config.data_dir.display(), "voxrelay listens");
-    if app.config.dev {
-        // No browser gives the microphone to a page at 0.0.0.0.
-        let port = address.port();
-        let page =
-            if address.ip().is_unspecified() { format!("localhost:{port}") } else { address.to_string() };
-        let command = token_command(&app.config.data_dir);
-        tracing::info!("open {scheme}://{page}/ in a browser, or get a token with: {command}");
-    }
-    crate::run_newest(listener, apps).await;
-    signals.abort();
-    if let Some(reloading) = reloading {
-        reloading.abort();
-    }
-    drop(lock);
-    tracker::finish();
-    tracing::info!("voxrelay has stopped");
-    ExitCode::SUCCESS
+    Ok(Started { app, listener, address, lock })
 }
 
 /// What prints a token for this relay, in whatever folder of this machine it is typed.
@@ -305,9 +338,8 @@ async fn listen_for_metrics(config: &Config) -> Result<Option<(TcpListener, Tele
 }
 
 /// Drains and stops the relay on SIGINT and SIGTERM. A second one stops it without waiting for its calls to go, and whatever comes while it stops
-/// ends it at once. From here on none of them ends it unheard.
-fn stop_on_signals(app: Arc<App>) -> tokio::task::JoinHandle<()> {
-    let mut signals = Signals::listen();
+/// ends it at once.
+fn stop_on_signals(mut signals: Signals, app: Arc<App>) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
         signals.next().await;
         let mut drained = pin!(drain(&app));
@@ -325,6 +357,7 @@ fn stop_on_signals(app: Arc<App>) -> tokio::task::JoinHandle<()> {
     })
 }
 
+/// SIGINT and SIGTERM, from when they are listened for: one that comes before it is waited for is kept, and none ends the process unheard.
 #[cfg(unix)]
 struct Signals(Option<[tokio::signal::unix::Signal; 2]>);
 
@@ -335,7 +368,9 @@ impl Signals {
         let (Ok(interrupt), Ok(terminate)) =
             (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
         else {
-            tracing::warn!("signals cannot be caught; the relay stops without a goodbye");
+            // Nothing is logged yet. Nobody to tell if standard error is closed.
+            let deaf = "signals cannot be caught; the relay stops without a goodbye";
+            let _ = log::say(log::To::Log, "WARN", deaf);
             return Signals(None);
         };
         Signals(Some([interrupt, terminate]))

@@ -16,6 +16,7 @@ use crate::money::ledger::LedgerRow;
 use crate::records::store::{
     CREDIT_ITEM, CallsOfAccount, PAGE_MAX, SqlStore, Store, StoreError, UsageBy, UsageFilter, UsageRow,
 };
+use crate::server::harmless;
 
 /// Milliseconds in a minute.
 const MINUTE_MS: u64 = 60_000;
@@ -172,7 +173,8 @@ fn as_csv(first: Date, accounts: &BTreeMap<String, Account>) -> String {
     line(["month", "account", "item", "unit", "quantity", "cost_nano_usd"].map(str::to_owned));
     for (name, account) in accounts {
         let mut row = |item: &str, unit: &str, quantity: String, cost: String| {
-            line([month.clone(), harmless(name), harmless(item), harmless(unit), quantity, cost]);
+            let [name, item, unit] = [name.as_str(), item, unit].map(|cell| harmless(cell.to_owned()));
+            line([month.clone(), name, item, unit, quantity, cost]);
         };
         row("calls", "call", account.calls.to_string(), "0".to_owned());
         row("calls", "minute", minutes(account.milliseconds), "0".to_owned());
@@ -187,9 +189,26 @@ fn as_csv(first: Date, accounts: &BTreeMap<String, Account>) -> String {
     String::from_utf8(bytes).expect("it was written from texts")
 }
 
-fn harmless(cell: &str) -> String {
-    match cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        true => format!("'{cell}"),
-        false => cell.to_owned(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_of_a_statement_is_a_formula_wherever_a_spreadsheet_parts_it() {
+        let items = BTreeMap::from([(("x/\n@SUM(A1)".to_owned(), "second".to_owned()), (7, 5))]);
+        let accounts = BTreeMap::from([
+            ("=1+1".to_owned(), Account::default()),
+            ("acme;=1+1".to_owned(), Account::default()),
+            ("ada".to_owned(), Account { credits: 9, items, ..Account::default() }),
+        ]);
+        let csv = as_csv("2026-11-01".parse().expect("a day"), &accounts);
+        for part in [
+            "\n2026-11,'=1+1,calls,call,0,0\n",
+            "\n2026-11,acme;'=1+1,calls,call,0,0\n",
+            "\n2026-11,ada,\"x/\n'@SUM(A1)\",second,7,5\n",
+            ",credit,0,-9\n",
+        ] {
+            assert!(csv.contains(part), "{part:?} is not in {csv:?}");
+        }
     }
 }

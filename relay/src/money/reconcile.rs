@@ -9,6 +9,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io::Read;
 
+use jiff::ToSpan;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
@@ -22,6 +23,9 @@ use super::price::{Price, PriceTable, Unit};
 const SAMPLES_PER_SECOND: u64 = 16_000;
 /// The most lines and groups that are held.
 const GROUPS_MAX: usize = 2_000_000;
+/// How long a request may take (the most that a provider's `whole_timeout_seconds` may say), in milliseconds: so far from midnight provider and ledger
+/// have it on the same day. A provider dates a request by its beginning or by its end, and the ledger by when it was settled.
+const REQUEST_MAX_MS: i64 = 600_000;
 /// Differences of this part are those of numbers in binary.
 const EXACT: f64 = 1e-9;
 
@@ -118,6 +122,8 @@ pub struct Compared {
     pub in_export: bool,
     /// Whether the ledger has a row of it.
     pub in_ledger: bool,
+    /// Whether the export would have a row of the ledger's. With requests it may lack what has no id, and what was settled near its first or last midnight.
+    pub is_expected: bool,
 }
 
 /// What users who are erased had used of an item in a day. Whose it was, at which price and in which request is not known any more.
@@ -170,6 +176,8 @@ pub enum Verdict {
     OnlyExport,
     /// Only the ledger has it.
     OnlyLedger,
+    /// Only the ledger has it, and it cannot be said whether the export should: it has no id, or the export of the day before or after may have it.
+    NotCompared,
 }
 
 /// An export and the ledger beside each other.
@@ -178,6 +186,8 @@ pub struct Comparison {
     mapping: Mapping,
     groups: BTreeMap<Group, Compared>,
     days: (Date, Date),
+    /// When these days begin and end, in milliseconds since 1970.
+    span_ms: (i64, i64),
 }
 
 impl Comparison {
@@ -213,7 +223,9 @@ impl Comparison {
             }
         }
         let days = days.ok_or(ReconcileError::Empty)?;
-        Ok(Comparison { mapping, groups, days })
+        let next = days.1.saturating_add(1.day());
+        let span_ms = (midnight_ms(days.0).unwrap_or(i64::MIN), midnight_ms(next).unwrap_or(i64::MAX));
+        Ok(Comparison { mapping, groups, days, span_ms })
     }
 
     /// The first and the last day that the export has lines of.
@@ -222,18 +234,39 @@ impl Comparison {
         self.days
     }
 
-    /// Adds a row of the ledger, of that day. One that counts what no provider is paid by counts for nothing.
+    /// The first and the last day of which rows of the ledger are to be added. With requests it is one more at both sides, since a request that the
+    /// export has on its last day may have been settled after midnight.
+    #[must_use]
+    pub fn ledger_days(&self) -> (Date, Date) {
+        let (first, last) = self.days;
+        match self.mapping.request_id {
+            Some(_) => (first.saturating_sub(1.day()), last.saturating_add(1.day())),
+            None => (first, last),
+        }
+    }
+
+    /// Adds a row of the ledger, of that day, which was written at that time, in milliseconds since 1970. One that counts what no provider is paid by
+    /// counts for nothing, as does one of before or after the export's days, unless it is of a request that the export has.
     ///
     /// # Errors
     /// When there are too many.
-    pub fn add(&mut self, day: &str, row: &LedgerRow) -> Result<(), ReconcileError> {
+    pub fn add(&mut self, day: &str, at_ms: i64, row: &LedgerRow) -> Result<(), ReconcileError> {
         let Some(counted) = Counted::of(&row.unit) else { return Ok(()) };
         let nano = match counted.is_borne {
             true => counted_nano(row.quantity, row.price, row.per),
             false => i128::from(row.cost.get()),
         };
         let group = self.group(day, &row.item, row.request_id.as_deref());
-        self.put(group, &counted, row.quantity as f64, nano)
+        let (begins_ms, ends_ms) = self.span_ms;
+        let has_id = !group.request_id.is_empty();
+        let is_within = (begins_ms..ends_ms).contains(&at_ms);
+        let is_named = has_id && self.groups.get(&group).is_some_and(|compared| compared.in_export);
+        if !(is_within || is_named) {
+            return Ok(());
+        }
+        let well_within = begins_ms.saturating_add(REQUEST_MAX_MS)..ends_ms.saturating_sub(REQUEST_MAX_MS);
+        let is_expected = self.mapping.request_id.is_none() || has_id && well_within.contains(&at_ms);
+        self.put(group, &counted, row.quantity as f64, nano, is_expected)
     }
 
     /// Adds what users had used who are erased. With requests it belongs to the rows without an id. What the operator bears of it has the table's
@@ -250,7 +283,9 @@ impl Comparison {
             }
             (true, None) => 0,
         };
-        self.put(self.group(&used.day, &used.item, None), &counted, used.quantity as f64, nano)
+        let is_expected = self.mapping.request_id.is_none();
+        let group = self.group(&used.day, &used.item, None);
+        self.put(group, &counted, used.quantity as f64, nano, is_expected)
     }
 
     /// Takes out of the audio of the ledger what was given back, since no provider bills it: the money, and as much audio as it is at the table's
@@ -266,7 +301,8 @@ impl Comparison {
         };
         let seconds = price_of(prices, &given.item, Unit::Second, &given.day).map_or(0.0, seconds);
         let group = self.group(&given.day, &given.item, None);
-        self.put(group, &counted, -seconds, -i128::from(given.amount.get()))
+        let is_expected = self.mapping.request_id.is_none();
+        self.put(group, &counted, -seconds, -i128::from(given.amount.get()), is_expected)
     }
 
     /// With what a row of the ledger is compared.
@@ -281,16 +317,18 @@ impl Comparison {
         }
     }
 
-    /// Adds so much of what is counted so, which costs so much by the ledger's prices.
+    /// Adds so much of what is counted so, which costs so much by the ledger's prices, and whether the export should have it.
     fn put(
         &mut self,
         group: Group,
         counted: &Counted,
         quantity: f64,
         nano: i128,
+        is_expected: bool,
     ) -> Result<(), ReconcileError> {
         let compared = self.groups.entry(group).or_default();
         compared.in_ledger = true;
+        compared.is_expected |= is_expected;
         compared.ours_nano_usd += nano;
         let quantity = quantity / counted.in_unit as f64;
         let amounts = compared.units.entry(counted.unit).or_default();
@@ -314,7 +352,8 @@ impl Compared {
     pub fn verdict(&self, tolerance_percent: f64) -> Verdict {
         match (self.in_export, self.in_ledger) {
             (true, false) => return Verdict::OnlyExport,
-            (false, _) => return Verdict::OnlyLedger,
+            (false, _) if self.is_expected => return Verdict::OnlyLedger,
+            (false, _) => return Verdict::NotCompared,
             (true, true) => {}
         }
         let is_same = |one: f64, other: f64| {
@@ -362,8 +401,13 @@ impl Counted {
 
 /// What a unit of an item costs on a day, if the table has a price of it.
 fn price_of<'t>(prices: &'t PriceTable, item: &str, unit: Unit, day: &str) -> Option<&'t Price> {
-    let midnight = day.parse::<Date>().and_then(|day| day.to_zoned(TimeZone::UTC)).ok()?;
-    prices.price_at(item, unit, midnight.timestamp().as_millisecond(), 0).ok()
+    let midnight_ms = midnight_ms(day.parse().ok()?)?;
+    prices.price_at(item, unit, midnight_ms, 0).ok()
+}
+
+/// When a day begins (UTC), in milliseconds since 1970.
+fn midnight_ms(day: Date) -> Option<i64> {
+    day.to_zoned(TimeZone::UTC).ok().map(|midnight| midnight.timestamp().as_millisecond())
 }
 
 /// What so many cost at this price for `per` of them, rounded up to a nano-dollar.

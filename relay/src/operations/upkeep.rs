@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::config;
 use crate::operations::clock::DatabaseClock;
 use crate::operations::incidents;
-use crate::operations::webhook::{Pace, Webhook};
+use crate::operations::webhook::{self, Pace, Webhook};
 use crate::records::retention::{self, Purged};
 use crate::records::spill::Round;
 use crate::records::store::{Expiring, RolledUp, StoreError, Subscription, Swept, unix_ms};
@@ -30,7 +30,7 @@ const WATCH_CLOCK: Duration = Duration::from_secs(2);
 const BREATH: Duration = Duration::from_millis(50);
 /// Between two looks for alerts, or for events of one address.
 const ALERTS_EVERY: Duration = Duration::from_secs(2);
-/// Between two times that this relay names the addresses of its webhooks: those that none has named for ten minutes are forgotten.
+/// Between two times that this relay names the addresses of its webhooks: those that none has named for two hours are forgotten.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(60);
 /// How soon that is tried again. What happens before it succeeds is not told to addresses that are new.
 const ANNOUNCE_AGAIN: Duration = Duration::from_secs(2);
@@ -192,25 +192,7 @@ async fn deliver_alerts(apps: watch::Receiver<Arc<App>>) {
             Ok(webhook) => webhook,
             Err(error) => return tracing::error!(%error, "alerts are not sent"),
         };
-        let store = &*app.records.store;
-        let done = match webhook {
-            Some(webhook) => loop {
-                let sent = match webhook.deliver_due(store).await {
-                    Ok(alerts) => webhook.deliver_incidents(store).await.map(|incidents| alerts + incidents),
-                    Err(error) => Err(error),
-                };
-                match sent {
-                    Ok(0) => break Ok(()),
-                    Ok(_) => {}
-                    Err(error) => break Err(error),
-                }
-            },
-            None => match store.dismiss_alerts().await {
-                Ok(()) => store.dismiss_incidents().await,
-                Err(error) => Err(error),
-            },
-        };
-        if let Err(error) = done {
+        if let Err(error) = webhook::deliver_or_let_go(webhook, &*app.records.store).await {
             tracing::warn!(%error, "alerts wait for the database");
         }
     }

@@ -29,6 +29,10 @@ use crate::records::store::{Alert, Attempted, Notice, Store, StoreError, unix_ms
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Nobody else sends a claimed message for so long: more than a batch takes that has to go one after another.
 const CLAIM: Duration = Duration::from_secs(120);
+/// For how long what is due waits for a relay that has an address for it. Such a relay takes it within seconds, or, if many wait for a receiver that does
+/// not answer, within minutes, and what it tries again later is not due until then. So this is rather as long as all relays of a database may take to
+/// get an address one after another, or the only one that has it to be replaced; and what is still so after it is told anew.
+pub const WAIT_FOR_ADDRESS: Duration = Duration::from_secs(3_600);
 /// Messages that are sent at the same time.
 const BATCH: u32 = 8;
 /// Of a key in the form of the specification.
@@ -201,6 +205,20 @@ impl Webhook {
             .await?;
         Ok(response.status())
     }
+}
+
+/// Sends all alerts and incidents that are due. A relay without an address leaves them to others that may have one, and drops what none of them has
+/// taken for [`WAIT_FOR_ADDRESS`].
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn deliver_or_let_go(webhook: Option<&Webhook>, store: &dyn Store) -> Result<(), StoreError> {
+    let Some(webhook) = webhook else {
+        store.dismiss_alerts(WAIT_FOR_ADDRESS).await?;
+        return store.dismiss_incidents(WAIT_FOR_ADDRESS).await;
+    };
+    while webhook.deliver_due(store).await? + webhook.deliver_incidents(store).await? > 0 {}
+    Ok(())
 }
 
 /// The signatures of the Standard Webhooks specification, one of each secret with a space between them, so that a receiver who knows one of

@@ -45,6 +45,7 @@ use crate::App;
 use crate::admission::throttle::network;
 use crate::operations::telemetry;
 pub use address::client_address;
+pub(crate) use api::harmless;
 pub use api::{openapi, read_cursor, write_cursor};
 pub(crate) use assets::sdk_files;
 use connections::{Connection, Connections, Entry, Full, OfACall};

@@ -175,6 +175,48 @@ async fn what_a_recogniser_bills_less_and_users_have_back_is_no_difference() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn requests_at_the_edges_of_an_export_and_rows_without_an_id_are_no_differences() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config =
+        "[reconcile.anthropic]\ndate = \"time\"\nquantity = \"n=output_token\"\nrequest_id = \"id\"\n";
+    std::fs::write(folder.path().join("voxrelay.toml"), config).expect("written");
+    let file = folder.path().join("voxrelay-data").join(DATABASE_FILE);
+    let store = SqlStore::sqlite(&file).await.expect("opened");
+    let at_ms = |time: &str| time.parse::<jiff::Timestamp>().expect("a time").as_millisecond();
+    let began_ms = at_ms("2026-11-19T23:59:00Z");
+    open(&store, &NewSession { started_at_ms: began_ms, ..session("a") }, &quota()).await;
+    for (time, id) in [
+        ("2026-11-20T00:00:03Z", Some("of the day before")),
+        ("2026-11-20T11:00:00Z", None),
+        ("2026-11-20T12:00:00Z", Some("noon")),
+        ("2026-11-21T00:00:05Z", Some("midnight")),
+        ("2026-11-21T12:00:00Z", Some("of the day after")),
+    ] {
+        let used = used("anthropic/claude-haiku-5-5", "output_token", 7, (500, 1), 3_500);
+        let used = LedgerRow { key: time.into(), request_id: id.map(str::to_owned), ..used };
+        let settle = Settle { at_ms: at_ms(time), ..settle("a", vec![used], caps(WIDE, WIDE, WIDE)) };
+        store.settle(&settle).await.expect("written");
+    }
+    Store::close(&store).await;
+    let reconcile = |csv: &str| {
+        std::fs::write(folder.path().join("file.csv"), csv).expect("written");
+        let (output, errors) =
+            run(voxrelay(folder.path()).args(["reconcile", "file.csv", "--config", "voxrelay.toml"]));
+        (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"), errors)
+    };
+    let all = "time,id,n\n2026-11-20T12:00:00Z,noon,7\n2026-11-20T23:59:59Z,midnight,7\n";
+    let (code, said, errors) = reconcile(all);
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{said}");
+    let sums = "2026-11-20 to 2026-11-20: 2 the same, 0 differ, 0 only in the export, 0 only in the ledger, 2 not compared";
+    assert!(said.lines().any(|line| line == sums), "{said}");
+    let unnamed = said.lines().find(|line| line.starts_with("(rows without an id)"));
+    assert!(unnamed.is_some_and(|line| line.contains("not compared")), "{said}");
+    let (code, said, _) = reconcile("time,id,n\n2026-11-20T23:59:59Z,midnight,7\n");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("1 the same") && said.contains("1 only in the ledger"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_only_one_side_has_is_a_difference_and_what_cannot_be_read_is_named() {
     let folder = billed().await;
     let config = "[reconcile.deepgram]\ndate = \"day\"\nquantity = \"n=second\"\nmodel = \"model\"\n";

@@ -11,21 +11,26 @@ fn dev_makes_what_it_needs_and_stops_when_told() {
     for file in ["voxrelay.db", "dev-secret"] {
         assert!(folder.path().join("voxrelay-data").join(file).exists(), "{file}");
     }
-    let pid = relay.child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let status = loop {
-        match relay.child.try_wait().expect("waited") {
-            Some(status) => break status,
-            None if Instant::now() > deadline => panic!("it goes on"),
-            None => std::thread::sleep(Duration::from_millis(20)),
-        }
-    };
+    let status = stopped(&mut relay);
     assert!(status.success(), "{status}");
     let mut log = String::new();
     relay.child.stderr.take().expect("piped").read_to_string(&mut log).expect("UTF-8");
     assert!(log.contains("open http://127.0.0.1:") && log.contains("has stopped"), "{log}");
     assert!(!folder.path().join("voxrelay-data/voxrelay.db-wal").exists(), "the log was folded in");
+}
+
+/// Tells a relay to stop, and says how it ends.
+fn stopped(relay: &mut Running) -> std::process::ExitStatus {
+    let pid = relay.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match relay.child.try_wait().expect("waited") {
+            Some(status) => return status,
+            None if Instant::now() > deadline => panic!("it goes on"),
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
 }
 
 /// Fails unless every line is a JSON object of the log.
@@ -231,6 +236,45 @@ fn nobody_can_connect_to_a_relay_that_starts_before_it_answers() {
     BufReader::new(stdout).read_line(&mut line).expect("a line");
     assert_eq!(line.trim_end(), format!("listening on http://{own}"), "it does not wait for ever");
     assert!(relay.get("/readyz").contains("\"reasons\":[\"no_keys\"]"));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_relay_that_is_told_to_stop_while_its_database_does_not_answer_stops_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("postgres://voxrelay@{}/voxrelay", database.local_addr().expect("bound"));
+    let mut command = voxrelay(folder.path());
+    command.args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.env("DATABASE_URL", url).env("VOXRELAY_AUTH__HS256_SECRET", SECRET);
+    let mut relay = Running { child: command.spawn().expect("it starts"), address: String::new() };
+    let log = reload::logged(&mut relay);
+    let _unanswered = visited(&database);
+    reload::hang_up(&relay);
+    let status = stopped(&mut relay);
+    assert_eq!(status.code(), Some(0), "{status}");
+    let said = || log.lock().expect("no panic").clone();
+    reload::until("it says why", || said().contains("told to stop while it was starting"));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_relay_that_is_told_to_read_its_configuration_again_while_it_starts_does_so_and_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let issuer = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/keys", issuer.local_addr().expect("bound"));
+    let mut command = voxrelay(folder.path());
+    command.args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env("VOXRELAY_AUTH__JWKS_URL", url);
+    command
+        .env("VOXRELAY_AUTH__ISSUER", "https://issuer.test")
+        .env("VOXRELAY_AUTH__AUDIENCE", "authenticated");
+    let mut relay = Running { child: command.spawn().expect("it starts"), address: String::new() };
+    let log = reload::logged(&mut relay);
+    let _unanswered = visited(&issuer);
+    reload::hang_up(&relay);
+    let said = || log.lock().expect("no panic").clone();
+    reload::until("it is read again", || said().contains("the configuration was read again, and applies"));
 }
 
 /// As in a container that has none.

@@ -20,7 +20,9 @@ on_both_databases! {
     what_waits_is_given_up_when_it_says_nothing_beside_what_is_newer
     what_was_given_up_while_it_was_sent_is_not_sent_again
     incidents_of_newer_versions_are_left_to_the_relays_that_know_them
-    without_a_webhook_incidents_are_let_go_and_old_ones_are_deleted
+    without_a_webhook_incidents_are_let_go_after_a_while_and_old_ones_are_deleted
+    what_waits_behind_a_message_that_is_sent_is_not_let_go
+    of_what_began_unheard_nobody_hears_the_end
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -59,6 +61,11 @@ async fn hear(store: &dyn Store) -> Vec<IncidentState> {
             finish(store, &incident, Attempted::Delivered).await;
         }
     }
+}
+
+/// Drops what has been due for so long, as a relay without an address does.
+async fn let_go(store: &dyn Store, due_for: Duration) {
+    store.dismiss_incidents(due_for).await.expect("written");
 }
 
 fn told(incidents: &[Incident]) -> Vec<(&str, IncidentState)> {
@@ -234,10 +241,12 @@ async fn incidents_of_newer_versions_are_left_to_the_relays_that_know_them(bench
     assert_eq!(claimed.iter().map(|incident| &*incident.subject).collect::<Vec<_>>(), ["ears"]);
 }
 
-async fn without_a_webhook_incidents_are_let_go_and_old_ones_are_deleted(bench: Bench) {
+async fn without_a_webhook_incidents_are_let_go_after_a_while_and_old_ones_are_deleted(bench: Bench) {
     let store = &*bench.store;
     assert!(fires(store, "ears").await);
-    store.dismiss_incidents().await.expect("written");
+    let_go(store, LONG).await;
+    assert_eq!(claim(store, Duration::ZERO).await.len(), 1, "a relay that has one may take it");
+    let_go(store, Duration::ZERO).await;
     assert_eq!(claim(store, LONG).await, []);
     assert!(!fires(store, "ears").await, "the row is there");
     let before_ms = unix_ms() - HOUR_MS;
@@ -245,4 +254,39 @@ async fn without_a_webhook_incidents_are_let_go_and_old_ones_are_deleted(bench: 
     let before_ms = unix_ms() + HOUR_MS;
     assert_eq!(store.expire(Expiring::Incidents { before_ms }, 10).await.expect("deleted"), 1);
     assert!(fires(store, "ears").await);
+}
+
+async fn what_waits_behind_a_message_that_is_sent_is_not_let_go(bench: Bench) {
+    let store = &*bench.store;
+    assert!(fires(store, "ears").await && resolves(store, "ears").await);
+    let mut connection = bench.connect().await;
+    let old = "UPDATE incidents SET next_attempt_at = next_attempt_at - 3600000 WHERE state = 'resolved'";
+    sqlx::raw_sql(old).execute(&mut connection).await.expect("written");
+    let beginning = claim(store, LONG).await;
+    assert_eq!(told(&beginning), [("ears", FIRING)]);
+    let_go(store, LONG).await;
+    finish(store, &beginning[0], Attempted::Again(LONG)).await;
+    let_go(store, LONG).await;
+    finish(store, &beginning[0], Attempted::Delivered).await;
+    let_go(store, LONG).await;
+    assert_eq!(hear(store).await, [RESOLVED], "it could not be taken before");
+}
+
+async fn of_what_began_unheard_nobody_hears_the_end(bench: Bench) {
+    let store = &*bench.store;
+    let often = IncidentPace { again: Duration::ZERO, ..PACE };
+    assert!(fires(store, "ears").await);
+    let_go(store, Duration::ZERO).await;
+    assert!(resolves(store, "ears").await, "it is over");
+    assert_eq!(hear(store).await, [], "since nobody has an address");
+    assert!(fires(store, "ears").await && resolves(store, "ears").await);
+    let_go(store, Duration::ZERO).await;
+    assert_eq!(hear(store).await, [], "nor of both that waited");
+    assert!(fires(store, "ears").await);
+    assert_eq!(hear(store).await, [FIRING]);
+    // That it goes on is not heard. That it began was.
+    assert!(note(store, "ears", FIRING, often).await);
+    let_go(store, Duration::ZERO).await;
+    assert!(resolves(store, "ears").await);
+    assert_eq!(hear(store).await, [RESOLVED]);
 }

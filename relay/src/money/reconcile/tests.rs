@@ -4,6 +4,9 @@ use crate::money::price::TokenKind;
 
 const INPUT: Unit = Unit::Token(TokenKind::Input);
 const OUTPUT: Unit = Unit::Token(TokenKind::Output);
+/// Noon of 2026-11-01 (UTC).
+const NOON_MS: i64 = 1_793_534_400_000;
+const DAY_MS: i64 = 86_400_000;
 
 fn mapping(quantities: &[(&str, Option<Unit>)]) -> Mapping {
     let quantity = |(name, unit): &(&str, Option<Unit>)| {
@@ -63,9 +66,9 @@ fn days_and_items_are_the_same_with_what_the_operator_bears() {
         ("output_token", 20),
         ("nano_usd", 7_000),
     ] {
-        comparison.add("2026-11-02", &row("acme/mind", unit, quantity)).expect("few");
+        comparison.add("2026-11-02", NOON_MS + DAY_MS, &row("acme/mind", unit, quantity)).expect("few");
     }
-    comparison.add("2026-11-02", &row("acme/voice", "character", 5)).expect("few");
+    comparison.add("2026-11-02", NOON_MS + DAY_MS, &row("acme/voice", "character", 5)).expect("few");
     let expected = [
         ("2026-11-01acme/mind", Verdict::OnlyExport),
         ("2026-11-02acme/mind", Verdict::Differs),
@@ -87,16 +90,52 @@ fn requests_are_found_by_their_ids_and_audio_by_the_second() {
     mapping.units = BTreeMap::from([("h".to_owned(), Measure { unit: Unit::Second, factor: 3_600.0 })]);
     let mut comparison = Comparison::read(mapping, csv.as_bytes()).expect("read");
     for (unit, quantity) in [("sample", 16_000), ("utterance_sample", 32_000), ("repeated_sample", 9_600)] {
-        comparison.add("2026-11-01", &row("acme/ear", unit, quantity)).expect("few");
+        comparison.add("2026-11-01", NOON_MS, &row("acme/ear", unit, quantity)).expect("few");
     }
     comparison
-        .add("2026-11-01", &LedgerRow { request_id: None, ..row("acme/ear", "sample", 1) })
+        .add("2026-11-01", NOON_MS, &LedgerRow { request_id: None, ..row("acme/ear", "sample", 1) })
         .expect("few");
     let expected =
-        [("", Verdict::OnlyLedger), ("gone", Verdict::OnlyExport), ("request of acme/ear", Verdict::Same)];
+        [("", Verdict::NotCompared), ("gone", Verdict::OnlyExport), ("request of acme/ear", Verdict::Same)];
     assert_eq!(verdicts(&comparison, 0.0), expected.map(|(group, verdict)| (group.to_owned(), verdict)));
     let (_, found) = comparison.groups().nth(2).expect("there");
     assert!((found.units[&Unit::Second].borne - 0.6).abs() < EXACT);
+}
+
+#[test]
+fn a_request_is_found_on_whichever_side_of_midnight_it_was_settled() {
+    const MIDNIGHT_MS: i64 = NOON_MS + DAY_MS / 2;
+    let csv = "day,model,usd,id,n\n2026-11-01,mind,0,first,1\n2026-11-01T23:59:59Z,mind,0,last,1\n";
+    let named = mapping(&[("n", Some(OUTPUT))]);
+    let named = Mapping { request_id: Some("id".into()), cost: None, ..named };
+    let mut comparison = Comparison::read(named.clone(), csv.as_bytes()).expect("read");
+    let (from, to) = comparison.ledger_days();
+    assert_eq!((from.to_string(), to.to_string()), ("2026-10-31".into(), "2026-11-02".into()));
+    let mut add = |day: &str, at_ms: i64, id: &str| {
+        let request_id = Some(id).filter(|id| !id.is_empty()).map(str::to_owned);
+        let row = LedgerRow { request_id, ..row("acme/mind", "output_token", 1) };
+        comparison.add(day, at_ms, &row).expect("few");
+    };
+    add("2026-10-31", MIDNIGHT_MS - DAY_MS - 1, "first");
+    add("2026-11-02", MIDNIGHT_MS + 5_000, "last");
+    // Of other days, each of which has an export of its own.
+    add("2026-10-31", MIDNIGHT_MS - DAY_MS - 1, "of the day before");
+    add("2026-11-02", MIDNIGHT_MS, "of the day after");
+    add("2026-11-02", MIDNIGHT_MS, "");
+    // These may have begun the day before, or be the next day's for the provider, and this one cannot.
+    add("2026-11-01", MIDNIGHT_MS - DAY_MS, "early");
+    add("2026-11-01", MIDNIGHT_MS - 1, "late");
+    add("2026-11-01", MIDNIGHT_MS - DAY_MS + REQUEST_MAX_MS, "lost");
+    let expected = [
+        ("early", Verdict::NotCompared),
+        ("first", Verdict::Same),
+        ("last", Verdict::Same),
+        ("late", Verdict::NotCompared),
+        ("lost", Verdict::OnlyLedger),
+    ];
+    assert_eq!(verdicts(&comparison, 0.0), expected.map(|(group, verdict)| (group.to_owned(), verdict)));
+    let by_day = Comparison::read(Mapping { request_id: None, ..named }, csv.as_bytes()).expect("read");
+    assert_eq!(by_day.ledger_days(), by_day.days());
 }
 
 #[test]
@@ -113,7 +152,7 @@ fn what_erased_users_had_used_counts_with_its_day_and_with_requests_as_rows_with
     let csv = "day,model,id,usd,n\n2026-11-01,ear,r-1,0.00000004,4\n";
     let compare = |mapping: Mapping| {
         let mut comparison = Comparison::read(mapping, csv.as_bytes()).expect("read");
-        comparison.add("2026-11-01", &row("acme/ear", "utterance_sample", 2_000)).expect("few");
+        comparison.add("2026-11-01", NOON_MS, &row("acme/ear", "utterance_sample", 2_000)).expect("few");
         // Two seconds at a nano-dollar for a tenth of one, one that the operator bears, and what no provider is paid by.
         for used in [used("sample", 32_000, 20), used("excess_sample", 16_000, 0), used("nano_usd", 7, 7)] {
             comparison.add_erased(&used, &prices).expect("few");
@@ -127,7 +166,7 @@ fn what_erased_users_had_used_counts_with_its_day_and_with_requests_as_rows_with
     assert_eq!((ear.ours_nano_usd, ear.borne_nano_usd), (2_000 + 20 + 10, 10));
     let by_request = compare(Mapping { request_id: Some("id".into()), ..mapping });
     let expected = [
-        ("", Verdict::OnlyLedger),
+        ("", Verdict::NotCompared),
         ("r-1", Verdict::OnlyExport),
         ("request of acme/ear", Verdict::OnlyLedger),
     ];

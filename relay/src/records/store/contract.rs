@@ -238,8 +238,8 @@ operations! {
     /// Notes what became of an attempt to deliver an alert. If the alert was claimed again since, only a delivery is noted.
     fn finish_alert(&self, id: &str, attempts: u32, attempted: Attempted) -> ();
 
-    /// Drops the alerts that are due from the outbox, because there is no webhook to send them to.
-    fn dismiss_alerts(&self) -> ();
+    /// Drops the alerts that have been due for so long from the outbox, because no relay has taken them to send them to a webhook.
+    fn dismiss_alerts(&self, due_for: Duration) -> ();
 
     /// Notes that something is wrong with the service, or that this relay does not find it to be so, for the webhook of alerts. Whichever relays
     /// note it, a beginning is written when it was not so before or when it was last told `again` ago, and an end when it was so and no relay has
@@ -253,8 +253,9 @@ operations! {
     /// Notes what became of an attempt to deliver an incident. If the incident was claimed again since, only a delivery is noted.
     fn finish_incident(&self, id: &str, attempts: u32, attempted: Attempted) -> ();
 
-    /// Drops the incidents that are due from the outbox, because there is no webhook to send them to.
-    fn dismiss_incidents(&self) -> ();
+    /// Drops the incidents that have been due for so long from the outbox, because no relay has taken them to send them to a webhook, and ends
+    /// of whose beginning nobody has heard for that reason. What waits for an older one of its kind and subject stays.
+    fn dismiss_incidents(&self, due_for: Duration) -> ();
 
     /// Names the addresses of webhooks that this relay has, and what each is told. Of what happens from then on there is a delivery for each
     /// of them, whichever relay it happens at, until no relay has named it for two hours.

@@ -184,7 +184,7 @@ pub(super) fn lines<const N: usize>(
 
 /// Puts an apostrophe before what a spreadsheet would take for a formula: at the beginning of a cell, and where a spreadsheet that parts
 /// cells by something else than commas would see another one begin.
-pub(super) fn harmless(cell: String) -> String {
+pub(crate) fn harmless(cell: String) -> String {
     const PARTS: [char; 4] = [';', '\t', '\r', '\n'];
     const SIGNS: [char; 4] = ['=', '+', '-', '@'];
     if !cell.contains(SIGNS) && !cell.starts_with(PARTS) {

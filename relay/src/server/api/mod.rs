@@ -49,6 +49,7 @@ use utoipa_axum::routes;
 use super::problem::{Problem, ProblemBody};
 use super::{over_http, upgrade};
 use crate::App;
+pub(crate) use export::harmless;
 pub(super) use watch::{Watchers, watchers};
 
 /// The largest body of a request, in bytes.

@@ -59,7 +59,7 @@ const GIVE_UP: Sql =
     sql!("UPDATE alerts SET next_attempt_at = NULL WHERE id = $1 AND attempts = $2 AND delivered_at IS NULL");
 
 const DISMISS: Sql = sql!(
-    "UPDATE alerts SET next_attempt_at = NULL WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= " NOW
+    "UPDATE alerts SET next_attempt_at = NULL WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= " NOW " - $1"
 );
 
 impl SqlStore {
@@ -119,8 +119,11 @@ impl SqlStore {
         Ok(())
     }
 
-    pub(in crate::records::store) async fn dismiss_alerts(&self) -> Result<(), StoreError> {
-        self.statement(DISMISS).execute(&self.writer).await?;
+    pub(in crate::records::store) async fn dismiss_alerts(
+        &self,
+        due_for: Duration,
+    ) -> Result<(), StoreError> {
+        self.statement(DISMISS).bind(millis(due_for)).execute(&self.writer).await?;
         Ok(())
     }
 }

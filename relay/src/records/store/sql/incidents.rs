@@ -81,8 +81,28 @@ const GIVE_UP: Sql = sql!(
     "UPDATE incidents SET next_attempt_at = NULL WHERE id = $1 AND attempts = $2 AND delivered_at IS NULL"
 );
 
+/// Drops what has been due for so long, unless a relay with an address has something to do with it: what waits behind one that is being sent, and what
+/// such a relay can take only since it delivered the one before.
 const DISMISS: Sql = sql!(
-    "UPDATE incidents SET next_attempt_at = NULL WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= " NOW
+    "UPDATE incidents SET next_attempt_at = NULL
+    WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= " NOW " - $1
+        AND NOT EXISTS (
+            SELECT 1 FROM incidents AS older WHERE older.kind = incidents.kind AND older.subject = incidents.subject
+                AND older.number < incidents.number
+                AND (older.next_attempt_at IS NOT NULL OR older.delivered_at > " NOW " - $1))"
+);
+
+/// Drops ends whose beginning was dropped before it was tried, unless an earlier message that it is so was delivered: nobody has heard that it was so.
+const UNHEARD: Sql = sql!(
+    "UPDATE incidents SET next_attempt_at = NULL
+    WHERE state = 'resolved' AND attempts = 0 AND next_attempt_at IS NOT NULL
+        AND EXISTS (
+            SELECT 1 FROM incidents AS begun WHERE begun.kind = incidents.kind AND begun.subject = incidents.subject
+                AND begun.number = incidents.number - 1
+                AND begun.attempts = 0 AND begun.delivered_at IS NULL AND begun.next_attempt_at IS NULL)
+        AND COALESCE((SELECT heard.state FROM incidents AS heard
+            WHERE heard.kind = incidents.kind AND heard.subject = incidents.subject AND heard.delivered_at IS NOT NULL
+            ORDER BY heard.number DESC LIMIT 1), 'resolved') = 'resolved'"
 );
 
 impl SqlStore {
@@ -115,9 +135,14 @@ impl SqlStore {
         }
         let again = self.statement(SAID_AGAIN).bind(kind.name()).bind(subject).bind(state.name()).bind(&id);
         again.execute(&self.writer).await?;
-        if *state == IncidentState::Firing {
-            let never_heard = self.statement(NEVER_HEARD).bind(kind.name()).bind(subject).bind(&id);
-            never_heard.execute(&self.writer).await?;
+        match state {
+            IncidentState::Firing => {
+                let never_heard = self.statement(NEVER_HEARD).bind(kind.name()).bind(subject).bind(&id);
+                never_heard.execute(&self.writer).await?;
+            }
+            IncidentState::Resolved => {
+                self.statement(UNHEARD).execute(&self.writer).await?;
+            }
         }
         Ok(true)
     }
@@ -152,8 +177,12 @@ impl SqlStore {
         Ok(())
     }
 
-    pub(in crate::records::store) async fn dismiss_incidents(&self) -> Result<(), StoreError> {
-        self.statement(DISMISS).execute(&self.writer).await?;
+    pub(in crate::records::store) async fn dismiss_incidents(
+        &self,
+        due_for: Duration,
+    ) -> Result<(), StoreError> {
+        self.statement(DISMISS).bind(millis(due_for)).execute(&self.writer).await?;
+        self.statement(UNHEARD).execute(&self.writer).await?;
         Ok(())
     }
 }
