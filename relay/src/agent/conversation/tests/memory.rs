@@ -95,6 +95,29 @@ fn what_was_called_and_what_came_of_it_take_room_as_they_are_told() {
 }
 
 #[test]
+fn a_call_outlives_its_exchange_until_a_model_knows_what_came_of_it() {
+    let mut memory = talked(3);
+    memory.called(0, &[called("slow", "{}"), called("quick", "{}")]);
+    memory.output("quick", &ToolOutput { output: "4".to_owned(), is_error: false });
+    memory.question("");
+    memory.agent_says(9, Author::Model(1), &of(50));
+    memory.user_said(&of(150));
+    let all = |memory: &Memory| -> Vec<(&'static str, String)> {
+        memory.messages("").iter().map(told).map(|(who, text)| (who, text.to_owned())).collect()
+    };
+    let next = ("user", of(150));
+    let expected = [("assistant", String::new()), ("tool", STILL_RUNS.to_owned()), next.clone()];
+    assert_eq!(all(&memory), expected, "of two calls the one of which nothing has come");
+    // What comes of it is more than there is room for.
+    let long = "x".repeat(400);
+    memory.output("slow", &ToolOutput { output: long.clone(), is_error: false });
+    assert_eq!(all(&memory), [("assistant", String::new()), ("tool", long), next]);
+    memory.question("");
+    memory.agent_says(10, Author::Model(2), &of(50));
+    assert_eq!(who(&memory), ["user", "assistant"]);
+}
+
+#[test]
 fn of_words_that_were_heard_in_part_no_character_is_cut_in_two() {
     for (heard, stays) in [(2, "Gr"), (3, "Gr"), (4, "Grü"), (9, "Grüße")] {
         let mut memory = Memory::of(&[], 1_000);
