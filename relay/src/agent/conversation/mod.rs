@@ -290,6 +290,8 @@ impl<E: Ears> Conversation<E> {
             return self.outbox.push(AgentOutput::Trouble(ErrorCode::MessagesFull));
         }
         self.to_say.push_back((position, text.to_owned()));
+        // An answer that may not be wanted is nothing to wait for, and was prepared without knowing of this.
+        self.discard_draft();
         if interrupt {
             self.make_way();
         }
