@@ -289,7 +289,7 @@ impl Tools {
             return Err(format!("Not called: at most {CALLS_MAX} tools are called at once."));
         }
         if self.running.len() >= RUNNING_MAX {
-            return Err(format!("Not called: {RUNNING_MAX} calls are under way, and nothing has come of them yet."));
+            return Err(format!("Not called: {RUNNING_MAX} calls are under way already."));
         }
         let tool = self.find(&called.name).ok_or_else(|| self.unknown(&called.name))?;
         tool.parameters.check(&called.arguments)?;

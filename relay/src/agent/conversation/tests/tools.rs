@@ -623,7 +623,8 @@ fn the_model_sees_one_output_of_each_call_whatever_happens() {
                         for (arguments, output) in untold.drain(..) {
                             assert_eq!(came.get(&arguments), Some(&output), "it is told, seed {seed}");
                         }
-                        late += usize::from(chat.messages.last() == Some(&Message::User(HAS_COME.to_owned())));
+                        let has_come = Message::User(HAS_COME.to_owned());
+                        late += usize::from(chat.messages.last() == Some(&has_come));
                     }
                     _ => {}
                 }
