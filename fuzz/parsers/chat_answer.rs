@@ -22,6 +22,7 @@ pub(crate) fn run(input: &[u8]) {
         language: None,
         key_terms: Vec::new(),
         eager: false,
+        thinks_first: false,
         price: "model/model".to_owned(),
         deadlines: Deadlines::default(),
         max_concurrent: 0,

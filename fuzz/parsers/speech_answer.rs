@@ -41,6 +41,7 @@ pub(crate) fn run(input: &[u8]) {
         language: Some("en".to_owned()),
         key_terms: Vec::new(),
         eager: false,
+        thinks_first: false,
         price: "speech/model".to_owned(),
         deadlines: Deadlines::default(),
         max_concurrent: 0,

@@ -104,6 +104,7 @@ pub(crate) fn provider(kind: &str) -> Provider {
         language: None,
         key_terms: Vec::new(),
         eager: false,
+        thinks_first: false,
         price: ITEM.into(),
         deadlines: Deadlines { first: Duration::from_secs(4), ..Deadlines::default() },
         max_concurrent: 0,

@@ -98,6 +98,7 @@ fn provider(values: &Values, name: &str) -> Result<Provider, ConfigError> {
         language,
         key_terms: values.list("providers.*.key_terms")?,
         eager: eager(&values, kind)?,
+        thinks_first: thinks_first(&values, kind)?,
         deadlines: deadlines(&values)?,
         max_concurrent: values.whole("providers.*.max_concurrent")?,
     })
@@ -110,6 +111,15 @@ fn eager(values: &Values, kind: &Kind) -> Result<bool, ConfigError> {
         return Err(values.wrong(KEY, "true", "only `deepgram-flux` says when a turn may be over"));
     }
     Ok(is_eager)
+}
+
+fn thinks_first(values: &Values, kind: &Kind) -> Result<bool, ConfigError> {
+    const KEY: &str = "providers.*.thinks_first";
+    let thinks_first = values.flag(KEY)?;
+    if thinks_first && kind.name != "openai-chat" {
+        return Err(values.wrong(KEY, "true", "only `openai-chat` answers with thoughts in its text"));
+    }
+    Ok(thinks_first)
 }
 
 fn deadlines(values: &Values) -> Result<Deadlines, ConfigError> {

@@ -184,6 +184,7 @@ mod tests {
             language: None,
             key_terms: Vec::new(),
             eager: false,
+            thinks_first: false,
             price: "voice/small".to_owned(),
             deadlines: Deadlines::default(),
             max_concurrent: 0,

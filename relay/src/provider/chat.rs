@@ -23,7 +23,7 @@ use super::refusal::words;
 use super::registry::model_line;
 use super::reply::{Dialect, Reply, Told};
 use super::thoughts::Thoughts;
-use super::{Ask, Event, Failure, FailureKind, Finish, Kind, Service, Target};
+use super::{Ask, Event, Failure, FailureKind, Finish, Kind, Provider, Service, Target};
 use crate::config::Secret;
 use crate::money::bill::{ItemPrice, Quantity, TokenUsage};
 
@@ -38,7 +38,8 @@ pub(super) const OPENAI_CHAT: Kind = Kind {
     line: model_line,
     codec: |provider, ask| {
         let Ask::Chat(ask) = ask else { return None };
-        Some(Box::new(Chat::new(&provider.base_url, provider.key.as_ref(), &provider.model, ask)))
+        let Provider { base_url, key, model, thinks_first, .. } = provider;
+        Some(Box::new(Chat::new(base_url, key.as_ref(), model, ask, *thinks_first)))
     },
     bounds: |provider, _| provider.deadlines.over_http(),
     price: ItemPrice::model,
@@ -105,12 +106,13 @@ struct PromptDetails {
 }
 
 impl Reply<Completions> {
-    /// Asks `model` at `base`, such as `https://api.openai.com/v1/`, which ends with a slash.
+    /// Asks `model` at `base`, such as `https://api.openai.com/v1/`, which ends with a slash. The text of an answer of one that `thinks_first`
+    /// begins with a thought, of which only the end is marked.
     ///
     /// # Panics
     /// Never: any address can be the base of a path, if it can be the base of anything, which the configuration has checked.
     #[must_use]
-    pub fn new(base: &Url, key: Option<&Secret>, model: &str, ask: &event::Chat) -> Chat {
+    pub fn new(base: &Url, key: Option<&Secret>, model: &str, ask: &event::Chat, thinks_first: bool) -> Chat {
         let mut headers =
             vec![("content-type", "application/json".to_owned()), ("accept", "text/event-stream".to_owned())];
         if let Some(key) = key {
@@ -126,7 +128,8 @@ impl Reply<Completions> {
             headers,
             body,
         };
-        Reply::ask(target, Completions { thoughts: Thoughts::new(), calls: Calls::new(call_names) })
+        let thoughts = Thoughts::new(thinks_first);
+        Reply::ask(target, Completions { thoughts, calls: Calls::new(call_names) })
     }
 }
 

@@ -80,6 +80,8 @@ pub struct Provider {
     pub key_terms: Vec<String>,
     /// It is to say when a turn may be over, before it is sure.
     pub eager: bool,
+    /// The text of its answers begins with a thought, of which only the end is marked.
+    pub thinks_first: bool,
     /// The item of the price table that it is billed by.
     pub price: String,
     /// How long it may take.

@@ -21,6 +21,7 @@ pub(super) fn provider(kind: &'static Kind, model: &str) -> Provider {
         language: None,
         key_terms: Vec::new(),
         eager: false,
+        thinks_first: false,
         price: "p/m".to_owned(),
         deadlines: Deadlines::default(),
         max_concurrent: 0,

@@ -1,4 +1,7 @@
 //! What a language model thinks aloud: `<think>…</think>` at the beginning of its text, which is neither spoken nor shown.
+//!
+//! The templates of some models, such as DeepSeek-R1 and Qwen3's thinking ones, end the prompt with the opening tag: the text then has the closing one
+//! only. Nobody can tell such a thought from words before it ends, so it has to be said of a model.
 
 /// How a thought begins.
 const OPEN: &str = "<think>";
@@ -40,9 +43,9 @@ pub(super) struct Told {
 }
 
 impl Thoughts {
-    /// For one text.
-    pub(super) fn new() -> Thoughts {
-        Thoughts(Place::before(false))
+    /// For one text, which is in a thought from its beginning if the model `thinks_first`.
+    pub(super) fn new(thinks_first: bool) -> Thoughts {
+        Thoughts(if thinks_first { Place::Inside { matched: 0 } } else { Place::before(false) })
     }
 
     /// The next piece of the text.
@@ -112,7 +115,11 @@ mod tests {
 
     /// What comes of a text in these pieces.
     fn read<'a>(pieces: impl IntoIterator<Item = &'a str>) -> Told {
-        let (mut thoughts, mut all) = (Thoughts::new(), Told::default());
+        read_by(Thoughts::new(false), pieces)
+    }
+
+    fn read_by<'a>(mut thoughts: Thoughts, pieces: impl IntoIterator<Item = &'a str>) -> Told {
+        let mut all = Told::default();
         for piece in pieces {
             let told = thoughts.read(piece);
             all.words.push_str(&told.words);
@@ -164,6 +171,27 @@ mod tests {
             }
             let single = text.split("").filter(|piece| !piece.is_empty());
             assert_eq!(read(single), whole, "{text:?} character by character");
+        }
+    }
+
+    #[test]
+    fn who_thinks_first_has_said_nothing_before_the_end_of_that() {
+        for (text, words) in [
+            ("", ""),
+            ("a plan</think>Hello", "Hello"),
+            ("\na < b, </thin </</think>\n\nHello", "Hello"),
+            ("<think>a plan</think> Hello", "Hello"),
+            ("one</think><think>two</think>Hello", "Hello"),
+            ("a</think>Say </think>b", "Say </think>b"),
+            // Never closed, or not wholly.
+            ("a plan", ""),
+            ("a plan</think", ""),
+        ] {
+            let whole = read_by(Thoughts::new(true), [text]);
+            assert_eq!(whole.words, words, "{text:?}");
+            assert_eq!(whole.words.len() + whole.thought, text.len(), "{text:?}: no byte is lost");
+            let single = text.split("").filter(|piece| !piece.is_empty());
+            assert_eq!(read_by(Thoughts::new(true), single), whole, "{text:?} character by character");
         }
     }
 

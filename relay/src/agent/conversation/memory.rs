@@ -18,6 +18,8 @@ pub(super) const HAS_COME: &str =
     "(A tool that you called has answered meanwhile. Tell the user what came of it.)";
 /// What a model is told behind words that the agent has said at somebody else's wish, when the user still waits for an answer.
 pub(super) const STILL_WAITS: &str = "[For your information, not said by the user: you were told to say that. The user still waits for an answer.]";
+/// What it is told behind an answer of its own, when the user had said more before they heard it.
+pub(super) const HAD_SAID_MORE: &str = "[For your information, not said by the user: the user had said more before you said that, and still waits for an answer to it.]";
 /// What stands before and behind what the page has added.
 const FOR_INFORMATION: [&str; 2] = ["[For your information, not said by the user: ", "]"];
 
@@ -25,7 +27,7 @@ const FOR_INFORMATION: [&str; 2] = ["[For your information, not said by the user
 ///
 /// When it is full, the older half is forgotten at once, whole exchanges at a time. A model is then told the same beginning again and again,
 /// which providers take out of their caches for a fraction of the price; if one exchange were forgotten in each turn, everything would have to
-/// be read anew in each turn.
+/// be read anew in each turn. A call stays until a model has been told what came of it, when its exchange is forgotten.
 #[derive(Debug)]
 pub(super) struct Memory {
     /// The most bytes of what was said.
@@ -69,6 +71,8 @@ struct Call {
     call_id: String,
     told: ToolCall,
     output: Option<ToolOutput>,
+    /// A model was told what came of it, and need not be told again.
+    is_known: bool,
 }
 
 /// Who said something. What was said in an earlier call cannot be corrected or cut short any more.
@@ -337,11 +341,18 @@ impl Memory {
         messages
     }
 
-    /// The same as a question. It ends with nothing that the agent has said: models take that for words that they are to go on with, or refuse it.
-    pub(super) fn question(&self, instructions: &str) -> Vec<Message> {
+    /// The same as a question, which is asked. It ends with nothing that the agent has said: models take that for words that they are to go on
+    /// with, or refuse it.
+    pub(super) fn question(&mut self, instructions: &str) -> Vec<Message> {
         let mut messages = self.messages(instructions);
+        for line in &mut self.lines {
+            if let What::Called { calls, .. } = &mut line.what {
+                calls.iter_mut().for_each(|call| call.is_known |= call.output.is_some());
+            }
+        }
         if matches!(messages.last(), Some(Message::Assistant { .. })) {
-            messages.push(Message::User(STILL_WAITS.to_owned()));
+            let is_models = self.last_said().is_some_and(Line::is_models);
+            messages.push(Message::User(if is_models { HAD_SAID_MORE } else { STILL_WAITS }.to_owned()));
         }
         messages
     }
@@ -364,17 +375,26 @@ impl Memory {
         }
     }
 
-    /// Forgets the older half once there is more than a model is told: what comes before an exchange that begins there. Should the newest
-    /// exchange alone be more than that, the older half of its lines is forgotten, and first of those that the page has added.
+    /// Forgets the older half once there is more than a model is told: what comes before an exchange that begins there, except for calls of which
+    /// no model knows yet what came. Should the newest exchange alone be more than that, the older half of its lines is forgotten, and first of
+    /// those that the page has added.
     fn shorten(&mut self) {
         let mut bytes: usize = self.lines.iter().map(Line::bytes).sum();
         if bytes <= self.most {
             return;
         }
+        let mut stays = Vec::new();
         while let Some(next) = self.next_exchange()
             && bytes > self.most / 2
         {
-            bytes -= self.lines.drain(..next).map(|line| line.bytes()).sum::<usize>();
+            for line in self.lines.drain(..next) {
+                bytes -= line.bytes();
+                stays.extend(line.unknown_calls());
+            }
+        }
+        for line in stays.into_iter().rev() {
+            bytes += line.bytes();
+            self.lines.push_front(line);
         }
         for oldest in [Memory::oldest_of_page, Memory::oldest_said] {
             let is_too_much = bytes > self.most;
@@ -427,6 +447,11 @@ impl Line {
         matches!(self.what, What::Said { by: By::Agent(_), .. })
     }
 
+    /// Whether a model has written it in this call.
+    fn is_models(&self) -> bool {
+        matches!(self.what, What::Said { by: By::Agent(Some((_, Author::Model(_)))), .. })
+    }
+
     /// Which answer of this call it is of.
     fn answer(&self) -> Option<u32> {
         match self.what {
@@ -448,6 +473,13 @@ impl Line {
         matches!(self.what, What::Said { by: By::Agent(Some((_, Author::Aside))), .. })
     }
 
+    /// What stays of it when its exchange is forgotten: the calls of which no model knows yet what came.
+    fn unknown_calls(self) -> Option<Line> {
+        let What::Called { step, mut calls } = self.what else { return None };
+        calls.retain(|call| !call.is_known);
+        (!calls.is_empty()).then_some(Line { turn: self.turn, what: What::Called { step, calls } })
+    }
+
     fn bytes(&self) -> usize {
         let told = match &self.what {
             What::Said { by: By::Page, text } => {
@@ -464,7 +496,9 @@ impl Line {
 impl Call {
     fn new(called: &Called, output: Option<ToolOutput>) -> Call {
         let Called { call_id, model_id, name, arguments, .. } = called.clone();
-        Call { call_id, told: ToolCall { id: model_id, name, arguments }, output }
+        // Another relay may have told a model of what it has kept.
+        let is_known = output.is_some();
+        Call { call_id, told: ToolCall { id: model_id, name, arguments }, output, is_known }
     }
 
     fn bytes(&self) -> usize {

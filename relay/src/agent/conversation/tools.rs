@@ -17,6 +17,8 @@ use crate::provider::{self, ToolCall};
 
 /// Calls of one step that are run. The model is told of any more that they were not.
 pub(super) const CALLS_MAX: usize = 16;
+/// Calls that are under way, of all steps together. Each of them is remembered until a model knows what came of it.
+pub(super) const RUNNING_MAX: usize = 64;
 /// When nothing was heard for so long since a model called tools, the agent says something,
 const FILLER_AFTER: Duration = Duration::from_secs(1);
 /// and again whenever nothing was heard for so long since that.
@@ -285,6 +287,9 @@ impl Tools {
     fn check(&self, called: &Called, place: usize) -> Result<(Duration, usize), String> {
         if place >= CALLS_MAX {
             return Err(format!("Not called: at most {CALLS_MAX} tools are called at once."));
+        }
+        if self.running.len() >= RUNNING_MAX {
+            return Err(format!("Not called: {RUNNING_MAX} calls are under way already."));
         }
         let tool = self.find(&called.name).ok_or_else(|| self.unknown(&called.name))?;
         tool.parameters.check(&called.arguments)?;

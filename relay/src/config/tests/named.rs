@@ -124,6 +124,10 @@ fn what_agents_and_providers_lack_is_said_by_name() {
             &["providers.ear.eager = true", "deepgram-flux"],
         ),
         (
+            "[providers.eliza]\nkind = \"anthropic\"\nmodel = \"m\"\nthinks_first = true",
+            &["providers.eliza.thinks_first = true", "openai-chat"],
+        ),
+        (
             "[providers.eliza]\nmodel = \"m\"\nkind = \"elevenlabs\"",
             &["providers.eliza.voice = nothing", "the name of a voice", "elevenlabs"],
         ),

@@ -1,4 +1,4 @@
-use super::super::scenario::{cut, events, text_of};
+use super::super::scenario::{cut, events, provider, text_of};
 use super::super::{Answer, Bounds, Codec, Exchange, Input, Message, Opening, Output, Tool, ToolCall};
 use super::*;
 use protocol::Time;
@@ -16,7 +16,7 @@ fn ask() -> event::Chat {
 
 fn codec() -> Chat {
     let base = Url::parse("https://example.com/v1/").expect("an address");
-    Chat::new(&base, Some(&Secret::new("sk-test".to_owned())), "small", &ask())
+    Chat::new(&base, Some(&Secret::new("sk-test".to_owned())), "small", &ask(), false)
 }
 
 /// What comes of an answer that is cut into pieces of this many bytes.
@@ -285,7 +285,7 @@ fn tools_and_what_came_of_them_are_told_as_the_reference_says() {
         max_output_tokens: 200,
     };
     let base = Url::parse("https://api.openai.com/v1/").expect("an address");
-    let Opening::Http(target) = Chat::new(&base, None, "large", &ask).open() else {
+    let Opening::Http(target) = Chat::new(&base, None, "large", &ask, false).open() else {
         panic!("a chat is HTTP")
     };
     let body: Value = serde_json::from_slice(&target.body).expect("JSON");
@@ -355,7 +355,7 @@ fn a_call_that_no_server_has_named_has_another_name_in_each_request() {
     let name = |question: &str| {
         let ask = event::Chat { messages: vec![Message::User(question.to_owned())], ..ask() };
         let base = Url::parse("https://example.com/v1/").expect("an address");
-        let mut chat = Chat::new(&base, None, "small", &ask);
+        let mut chat = Chat::new(&base, None, "small", &ask, false);
         chat.handle_input(Time::ZERO, HEAD);
         chat.handle_input(Time::ZERO, Input::Bytes(body.as_bytes()));
         let Some(Output::Event(Event::ToolCall(call))) = chat.poll_output() else { panic!("a call") };
@@ -389,4 +389,20 @@ fn thoughts_are_counted_and_neither_shown_nor_spoken_however_they_are_cut() {
     let events =
         answered(HEAD, &stream(&[r#"{"delta":{"content":"<think>Hm"},"finish_reason":"length"}"#]), 7);
     assert_eq!((text_of(&events).as_str(), finish(&events)), ("", Finish::Length));
+}
+
+#[test]
+fn of_a_model_that_thinks_first_nothing_is_shown_before_the_end_of_its_thought() {
+    let body = stream(&[
+        r#"{"delta":{"content":"Hm, the user"}}"#,
+        r#"{"delta":{"content":" says hello.\n</th"}}"#,
+        r#"{"delta":{"content":"ink>\n\nHello!"},"finish_reason":"stop"}"#,
+    ]);
+    for (thinks_first, words) in [(true, "Hello!"), (false, "Hm, the user says hello.\n</think>\n\nHello!")] {
+        let provider = Provider { thinks_first, ..provider(&OPENAI_CHAT, "deepseek-r1") };
+        for piece in (1..60).chain([10_000]) {
+            let codec = provider.codec(&Ask::Chat(ask())).expect("it thinks");
+            assert_eq!(text_of(&cut(codec, HEAD, &body, piece)), words);
+        }
+    }
 }

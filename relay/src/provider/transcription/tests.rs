@@ -20,6 +20,7 @@ fn it_asks_with_a_form_that_has_a_wav_file() {
         language: Some("de-CH".to_owned()),
         key_terms: vec!["Voxrelay".to_owned(), "Zürich".to_owned()],
         eager: false,
+        thinks_first: false,
         ..provider(&OPENAI_TRANSCRIPTION, "whisper-1")
     };
     let target = Bench::open(&provider, &ask()).target;

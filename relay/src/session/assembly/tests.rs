@@ -67,8 +67,10 @@ whole_timeout_seconds = 54
 max_concurrent = 55
 
 [providers.other_mind]
-kind = "anthropic"
-model = "claude-sonnet-5-5"
+kind = "openai-chat"
+model = "deepseek-r1"
+price = "anthropic/claude-sonnet-5-5"
+thinks_first = true
 
 [providers.cheap]
 kind = "anthropic"
@@ -177,6 +179,14 @@ fn a_provider_has_the_deadlines_and_the_limit_of_its_configuration() {
     assert_eq!((ears.eager, &ears.key_terms[..]), (true, &["Voxrelay".to_owned()][..]));
     let mind = parts.providers[2].provider();
     assert_eq!((mind.deadlines, mind.max_concurrent), (seconds(51, 52, 53, 54), 55));
+    let thinks_first: Vec<&str> = parts
+        .providers
+        .iter()
+        .map(|upstream| upstream.provider())
+        .filter(|provider| provider.thinks_first)
+        .map(|provider| &*provider.name)
+        .collect();
+    assert_eq!(thinks_first, ["other_mind"]);
     let usual = parts.providers[1].provider();
     assert_eq!((usual.deadlines, usual.max_concurrent, usual.eager), (Deadlines::default(), 0, false));
 }

@@ -177,6 +177,21 @@ fn nothing_is_prepared_while_the_agent_says_what_may_not_be_interrupted() {
 }
 
 #[test]
+fn what_the_agent_is_told_to_say_waits_for_no_answer_that_is_prepared() {
+    let (mut talk, ears, did) = maybe("Hello.");
+    let mind = ask_of(&did, MIND).0;
+    talk.thinks(mind, "Good morning.");
+    let did = talk.input(AgentInput::Say { position: Some(0), text: "We close soon.", interrupt: false });
+    assert!(matches!(used_by(&did, mind), Some(Quantity::Eager(_))), "{did:?}");
+    let mouth = ask_of(&did, MOUTH).0;
+    assert_eq!(spoken(&ask_of(&did, MOUTH).1), "We close soon.");
+    talk.sounds(mouth, 2_400);
+    talk.finishes(mouth);
+    talk.heard(usize::MAX);
+    assert_eq!(questions(&is_over(&mut talk, ears, "Hello.")), ["We close soon.", "Hello."]);
+}
+
+#[test]
 fn near_a_cap_nothing_is_prepared_and_what_was_is_given_up() {
     for is_sent in [true, false] {
         let (mut talk, ears, did) = maybe("Hello.");

@@ -1,6 +1,6 @@
 //! What a model is told of a conversation: in which order, and how much of it.
 
-use super::super::memory::STILL_RUNS;
+use super::super::memory::{HAD_SAID_MORE, STILL_RUNS, STILL_WAITS};
 use super::*;
 use crate::agent::tool::{Called, Runs, StoredCall, ToolOutput};
 
@@ -91,6 +91,40 @@ fn what_was_called_and_what_came_of_it_take_room_as_they_are_told() {
         memory.called(0, &[called("call", &"x".repeat(400 - 150 - told))]);
         memory.output("call", &ToolOutput { output: "x".repeat(STILL_RUNS.len() + more), is_error: false });
         assert_eq!(who(&memory).len(), remembered, "{more} more");
+    }
+}
+
+#[test]
+fn a_call_outlives_its_exchange_until_a_model_knows_what_came_of_it() {
+    let mut memory = talked(3);
+    memory.called(0, &[called("slow", "{}"), called("quick", "{}")]);
+    memory.output("quick", &ToolOutput { output: "4".to_owned(), is_error: false });
+    memory.question("");
+    memory.agent_says(9, Author::Model(1), &of(50));
+    memory.user_said(&of(150));
+    let all = |memory: &Memory| -> Vec<(&'static str, String)> {
+        memory.messages("").iter().map(told).map(|(who, text)| (who, text.to_owned())).collect()
+    };
+    let next = ("user", of(150));
+    let expected = [("assistant", String::new()), ("tool", STILL_RUNS.to_owned()), next.clone()];
+    assert_eq!(all(&memory), expected, "of two calls the one of which nothing has come");
+    // What comes of it is more than there is room for.
+    let long = "x".repeat(400);
+    memory.output("slow", &ToolOutput { output: long.clone(), is_error: false });
+    assert_eq!(all(&memory), [("assistant", String::new()), ("tool", long), next]);
+    memory.question("");
+    memory.agent_says(10, Author::Model(2), &of(50));
+    assert_eq!(who(&memory), ["user", "assistant"]);
+}
+
+#[test]
+fn a_question_that_ends_with_words_of_the_agent_says_why_it_is_asked() {
+    for (author, why) in [(Author::Others, STILL_WAITS), (Author::Model(0), HAD_SAID_MORE)] {
+        let mut memory = Memory::of(&[], 1_000);
+        memory.user_said("A table?");
+        memory.user_said("At eight.");
+        memory.agent_says(0, author, "For how many?");
+        assert_eq!(memory.question("").last().map(told), Some(("user", why)));
     }
 }
 

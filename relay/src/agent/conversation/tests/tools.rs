@@ -49,6 +49,13 @@ impl Table {
         Table::of(writer(&[]).with_tools(toolbox(), &[]))
     }
 
+    /// One that is told so many tokens of the conversation.
+    fn remembering(memory_tokens: u32) -> Table {
+        let persona = Persona { memory_tokens, ..persona() };
+        let team = Team { models: vec![0], ..Team::default() };
+        Table::of(Conversation::new(persona, team, 24_000, 0, &[]).with_tools(toolbox(), &[]))
+    }
+
     /// One with a voice.
     fn aloud() -> Table {
         let voice = Skills { service: Service::TextToSpeech, is_fed: false, billing: Billing::Characters };
@@ -312,6 +319,34 @@ fn the_user_talks_while_a_tool_runs_and_what_comes_late_is_told_by_itself() {
 }
 
 #[test]
+fn what_comes_of_a_call_is_told_however_much_was_said_meanwhile() {
+    let mut table = Table::remembering(500);
+    table.types("A table?");
+    table.calls(&[("tables", AT_EIGHT)]);
+    table.types("What is there to eat?");
+    table.says(&"x".repeat(2_100));
+    assert!(asked(&table.finishes()).is_none());
+    let did = table.result("c0", Runs::Page, "4");
+    let told = told(&did);
+    assert_eq!(told[..2], [("assistant", ""), ("tool", "4")]);
+    assert_eq!(told.last(), Some(&("user", HAS_COME)));
+}
+
+#[test]
+fn no_more_calls_are_under_way_than_are_remembered() {
+    let mut table = Table::new();
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        table.types("A table?");
+        ids.extend(called(&table.calls(&[("tables", AT_EIGHT); 16])).into_iter().map(str::to_owned));
+    }
+    assert_eq!(ids.len(), 64);
+    table.types("A table?");
+    table.result(&ids[0], Runs::Page, "4");
+    assert_eq!(called(&table.calls(&[("tables", AT_EIGHT); 2])).len(), 1, "one of them is over");
+}
+
+#[test]
 fn what_comes_before_the_user_is_answered_is_told_with_that_answer_and_not_once_more() {
     let mut table = Table::new();
     table.types("A table?");
@@ -547,7 +582,10 @@ fn check(chat: &crate::provider::Chat, came: &mut std::collections::HashMap<Stri
 fn the_model_sees_one_output_of_each_call_whatever_happens() {
     let mut late = 0;
     for seed in 0..2_000 {
-        let (mut dice, mut table) = (Dice(seed), Table::new());
+        // Half of them forget whatever they may.
+        let memory_tokens = if seed % 2 == 0 { Persona::default().memory_tokens } else { 100 };
+        let (mut dice, mut table) = (Dice(seed), Table::remembering(memory_tokens));
+        let (mut made, mut untold) = (std::collections::HashMap::new(), Vec::new());
         let (mut came, mut running, mut number) = (std::collections::HashMap::new(), Vec::new(), 0);
         for _ in 0..40 {
             let did = match dice.below(8) {
@@ -575,9 +613,22 @@ fn the_model_sees_one_output_of_each_call_whatever_happens() {
             };
             running.extend(called(&did).into_iter().map(str::to_owned));
             for did in &did {
-                if let AgentOutput::Ask { ask: Ask::Chat(chat), .. } = did {
-                    check(chat, &mut came);
-                    late += usize::from(chat.messages.last() == Some(&Message::User(HAS_COME.to_owned())));
+                match did {
+                    AgentOutput::CallTool(called) => {
+                        made.insert(called.call_id.clone(), called.arguments.clone());
+                    }
+                    AgentOutput::ToolOutput { call_id, output } => {
+                        untold.push((made[call_id].clone(), output.output.clone()));
+                    }
+                    AgentOutput::Ask { ask: Ask::Chat(chat), .. } => {
+                        check(chat, &mut came);
+                        for (arguments, output) in untold.drain(..) {
+                            assert_eq!(came.get(&arguments), Some(&output), "it is told, seed {seed}");
+                        }
+                        let has_come = Message::User(HAS_COME.to_owned());
+                        late += usize::from(chat.messages.last() == Some(&has_come));
+                    }
+                    _ => {}
                 }
             }
         }
