@@ -186,24 +186,6 @@ impl Log {
         self.at = end;
     }
 
-    /// Nobody will hear what came last while no recogniser was there that hears all of the call: it was not heard.
-    fn give_up_unheard(&mut self) {
-        let mut left = self.listening.give_up();
-        if !self.asked.values().any(|(_, at_most)| matches!(at_most, AtMost::Nothing)) {
-            return;
-        }
-        while left > 0
-            && let Some((from, to)) = self.heard.pop()
-        {
-            let unheard = u64::from(to - from).min(left) as u32;
-            left -= u64::from(unheard);
-            if from < to - unheard {
-                self.heard.push((from, to - unheard));
-            }
-            self.unheard.push((to - unheard, to));
-        }
-    }
-
     /// What a model is told: of each call one output, directly behind it, which is the call's own and stays.
     fn ask(&mut self, chat: &Chat) {
         let mut open: VecDeque<&ToolCall> = VecDeque::new();
@@ -392,7 +374,6 @@ impl Agent for Watched {
                 log.has_parted = true;
             }
             AgentInput::Leave => {
-                log.give_up_unheard();
                 log.waiting.forget();
                 log.has_left = true;
                 // The call had ended by then.
@@ -463,12 +444,7 @@ impl Agent for Watched {
                 }
             }
             AgentOutput::TurnGoesOn => log.longer += 1,
-            AgentOutput::Degraded { what: Ability::Hearing, degraded } => {
-                log.is_deaf = *degraded;
-                if *degraded {
-                    log.give_up_unheard();
-                }
-            }
+            AgentOutput::Degraded { what: Ability::Hearing, degraded } => log.is_deaf = *degraded,
             AgentOutput::Degraded { what: Ability::Speaking, degraded } => log.voices.mute(*degraded),
             AgentOutput::Words { text, start, .. } => {
                 log.waiting.answer(text);

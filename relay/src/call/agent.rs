@@ -92,9 +92,6 @@ impl Call {
             AgentOutput::Degraded { what, degraded } => {
                 if what == Ability::Hearing {
                     self.is_deaf = degraded;
-                    if degraded {
-                        self.take_back_unheard();
-                    }
                 }
                 self.outputs.push_back(Output::Say(Saying::Degraded(Degraded { seq: 0, what, degraded })));
             }

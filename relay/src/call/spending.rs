@@ -192,23 +192,7 @@ impl Call {
         }
     }
 
-    /// Nobody will hear what came while nobody listened. It was not paid for: should it be played again and heard, that is metered.
-    pub(super) fn take_back_unheard(&mut self) {
-        let mut left = self.tab.take_back_unheard();
-        for frame in self.uncommitted.iter_mut().rev() {
-            let unheard = frame.metered.min(left);
-            frame.metered -= unheard;
-            frame.paid -= unheard;
-            self.uncommitted_metered -= unheard;
-            self.uncommitted_paid -= unheard;
-            left -= unheard;
-        }
-    }
-
     fn push_settle(&mut self, release: bool) {
-        if release {
-            self.take_back_unheard();
-        }
         let (rows, credits) = (self.tab.take_rows(), self.tab.take_credits());
         self.push_rows(rows, credits, release);
     }
@@ -232,11 +216,9 @@ impl Call {
     }
 
     /// How many samples may be played again without being metered again, if this relay is lost or sends the client away after what is
-    /// metered and committed by now was written. They are counted, and not told by positions: audio that nobody heard has positions, too. What
-    /// nobody has listened to so far is in no row, and is the last that came: it is metered where it is played again.
+    /// metered and committed by now was written. They are counted, and not told by positions: audio that nobody heard has positions, too.
     pub(super) fn replayable_after_loss(&self) -> u32 {
-        let paid = if self.is_sent_away { self.uncommitted_paid } else { self.uncommitted_metered };
-        self.replayable + paid - self.tab.unheard().min(self.uncommitted_metered)
+        self.replayable + if self.is_sent_away { self.uncommitted_paid } else { self.uncommitted_metered }
     }
 
     /// Tells the store that the replayable samples are being played again here, so that a relay that takes the call over meanwhile does not

@@ -66,31 +66,24 @@ impl Meter {
 
     /// What is not in a row yet; `None` if nothing is.
     pub fn take_row(&mut self) -> Option<LedgerRow> {
-        self.take_row_without(0)
-    }
-
-    /// The same, without so many of the last samples, which stay for a later row.
-    pub fn take_row_without(&mut self, samples: u32) -> Option<LedgerRow> {
-        let samples = self.total.samples - u64::from(samples).min(self.unrowed_samples());
-        if samples == self.rowed.samples {
+        if self.total.samples == self.rowed.samples {
             return None;
         }
-        let through = Reading { samples, cost: self.base.cost + self.cost_of(samples - self.base.samples) };
         let row = LedgerRow {
             key: format!("{}@{}", self.price.item, self.rowed.samples),
             provider: self.price.provider().to_owned(),
             item: self.price.item.to_string(),
-            quantity: through.samples - self.rowed.samples,
+            quantity: self.total.samples - self.rowed.samples,
             unit: SAMPLE.to_owned(),
             price: self.price.amount,
             per: self.per,
             price_version: self.price.version.to_string(),
-            cost: through.cost.saturating_sub(self.rowed.cost),
+            cost: self.total.cost.saturating_sub(self.rowed.cost),
             estimated: false,
             turn: None,
             request_id: None,
         };
-        self.rowed = through;
+        self.rowed = self.total;
         Some(row)
     }
 
@@ -220,19 +213,6 @@ mod tests {
         assert_eq!((meter.samples(), meter.cost()), (2_100, NanoUsd::new(10_500)));
         meter.take_back(u32::MAX);
         assert_eq!((meter.samples(), meter.cost(), meter.take_row()), (1_600, NanoUsd::new(8_000), None));
-    }
-
-    #[test]
-    fn what_is_left_out_of_a_row_is_in_the_next_one_or_taken_back() {
-        let mut meter = Meter::new(listening(), 16_000);
-        meter.add_samples(1_600);
-        assert_eq!(meter.take_row_without(2_000), None);
-        let row = meter.take_row_without(600).expect("a thousand are left");
-        assert_eq!((row.quantity, row.cost, meter.unrowed_samples()), (1_000, NanoUsd::new(5_000), 600));
-        assert_eq!((meter.cost(), meter.rowed_cost()), (NanoUsd::new(8_000), NanoUsd::new(5_000)));
-        meter.take_back(100);
-        let row = meter.take_row().expect("500 are left");
-        assert_eq!((&*row.key, row.quantity, row.cost), ("echo/listening@1000", 500, NanoUsd::new(2_500)));
     }
 
     #[test]

@@ -34,9 +34,7 @@ pub struct Tab {
     counts: usize,
     /// The request by which a recogniser listens.
     listener: Option<RequestId>,
-    /// The user is heard by recognisers that hear all of a call: what none of them listens to is nobody's yet.
-    is_streamed: bool,
-    /// Samples that came while none of those listened, and are in no row before one does: whoever listens next hears them.
+    /// Samples in no row that came while nobody listened: whoever listens next hears them.
     unheard: u32,
     /// Samples that a relay before has metered as something that nobody here listens by.
     before: u64,
@@ -178,11 +176,7 @@ impl Tab {
     }
 
     fn with_meters(listening: Vec<Meter>, prices: Vec<ItemPrice>, epoch: u32, earlier: Earlier) -> Tab {
-        let is_stream = |price: &ItemPrice| {
-            price.billing() == Billing::Stream && listening.iter().any(|meter| meter.item() == price.item())
-        };
         Tab {
-            is_streamed: prices.iter().any(is_stream),
             listening,
             counts: 0,
             listener: None,
@@ -207,16 +201,8 @@ impl Tab {
         self.listening[self.counts].add_samples(samples);
         match self.listener {
             Some(listener) => self.note_listened(listener, samples),
-            None if self.is_streamed => self.unheard = self.unheard.saturating_add(samples),
-            None => {}
+            None => self.unheard = self.unheard.saturating_add(samples),
         }
-    }
-
-    /// Nobody will hear what came while nobody listened: it costs nothing. Returns how many samples that is.
-    pub fn take_back_unheard(&mut self) -> u32 {
-        let unheard = std::mem::take(&mut self.unheard);
-        self.listening[self.counts].take_back(unheard);
-        unheard
     }
 
     /// The user is charged for samples that this request hears.
@@ -226,8 +212,8 @@ impl Tab {
         }
     }
 
-    /// The recogniser of this request is there. It hears what comes from now on, and what came while nobody listened. Says nothing of a request
-    /// that is not by a stream of audio.
+    /// The recogniser of this request is there. It hears what comes from now on, and what came while nobody listened, as far as that is in no
+    /// row yet. Says nothing of a request that is not by a stream of audio.
     pub fn listens(&mut self, request: RequestId) {
         if self.listener == Some(request) {
             return;
@@ -333,15 +319,12 @@ impl Tab {
         }
     }
 
-    /// Rows for everything that is not in one yet, but for what nobody has listened to: rows are never changed, and nobody may ever hear it.
+    /// Rows for everything that is not in one yet.
     pub fn take_rows(&mut self) -> Vec<LedgerRow> {
         self.row_repeated();
         self.rowed = self.requests;
-        let (counts, unheard) = (self.counts, self.unheard);
-        let meters = self.listening.iter_mut().enumerate();
-        let rows =
-            meters.filter_map(|(at, meter)| meter.take_row_without(if at == counts { unheard } else { 0 }));
-        let mut rows: Vec<LedgerRow> = rows.collect();
+        self.unheard = 0;
+        let mut rows: Vec<LedgerRow> = self.listening.iter_mut().filter_map(Meter::take_row).collect();
         rows.append(&mut self.rows);
         rows
     }
@@ -436,17 +419,10 @@ impl Tab {
         self.unrowed_samples() > 0 || self.repeated > 0 || !self.rows.is_empty() || self.late.has_credits()
     }
 
-    /// Samples that are in no row yet and can be.
+    /// Samples that are in no row yet.
     #[must_use]
     pub fn unrowed_samples(&self) -> u64 {
-        let unrowed: u64 = self.listening.iter().map(Meter::unrowed_samples).sum();
-        unrowed.saturating_sub(self.unheard.into())
-    }
-
-    /// Samples that are in no row, since nobody has listened to them: the last ones that came.
-    #[must_use]
-    pub fn unheard(&self) -> u32 {
-        self.unheard
+        self.listening.iter().map(Meter::unrowed_samples).sum()
     }
 
     /// Samples that were heard.

@@ -9,7 +9,7 @@ use relay::money::tab::RequestId;
 pub(crate) struct Charged {
     /// Those that came while it was there.
     pub(crate) at_least: u64,
-    /// Those with what came before, while none was there, without what was paid for at a relay before.
+    /// Those with what came before, while none was there: it hears as much of that as is in no row yet.
     pub(crate) at_most: u64,
 }
 
@@ -34,11 +34,6 @@ impl Listening {
     /// A request is over.
     pub(super) fn end(&mut self, request: RequestId) {
         self.listener.take_if(|listener| *listener == request);
-    }
-
-    /// Nobody will hear what came while no recogniser was there. Returns how many samples that is.
-    pub(super) fn give_up(&mut self) -> u64 {
-        std::mem::take(&mut self.unheard)
     }
 
     /// Audio comes that somebody is to hear.
@@ -77,11 +72,5 @@ mod tests {
         listening.begin(second);
         assert_eq!(listening.of(first), Charged { at_least: 2_000, at_most: 2_100 });
         assert_eq!(listening.of(second), Charged { at_least: 0, at_most: 10 });
-        assert_eq!(listening.give_up(), 0);
-        listening.end(second);
-        listening.hear(20);
-        assert_eq!(listening.give_up(), 20);
-        listening.begin(first);
-        assert_eq!(listening.of(first), Charged { at_least: 2_000, at_most: 2_100 });
     }
 }
