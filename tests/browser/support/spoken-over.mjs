@@ -11,7 +11,7 @@ import { TestPage } from "./test-page.mjs";
 /** The stand-in's voice takes 60 ms a character: half a minute. */
 export const STORY = `${"The tower was built in a year and stands on the hill above the town, where everybody can see it from far away, ".repeat(4)}and so on.`;
 /** The greeting, which is the story, sounds by then. */
-const PAUSE_S = 6;
+const PAUSE_S = 9;
 
 /**
  * A call in which this is said over the greeting, and understood like that, or by nobody.
