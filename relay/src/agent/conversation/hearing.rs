@@ -6,6 +6,7 @@
 //! What it costs to find a voice is paid once: where a recogniser finds the turns, the ears listen only while the agent sounds, to hear a voice
 //! over it before the recogniser does. Otherwise they listen to what stands out from the noise of the room, and while the agent sounds to all.
 
+mod outage;
 mod spoken;
 mod streamed;
 
@@ -13,6 +14,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use audio::SPEECH_RATE;
+use protocol::Time;
 
 use super::super::utterances::{Ears, Utterances};
 use super::outbox::Outbox;
@@ -173,10 +175,32 @@ impl<E: Ears> Hearing<E> {
     }
 
     /// A provider says something. `false` if it is about none of its requests.
-    pub(super) fn handle_event(&mut self, request: RequestId, event: &Event, outbox: &mut Outbox) -> bool {
+    pub(super) fn handle_event(
+        &mut self,
+        now: Time,
+        request: RequestId,
+        event: &Event,
+        outbox: &mut Outbox,
+    ) -> bool {
         match self {
-            Hearing::Streamed(streamed) => streamed.handle_event(request, event, outbox),
-            Hearing::Spoken(spoken) => spoken.handle_event(request, event, outbox),
+            Hearing::Streamed(streamed) => streamed.handle_event(now, request, event, outbox),
+            Hearing::Spoken(spoken) => spoken.handle_event(now, request, event, outbox),
+        }
+    }
+
+    /// Time has passed: recognisers that have all failed may be asked again.
+    pub(super) fn handle_timeout(&mut self, now: Time, outbox: &mut Outbox) {
+        match self {
+            Hearing::Streamed(streamed) => streamed.handle_timeout(now, outbox),
+            Hearing::Spoken(spoken) => spoken.handle_timeout(now, outbox),
+        }
+    }
+
+    /// When it wants to be told that time has passed.
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        match self {
+            Hearing::Streamed(streamed) => streamed.poll_timeout(),
+            Hearing::Spoken(spoken) => spoken.poll_timeout(),
         }
     }
 

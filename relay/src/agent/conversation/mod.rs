@@ -261,7 +261,7 @@ impl<E: Ears> Conversation<E> {
 
     fn handle_event(&mut self, request: RequestId, event: &Event) {
         if let Some(hearing) = &mut self.hearing
-            && hearing.handle_event(request, event, &mut self.outbox)
+            && hearing.handle_event(self.now, request, event, &mut self.outbox)
         {
             return self.understand();
         }
@@ -494,7 +494,10 @@ impl<E: Ears> Agent for Conversation<E> {
                 let memory = &mut self.memory;
                 self.tools.handle_result(call_id, from, output, is_error, outbox, memory);
             }
-            (AgentInput::Timeout, _) => {
+            (AgentInput::Timeout, hearing) => {
+                if let Some(hearing) = hearing {
+                    hearing.handle_timeout(self.now, outbox);
+                }
                 self.begin(now);
                 self.handle_tools_timeout();
                 self.floor.handle_timeout(now);
@@ -526,8 +529,9 @@ impl<E: Ears> Agent for Conversation<E> {
 
     fn poll_timeout(&self) -> Option<Time> {
         let tools = self.tools.poll_timeout();
+        let hears = self.hearing.as_ref().and_then(Hearing::poll_timeout);
         let begins = self.due_to_begin().into_iter().chain(self.begins_at()).chain(self.asks_at());
-        begins.chain(tools).chain(self.floor.poll_timeout()).chain(self.quiet.due()).min()
+        begins.chain(tools).chain(hears).chain(self.floor.poll_timeout()).chain(self.quiet.due()).min()
     }
 
     fn is_between_turns(&self) -> bool {

@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 
 use audio::SPEECH_RATE;
-use protocol::ErrorCode;
+use protocol::{ErrorCode, Time};
 
 use super::super::super::AgentOutput;
 use super::super::super::utterances::{Ears, Noticed, Utterances};
 use super::super::outbox::Outbox;
 use super::Understood;
+use super::outage::{Outage, Then, may_pass};
 use crate::money::bill::{AtMost, Billing, Quantity, TokenUsage};
 use crate::money::tab::RequestId;
 use crate::provider::{Ask, Event};
@@ -28,6 +29,8 @@ pub(in super::super) struct Spoken<E> {
     /// What was said and is not understood yet, oldest first. The first one is being asked about.
     waiting: VecDeque<Utterance>,
     asked: Option<Asked>,
+    /// Recognisers that have failed since one has understood something.
+    outage: Outage,
     /// What would be final if nothing waited.
     final_wanted: Option<u32>,
     /// One that waited was given up.
@@ -61,6 +64,7 @@ impl<E: Ears> Spoken<E> {
             recognisers,
             waiting: VecDeque::new(),
             asked: None,
+            outage: Outage::default(),
             final_wanted: None,
             has_missed: false,
             is_deaf: false,
@@ -99,10 +103,28 @@ impl<E: Ears> Spoken<E> {
         if let Some(asked) = self.asked.take() {
             outbox.cancel(asked.request, self.used(asked.billing).filter(|_| asked.is_sent));
         }
+        self.outage.stop_waiting();
         self.waiting.clear();
     }
 
-    pub(super) fn handle_event(&mut self, request: RequestId, event: &Event, outbox: &mut Outbox) -> bool {
+    /// When recognisers that have all failed are asked again.
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        self.outage.due()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Time, outbox: &mut Outbox) {
+        if self.outage.take_due(now) {
+            self.ask(0, outbox);
+        }
+    }
+
+    pub(super) fn handle_event(
+        &mut self,
+        now: Time,
+        request: RequestId,
+        event: &Event,
+        outbox: &mut Outbox,
+    ) -> bool {
         let Some(asked) = self.asked.as_mut().filter(|asked| asked.request == request) else { return false };
         asked.is_sent |= !matches!(event, Event::Failed(_));
         match event {
@@ -125,6 +147,7 @@ impl<E: Ears> Spoken<E> {
                     provider_id: answer.request_id.clone(),
                 };
                 self.asked = None;
+                self.outage = Outage::default();
                 self.tell_deaf(false);
                 self.understand(text.trim().to_owned(), Some(spent));
                 self.ask(0, outbox);
@@ -136,10 +159,16 @@ impl<E: Ears> Spoken<E> {
                 let used = is_billed.then(|| self.used(billing)).flatten().map(Quantity::repeated);
                 outbox.spent(request, used);
                 self.asked = None;
-                if !self.ask(next, outbox) {
-                    self.tell_deaf(true);
-                    self.understand(String::new(), None);
-                    self.ask(0, outbox);
+                // What may be billed each time is not asked again and again.
+                let may_pass = may_pass(failure) && !is_billed;
+                match self.outage.failed(now, may_pass, self.recognisers.len(), self.utterance_end()) {
+                    Then::AskNext => self.ask(next, outbox),
+                    Then::Wait => {}
+                    Then::GiveUp => {
+                        self.tell_deaf(true);
+                        self.understand(String::new(), None);
+                        self.ask(0, outbox);
+                    }
                 }
             }
             _ => {}
@@ -163,7 +192,7 @@ impl<E: Ears> Spoken<E> {
                     }
                     let speech = speech.into_samples();
                     self.waiting.push_back(Utterance { start, end, loud_end, speech });
-                    if self.asked.is_none() {
+                    if self.asked.is_none() && self.outage.due().is_none() {
                         self.ask(0, outbox);
                     }
                 }
@@ -175,12 +204,12 @@ impl<E: Ears> Spoken<E> {
         }
     }
 
-    /// Asks this recogniser about the oldest utterance. `false` if there is none such.
-    fn ask(&mut self, recogniser: usize, outbox: &mut Outbox) -> bool {
+    /// Asks this recogniser about the oldest utterance, if there is one.
+    fn ask(&mut self, recogniser: usize, outbox: &mut Outbox) {
         let (Some(&(provider, billing)), Some(utterance)) =
             (self.recognisers.get(recogniser), self.waiting.front())
         else {
-            return false;
+            return;
         };
         let samples = utterance.speech.len() as u64;
         let at_most = match billing {
@@ -195,7 +224,11 @@ impl<E: Ears> Spoken<E> {
         };
         let request = outbox.ask(provider, Ask::Transcribe(utterance.speech.clone()), at_most);
         self.asked = Some(Asked { request, recogniser, billing, is_sent: false, text: String::new() });
-        true
+    }
+
+    /// Where the oldest utterance ends.
+    fn utterance_end(&self) -> u32 {
+        self.waiting.front().map_or(0, |utterance| utterance.end)
     }
 
     /// The oldest utterance was understood like this, or not at all. What that has used is said after the words, whose turn it was used for.

@@ -5,21 +5,20 @@ mod asked;
 use std::collections::VecDeque;
 
 use audio::{Attention, VoiceEvent, encode_s16le_from_i16};
-use protocol::ErrorCode;
+use protocol::{ErrorCode, Time};
 
 use super::super::super::AgentOutput;
 use super::super::super::utterances::Ears;
 use super::super::outbox::Outbox;
 use super::Understood;
+use super::outage::{Outage, Then, may_pass};
 use crate::money::bill::{AtMost, Quantity};
 use crate::money::tab::RequestId;
-use crate::provider::{Ask, Event, FailureKind, Feed, Heard, TurnSign};
+use crate::provider::{Ask, Event, Failure, FailureKind, Feed, Heard, TurnSign};
 use asked::{Asked, Kept};
 
 /// Audio that is kept for a recogniser that has to take over: 60 s. What is older is not understood if it was not by then.
 const KEPT_MAX_SAMPLES: u32 = 60 * 16_000;
-/// Recognisers that fail one after the other, having been of no use, before the user is told that nobody hears them.
-const FAILURES_MAX: u32 = 3;
 /// How much audio goes by before a recogniser is tried again for a user whom nobody hears: 10 s. Whether one is really asked is for its
 /// circuit breaker to say, so that many calls together try no more often than one.
 const TRY_AGAIN_SAMPLES: u32 = 10 * 16_000;
@@ -39,8 +38,10 @@ pub(in super::super) struct Streamed<E> {
     ears: E,
     is_voiced: bool,
     asked: Option<Asked>,
-    /// Failures since a recogniser was last of use.
-    failures: u32,
+    /// Recognisers that have failed since one was last of use.
+    outage: Outage,
+    /// Which of them is asked next.
+    next: usize,
     /// What the recogniser was given and has not said its last word about, oldest first.
     kept: VecDeque<Kept>,
     /// Samples in `kept`.
@@ -58,8 +59,8 @@ pub(in super::super) struct Streamed<E> {
     final_through: u32,
     /// The user was told that nobody hears them.
     is_deaf: bool,
-    /// Where the audio stood when the last recogniser was given up.
-    gave_up_at: u32,
+    /// Where the audio stood when the last recogniser was given up, unless one may be asked again.
+    gave_up_at: Option<u32>,
     /// No audio comes for now.
     is_paused: bool,
     /// The user is on hold.
@@ -94,7 +95,8 @@ impl<E: Ears> Streamed<E> {
             ears,
             is_voiced: false,
             asked: None,
-            failures: 0,
+            outage: Outage::default(),
+            next: 0,
             kept: VecDeque::new(),
             kept_samples: 0,
             dropped_through: None,
@@ -104,7 +106,7 @@ impl<E: Ears> Streamed<E> {
             end: position,
             final_through: position,
             is_deaf: false,
-            gave_up_at: position,
+            gave_up_at: None,
             is_paused: false,
             is_on_hold: false,
             longest_turn,
@@ -137,12 +139,12 @@ impl<E: Ears> Streamed<E> {
         let kept = Kept { position, bytes: bytes.into() };
         self.end = kept.end();
         self.is_paused = false;
-        if self.failures >= FAILURES_MAX {
-            if self.end - self.gave_up_at < TRY_AGAIN_SAMPLES {
+        if let Some(gave_up_at) = self.gave_up_at {
+            if self.end - gave_up_at < TRY_AGAIN_SAMPLES {
                 // Nobody hears: what is said is not kept for anybody either.
                 return self.finalise(self.end, FINAL_STEP);
             }
-            self.failures = 0;
+            self.gave_up_at = None;
         }
         match &mut self.asked {
             Some(asked) => {
@@ -151,7 +153,7 @@ impl<E: Ears> Streamed<E> {
             }
             None => {
                 self.keep(kept);
-                return self.ask(0, outbox);
+                return self.ask_next(outbox);
             }
         }
         self.keep(kept);
@@ -210,12 +212,10 @@ impl<E: Ears> Streamed<E> {
             }
             Some(asked) => outbox.feed(asked.request, Feed::Flush),
             // Nothing came for so long that nobody listens any more.
-            None => self.ask(0, outbox),
+            None => self.ask_next(outbox),
         }
         // Whoever speaks again later may be heard again.
-        if self.failures >= FAILURES_MAX {
-            self.failures = 0;
-        }
+        self.gave_up_at = None;
         self.let_go(outbox);
     }
 
@@ -249,6 +249,7 @@ impl<E: Ears> Streamed<E> {
 
     /// Nobody waits for more words: those that are there are what was said.
     pub(super) fn leave(&mut self, outbox: &mut Outbox) {
+        self.outage.stop_waiting();
         if let Some(request) = self.asked.as_ref().map(|asked| asked.request) {
             outbox.push(AgentOutput::Cancel { request });
             self.spent(outbox);
@@ -263,7 +264,24 @@ impl<E: Ears> Streamed<E> {
         format!("{}{space}{}", self.firm, self.loose)
     }
 
-    pub(super) fn handle_event(&mut self, request: RequestId, event: &Event, outbox: &mut Outbox) -> bool {
+    /// When recognisers that have all failed are asked again.
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        self.outage.due()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Time, outbox: &mut Outbox) {
+        if self.outage.take_due(now) {
+            self.ask_next(outbox);
+        }
+    }
+
+    pub(super) fn handle_event(
+        &mut self,
+        now: Time,
+        request: RequestId,
+        event: &Event,
+        outbox: &mut Outbox,
+    ) -> bool {
         let Some(asked) = self.asked.as_mut().filter(|asked| asked.request == request) else { return false };
         if !matches!(event, Event::Failed(_)) {
             asked.connected_at.get_or_insert(self.end);
@@ -295,29 +313,45 @@ impl<E: Ears> Streamed<E> {
             }
             Event::Turn(TurnSign::GoesOn) => self.understood.push_back(Understood::GoesOn),
             // It was closed before it has said the last words that are wanted of it, and no sample comes with which another one would be asked.
-            Event::Finished(_) if self.is_paused && !self.kept.is_empty() => self.broke(false, outbox),
+            Event::Finished(_) if self.is_paused && !self.kept.is_empty() => self.broke(now, None, outbox),
             // It was closed for want of anything to hear, or broke while nobody said anything: nobody is unheard by that. One is asked again with
             // the next sample, and given what has no last word.
             Event::Finished(_) => self.spent(outbox),
             Event::Failed(_) if self.is_paused && self.kept.is_empty() => self.spent(outbox),
-            Event::Failed(failure) => self.broke(failure.kind == FailureKind::Timeout, outbox),
+            Event::Failed(failure) => self.broke(now, Some(failure), outbox),
             _ => {}
         }
         self.let_go(outbox);
         true
     }
 
-    /// The recogniser is of no use any more, having said nothing for as long as it may or not: another one is asked.
-    fn broke(&mut self, was_silent: bool, outbox: &mut Outbox) {
+    /// The recogniser is of no use any more, for this reason or because it closed: another one is asked.
+    fn broke(&mut self, now: Time, failure: Option<&Failure>, outbox: &mut Outbox) {
         let Some(asked) = &self.asked else { return };
         let (next, was_of_use) = (asked.recogniser + 1, asked.was_of_use(self.end));
-        self.failures = if was_of_use { 1 } else { self.failures + 1 };
         self.spent(outbox);
+        let was_silent = failure.is_some_and(|failure| failure.kind == FailureKind::Timeout);
         if was_silent && next >= self.recognisers.len() {
             // All of them took so long to say nothing that the user is told before they are asked once more.
             self.is_heard(false);
         }
-        self.replace(next, outbox);
+        self.take_loose_back();
+        let then = if was_of_use {
+            self.outage = Outage::default();
+            Then::AskNext
+        } else {
+            self.outage.failed(now, failure.is_none_or(may_pass), self.recognisers.len(), self.end)
+        };
+        match then {
+            Then::AskNext => {
+                self.next = if next < self.recognisers.len() { next } else { 0 };
+                if !self.kept.is_empty() {
+                    self.ask_next(outbox);
+                }
+            }
+            Then::Wait => self.next = 0,
+            Then::GiveUp => self.give_up(),
+        }
     }
 
     /// The request is over.
@@ -328,18 +362,19 @@ impl<E: Ears> Streamed<E> {
         outbox.push(AgentOutput::Spent { request, used, estimated: false, provider_id });
     }
 
-    /// Another recogniser is given what nobody has said the last word about.
-    fn replace(&mut self, next: usize, outbox: &mut Outbox) {
-        self.take_loose_back();
-        if self.failures >= FAILURES_MAX {
-            self.turn_over();
-            self.gave_up_at = self.end;
-            self.is_heard(false);
-            self.forget();
-            return self.finalise(self.end, 1);
-        }
-        let next = if next < self.recognisers.len() { next } else { 0 };
-        if !self.kept.is_empty() {
+    /// Nobody hears the user, and nothing is kept for anybody.
+    fn give_up(&mut self) {
+        self.turn_over();
+        (self.next, self.gave_up_at) = (0, Some(self.end));
+        self.is_heard(false);
+        self.forget();
+        self.finalise(self.end, 1);
+    }
+
+    /// Another recogniser is given what nobody has said the last word about, unless all have failed just now.
+    fn ask_next(&mut self, outbox: &mut Outbox) {
+        if self.outage.due().is_none() {
+            let next = std::mem::take(&mut self.next);
             self.ask(next, outbox);
         }
     }

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::talk::{
-    EARS, MIND, MOUTH, OTHER_EARS, Talk, ask_of, asks_anybody, hears_utterances, reads_and_speaks,
-    said_words, talker_of,
+    EARS, MIND, MOUTH, Talk, ask_of, asks_anybody, hears_utterances, reads_and_speaks, said_words, talker_of,
 };
 use super::*;
 use crate::provider::Heard;
@@ -85,11 +84,7 @@ impl Scene {
 
     /// Every recogniser fails.
     fn nobody_hears(&mut self) {
-        let mut ears = self.ears;
-        for next in [OTHER_EARS, EARS] {
-            ears = ask_of(&self.talk.fails(ears, FailureKind::Connection), next).0;
-        }
-        self.talk.fails(ears, FailureKind::Connection);
+        self.talk.all_ears_fail(self.ears, FailureKind::Key);
     }
 
     /// The user is heard for as long as these samples last, in chunks; time passes, and what is due happens.

@@ -178,6 +178,43 @@ impl Talk {
         self.event(request, &Event::Failed(Failure::new(kind, "why")))
     }
 
+    /// Whether recognisers that have all failed are waited for.
+    pub(super) fn waits_for_ears(&self) -> bool {
+        self.agent.hearing.as_ref().is_some_and(|hearing| hearing.poll_timeout().is_some())
+    }
+
+    /// The time comes at which they are asked again.
+    pub(super) fn asks_ears_again(&mut self) -> Vec<AgentOutput> {
+        let due = self.agent.hearing.as_ref().and_then(Hearing::poll_timeout);
+        self.now = self.now.max(due.expect("somebody is asked again"));
+        self.input(AgentInput::Timeout)
+    }
+
+    /// Every recogniser that is asked fails like this, beginning with this one, until none is asked any more: who was, and what was done.
+    pub(super) fn all_ears_fail(
+        &mut self,
+        first: RequestId,
+        kind: FailureKind,
+    ) -> (Vec<usize>, Vec<AgentOutput>) {
+        let (mut ears, mut asked, mut all) = (Some(first), Vec::new(), Vec::new());
+        while let Some(request) = ears {
+            let mut did = self.fails(request, kind);
+            if self.waits_for_ears() {
+                did.extend(self.asks_ears_again());
+            }
+            ears = did.iter().find_map(|did| match did {
+                AgentOutput::Ask { request, provider, ask: Ask::Listen | Ask::Transcribe(_), .. } => {
+                    asked.push(*provider);
+                    Some(*request)
+                }
+                _ => None,
+            });
+            all.extend(did);
+            assert!(asked.len() < 40, "they are asked for ever");
+        }
+        (asked, all)
+    }
+
     pub(super) fn sounds(&mut self, request: RequestId, samples: usize) -> Vec<AgentOutput> {
         self.event(request, &Event::Sound(Sound { rate: 24_000, samples: vec![1; samples] }))
     }

@@ -2,7 +2,10 @@
 
 mod broken_off;
 mod by_tokens;
+mod outages;
 mod recognisers;
+
+use std::time::Duration;
 
 use super::talk::{
     EARS, MIND, MOUTH, OTHER_EARS, OTHER_MIND, OTHER_MOUTH, Talk, ask_of, asks_anybody, bytes_fed,
@@ -159,8 +162,8 @@ fn a_recogniser_that_says_nothing_is_replaced_by_one_that_is_given_all_of_it() {
     assert!(told_deaf(&did).is_empty());
     // Nobody else is there to be asked.
     let did = talk.fails(other, FailureKind::Timeout);
-    let again = ask_of(&did, EARS).0;
     assert_eq!(told_deaf(&did), [true], "the user is told before it is tried once more");
+    let again = ask_of(&talk.asks_ears_again(), EARS).0;
     let did = talk.hears(again, "Hello", (0, 8_000), true);
     assert_eq!(told_deaf(&did), [false]);
 }
@@ -169,9 +172,8 @@ fn a_recogniser_that_says_nothing_is_replaced_by_one_that_is_given_all_of_it() {
 fn that_a_muted_user_said_nothing_is_no_sign_that_somebody_hears_them() {
     let mut talk = Talk::of(hears_alone());
     let ears = ask_of(&talk.chunk(), EARS).0;
-    let did = talk.fails(ears, FailureKind::Timeout);
-    let again = ask_of(&did, EARS).0;
-    assert_eq!(told_deaf(&did), [true]);
+    assert_eq!(told_deaf(&talk.fails(ears, FailureKind::Timeout)), [true]);
+    let again = ask_of(&talk.asks_ears_again(), EARS).0;
     talk.input(AgentInput::Pause);
     let end = talk.position;
     let did = talk.event(again, &Event::Unanswered { end });
@@ -188,7 +190,8 @@ fn that_a_muted_user_said_nothing_is_no_sign_that_somebody_hears_them() {
 fn what_a_recogniser_hears_before_anybody_knows_that_it_does_is_not_the_users_to_pay_for() {
     let mut talk = Talk::of(hears_alone());
     let ears = ask_of(&talk.chunk(), EARS).0;
-    let again = ask_of(&talk.fails(ears, FailureKind::Timeout), EARS).0;
+    talk.fails(ears, FailureKind::Timeout);
+    let again = ask_of(&talk.asks_ears_again(), EARS).0;
     talk.event(again, &Event::Ready);
     // One chunk was kept for it, ten are heard in vain, and ten more are heard.
     for _ in 0..10 {
@@ -205,21 +208,9 @@ fn what_a_recogniser_hears_before_anybody_knows_that_it_does_is_not_the_users_to
 #[test]
 fn without_any_recogniser_the_user_is_told_once_and_typing_goes_on_working() {
     let mut talk = Talk::new();
-    let mut ears = ask_of(&talk.chunk(), EARS).0;
-    let mut told = Vec::new();
-    for _ in 0..3 {
-        let did = talk.fails(ears, FailureKind::Provider);
-        told.extend(did.iter().filter_map(|did| match did {
-            AgentOutput::Degraded { what: Ability::Hearing, degraded } => Some(*degraded),
-            _ => None,
-        }));
-        if let Some(AgentOutput::Ask { request, .. }) =
-            did.iter().find(|did| matches!(did, AgentOutput::Ask { .. }))
-        {
-            ears = *request;
-        }
-    }
-    assert_eq!(told, [true]);
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let (asked, did) = talk.all_ears_fail(ears, FailureKind::Key);
+    assert_eq!((asked.as_slice(), told_deaf(&did).as_slice()), (&[OTHER_EARS][..], &[true][..]));
     let mut finals = 0;
     for _ in 0..20 {
         let did = talk.chunk();
@@ -242,16 +233,14 @@ fn a_user_whom_nobody_hears_is_heard_again_after_a_while_without_doing_anything(
     let mut ears = ask_of(&talk.chunk(), EARS).0;
     let mut told = 0;
     // Everybody is tried again each time, and none of them for ever.
-    for _ in 0..2 {
-        let others = [OTHER_EARS, EARS].map(|next| {
-            let did = talk.fails(ears, FailureKind::CircuitOpen);
-            ears = ask_of(&did, next).0;
-            ears
-        });
-        assert_eq!(others.len(), 2);
-        let did = talk.fails(ears, FailureKind::CircuitOpen);
+    for round in 0..3 {
+        let (asked, did) = talk.all_ears_fail(ears, FailureKind::CircuitOpen);
+        let expected = [OTHER_EARS, EARS].repeat(asked.len() / 2);
+        assert_eq!(asked, [expected, vec![OTHER_EARS]].concat(), "one after the other");
+        assert_eq!(asked.len() > 1, round == 0, "it is waited for them once: {asked:?}");
         told += did.iter().filter(|did| matches!(did, AgentOutput::Trouble(_))).count();
         for _ in 0..99 {
+            talk.now = talk.now + Duration::from_millis(100);
             assert!(!asks_anybody(&talk.chunk()), "no storm");
         }
         ears = ask_of(&talk.chunk(), EARS).0;
