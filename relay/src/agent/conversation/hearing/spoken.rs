@@ -161,7 +161,8 @@ impl<E: Ears> Spoken<E> {
                 self.asked = None;
                 // What may be billed each time is not asked again and again.
                 let may_pass = may_pass(failure) && !is_billed;
-                match self.outage.failed(now, may_pass, self.recognisers.len(), self.utterance_end()) {
+                let position = self.waiting.front().map_or(0, |utterance| utterance.end);
+                match self.outage.failed(now, may_pass, self.recognisers.len(), position) {
                     Then::AskNext => self.ask(next, outbox),
                     Then::Wait => {}
                     Then::GiveUp => {
@@ -224,11 +225,6 @@ impl<E: Ears> Spoken<E> {
         };
         let request = outbox.ask(provider, Ask::Transcribe(utterance.speech.clone()), at_most);
         self.asked = Some(Asked { request, recogniser, billing, is_sent: false, text: String::new() });
-    }
-
-    /// Where the oldest utterance ends.
-    fn utterance_end(&self) -> u32 {
-        self.waiting.front().map_or(0, |utterance| utterance.end)
     }
 
     /// The oldest utterance was understood like this, or not at all. What that has used is said after the words, whose turn it was used for.
