@@ -43,7 +43,7 @@ impl Call {
                 let turn = Turn::new(self.worded_turn(start), Role::User, text, start, end);
                 self.tell_turn(&turn, false);
                 if let Some(through) = final_through {
-                    self.settle_up();
+                    self.settle_before(through);
                     self.raise_committable(through);
                     self.note_stored(turn.turn);
                     self.push_turn(turn);
@@ -92,6 +92,9 @@ impl Call {
             AgentOutput::Degraded { what, degraded } => {
                 if what == Ability::Hearing {
                     self.is_deaf = degraded;
+                    if degraded {
+                        self.give_up_unheard(0);
+                    }
                 }
                 self.outputs.push_back(Output::Say(Saying::Degraded(Degraded { seq: 0, what, degraded })));
             }

@@ -81,6 +81,15 @@ impl Call {
         self.uncommitted.front().map_or(self.expected, |oldest| oldest.mark)
     }
 
+    /// How many samples that were metered here are left behind the mark of [`Call::forget_before`].
+    pub(super) fn metered_behind(&self, position: u32) -> u32 {
+        if position >= self.expected.position {
+            return 0;
+        }
+        let begun = self.uncommitted.partition_point(|frame| frame.mark.position <= position);
+        self.uncommitted.iter().skip(begun.saturating_sub(1)).map(|frame| frame.metered).sum()
+    }
+
     /// Remembers a frame until it may be committed. None is ever forgotten before: its samples would be metered again when they are played
     /// again, and what is committed next would take it along.
     pub(super) fn add_uncommitted(&mut self, frame: Uncommitted) {

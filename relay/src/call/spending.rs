@@ -192,7 +192,38 @@ impl Call {
         }
     }
 
+    /// What came while nobody listened is given up, but for so many samples of it that came last. It was not paid for: should it be played again
+    /// and heard, that is metered.
+    pub(super) fn give_up_unheard(&mut self, but: u32) {
+        let mut given_up = self.tab.give_up_unheard(but);
+        if given_up == 0 {
+            return;
+        }
+        let mut kept = self.tab.unheard();
+        for frame in self.uncommitted.iter_mut().rev() {
+            let stays = frame.metered.min(kept);
+            let unheard = (frame.metered - stays).min(given_up);
+            kept -= stays;
+            given_up -= unheard;
+            frame.metered -= unheard;
+            frame.paid -= unheard;
+            self.uncommitted_metered -= unheard;
+            self.uncommitted_paid -= unheard;
+        }
+    }
+
+    /// Settles what has to be in the ledger before everything before `position` that can be is committed with a turn: that is heard by nobody any
+    /// more who was not there by now.
+    pub(super) fn settle_before(&mut self, position: u32) {
+        if self.tab.unheard() > 0 {
+            self.give_up_unheard(self.metered_behind(position));
+        }
+        self.settle_up();
+    }
+
     fn push_settle(&mut self, release: bool) {
+        // What is committed is in a row, and so is everything in the end.
+        self.give_up_unheard(if release { 0 } else { self.uncommitted_metered });
         let (rows, credits) = (self.tab.take_rows(), self.tab.take_credits());
         self.push_rows(rows, credits, release);
     }
@@ -216,9 +247,11 @@ impl Call {
     }
 
     /// How many samples may be played again without being metered again, if this relay is lost or sends the client away after what is
-    /// metered and committed by now was written. They are counted, and not told by positions: audio that nobody heard has positions, too.
+    /// metered and committed by now was written. They are counted, and not told by positions: audio that nobody heard has positions, too. What
+    /// nobody has listened to so far is in no row, and is the last that came: it is metered where it is played again.
     pub(super) fn replayable_after_loss(&self) -> u32 {
-        self.replayable + if self.is_sent_away { self.uncommitted_paid } else { self.uncommitted_metered }
+        let paid = if self.is_sent_away { self.uncommitted_paid } else { self.uncommitted_metered };
+        self.replayable + paid - self.tab.unheard().min(self.uncommitted_metered)
     }
 
     /// Tells the store that the replayable samples are being played again here, so that a relay that takes the call over meanwhile does not

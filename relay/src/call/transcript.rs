@@ -77,7 +77,7 @@ impl Call {
     fn add_turn(&mut self, turn: Turn) {
         self.remember(turn.turn, turn.start, turn.end);
         self.tell_turn(&turn, true);
-        self.settle_up();
+        self.settle_before(turn.end);
         self.committable = self.forget_before(turn.end);
         self.push_turn(turn);
     }

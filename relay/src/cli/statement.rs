@@ -105,7 +105,7 @@ async fn read(
             let cost = i128::from(row.cost_nano_usd);
             if row.item == CREDIT_ITEM {
                 account.credits -= cost;
-            } else if cost != 0 || !is_borne(&row.unit) {
+            } else if cost != 0 || !is_free(&row.unit) {
                 let sum = account.items.entry((row.item, row.unit)).or_default();
                 *sum = (sum.0.saturating_add(row.quantity), sum.1 + cost);
             }
@@ -125,9 +125,10 @@ async fn read(
     Ok(accounts)
 }
 
-/// Whether the operator bears what is counted by this unit, and not the account.
-fn is_borne(unit: &str) -> bool {
-    unit.starts_with(LedgerRow::EXCESS) || unit.starts_with(crate::money::bill::REPEATED)
+/// Whether no account pays for what is counted by this unit: the operator bears it, or nobody was paid for it.
+fn is_free(unit: &str) -> bool {
+    let is_borne = unit.starts_with(LedgerRow::EXCESS) || unit.starts_with(crate::money::bill::REPEATED);
+    is_borne || unit == crate::money::meter::UNHEARD_SAMPLE
 }
 
 fn minutes(milliseconds: u64) -> String {

@@ -13,7 +13,7 @@ pub struct LedgerRow {
     pub provider: String,
     /// What was used, as the price table names it, such as `deepgram/nova-3`.
     pub item: String,
-    /// What is counted: `sample`, `utterance_sample`, `repeated_sample`, `character`, or a kind of token such as `input_token`;
+    /// What is counted: `sample`, `utterance_sample`, `repeated_sample`, `unheard_sample`, `character`, or a kind of token such as `input_token`;
     /// `eager_input_token` for an answer that was prepared and not wanted; `repeated_audio_input_token` for what a recogniser has used that the
     /// user does not pay; and with [`LedgerRow::EXCESS`] before it, what a provider reported beyond what was set aside, or beyond the audio that it
     /// was given.

@@ -13,6 +13,8 @@ pub const UTTERANCE_SAMPLE: &str = "utterance_sample";
 /// The unit of audio that a recogniser was given and that the user does not pay for, who pays another one for it or was told that nobody hears
 /// them: rows of it have a price and cost the user nothing.
 pub const REPEATED_SAMPLE: &str = "repeated_sample";
+/// The unit of audio that came while no recogniser was there, and that was given up or stored before one was: nobody is charged for it.
+pub const UNHEARD_SAMPLE: &str = "unheard_sample";
 
 /// Counts the audio of one session for one item.
 ///
@@ -66,25 +68,52 @@ impl Meter {
 
     /// What is not in a row yet; `None` if nothing is.
     pub fn take_row(&mut self) -> Option<LedgerRow> {
-        if self.total.samples == self.rowed.samples {
+        self.take_row_without(0)
+    }
+
+    /// The same, without so many of the last samples, which stay for a later row.
+    pub fn take_row_without(&mut self, samples: u32) -> Option<LedgerRow> {
+        let samples = self.total.samples - u64::from(samples).min(self.unrowed_samples());
+        if samples == self.rowed.samples {
             return None;
         }
+        let through = Reading { samples, cost: self.base.cost + self.cost_of(samples - self.base.samples) };
         let row = LedgerRow {
             key: format!("{}@{}", self.price.item, self.rowed.samples),
             provider: self.price.provider().to_owned(),
             item: self.price.item.to_string(),
-            quantity: self.total.samples - self.rowed.samples,
+            quantity: through.samples - self.rowed.samples,
             unit: SAMPLE.to_owned(),
             price: self.price.amount,
             per: self.per,
             price_version: self.price.version.to_string(),
-            cost: self.total.cost.saturating_sub(self.rowed.cost),
+            cost: through.cost.saturating_sub(self.rowed.cost),
             estimated: false,
             turn: None,
             request_id: None,
         };
-        self.rowed = self.total;
+        self.rowed = through;
         Some(row)
+    }
+
+    /// The row of so many samples that are counted no more, since nobody has listened to them: they have no price. Its key is
+    /// `<key>/unheard_sample`.
+    #[must_use]
+    pub fn unheard_row(&self, key: &str, samples: u32) -> LedgerRow {
+        LedgerRow {
+            key: format!("{key}/{UNHEARD_SAMPLE}"),
+            provider: self.price.provider().to_owned(),
+            item: self.price.item.to_string(),
+            quantity: samples.into(),
+            unit: UNHEARD_SAMPLE.to_owned(),
+            price: NanoUsd::ZERO,
+            per: self.per,
+            price_version: self.price.version.to_string(),
+            cost: NanoUsd::ZERO,
+            estimated: false,
+            turn: None,
+            request_id: None,
+        }
     }
 
     /// Samples counted so far.
@@ -213,6 +242,19 @@ mod tests {
         assert_eq!((meter.samples(), meter.cost()), (2_100, NanoUsd::new(10_500)));
         meter.take_back(u32::MAX);
         assert_eq!((meter.samples(), meter.cost(), meter.take_row()), (1_600, NanoUsd::new(8_000), None));
+    }
+
+    #[test]
+    fn what_is_left_out_of_a_row_is_in_the_next_one_or_taken_back() {
+        let mut meter = Meter::new(listening(), 16_000);
+        meter.add_samples(1_600);
+        assert_eq!(meter.take_row_without(2_000), None);
+        let row = meter.take_row_without(600).expect("a thousand are left");
+        assert_eq!((row.quantity, row.cost, meter.unrowed_samples()), (1_000, NanoUsd::new(5_000), 600));
+        assert_eq!((meter.cost(), meter.rowed_cost()), (NanoUsd::new(8_000), NanoUsd::new(5_000)));
+        meter.take_back(100);
+        let row = meter.take_row().expect("500 are left");
+        assert_eq!((&*row.key, row.quantity, row.cost), ("echo/listening@1000", 500, NanoUsd::new(2_500)));
     }
 
     #[test]

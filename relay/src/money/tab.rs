@@ -34,8 +34,12 @@ pub struct Tab {
     counts: usize,
     /// The request by which a recogniser listens.
     listener: Option<RequestId>,
-    /// Samples in no row that came while nobody listened: whoever listens next hears them.
+    /// The user is heard by recognisers that hear all of a call: what none of them listens to is nobody's yet.
+    is_streamed: bool,
+    /// Samples that came while none of those listened, and are in no row before one does: whoever listens next hears them.
     unheard: u32,
+    /// Rows of such samples that were given up.
+    unheard_rows: u32,
     /// Samples that a relay before has metered as something that nobody here listens by.
     before: u64,
     /// The prices of the agent's providers, by their places.
@@ -176,11 +180,16 @@ impl Tab {
     }
 
     fn with_meters(listening: Vec<Meter>, prices: Vec<ItemPrice>, epoch: u32, earlier: Earlier) -> Tab {
+        let is_stream = |price: &ItemPrice| {
+            price.billing() == Billing::Stream && listening.iter().any(|meter| meter.item() == price.item())
+        };
         Tab {
+            is_streamed: prices.iter().any(is_stream),
             listening,
             counts: 0,
             listener: None,
             unheard: 0,
+            unheard_rows: 0,
             before: earlier.samples,
             prices,
             epoch,
@@ -201,8 +210,24 @@ impl Tab {
         self.listening[self.counts].add_samples(samples);
         match self.listener {
             Some(listener) => self.note_listened(listener, samples),
-            None => self.unheard = self.unheard.saturating_add(samples),
+            None if self.is_streamed => self.unheard = self.unheard.saturating_add(samples),
+            None => {}
         }
+    }
+
+    /// What came while nobody listened is given up, but for so many samples of it that came last: it costs nothing, and is in a row that says so.
+    /// Returns how many samples that is.
+    pub fn give_up_unheard(&mut self, but: u32) -> u32 {
+        let given_up = self.unheard.saturating_sub(but);
+        if given_up > 0 {
+            self.unheard -= given_up;
+            let meter = &mut self.listening[self.counts];
+            meter.take_back(given_up);
+            let key = format!("{}@{}.unheard{}", meter.item(), self.epoch, self.unheard_rows);
+            self.rows.push(meter.unheard_row(&key, given_up));
+            self.unheard_rows += 1;
+        }
+        given_up
     }
 
     /// The user is charged for samples that this request hears.
@@ -212,8 +237,8 @@ impl Tab {
         }
     }
 
-    /// The recogniser of this request is there. It hears what comes from now on, and what came while nobody listened, as far as that is in no
-    /// row yet. Says nothing of a request that is not by a stream of audio.
+    /// The recogniser of this request is there. It hears what comes from now on, and what came while nobody listened. Says nothing of a request
+    /// that is not by a stream of audio.
     pub fn listens(&mut self, request: RequestId) {
         if self.listener == Some(request) {
             return;
@@ -319,12 +344,15 @@ impl Tab {
         }
     }
 
-    /// Rows for everything that is not in one yet.
+    /// Rows for everything that is not in one yet, but for what nobody has listened to: rows are never changed, and nobody may ever hear it.
     pub fn take_rows(&mut self) -> Vec<LedgerRow> {
         self.row_repeated();
         self.rowed = self.requests;
-        self.unheard = 0;
-        let mut rows: Vec<LedgerRow> = self.listening.iter_mut().filter_map(Meter::take_row).collect();
+        let (counts, unheard) = (self.counts, self.unheard);
+        let meters = self.listening.iter_mut().enumerate();
+        let rows =
+            meters.filter_map(|(at, meter)| meter.take_row_without(if at == counts { unheard } else { 0 }));
+        let mut rows: Vec<LedgerRow> = rows.collect();
         rows.append(&mut self.rows);
         rows
     }
@@ -419,10 +447,17 @@ impl Tab {
         self.unrowed_samples() > 0 || self.repeated > 0 || !self.rows.is_empty() || self.late.has_credits()
     }
 
-    /// Samples that are in no row yet.
+    /// Samples that are in no row yet and can be.
     #[must_use]
     pub fn unrowed_samples(&self) -> u64 {
-        self.listening.iter().map(Meter::unrowed_samples).sum()
+        let unrowed: u64 = self.listening.iter().map(Meter::unrowed_samples).sum();
+        unrowed.saturating_sub(self.unheard.into())
+    }
+
+    /// Samples that are in no row, since nobody has listened to them: the last ones that came.
+    #[must_use]
+    pub fn unheard(&self) -> u32 {
+        self.unheard
     }
 
     /// Samples that were heard.

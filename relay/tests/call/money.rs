@@ -226,7 +226,10 @@ fn audio_that_a_recogniser_hears_again_after_a_crash_is_a_line_that_costs_the_us
     };
     let tab = Tab::new(meter, vec![ear], 1, Earlier::default());
     let mut bench = Bench::of_tab(caps, NanoUsd::new(5_000_000_000), 2_400, tab);
-    bench.chunk([]);
+    let request = RequestId(0);
+    bench.chunk([AgentOutput::Ask { request, provider: 0, ask: Ask::Listen, at_most: AtMost::Nothing }]);
+    bench.input(settled(&Settled::default()));
+    bench.input(Input::Provider { request, event: &Event::Ready });
     bench.chunk([]);
     bench.input(settled(&Settled::default()));
     let mut rows = Vec::new();

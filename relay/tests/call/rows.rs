@@ -217,7 +217,8 @@ fn given_up(input: Input<'_>, is_played_again: bool) -> Vec<(String, u64)> {
         Did::Settle(rows, ..) => Some(rows),
         _ => None,
     });
-    let of_requests = rows.flatten().filter(|row| row.unit != "sample" && !row.key.contains(".again"));
+    let is_metered = |row: &LedgerRow| ["sample", "unheard_sample"].contains(&&*row.unit);
+    let of_requests = rows.flatten().filter(|row| !is_metered(row) && !row.key.contains(".again"));
     of_requests.map(|row| (row.unit, row.cost.get())).collect()
 }
 
@@ -314,15 +315,64 @@ fn while_nobody_listens_there_has_to_be_money_for_the_dearest_recogniser() {
     // A tenth of a second costs 10,000 nano-dollars, or 20,000.
     let cap = NanoUsd::new(40_000);
     let mut bench = of(cap);
-    // The first two are in rows when half of the budget is used.
+    // None of it is in a row before somebody listens, whatever part of the budget is used.
     for _ in 0..4 {
         bench.chunk([]);
     }
-    assert_eq!(bench.call.usage().cost_nano_usd, 30_000, "the fourth chunk waits");
+    assert_eq!(bench.call.usage().cost_nano_usd, 20_000, "the third chunk waits");
     bench.script.lock().expect("one thread").push_back(listen(0, 1));
     assert!(bench.input(Input::BargeIn).contains(&Did::Open(RequestId(0))));
     bench.input(Input::Provider { request: RequestId(0), event: &Event::Ready });
-    assert_eq!(bench.call.usage().cost_nano_usd, cap.get(), "the third was heard by the dearer one");
+    assert_eq!(bench.call.usage().cost_nano_usd, cap.get(), "both were heard by the dearer one");
+}
+
+#[test]
+fn audio_that_no_recogniser_ever_got_is_in_no_row_and_costs_nothing_once_that_is_known() {
+    for is_told in [true, false] {
+        let mut bench = bench();
+        let mut did = bench.acts([listen(0, 0)]);
+        // A connection is tried for a quarter of a minute.
+        for _ in 0..149 {
+            did.extend(bench.acts([]));
+            did.extend(bench.wait(Duration::from_millis(100)));
+        }
+        assert_eq!(bench.call.usage().cost_nano_usd, 1_500_000, "there is money for it, if it is heard");
+        assert_eq!(bench.replayable.unwrap_or_default(), 0, "another relay would meter it");
+        if is_told {
+            let what = Ability::Hearing;
+            did.extend(bench.acts([AgentOutput::Degraded { what, degraded: true }]));
+            assert_eq!(bench.call.usage().cost_nano_usd, 0);
+        }
+        // Nor does it if the call ends before that is known.
+        did.extend(bench.input(Input::Stop(CloseCode::EndedByOperator)));
+        let rows = bench.rows(did);
+        assert_eq!(heard_by(&rows), [("acme/ear", 0, 0), ("acme/other", 0, 0)], "told: {is_told}");
+        let unheard = rows.iter().filter(|row| row.unit == "unheard_sample" && row.cost == NanoUsd::ZERO);
+        let unheard: u64 = unheard.map(|row| row.quantity).sum();
+        let chunks = if is_told { 151 } else { 150 };
+        assert_eq!(unheard, chunks * 1_600, "it is in the ledger all the same");
+        assert_eq!((bench.call.usage().audio_ms, bench.replayable), (0, Some(0)));
+    }
+}
+
+#[test]
+fn audio_that_is_committed_before_a_recogniser_is_there_is_in_the_ledger_before_and_costs_nothing() {
+    let mut bench = bench();
+    let mut did = bench.acts([listen(0, 0)]);
+    did.extend(bench.acts([]));
+    did.extend(bench.acts([said(0, 3_200)]));
+    let is_unheard =
+        |row: &LedgerRow| row.unit == "unheard_sample" && row.quantity == 3_200 && row.cost == NanoUsd::ZERO;
+    let settled =
+        did.iter().position(|did| matches!(did, Did::Settle(rows, ..) if rows.iter().any(is_unheard)));
+    let stored = did.iter().position(|did| matches!(did, Did::Store(..)));
+    assert!(settled.is_some() && settled < stored, "{did:?}");
+    // The third chunk is the recogniser's, and nobody has paid for it before.
+    assert_eq!((bench.call.usage().cost_nano_usd, bench.replayable), (10_000, Some(0)));
+    did.extend(bench.input(Input::Provider { request: RequestId(0), event: &Event::Ready }));
+    let rows = bench.rows(did);
+    assert_eq!(heard_by(&rows), [("acme/ear", 1_600, 10_000), ("acme/other", 0, 0)]);
+    assert_eq!((bench.call.usage().audio_ms, bench.replayable), (100, Some(1_600)));
 }
 
 /// A call in which a recogniser has heard 22 chunks and was let go of.

@@ -41,6 +41,7 @@ async fn fill(store: &SqlStore) {
     let rows = vec![
         used("deepgram/nova-3", "sample", 57_600_000, audio, 288_000_000),
         used("deepgram/nova-3", "repeated_sample", 5_760_000, audio, 0),
+        used("deepgram/nova-3", "unheard_sample", 160_000, (0, 960_000), 0),
         used("anthropic/claude-haiku-5-5", "input_token", 1_000, (100, 1), 100_000),
         used("anthropic/claude-haiku-5-5", "written_token", 200, (125, 1), 25_000),
         used("anthropic/claude-haiku-5-5", "cached_token", 300, (10, 1), 3_000),
@@ -248,6 +249,7 @@ async fn a_statement_says_what_each_account_is_to_pay_also_while_a_relay_runs() 
     assert_eq!((code, errors.as_str()), (Some(0), ""), "{said}");
     assert!(said.contains("acme: 1 calls, 2.5 minutes, $0.3321405 to pay"), "{said}");
     assert!(said.contains("-$0.001") && !said.contains("repeated_") && !said.contains("excess_"), "{said}");
+    assert!(!said.contains("unheard_"), "nobody was paid for it: {said}");
     let (_, csv, _) = statement(&["--month", "2026-11", "--account", "acme", "--csv"]);
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines[0], "month,account,item,unit,quantity,cost_nano_usd");

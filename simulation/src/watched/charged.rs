@@ -9,7 +9,7 @@ use relay::money::tab::RequestId;
 pub(crate) struct Charged {
     /// Those that came while it was there.
     pub(crate) at_least: u64,
-    /// Those with what came before, while none was there: it hears as much of that as is in no row yet.
+    /// Those with what came before, while none was there: it hears as much of that as was not given up by then.
     pub(crate) at_most: u64,
 }
 

@@ -10,7 +10,7 @@ use ::relay::call::Turn;
 use ::relay::money::bill::{AtMost, ItemPrice, Quantity};
 use ::relay::money::budget::Caps;
 use ::relay::money::ledger::LedgerRow;
-use ::relay::money::meter::REPEATED_SAMPLE;
+use ::relay::money::meter::{REPEATED_SAMPLE, UNHEARD_SAMPLE};
 use ::relay::money::tab::RequestId;
 use ::relay::records::store::{SessionRow, TurnRow};
 use ::relay::session::machine::Departure;
@@ -32,22 +32,30 @@ fn is_played_again(row: &LedgerRow) -> bool {
     row.unit == REPEATED_SAMPLE && row.key.contains(".again")
 }
 
-/// What was heard once more costs nothing, and is no more than that.
+/// How many samples came while no recogniser was there to hear them, and were given up or committed before one was.
+fn unheard(ledger: &[LedgerRow]) -> u64 {
+    ledger.iter().filter(|row| row.unit == UNHEARD_SAMPLE).map(|row| row.quantity).sum()
+}
+
+/// What was heard once more, or by nobody, costs nothing, and is no more than that.
 fn check_repeated(row: &SessionRow, ledger: &[LedgerRow], epochs: &[Epoch]) -> Result<(), String> {
     let given: u64 = epochs.iter().map(|epoch| epoch.log.lock().samples).sum();
     let mut repeated = 0;
-    for again in ledger.iter().filter(|row| row.unit == REPEATED_SAMPLE) {
+    for again in ledger.iter().filter(|row| [REPEATED_SAMPLE, UNHEARD_SAMPLE].contains(&&*row.unit)) {
         if again.cost > NanoUsd::ZERO {
-            return Err(format!("what was heard again costs something: {again:?}"));
+            return Err(format!("what was heard again, or by nobody, costs something: {again:?}"));
         }
         // What a recogniser heard that stands in for another, the agent has heard once.
         if is_played_again(again) {
             repeated += again.quantity;
         }
     }
-    if row.audio_samples + repeated > given {
+    let unheard = unheard(ledger);
+    if row.audio_samples + repeated + unheard > given {
         let metered = row.audio_samples;
-        return Err(format!("{metered} samples are metered and {repeated} heard again, of {given}"));
+        return Err(format!(
+            "{metered} samples are metered, {repeated} heard again and {unheard} by nobody, of {given}"
+        ));
     }
     Ok(())
 }
@@ -123,10 +131,10 @@ impl World<'_> {
         let heard = self.truth.heard(id, false).into_iter();
         let before: u64 = heard.map(|(from, to)| u64::from(to.min(told.position).saturating_sub(from))).sum();
         let paid = self.truth.paid_before(id);
-        if row.audio_samples + paid < before && !self.truth.is_refused && !self.truth.outlived.contains(id) {
+        let found = row.audio_samples + unheard(&self.store.ledger(id));
+        if found + paid < before && !self.truth.is_refused && !self.truth.outlived.contains(id) {
             return Err(format!(
-                "{id}: up to {told:?} is committed, and of {before} samples {} are in the ledger, {paid} in one before",
-                row.audio_samples
+                "{id}: up to {told:?} is committed, and of {before} samples {found} are in the ledger, {paid} in one before"
             ));
         }
         Ok(())
@@ -187,7 +195,7 @@ impl World<'_> {
 
     fn check_session(&self, _id: &str, row: &SessionRow, epochs: &[Epoch]) -> Result<(), String> {
         let (id, turns, ledger) = (&row.id, self.store.turns(&row.id), self.store.ledger(&row.id));
-        self.check_metered(row, epochs)?;
+        self.check_metered(row, unheard(&ledger), epochs)?;
         check_repeated(row, &ledger, epochs)?;
         self.check_requests(&ledger, epochs)?;
         self.check_credits(row, &ledger, epochs)?;
@@ -203,7 +211,7 @@ impl World<'_> {
     }
 
     /// What is metered is what was heard, each sample once.
-    fn check_metered(&self, row: &SessionRow, epochs: &[Epoch]) -> Result<(), String> {
+    fn check_metered(&self, row: &SessionRow, unheard: u64, epochs: &[Epoch]) -> Result<(), String> {
         let given: u64 = epochs.iter().map(|epoch| epoch.log.lock().samples).sum();
         let once: u64 =
             self.truth.heard(&row.id, true).into_iter().map(|(from, to)| u64::from(to - from)).sum();
@@ -211,7 +219,8 @@ impl World<'_> {
         let committed: u64 =
             committed.map(|(from, to)| u64::from(to.min(row.committed.position).saturating_sub(from))).sum();
         // What a session before this one has paid for is not metered here again.
-        let paid = self.truth.paid_before(&row.id);
+        // What came while no recogniser was there is in the ledger apart. Where it was sent again, it may have been heard.
+        let paid = self.truth.paid_before(&row.id) + unheard;
         let metered = row.audio_samples;
         // Of what was paid for, a part may not have been played again.
         let is_once = (metered..=metered + paid).contains(&once);
@@ -235,7 +244,7 @@ impl World<'_> {
             && !is_once
         {
             return Err(format!(
-                "{metered} samples are metered, {paid} in a session before, and {once} were heard in one go"
+                "{metered} samples are metered, {paid} in a session before or by nobody, and {once} were heard in one go"
             ));
         }
         if is_whole
@@ -245,7 +254,7 @@ impl World<'_> {
             && row.end_reason.as_deref() == Some("normal")
         {
             return Err(format!(
-                "{metered} samples are metered, {paid} in a session before, and {once} were heard, of {given}"
+                "{metered} samples are metered, {paid} in a session before or by nobody, and {once} were heard, of {given}"
             ));
         }
         Ok(())
@@ -314,7 +323,8 @@ impl World<'_> {
         let mut found: BTreeMap<&str, u64> = BTreeMap::new();
         // What is metered as it comes has a place in the audio in its key, and no request.
         let of_request = |row: &&LedgerRow| row.key.rsplit_once('@').is_some_and(|(_, of)| of.contains('.'));
-        for row in ledger.iter().filter(of_request).filter(|row| !is_played_again(row)) {
+        let is_of_none = |row: &LedgerRow| is_played_again(row) || row.unit == UNHEARD_SAMPLE;
+        for row in ledger.iter().filter(of_request).filter(|row| !is_of_none(row)) {
             let Some((prefix, _)) = row.key.rsplit_once('/') else { return Err(format!("{row:?}")) };
             *found.entry(prefix).or_default() += row.quantity;
         }

@@ -295,41 +295,65 @@ fn a_second_is_billed_at_the_price_of_the_recogniser_that_hears_it() {
     assert_eq!(audio(&rows), [("acme/ear@0", 32_000), ("acme/other@0", 24_000)]);
     assert_eq!((rows_of(&rows), tab.cost()), (NanoUsd::new(425_000), NanoUsd::new(425_000)));
     assert_eq!((tab.samples(), tab.unrowed_samples()), (56_000, 0));
-    // A cheaper one gets nothing back of what stands in rows.
+    // A cheaper one hears what came before it was there as well.
     tab.settle(RequestId(1), None, &Spent::default());
     tab.add_samples(16_000);
-    let rows = tab.take_rows();
-    assert_eq!(audio(&rows), [("acme/other@24000", 16_000)], "who listens next is not known yet");
+    assert_eq!(tab.take_rows(), [], "who listens next is not known yet");
     tab.hold(RequestId(2), 3, AtMost::Nothing, Purpose::Hearing);
     tab.listens(RequestId(2));
     tab.add_samples(16_000);
     let rows = tab.take_rows();
-    assert_eq!((audio(&rows), rows_of(&rows)), (vec![("acme/third@0", 16_000)], NanoUsd::new(50_000)));
+    assert_eq!((audio(&rows), rows_of(&rows)), (vec![("acme/third@0", 32_000)], NanoUsd::new(100_000)));
     // A model listens to nothing.
     tab.hold(RequestId(3), 2, tokens(1, 1), Purpose::Answer(None));
     tab.listens(RequestId(3));
     tab.add_samples(1_600);
-    assert_eq!(audio(&tab.take_rows()), [("acme/third@16000", 1_600)]);
+    assert_eq!(audio(&tab.take_rows()), [("acme/third@32000", 1_600)]);
 }
 
 #[test]
-fn audio_that_stands_in_a_row_before_the_next_recogniser_is_there_stays_at_the_price_of_the_one_before() {
-    for (next, item, cost) in [(1, "acme/other@0", 75_000), (3, "acme/third@0", 25_000)] {
+fn audio_that_nobody_listens_to_is_in_no_row_before_somebody_does_and_costs_nothing_if_nobody_will() {
+    for (next, item, cost) in [(1, "acme/other@0", 225_000), (3, "acme/third@0", 75_000)] {
         let mut tab = tab_of_stand_ins(0, &[]);
         tab.hold(RequestId(0), 0, AtMost::Nothing, Purpose::Hearing);
+        // Nobody is there yet, as long as that takes.
+        for _ in 0..15 {
+            tab.add_samples(16_000);
+            assert_eq!((tab.take_rows(), tab.is_unrowed()), (Vec::new(), false));
+        }
+        assert_eq!((tab.unheard(), tab.rowed_cost()), (15 * 16_000, NanoUsd::ZERO));
+        assert_eq!(tab.cost(), NanoUsd::new(1_500_000), "there is money for it, should somebody hear it");
+        assert_eq!((tab.give_up_unheard(8_000), tab.give_up_unheard(8_000)), (15 * 16_000 - 8_000, 0));
+        assert_eq!((tab.cost(), tab.unheard(), tab.is_unrowed()), (NanoUsd::new(50_000), 8_000, true));
+        assert_eq!((tab.give_up_unheard(0), tab.give_up_unheard(0)), (8_000, 0));
+        assert_eq!((tab.cost(), tab.samples()), (NanoUsd::ZERO, 0));
+        let rows = tab.take_rows();
+        let rows: Vec<(&str, u64, NanoUsd)> =
+            rows.iter().map(|row| (&*row.key, row.quantity, row.cost)).collect();
+        let expected = [
+            ("acme/ear@0.unheard0/unheard_sample", 15 * 16_000 - 8_000, NanoUsd::ZERO),
+            ("acme/ear@0.unheard1/unheard_sample", 8_000, NanoUsd::ZERO),
+        ];
+        assert_eq!((rows.as_slice(), tab.is_unrowed()), (&expected[..], false));
+        // Whoever is there in the end hears it, dearer or cheaper, and what the one before has heard stays its own.
         tab.listens(RequestId(0));
+        tab.add_samples(16_000);
         tab.settle(RequestId(0), None, &Spent::default());
         tab.add_samples(16_000);
         let before = tab.take_rows();
         assert_eq!((audio(&before), rows_of(&before)), (vec![("acme/ear@0", 16_000)], NanoUsd::new(100_000)));
-        // What is in no row by then is the next one's, dearer or cheaper, and nothing is paid for twice.
         tab.add_samples(8_000);
         tab.hold(RequestId(1), next, AtMost::Nothing, Purpose::Hearing);
         tab.listens(RequestId(1));
         let after = tab.take_rows();
-        assert_eq!((audio(&after), rows_of(&after)), (vec![(item, 8_000)], NanoUsd::new(cost)));
-        assert_eq!((tab.samples(), tab.cost()), (24_000, NanoUsd::new(100_000 + cost)));
+        assert_eq!((audio(&after), rows_of(&after)), (vec![(item, 24_000)], NanoUsd::new(cost)));
+        assert_eq!((tab.samples(), tab.cost()), (40_000, NanoUsd::new(100_000 + cost)));
+        assert_eq!(tab.give_up_unheard(0), 0, "it was heard");
     }
+    // Who is heard by utterances, or by no provider, is heard by the relay itself.
+    let mut tab = tab();
+    tab.add_samples(16_000);
+    assert_eq!((tab.unheard(), tab.give_up_unheard(0), tab.unrowed_samples()), (0, 0, 16_000));
 }
 
 #[test]
@@ -528,10 +552,11 @@ fn recognisers_that_change_cost_no_more_than_was_reckoned_with() {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 33) % end
         };
-        let (mut open, mut next, mut heard) = (Vec::new(), 0, 0);
+        let (mut open, mut next, mut heard, mut unheard) = (Vec::new(), 0, 0, 0);
         for _ in 0..80 {
             let reach = tab.reach();
-            match below(6) {
+            match below(7) {
+                6 => unheard += u64::from(tab.give_up_unheard(below(3_201) as u32)),
                 0 => {
                     let place = [0, 1, 3, 4][below(4) as usize];
                     tab.hold(RequestId(next), place, AtMost::Nothing, Purpose::Hearing);
@@ -554,12 +579,14 @@ fn recognisers_that_change_cost_no_more_than_was_reckoned_with() {
             }
             assert!(tab.reach() <= reach && tab.rowed_cost() <= tab.cost(), "seed {seed}");
         }
+        unheard += u64::from(tab.give_up_unheard(0));
         ledger.extend(tab.take_rows());
         assert_eq!(rows_of(&ledger), tab.cost(), "seed {seed}");
         let through: u64 = ledger.iter().map(|row| row.quantity).sum();
-        assert_eq!((through, tab.samples()), (heard, heard), "seed {seed}");
+        assert_eq!((through, tab.samples()), (heard, heard - unheard), "seed {seed}");
         for (item, _) in EARS {
-            follow(&ledger.iter().filter(|row| row.item == item).collect::<Vec<_>>());
+            let of_item = ledger.iter().filter(|row| row.item == item && row.unit == SAMPLE);
+            follow(&of_item.collect::<Vec<_>>());
         }
     }
 }

@@ -389,7 +389,9 @@ mod tests {
 
     #[test]
     fn audio_of_every_kind_is_told_in_seconds_and_minutes_and_nothing_else_is() {
-        for unit in ["sample", "utterance_sample", "repeated_sample", "excess_utterance_sample"] {
+        for unit in
+            ["sample", "utterance_sample", "repeated_sample", "unheard_sample", "excess_utterance_sample"]
+        {
             assert_eq!(length(unit, 1_440_015), ["90.000", "1.5000"], "{unit}");
             assert_eq!(length(unit, 16), ["0.001", "0.0000"], "{unit}");
         }

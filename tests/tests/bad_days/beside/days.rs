@@ -275,8 +275,8 @@ async fn on_each_bad_day_of_a_recogniser_of_utterances_another_one_hears_or_the_
     let (as_ever, well) = (bench.as_ever(), bench.well);
     let lived = bench
         .live(|options, is_alone| {
-            // Whom nobody hears nobody answers: they hang up when they have been told that.
-            let quiet = if is_alone { 8.0 } else { 1.5 };
+            // Whom nobody hears nobody answers: they hang up when they have been told that, which is when recognisers have failed for ten seconds.
+            let quiet = if is_alone { 18.0 } else { 1.5 };
             let speech = [silence(0.5), voice(2.0), silence(quiet)].concat();
             Options { speech, waits_for_answer: !is_alone, ..options }
         })

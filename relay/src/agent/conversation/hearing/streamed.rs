@@ -40,6 +40,8 @@ pub(in super::super) struct Streamed<E> {
     asked: Option<Asked>,
     /// Recognisers that have failed since one was last of use.
     outage: Outage,
+    /// The last one was closed for want of anything to hear: nobody has to hear before more comes.
+    waits_for_audio: bool,
     /// Which of them is asked next.
     next: usize,
     /// What the recogniser was given and has not said its last word about, oldest first.
@@ -96,6 +98,7 @@ impl<E: Ears> Streamed<E> {
             is_voiced: false,
             asked: None,
             outage: Outage::default(),
+            waits_for_audio: false,
             next: 0,
             kept: VecDeque::new(),
             kept_samples: 0,
@@ -138,7 +141,7 @@ impl<E: Ears> Streamed<E> {
         encode_s16le_from_i16(samples, &mut bytes);
         let kept = Kept { position, bytes: bytes.into() };
         self.end = kept.end();
-        self.is_paused = false;
+        (self.is_paused, self.waits_for_audio) = (false, false);
         if let Some(gave_up_at) = self.gave_up_at {
             if self.end - gave_up_at < TRY_AGAIN_SAMPLES {
                 // Nobody hears: what is said is not kept for anybody either.
@@ -270,7 +273,7 @@ impl<E: Ears> Streamed<E> {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Time, outbox: &mut Outbox) {
-        if self.outage.take_due(now) {
+        if self.outage.take_due(now) && (self.is_paused || !self.waits_for_audio) {
             self.ask_next(outbox);
         }
     }
@@ -314,9 +317,9 @@ impl<E: Ears> Streamed<E> {
             Event::Turn(TurnSign::GoesOn) => self.understood.push_back(Understood::GoesOn),
             // It was closed before it has said the last words that are wanted of it, and no sample comes with which another one would be asked.
             Event::Finished(_) if self.is_paused && !self.kept.is_empty() => self.broke(now, None, outbox),
-            // It was closed for want of anything to hear, or broke while nobody said anything: nobody is unheard by that. One is asked again with
-            // the next sample, and given what has no last word.
-            Event::Finished(_) => self.spent(outbox),
+            Event::Finished(_) if self.is_paused => self.spent(outbox),
+            Event::Finished(_) => self.closed(now, outbox),
+            // It broke while nobody said anything: nobody is unheard by that. One is asked again with the next sample.
             Event::Failed(_) if self.is_paused && self.kept.is_empty() => self.spent(outbox),
             Event::Failed(failure) => self.broke(now, Some(failure), outbox),
             _ => {}
@@ -349,6 +352,24 @@ impl<E: Ears> Streamed<E> {
                     self.ask_next(outbox);
                 }
             }
+            Then::Wait => self.next = 0,
+            Then::GiveUp => self.give_up(),
+        }
+    }
+
+    /// The recogniser was closed for want of anything to hear: nobody is unheard by that. One is asked again with the next sample, and given what
+    /// has no last word. A provider may also close in order whatever it is given, which is a failure like any other: none is asked with each sample.
+    fn closed(&mut self, now: Time, outbox: &mut Outbox) {
+        let Some(asked) = &self.asked else { return };
+        let (next, was_of_use) = (asked.recogniser + 1, asked.was_of_use(self.end));
+        self.spent(outbox);
+        if was_of_use {
+            self.outage = Outage::default();
+            return;
+        }
+        self.waits_for_audio = true;
+        match self.outage.failed(now, true, self.recognisers.len(), self.end) {
+            Then::AskNext => self.next = next % self.recognisers.len(),
             Then::Wait => self.next = 0,
             Then::GiveUp => self.give_up(),
         }

@@ -160,6 +160,9 @@ fn whoever_is_cut_off_in_mid_sentence_is_heard_whole_when_they_are_back() {
         // Nothing comes any more, so that it is closed.
         let did = talk.event(ears, &Event::Finished(Answer::default()));
         assert!(!asks_anybody(&did) && told_deaf(&did).is_empty() && said_words(&did).is_empty(), "{did:?}");
+        // However long that takes.
+        let did = talk.asks_ears_again();
+        assert!(!asks_anybody(&did) && !talk.waits_for_ears(), "{did:?}");
         talk
     };
     let mut talk = cut_off();
@@ -177,6 +180,44 @@ fn whoever_is_cut_off_in_mid_sentence_is_heard_whole_when_they_are_back() {
     let did = talk.hears(again, "I would like", (0, 16_000), true);
     assert_eq!(said_words(&did), [("I would like", 0, 16_000)]);
     assert!(did.contains(&AgentOutput::Final { through: 16_000 }), "{did:?}");
+}
+
+#[test]
+fn a_recogniser_that_closes_in_order_each_time_is_not_asked_again_with_each_sample() {
+    for (agent, recognisers) in [(hears_alone(), 1), (talker(), 2)] {
+        let mut talk = Talk::of(agent);
+        let (mut asked, mut told) = (0, Vec::new());
+        // Twenty seconds in which somebody speaks and every stream is closed with the chunk that it was opened with.
+        for _ in 0..200 {
+            talk.now = talk.now + Duration::from_millis(100);
+            let mut did = talk.input(AgentInput::Timeout);
+            did.extend(talk.chunk());
+            if let Some(ears) = asked_next(&did) {
+                asked += 1;
+                did.extend(talk.event(ears, &Event::Ready));
+                did.extend(talk.finishes(ears));
+            }
+            told.extend(told_deaf(&did));
+        }
+        // As after failures: for ten seconds with growing waits, and then once every ten seconds.
+        assert!((5 * recognisers..=9 * recognisers).contains(&asked), "{asked} of {recognisers}");
+        assert_eq!(told, [true], "{recognisers}");
+    }
+    // Whose words stay was of use, however it closes: the next sample asks again.
+    let mut talk = Talk::of(hears_alone());
+    for round in 0..8 {
+        let ears = asked_next(&talk.chunk()).expect("one is asked");
+        talk.hears(ears, "Well", (0, 1_600), true);
+        assert_eq!(told_deaf(&talk.finishes(ears)), [] as [bool; 0], "round {round}");
+    }
+    // One that was closed for want of anything to hear is asked for last words as soon as it is time.
+    let mut talk = Talk::of(hears_alone());
+    let ears = asked_next(&talk.chunk()).expect("one is asked");
+    talk.finishes(ears);
+    assert!(!asks_anybody(&talk.input(AgentInput::Pause)), "not before");
+    let did = talk.asks_ears_again();
+    let again = asked_next(&did).expect("somebody has to hear it");
+    assert_eq!((bytes_fed(&did, again), did.last()), (3_200, Some(&flush(again))));
 }
 
 #[test]
