@@ -155,9 +155,12 @@ export class Call {
     assert.equal(quantity(byOther) > 0, hasOtherEars, "what a stand-in hears is billed as its own");
     const again = rows.filter(({ unit }) => unit === "repeated_sample");
     assert.ok(again.every(({ cost_nano_usd }) => cost_nano_usd === 0), JSON.stringify(again));
+    // What is said while no recogniser is there is in the ledger, and costs nothing.
+    const unheard = rows.filter(({ unit }) => unit === "unheard_sample");
+    assert.ok(unheard.every(({ cost_nano_usd }) => cost_nano_usd === 0 && !hasOtherEars), JSON.stringify(unheard));
     const estimates = rows.filter(({ estimated }) => estimated);
     assert.ok(estimates.every(({ item }) => mayBill && item === own.price), JSON.stringify(estimates));
-    const told = rows.filter(({ item, estimated }) => item === own.price && !estimated);
+    const told = rows.filter((row) => row.item === own.price && !row.estimated && !unheard.includes(row));
     if (isStream) {
       // It bills each sample that it is given, understood or not, whoever pays for it. What the user says while it is connected to is metered as
       // its own, and free of charge at the one that hears it then.
