@@ -61,6 +61,40 @@ fn who_talks_on_and_on_is_answered_all_the_same_and_does_not_interrupt_that() {
 }
 
 #[test]
+fn an_answer_that_is_owed_is_given_up_for_nothing_that_is_said_before_it_sounds() {
+    let (mut talk, ears) = too_long();
+    let did = talk.hears(ears, "and so on and on", (4_000, 60_000), true);
+    let mind = ask_of(&did, MIND).0;
+    talk.over(ears);
+    (0..20).for_each(|_| drop(talk.chunk()));
+    let is_cut = |did: &AgentOutput| matches!(did, AgentOutput::Cut | AgentOutput::Cancel { .. });
+    for (text, (start, end), whole) in
+        [("furthermore", (90_000, 100_000), "furthermore"), ("and", (102_000, 106_000), "furthermore and")]
+    {
+        let did = [talk.hears(ears, text, (start, end), true), talk.over(ears)].concat();
+        assert_eq!(said_words(&did), [(whole, 90_000, end)]);
+        assert!(!asks_anybody(&did) && !did.iter().any(is_cut), "{did:?}");
+    }
+    let did = [talk.thinks(mind, "One two three four five six. "), talk.finishes(mind)].concat();
+    let mouth = ask_of(&did, MOUTH).0;
+    talk.sounds(mouth, 24_000);
+    // Nor is it owed any less when somebody says that they listen.
+    (0..10).for_each(|_| drop(talk.chunk()));
+    let (start, end) = (talk.position - 8_000, talk.position - 1_600);
+    let did = [talk.hears(ears, "yes", (start, end), true), talk.over(ears)].concat();
+    assert!(did.iter().any(|did| matches!(did, AgentOutput::Remarked { .. })), "{did:?}");
+    (0..10).for_each(|_| drop(talk.chunk()));
+    let (start, end) = (talk.position - 8_000, talk.position - 1_600);
+    let did = [talk.hears(ears, "no wait", (start, end), true), talk.over(ears)].concat();
+    assert!(said_words(&did).len() == 1 && !did.iter().any(is_cut), "{did:?}");
+    talk.finishes(mouth);
+    let (_, Ask::Chat(chat)) = ask_of(&talk.heard(usize::MAX), MIND) else { panic!("it asks a model") };
+    for said in ["furthermore and", "no wait"] {
+        assert!(chat.messages.contains(&Message::User(said.to_owned())), "{:?}", chat.messages);
+    }
+}
+
+#[test]
 fn what_a_recogniser_finds_once_more_is_no_part_of_two_turns() {
     let persona = Persona { longest_turn: Duration::from_secs(3), ..Persona::default() };
     let mut talk = Talk::of(talker_of(persona, &[]));
