@@ -85,11 +85,11 @@ fn an_answer_that_is_owed_is_given_up_for_nothing_that_is_said_before_it_sounds(
     assert!(did.iter().any(|did| matches!(did, AgentOutput::Remarked { .. })), "{did:?}");
     (0..10).for_each(|_| drop(talk.chunk()));
     let (start, end) = (talk.position - 8_000, talk.position - 1_600);
-    let did = [talk.hears(ears, "no wait", (start, end), true), talk.over(ears)].concat();
+    let did = [talk.hears(ears, "wait I meant on Friday", (start, end), true), talk.over(ears)].concat();
     assert!(said_words(&did).len() == 1 && !did.iter().any(is_cut), "{did:?}");
     talk.finishes(mouth);
     let (_, Ask::Chat(chat)) = ask_of(&talk.heard(usize::MAX), MIND) else { panic!("it asks a model") };
-    for said in ["furthermore and", "no wait"] {
+    for said in ["furthermore and", "wait I meant on Friday"] {
         assert!(chat.messages.contains(&Message::User(said.to_owned())), "{:?}", chat.messages);
     }
 }
