@@ -80,14 +80,15 @@ impl<E: Ears> Conversation<E> {
 
     /// Whether the answer is found or given that is owed for a turn that was too long.
     pub(super) fn is_owed(&self) -> bool {
-        let begun = self.outbox.begun();
-        let is_coming = || {
-            let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy);
-            self.wants_to_think || self.is_finding() || speaks
-        };
-        self.turns.owed.is_some_and(|answers| {
-            begun == answers && is_coming() || begun == answers + 1 && self.outbox.is_answering()
-        })
+        let is_given = |answers| self.outbox.begun() == answers + 1 && self.outbox.is_answering();
+        self.is_still_owed() || self.turns.owed.is_some_and(is_given)
+    }
+
+    /// Whether nothing of that has been given yet, and it is to come.
+    pub(super) fn is_still_owed(&self) -> bool {
+        let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy);
+        let is_coming = self.wants_to_think || self.is_finding() || speaks;
+        is_coming && self.turns.owed == Some(self.outbox.begun())
     }
 
     /// What is said next is no part of the last turn. An answer that is owed stays owed.
