@@ -65,8 +65,10 @@ pub(crate) struct Log {
     pub(crate) earlier: Vec<String>,
     /// What the user seems to be saying, and when words of it came last.
     saying: Option<(Time, String)>,
-    /// What the user said last was typed, or too long: that is answered at once.
+    /// What the user said last was typed, or the answer to a turn that was too long is still to come: that is answered at once.
     is_urgent: bool,
+    /// The answer to a turn that was too long has not begun.
+    is_owed: bool,
     /// What a model was asked last, without what the user did not say.
     question: Vec<Message>,
     /// What the user has said or typed and has no answer.
@@ -277,10 +279,12 @@ impl Log {
             AgentOutput::Partial { text, .. } => self.saying = Some((self.now, text.clone())),
             AgentOutput::Said { start, end, .. } => {
                 self.saying = None;
-                self.is_urgent = end.saturating_sub(*start) >= LONG_TURN;
+                self.is_owed |= end.saturating_sub(*start) >= LONG_TURN;
+                self.is_urgent = self.is_owed;
             }
             AgentOutput::Remarked { .. } | AgentOutput::TurnDropped { .. } => self.saying = None,
             AgentOutput::Typed { .. } => self.is_urgent = true,
+            AgentOutput::Words { .. } | AgentOutput::Trouble(_) => self.is_owed = false,
             _ => {}
         }
     }

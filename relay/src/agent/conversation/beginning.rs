@@ -82,6 +82,16 @@ impl<E: Ears> Conversation<E> {
         matches!(self.begins, Begins::WithGreeting | Begins::WhenGreetingIsWhole(_))
     }
 
+    /// Whether a greeting is to come that is to be heard, whatever the user says or types.
+    pub(super) fn owes_greeting(&self) -> bool {
+        self.is_to_greet() && self.floor.keeps_greeting()
+    }
+
+    /// Whether such a greeting is given, even if it does not sound yet.
+    pub(super) fn is_greeting_kept(&self) -> bool {
+        self.floor.is_greeting() && self.floor.keeps_greeting() && self.is_speaking()
+    }
+
     fn greet(&mut self) {
         self.begins = Begins::Not;
         let greeting = self.variables.fill(&self.persona.greeting);

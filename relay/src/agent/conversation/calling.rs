@@ -33,7 +33,13 @@ impl<E: Ears> Conversation<E> {
     /// when something has come that none has waited for, and it is quiet.
     pub(super) fn go_on_after_calls(&mut self) {
         if self.tools.take_ready() {
-            return self.ask_model();
+            if !self.wants_to_think {
+                return self.ask_model();
+            }
+            // What was said since, over an answer that could not be interrupted, is answered together with this, after it and once it is whole.
+            self.tools.is_heard();
+            self.end_answer();
+            return;
         }
         if self.has_late_results() && !self.question_waits() {
             self.memory.has_come();

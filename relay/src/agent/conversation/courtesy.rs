@@ -73,7 +73,7 @@ impl<E: Ears> Conversation<E> {
     }
 
     fn question_waits_until(&self) -> Option<Time> {
-        if self.asks_at_once || self.is_parting || self.is_owed() {
+        if self.asks_at_once || self.is_parting || self.is_still_owed() {
             return None;
         }
         let waits = match &self.hearing {

@@ -117,6 +117,7 @@ impl<E: Ears> Conversation<E> {
     fn may_answer(&self) -> bool {
         let finds = !self.has_draft() && self.thinking.is_busy();
         let waits = self.tools.is_awaited() || self.tools.is_late() || self.wants_to_think;
-        !self.is_speaking() && !finds && !waits && self.to_say.is_empty() && !self.is_parting
+        let says = self.is_speaking() || !self.to_say.is_empty() || self.owes_greeting();
+        !says && !finds && !waits && !self.is_parting
     }
 }

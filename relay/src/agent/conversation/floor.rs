@@ -303,10 +303,15 @@ impl Floor {
         self.greets
     }
 
+    /// Whether the greeting may not be interrupted.
+    pub(super) fn keeps_greeting(&self) -> bool {
+        !self.manners.interruptible_greeting
+    }
+
     /// Whether the answer that sounds may not be interrupted now.
     pub(super) fn is_guarded(&self, now: Time) -> bool {
         let guarded = self.began.is_some_and(|began| now < began + self.manners.uninterruptible);
-        guarded || self.greets && !self.manners.interruptible_greeting
+        guarded || self.greets && self.keeps_greeting()
     }
 
     /// Time passes.

@@ -4,7 +4,8 @@
 //! the turn becomes longer, and the answer is made anew with all of it. Once something of an answer was given, what is said interrupts that.
 //! What the agent is told to say while the turn goes on is no answer to it: all words of the turn stay together.
 //!
-//! A turn that is as long as turns may be becomes no longer. Its answer is owed: whoever talks on, or a television, does not interrupt it.
+//! A turn that is as long as turns may be becomes no longer. Its answer is owed: whoever talks on, or a television, does not interrupt it, neither
+//! while it is found nor while it is given, and is answered after it.
 
 use audio::SPEECH_RATE;
 
@@ -60,14 +61,15 @@ impl<E: Ears> Conversation<E> {
     /// The user has taken a turn, or has gone on with the last one: this is all of it.
     pub(super) fn take_turn(&mut self, text: String, start: u32, end: u32, words_end: u32) {
         self.end_oldest_turn();
-        if self.is_to_greet() {
+        let owed = self.owed();
+        if self.is_to_greet() && !self.owes_greeting() {
             // Who has said something over what may not be interrupted is answered after it, and not greeted any more.
             self.begins = Begins::Not;
         }
         let answers = self.outbox.begun();
         let goes_on = std::mem::take(&mut self.turns.goes_on);
         self.turns.last = Some(Turn { start, end, words_end, answers });
-        self.turns.owed = self.is_too_long(start, end).then_some(answers);
+        self.turns.owed = self.is_too_long(start, end).then_some(answers).or(owed);
         if !goes_on {
             return self.user_said(text, start, end, words_end);
         }
@@ -78,14 +80,25 @@ impl<E: Ears> Conversation<E> {
 
     /// Whether the answer is found or given that is owed for a turn that was too long.
     pub(super) fn is_owed(&self) -> bool {
-        let begun = self.outbox.begun();
-        let is_coming = || {
-            let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy);
-            self.wants_to_think || self.is_finding() || speaks
-        };
-        self.turns.owed.is_some_and(|answers| {
-            begun == answers && is_coming() || begun == answers + 1 && self.outbox.is_answering()
-        })
+        let is_given = |answers| self.outbox.begun() == answers + 1 && self.outbox.is_answering();
+        self.is_still_owed() || self.turns.owed.is_some_and(is_given)
+    }
+
+    /// Whether nothing of that has been given yet, and it is to come.
+    pub(super) fn is_still_owed(&self) -> bool {
+        let speaks = self.speaking.as_ref().is_some_and(Speaking::is_busy);
+        let is_coming = self.wants_to_think || self.is_finding() || speaks;
+        is_coming && self.turns.owed == Some(self.outbox.begun())
+    }
+
+    /// What is said next is no part of the last turn. An answer that is owed stays owed.
+    pub(super) fn forget_turn(&mut self) {
+        self.turns = Turns { owed: self.owed(), ..Turns::default() };
+    }
+
+    /// How many answers had begun before the one that is owed, if it is still found or given.
+    fn owed(&self) -> Option<u32> {
+        self.turns.owed.filter(|_| self.is_owed())
     }
 
     fn is_too_long(&self, start: u32, end: u32) -> bool {

@@ -18,6 +18,8 @@ pub(super) const HAS_COME: &str =
     "(A tool that you called has answered meanwhile. Tell the user what came of it.)";
 /// What a model is told behind words that the agent has said at somebody else's wish, when the user still waits for an answer.
 pub(super) const STILL_WAITS: &str = "[For your information, not said by the user: you were told to say that. The user still waits for an answer.]";
+/// What it is told behind an answer of its own, when the user had said more before they heard it.
+pub(super) const HAD_SAID_MORE: &str = "[For your information, not said by the user: the user had said more before you said that, and still waits for an answer to it.]";
 /// What stands before and behind what the page has added.
 const FOR_INFORMATION: [&str; 2] = ["[For your information, not said by the user: ", "]"];
 
@@ -349,7 +351,8 @@ impl Memory {
             }
         }
         if matches!(messages.last(), Some(Message::Assistant { .. })) {
-            messages.push(Message::User(STILL_WAITS.to_owned()));
+            let is_models = self.last_said().is_some_and(Line::is_models);
+            messages.push(Message::User(if is_models { HAD_SAID_MORE } else { STILL_WAITS }.to_owned()));
         }
         messages
     }
@@ -442,6 +445,11 @@ impl Line {
 
     fn is_agents(&self) -> bool {
         matches!(self.what, What::Said { by: By::Agent(_), .. })
+    }
+
+    /// Whether a model has written it in this call.
+    fn is_models(&self) -> bool {
+        matches!(self.what, What::Said { by: By::Agent(Some((_, Author::Model(_)))), .. })
     }
 
     /// Which answer of this call it is of.

@@ -225,7 +225,10 @@ impl<E: Ears> Conversation<E> {
             self.begin_turn(position);
         }
         self.turns = Turns::default();
-        self.interrupt();
+        // A greeting that is to be heard is heard first.
+        if !self.is_greeting_kept() {
+            self.interrupt();
+        }
         // What waits was to be said before this.
         self.say_rest();
         self.memory.user_said(text);
@@ -233,10 +236,13 @@ impl<E: Ears> Conversation<E> {
         (self.wants_to_think, self.asks_at_once) = (true, true);
     }
 
-    /// Asks the model for the next answer, if one is wanted, it is known what was heard of the one before, nothing else is being said, and nobody
-    /// is to be let finish.
+    /// Asks the model for the next answer, if one is wanted, it is known what was heard of the one before, nothing else is being said or is to be
+    /// said before, and nobody is to be let finish.
     fn think(&mut self) {
         if !self.wants_to_think || self.is_speaking() || self.is_parting {
+            return;
+        }
+        if self.owes_greeting() || self.is_owed() && self.is_finding() {
             return;
         }
         if self.question_waits() {

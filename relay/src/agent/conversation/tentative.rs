@@ -49,7 +49,7 @@ impl<E: Ears> Conversation<E> {
             || is_coming && self.author != Author::Others;
         let cut = if is_begun { Some(Cut::Begun) } else { is_unbegun.then_some(Cut::Unbegun) };
         let greeting_comes = is_coming && self.floor.is_greeting();
-        let is_greeting = greeting_comes || self.is_to_greet();
+        let is_greeting = greeting_comes || self.is_to_greet() && !self.owes_greeting();
         let tentative = &mut self.tentative;
         tentative.cut = tentative.cut.or(cut);
         tentative.greeting |= is_greeting;

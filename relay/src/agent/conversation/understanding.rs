@@ -4,7 +4,6 @@ use protocol::{Ability, ErrorCode};
 
 use super::floor::{Decision, Remark};
 use super::hearing::{Hearing, Understood};
-use super::late::Turns;
 use super::tentative::Tentative;
 use super::{Begins, Conversation};
 use crate::agent::AgentOutput;
@@ -72,7 +71,7 @@ impl<E: Ears> Conversation<E> {
                         Remark::BackChannel => {
                             self.end_turn();
                             self.end_oldest_turn();
-                            self.turns = Turns::default();
+                            self.forget_turn();
                             self.memory.user_said(&text);
                             self.outbox.push(AgentOutput::Remarked { text, start, end });
                         }
@@ -115,10 +114,13 @@ impl<E: Ears> Conversation<E> {
         self.cut();
     }
 
-    /// The same, unless the answer is one that may not be interrupted now: then what the user says is answered after it.
+    /// The same, unless the answer is one that may not be interrupted now: then what the user says is answered after it. One that is owed, and a
+    /// greeting that is to be heard, may not be interrupted before they sound, either.
     fn interrupt_unless_guarded(&mut self) {
-        let is_guarded = self.floor.is_guarded(self.now) || self.is_owed();
-        if !(self.outbox.is_answering() && is_guarded) {
+        if self.is_owed() || self.is_greeting_kept() {
+            return;
+        }
+        if !(self.outbox.is_answering() && self.floor.is_guarded(self.now)) {
             self.note_cut();
             self.interrupt();
         }
@@ -139,8 +141,8 @@ impl<E: Ears> Conversation<E> {
     }
 
     fn cut(&mut self) {
-        // What the agent was told to say waits until this is answered.
-        if self.begins != Begins::WithWords {
+        // What the agent was told to say waits until this is answered. A greeting that is to be heard comes before that.
+        if self.begins != Begins::WithWords && !self.owes_greeting() {
             self.begins = Begins::Not;
         }
         self.quiet.heard(self.now);

@@ -293,14 +293,14 @@ fn the_answer_to_a_yes_is_found_again_when_words_are_taken_back() {
 }
 
 #[test]
-fn a_greeting_that_was_cut_before_it_sounded_guards_no_other_answer() {
+fn a_greeting_that_the_page_cuts_off_before_it_sounds_guards_no_other_answer() {
     let turn_taking = TurnTaking { interruptible_greeting: false, ..TurnTaking::default() };
     let persona = Persona { greeting: "Good evening.".to_owned(), turn_taking, ..Persona::default() };
     let mut talk = Talk::of(talker_of(persona, &[]));
     let ears = ask_of(&talk.chunk(), EARS).0;
     ask_of(&talk.input(AgentInput::Timeout), MOUTH);
-    let mind = talk.asked(ears, "Tell me.");
-    let did = [talk.thinks(mind, "One two three four five six. "), talk.finishes(mind)].concat();
+    let text = "One two three four five six.";
+    let did = talk.input(AgentInput::Say { position: Some(0), text, interrupt: true });
     let mouth = ask_of(&did, MOUTH).0;
     talk.sounds(mouth, 48_000);
     let mut scene = Scene { talk, ears, mouth };
@@ -424,6 +424,55 @@ fn a_greeting_that_may_not_be_interrupted_is_heard_to_its_end_and_what_was_said_
     scene.talk.finishes(mouth);
     let did = scene.talk.heard(usize::MAX);
     ask_of(&did, MIND);
+}
+
+#[test]
+fn words_before_the_first_sound_of_a_greeting_that_may_not_be_interrupted_are_answered_after_it() {
+    for is_coming in [false, true] {
+        let mut talk = greeted_in_any_case();
+        let ears = ask_of(&talk.chunk(), EARS).0;
+        let mut mouth = is_coming.then(|| ask_of(&talk.input(AgentInput::Timeout), MOUTH).0);
+        (0..10).for_each(|_| drop(talk.chunk()));
+        let mut did = talk.hears(ears, "Who is", (1_600, 12_000), false);
+        did.extend(talk.hears(ears, "Who is there?", (1_600, 16_000), true));
+        did.extend(talk.over(ears));
+        assert_eq!((fate(&did).len(), said_words(&did).len(), asks_anybody(&did)), (0, 1, false), "{did:?}");
+        assert!(!did.iter().any(|did| matches!(did, AgentOutput::Cancel { .. })), "{did:?}");
+        let mouth = *mouth.get_or_insert_with(|| ask_of(&talk.input(AgentInput::Timeout), MOUTH).0);
+        talk.sounds(mouth, 2_400);
+        let did = talk.finishes(mouth);
+        assert_eq!((talk.words.as_str(), asks_anybody(&did)), ("Good evening.", false));
+        ask_of(&talk.heard(usize::MAX), MIND);
+        assert_eq!(talk.agent.due_to_begin(), None, "it greets once");
+    }
+}
+
+#[test]
+fn what_is_typed_before_or_into_a_greeting_that_may_not_be_interrupted_is_answered_after_it() {
+    for (is_coming, sounds) in [(false, false), (true, false), (true, true)] {
+        let mut talk = greeted_in_any_case();
+        let mut mouth = is_coming.then(|| ask_of(&talk.input(AgentInput::Timeout), MOUTH).0);
+        if let Some(mouth) = mouth.filter(|_| sounds) {
+            talk.sounds(mouth, 2_400);
+        }
+        let did = talk.input(AgentInput::Typed { position: 0, text: "Who is there?" });
+        assert!(fate(&did).is_empty() && !asks_anybody(&did), "{did:?}");
+        assert!(!did.iter().any(|did| matches!(did, AgentOutput::Cancel { .. })), "{did:?}");
+        let mouth = *mouth.get_or_insert_with(|| ask_of(&talk.input(AgentInput::Timeout), MOUTH).0);
+        if !sounds {
+            talk.sounds(mouth, 2_400);
+        }
+        let did = talk.finishes(mouth);
+        assert_eq!((talk.words.as_str(), asks_anybody(&did)), ("Good evening.", false));
+        ask_of(&talk.heard(usize::MAX), MIND);
+    }
+}
+
+/// Somebody who is greeted, whatever they say.
+fn greeted_in_any_case() -> Talk {
+    let turn_taking = TurnTaking { interruptible_greeting: false, ..TurnTaking::default() };
+    let persona = Persona { greeting: "Good evening.".to_owned(), turn_taking, ..Persona::default() };
+    Talk::of(talker_of(persona, &[]))
 }
 
 #[test]

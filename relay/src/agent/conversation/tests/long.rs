@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::talk::{EARS, MIND, MOUTH, OTHER_EARS, Talk, ask_of, asks_anybody, said_words, talker_of, voice};
+use super::tools::{AT_EIGHT, toolbox};
 use super::*;
-use crate::provider::Feed;
+use crate::agent::tool::Runs;
+use crate::provider::{Feed, ToolCall};
 
 fn flushes(did: &[AgentOutput]) -> usize {
     did.iter().filter(|did| matches!(did, AgentOutput::Feed { feed: Feed::Flush, .. })).count()
@@ -61,6 +63,40 @@ fn who_talks_on_and_on_is_answered_all_the_same_and_does_not_interrupt_that() {
 }
 
 #[test]
+fn an_answer_that_is_owed_is_given_up_for_nothing_that_is_said_before_it_sounds() {
+    let (mut talk, ears) = too_long();
+    let did = talk.hears(ears, "and so on and on", (4_000, 60_000), true);
+    let mind = ask_of(&did, MIND).0;
+    talk.over(ears);
+    (0..20).for_each(|_| drop(talk.chunk()));
+    let is_cut = |did: &AgentOutput| matches!(did, AgentOutput::Cut | AgentOutput::Cancel { .. });
+    for (text, (start, end), whole) in
+        [("furthermore", (90_000, 100_000), "furthermore"), ("and", (102_000, 106_000), "furthermore and")]
+    {
+        let did = [talk.hears(ears, text, (start, end), true), talk.over(ears)].concat();
+        assert_eq!(said_words(&did), [(whole, 90_000, end)]);
+        assert!(!asks_anybody(&did) && !did.iter().any(is_cut), "{did:?}");
+    }
+    let did = [talk.thinks(mind, "One two three four five six. "), talk.finishes(mind)].concat();
+    let mouth = ask_of(&did, MOUTH).0;
+    talk.sounds(mouth, 24_000);
+    // Nor is it owed any less when somebody says that they listen.
+    (0..10).for_each(|_| drop(talk.chunk()));
+    let (start, end) = (talk.position - 8_000, talk.position - 1_600);
+    let did = [talk.hears(ears, "yes", (start, end), true), talk.over(ears)].concat();
+    assert!(did.iter().any(|did| matches!(did, AgentOutput::Remarked { .. })), "{did:?}");
+    (0..10).for_each(|_| drop(talk.chunk()));
+    let (start, end) = (talk.position - 8_000, talk.position - 1_600);
+    let did = [talk.hears(ears, "wait I meant on Friday", (start, end), true), talk.over(ears)].concat();
+    assert!(said_words(&did).len() == 1 && !did.iter().any(is_cut), "{did:?}");
+    talk.finishes(mouth);
+    let (_, Ask::Chat(chat)) = ask_of(&talk.heard(usize::MAX), MIND) else { panic!("it asks a model") };
+    for said in ["furthermore and", "wait I meant on Friday"] {
+        assert!(chat.messages.contains(&Message::User(said.to_owned())), "{:?}", chat.messages);
+    }
+}
+
+#[test]
 fn what_a_recogniser_finds_once_more_is_no_part_of_two_turns() {
     let persona = Persona { longest_turn: Duration::from_secs(3), ..Persona::default() };
     let mut talk = Talk::of(talker_of(persona, &[]));
@@ -75,16 +111,57 @@ fn what_a_recogniser_finds_once_more_is_no_part_of_two_turns() {
     assert!(matches!(did[..], [AgentOutput::Partial { start: 60_000, end: 60_000, .. }]), "{did:?}");
 }
 
+#[test]
+fn what_is_said_while_an_owed_answer_waits_for_a_tool_is_answered_with_it_once_it_is_whole() {
+    let persona = Persona { longest_turn: Duration::from_secs(3), ..Persona::default() };
+    let mut talk = Talk::of(talker_of(persona, &[]).with_tools(toolbox(), &[]));
+    let ears = goes_on_too_long(&mut talk);
+    let mind = ask_of(&talk.hears(ears, "and so on and on", (4_000, 60_000), true), MIND).0;
+    talk.over(ears);
+    (0..20).for_each(|_| drop(talk.chunk()));
+    let call = ToolCall { id: "m".into(), name: "tables".into(), arguments: AT_EIGHT.into() };
+    let mut did = talk.thinks(mind, "Let me look. ");
+    did.extend(talk.event(mind, &Event::ToolCall(call)));
+    did.extend(talk.finishes(mind));
+    let mouth = ask_of(&did, MOUTH).0;
+    talk.sounds(mouth, 24_000);
+    let mut did = talk.finishes(mouth);
+    // They talk on, and the tool answers between two of their words.
+    did.extend(talk.hears(ears, "furthermore", (90_000, 96_000), true));
+    did.extend(talk.over(ears));
+    did.extend(talk.hears(ears, "and", (98_000, 99_000), false));
+    did.extend(talk.input(AgentInput::ToolResult {
+        call_id: "c0",
+        from: Runs::Page,
+        output: "4",
+        is_error: false,
+    }));
+    did.extend(talk.heard(usize::MAX));
+    assert!(!asks_anybody(&did) && !did.contains(&AgentOutput::Cut), "{did:?}");
+    assert_eq!(talk.words, "Let me look. ", "nobody passes the time any more");
+    let did = [talk.hears(ears, "and then", (98_000, 104_000), true), talk.over(ears)].concat();
+    let (_, Ask::Chat(chat)) = ask_of(&did, MIND) else { panic!("it asks a model") };
+    let told: Vec<_> = chat.messages.iter().map(told).collect();
+    let turns = [("user", "and so on and on"), ("assistant", "Let me look. "), ("tool", "4")];
+    assert_eq!(told, [&turns[..], &[("user", "furthermore and then")]].concat());
+}
+
 /// A user whose words, which may change, have been coming for longer than a turn may be, with their ears.
 fn too_long() -> (Talk, RequestId) {
     let persona = Persona { longest_turn: Duration::from_secs(3), ..Persona::default() };
     let mut talk = Talk::of(talker_of(persona, &[]));
+    let ears = goes_on_too_long(&mut talk);
+    (talk, ears)
+}
+
+/// Such a user, of a call in which a turn may be 3 s long.
+fn goes_on_too_long(talk: &mut Talk) -> RequestId {
     let ears = ask_of(&talk.chunk(), EARS).0;
     (0..10).for_each(|_| drop(talk.chunk()));
     talk.hears(ears, "and so on", (4_000, 16_000), false);
     let flushed = (0..40).map(|_| flushes(&talk.chunk())).sum::<usize>();
     assert_eq!(flushed, 1);
-    (talk, ears)
+    ears
 }
 
 #[test]

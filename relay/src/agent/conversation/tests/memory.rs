@@ -1,6 +1,6 @@
 //! What a model is told of a conversation: in which order, and how much of it.
 
-use super::super::memory::STILL_RUNS;
+use super::super::memory::{HAD_SAID_MORE, STILL_RUNS, STILL_WAITS};
 use super::*;
 use crate::agent::tool::{Called, Runs, StoredCall, ToolOutput};
 
@@ -115,6 +115,17 @@ fn a_call_outlives_its_exchange_until_a_model_knows_what_came_of_it() {
     memory.question("");
     memory.agent_says(10, Author::Model(2), &of(50));
     assert_eq!(who(&memory), ["user", "assistant"]);
+}
+
+#[test]
+fn a_question_that_ends_with_words_of_the_agent_says_why_it_is_asked() {
+    for (author, why) in [(Author::Others, STILL_WAITS), (Author::Model(0), HAD_SAID_MORE)] {
+        let mut memory = Memory::of(&[], 1_000);
+        memory.user_said("A table?");
+        memory.user_said("At eight.");
+        memory.agent_says(0, author, "For how many?");
+        assert_eq!(memory.question("").last().map(told), Some(("user", why)));
+    }
 }
 
 #[test]
