@@ -59,7 +59,7 @@ use assembly::{First, Parts, Prepared, prepare};
 use beginning::{Beginning, since};
 use connection::{Connection, Event};
 use driver::Driver;
-use history::{as_said, history, said_before};
+use history::{as_said, said_before, said_until, told};
 use opening::{may_begin, new_session, open};
 use registry::{Back, Command, Handle, ResumeRequest};
 use resume::{claims_too_much, end_again, ended_with, may_take_over, next_token, resume_hash, was_hung_up};
@@ -372,7 +372,7 @@ async fn take_over(
     // Should one of these fail, the client comes back and takes the session over once more. An agent that does not know what was said would greet
     // in the middle of the call.
     let calls = if parts.has_tools() { app.records.store.tool_calls(&row.id).await? } else { Vec::new() };
-    let said = history(app, &parts, &taken.session.conversation_id, &identity.sub).await?;
+    let said = said_until(app, &parts, &taken.session).await?;
     Ok(Some(Ok(Taken { taken, parts, token, recorded_through, calls, said })))
 }
 
@@ -436,7 +436,7 @@ async fn begin(
         Err(refusal) => return refuse_to_begin(connection, refusal, attachment).await,
     };
     let beginning = Beginning::new(&session, grant, inherited);
-    let turns = as_said(said);
+    let turns = told(&session, said);
     tracing::info!(
         session = %beginning.id, sub = %identity.sub, account = %identity.account, client = %hello.client,
         "session began"
