@@ -26,6 +26,10 @@ const ALERTS: Sql = sql!("SELECT " ALERT " FROM alerts WHERE 1 = 1");
 
 const OF_CONVERSATION: &str = " AND sessions.conversation_id = ? AND sessions.user_sub = ?";
 
+/// Beside [`OF_CONVERSATION`], for whoever speaks with the user: two accounts may have the same user, and an agent of the one is to know nothing of
+/// the other.
+const IN_ACCOUNT: &str = " AND sessions.account = ?";
+
 const LIVE: Sql = sql!("SELECT " SESSION ", " LEASE " AS held_until FROM sessions WHERE state = 'live'");
 
 const USED_BY_USER: Sql =
@@ -105,10 +109,12 @@ impl SqlStore {
         &self,
         conversation: &str,
         user_sub: &str,
+        account: &str,
         limit: u32,
     ) -> Result<Vec<SaidRow>, StoreError> {
         let mut select = Select::new(self.dialect.pick(TURNS));
         select.push(OF_CONVERSATION, [conversation.into(), user_sub.into()]);
+        select.push(IN_ACCOUNT, [account.into()]);
         select.push(" ORDER BY sessions.started_at DESC, sessions.id DESC, turns.turn DESC", []);
         let newest = select.page(&self.readers, limit, said, |_| ()).await?;
         Ok(newest.rows.into_iter().rev().collect())

@@ -14,7 +14,9 @@ use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, found, leases, rates, read, rollups, sql};
 use crate::money::budget::Reserved;
 
-const CONVERSATION: Sql = sql!("SELECT user_sub, account FROM sessions WHERE conversation_id = $1 LIMIT 1");
+/// A session of this conversation that this user has in this account.
+const CONVERSATION: Sql =
+    sql!("SELECT id FROM sessions WHERE conversation_id = $1 AND user_sub = $2 AND account = $3 LIMIT 1");
 
 /// Finds the user's session that has been without a connection for longest, preferably one of this account. A session of a lost relay has no
 /// connection.
@@ -245,14 +247,14 @@ async fn open(
     quota: &Quota,
 ) -> Result<Result<Opened, Opened>, StoreError> {
     if session.conversation_id != session.id {
-        let row = tx
+        let own = tx
             .query(CONVERSATION)
             .bind(&*session.conversation_id)
+            .bind(&*session.user_sub)
+            .bind(&*session.account)
             .fetch_optional(&mut *tx.connection)
             .await?;
-        let owner = row.map(|row| Ok::<_, sqlx::Error>((row.try_get("user_sub")?, row.try_get("account")?)));
-        let owner: Option<(String, String)> = owner.transpose()?;
-        if !owner.is_some_and(|(sub, account)| sub == session.user_sub && account == session.account) {
+        if own.is_none() {
             return Ok(Err(Opened::NoConversation));
         }
     }
