@@ -10,6 +10,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { launch } from "./support/chromium.mjs";
 import { STATES, connect, openElement, set, tell } from "./support/element-states.mjs";
 import { CACHE, ROOT, install } from "./support/installed.mjs";
+import { brokenNames } from "./support/lines.mjs";
 import { until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 
@@ -40,7 +41,7 @@ describe("the element in each state", () => {
   afterEach(() => stage.clear());
   after(() => stage.clear());
 
-  /** What there was to see of each state. @type {Map<string, { axe: string[], complaints: string[], places: string[], outside: string[] }>} */
+  /** What there was to see of each state. @type {Map<string, { axe: string[], complaints: string[], places: string[], outside: string[], broken: string[] }>} */
   const seen = new Map();
   /** The parts that were seen in some state, in the style of the page. @type {Set<string>} */
   const styled = new Set();
@@ -66,8 +67,10 @@ describe("the element in each state", () => {
       const places = [await place()];
       await page.evaluate(axe);
       const found = [];
+      const broken = [];
       for (const viewport of [PHONE, DESKTOP]) {
         await resize(page, viewport);
+        broken.push(...(await brokenNames(page)));
         for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
           await page.emulateMedia({ colorScheme });
           const what = await faults(page);
@@ -77,6 +80,7 @@ describe("the element in each state", () => {
       await resize(page, SMALLEST);
       places.push(await place());
       const out = await outside(page);
+      broken.push(...(await brokenNames(page)));
       await resize(page, PHONE);
       await page.evaluate(() => {
         const sheet = new CSSStyleSheet();
@@ -84,7 +88,8 @@ describe("the element in each state", () => {
         document.adoptedStyleSheets = [sheet];
       });
       out.push(...(await outside(page)).map((what) => `letters of twice the size: ${what}`));
-      seen.set(name, { axe: found, complaints, places, outside: out });
+      broken.push(...(await brokenNames(page)).map((what) => `letters of twice the size: ${what}`));
+      seen.set(name, { axe: found, complaints, places, outside: out, broken });
       await context.close();
     };
     const left = Object.entries(STATES);
@@ -97,9 +102,9 @@ describe("the element in each state", () => {
   });
 
   for (const name of Object.keys(STATES)) {
-    test(`${name}: axe finds nothing, no policy is broken, nothing sticks out, and the button has not moved`, () => {
+    test(`${name}: axe finds nothing, no policy is broken, nothing sticks out, no button's name is broken, and the button has not moved`, () => {
       const { places, ...faults } = seen.get(name) ?? { places: [] };
-      assert.deepEqual(faults, { axe: [], complaints: [], outside: [] });
+      assert.deepEqual(faults, { axe: [], complaints: [], outside: [], broken: [] });
       assert.deepEqual(places, seen.get("idle")?.places);
     });
   }
