@@ -5,11 +5,34 @@ import assert from "node:assert/strict";
 import { after, afterEach, describe, test } from "node:test";
 
 import { launch } from "./support/chromium.mjs";
-import { adminOf, open, shows } from "./support/dashboard.mjs";
+import { PAGES, SCREENS, adminOf, goes, open, shows } from "./support/dashboard.mjs";
+import { brokenNames, unevenRows } from "./support/lines.mjs";
+import { liveCall, takeStream, tellLive } from "./support/live-calls.mjs";
 import { Relay } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 
 /** @typedef {import("playwright-core").Page} Page */
+
+const TIME = "2026-11-28T12:00:00.000Z";
+const SESSION = {
+  ...{ id: "s1", user_sub: "ada", account: "acme", plan: null, agent: "echo", client: "a browser", relay: "", state: "live", started_at: TIME, ended_at: null, end_reason: null },
+  ...{ cost_nano_usd: 2e6, reconnects: 0, rtt_avg_us: 20_000, rtt_max_us: 30_000, lost_samples: 0, rating: null, comment: null, recorded: true },
+};
+const BUDGET = { scope: "user", user_sub: "ada", account: null, period: "2026-11-28", spent_nano_usd: 8e8, reserved_nano_usd: 0, left_nano_usd: 2e8, cap_nano_usd: 1e9, set_nano_usd: 1e9 };
+const DELIVERY = { id: "d1", created_at: TIME, name: "crm", event: "call.ended", session_id: "s1", state: "given_up", attempts: 12, answer: "the receiver answered 500" };
+
+/** What the relay would answer if it had a row for each list. @type {Record<string, object>} */
+const ANSWERS = {
+  "/v1/admin/budgets": { budgets: [BUDGET, { ...BUDGET, user_sub: "ben", set_nano_usd: null }], next: null },
+  "/v1/admin/alerts": { alerts: [] },
+  "/v1/admin/sessions": { sessions: [SESSION, { ...SESSION, id: "s2", state: "ended", end_reason: "normal" }], next: null },
+  "/v1/admin/sessions/s1": SESSION,
+  "/v1/admin/sessions/s1/transcript": { turns: [], next: null },
+  "/v1/admin/webhooks": { deliveries: [DELIVERY], next: "more" },
+  "/v1/admin/audit": { audit: [{ at: TIME, by: "root", what: "deny", user_sub: "ada", subject: "ada", reason: "a reason that is so long that it has several lines on every screen that there is" }], next: null },
+};
+/** Its pages, with the headings of theirs. */
+const ALL_PAGES = { ...PAGES, "#/call/s1": "Call of ada" };
 
 describe("the looks of the dashboard", () => {
   const stage = new Stage();
@@ -24,6 +47,26 @@ describe("the looks of the dashboard", () => {
     const { page, complaints } = await open(browser, `http://127.0.0.1:${relay.port}/dashboard#token=${adminOf(relay)}`, screen, prepare);
     await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
     return { page, complaints };
+  }
+
+  for (const [name, viewport] of Object.entries(SCREENS)) {
+    test(`on ${name} the texts of a row stand on one line, and no button's name is broken`, async () => {
+      const { page } = await begin({ viewport }, async (opened) => {
+        await takeStream(opened);
+        for (const [path, json] of Object.entries(ANSWERS)) await opened.route((address) => address.pathname === path, (route) => route.fulfill({ json }));
+      });
+      await tellLive(page, liveCall("anna"), liveCall("ben"));
+      let buttons = 0;
+      for (const [hash, title] of Object.entries(ALL_PAGES)) {
+        await goes(page, hash);
+        await shows(page, title);
+        for (const details of await page.locator("details").all()) await details.evaluate((element) => element.setAttribute("open", ""));
+        assert.deepEqual(await unevenRows(page), [], hash);
+        assert.deepEqual(await brokenNames(page), [], hash);
+        buttons += await page.locator("td button").count();
+      }
+      assert.equal(buttons, 6, "two calls end, two budgets are set and one of them is reset, and a message is sent again");
+    });
   }
 
   test("the legend of a chart has no lines but around its colours", async () => {

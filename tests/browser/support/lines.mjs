@@ -36,3 +36,37 @@ export const brokenNames = (page) =>
       return broken;
     });
   });
+
+/** Texts beside each other of which one stands a little higher, in pixels: less than lines of a text are apart. */
+const UNEVEN = { least: 1, most: 20 };
+
+/**
+ * Texts beside each other that do not stand on one line, those of buttons among them: in rows of tables, in the head of a page, and where words are beside
+ * what is pressed. Of each cell, or part of a row, its first text counts.
+ * @param {Page} page @returns {Promise<string[]>} Each row.
+ */
+export const unevenRows = (page) =>
+  page.evaluate(({ least, most }) => {
+    // Nothing is in it, so that it ends where the text beside it stands.
+    const probe = document.createElement("span");
+    probe.style.display = "inline-block";
+    /** Where the first text of a part stands. @param {Element} part @returns {number[]} Nothing if it has none. */
+    const lineOf = (part) => {
+      const walker = document.createTreeWalker(part, NodeFilter.SHOW_TEXT);
+      for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+        const parent = node.parentElement;
+        if (!parent?.checkVisibility() || node.textContent?.trim() === "" || parent.closest(".sr, option")) continue;
+        parent.insertBefore(probe, node);
+        const { bottom } = probe.getBoundingClientRect();
+        probe.remove();
+        return [bottom];
+      }
+      return [];
+    };
+    return [...document.querySelectorAll("tr, .head, .line")]
+      .filter((row) => {
+        const lines = [...row.children].flatMap(lineOf);
+        return lines.some((line) => lines.some((other) => other - line > least && other - line < most));
+      })
+      .map((row) => row.textContent ?? "");
+  }, UNEVEN);
