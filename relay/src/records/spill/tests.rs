@@ -152,6 +152,28 @@ async fn what_comes_later_is_kept_behind_what_the_file_could_not_take_before() {
 }
 
 #[tokio::test]
+async fn an_entry_that_is_damaged_holds_up_no_other() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let spill = Spill::open(dir.path()).await.expect("opened");
+    let owed = Owed::Settle(Box::new(settle()));
+    spill.keep("a", 3, &[owed.clone(), owed]).await.expect("kept");
+    spill.close().await;
+    let file = SqliteConnectOptions::new().filename(dir.path().join(SPILL_FILE));
+    let mut connection = file.connect().await.expect("opened");
+    let damage = "UPDATE owed SET entry = CAST(X'41C3' AS TEXT) WHERE id = 1";
+    sqlx::raw_sql(damage).execute(&mut connection).await.expect("written");
+    drop(connection);
+    let again = Spill::open(dir.path()).await.expect("opened");
+    assert_eq!(numbers(&again).await, [1, 2]);
+    let store =
+        crate::records::store::SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("opened");
+    again.replay(&store, |_| false).await.expect("the database is there");
+    assert_eq!(numbers(&again).await, [0; 0], "one is written, and one is dropped");
+    again.close().await;
+    store.close().await;
+}
+
+#[tokio::test]
 async fn two_thousand_that_keep_something_at_once_all_find_a_place() {
     let dir = tempfile::tempdir().expect("a folder");
     let spill = Spill::open(dir.path()).await.expect("opened");

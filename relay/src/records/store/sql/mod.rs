@@ -22,6 +22,7 @@ mod check;
 mod commands;
 mod connections;
 mod credits;
+mod damage;
 mod deliveries;
 mod denials;
 mod erase;
@@ -64,6 +65,7 @@ use self::statement::Statement;
 use self::write_refusals::WriteRefusals;
 use super::{PoolUse, StoreError, create_data_dir};
 use crate::config::Secret;
+pub(crate) use damage::READ_TABLES;
 pub use moving::{MovedRow, MovedTable, Snapshot};
 pub use sqlite_file::check_sqlite_file;
 
