@@ -45,6 +45,18 @@ pub enum StoreError {
         /// Why it could not.
         source: sqlx::migrate::MigrateError,
     },
+    /// The program was told to stop between two migrations.
+    #[error(
+        "told to stop: {applied} migrations are applied to {database}, and {left} are left; run `voxrelay migrate` again, which goes on with them"
+    )]
+    Stopped {
+        /// The file or server, without a password.
+        database: String,
+        /// How many migrations were applied.
+        applied: usize,
+        /// How many migrations are missing.
+        left: usize,
+    },
     /// The schema is older than this relay.
     #[error("{database} lacks {missing} migrations of this relay: run `voxrelay migrate` first")]
     Outdated {
@@ -181,6 +193,7 @@ impl StoreError {
             StoreError::Create { .. }
             | StoreError::InUse { .. }
             | StoreError::Migrate { .. }
+            | StoreError::Stopped { .. }
             | StoreError::Outdated { .. }
             | StoreError::Newer { .. }
             | StoreError::Rights { .. }
