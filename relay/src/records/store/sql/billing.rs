@@ -1,7 +1,6 @@
 //! What statements and comparisons with a provider's bill are made of: rows of the ledger in the order of time, what erased users had used, what relays
 //! gave back, and calls by account.
 
-use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::super::credit::CREDITED_BY_RELAY;

@@ -153,7 +153,7 @@ impl Select {
     /// What tells a row apart that cannot be read, by its place: its key alone is read.
     async fn name(&self, on: impl Place, table: &Table, place: u32) -> String {
         let (name, key) = (table.name(), table.key());
-        let keyed = |sql| format!("SELECT CAST({key} AS TEXT) AS row_key FROM ({sql}) AS asked");
+        let keyed = |sql: String| format!("SELECT CAST({key} AS TEXT) AS row_key FROM ({sql}) AS asked");
         let row = self.part_in(1, place, keyed).fetch_optional(on).await.ok().flatten();
         match row.and_then(|row| row.try_get::<String, _>("row_key").ok()) {
             Some(key) => format!("row {key} of {name}"),
