@@ -11,7 +11,7 @@ use super::super::types::{
 use super::budget_rows::{self, Owners, Periods};
 use super::money::{self, Locked};
 use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, found, leases, rates, read, rollups, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, damage, found, leases, rates, read, rollups, sql};
 use crate::money::budget::Reserved;
 
 /// A session of this conversation that this user has in this account.
@@ -146,17 +146,20 @@ impl SqlStore {
                     .bind(HAND_OFF)
                     .bind(&*id)
                     .fetch_one(&mut *tx.connection)
-                    .await?;
-                let session = read::session(&row)?;
+                    .await;
+                let found = row.and_then(|row| Ok((read::session(&row)?, row)));
+                let (session, row) = found
+                    .map_err(|error| read::needed(damage::SESSIONS, error, || format!("session {id}")))?;
                 let next_turn = Reading::new(&row, &id).small("next_turn")?;
-                let metered_at_ms = row.try_get("metered_at")?;
+                let metered_at_ms = Reading::new(&row, &id).maybe_signed("metered_at")?;
                 let by_item = money::by_item(&mut tx, &id).await?;
-                let rows = tx.query(UNHEARD).bind(&*id).fetch_all(&mut *tx.connection).await?;
-                let unheard = rows.iter().rev().map(|row| {
-                    let epoch = Reading::new(row, &id).small("epoch")?;
-                    Ok::<_, StoreError>((epoch, read::turn(&id, row)?.turn))
-                });
-                let unheard = unheard.collect::<Result<_, StoreError>>()?;
+                let rows = tx.query(UNHEARD).bind(&*id).fetch_each(&mut *tx.connection).await?;
+                let of = format!("a turn of session {id}");
+                let mut unheard = damage::TURNS.readable(&of, rows, |row| {
+                    let epoch = Reading::new(row, &of).small("epoch")?;
+                    Ok((epoch, read::turn(&id, row)?.turn))
+                })?;
+                unheard.reverse();
                 Ok(Some(TakenOver { session, by_item, next_turn, metered_at_ms, unheard }))
             }
             .boxed()
