@@ -156,7 +156,7 @@ function sayings(path, signal, isLive) {
   };
   const at = el("p", { class: "soft" });
   const again = button("Read it again", "quiet", () => busy(again, show));
-  const section = el("section", { class: "card all" }, el("h2", {}, "What was said"), ...(isLive ? [el("div", { class: "row" }, again, at)] : []), shown.words, turns);
+  const section = el("section", { class: "card all" }, el("h2", {}, "What was said"), ...(isLive ? [el("div", { class: "row line" }, again, at)] : []), shown.words, turns);
   return { section, show };
 }
 

@@ -14,10 +14,11 @@ addEventListener("resize", () => shown.forEach((fit) => fit()));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => shown.forEach((fit) => fit()));
 
 /**
- * @param {{ title: string, times: string[], lines: { name: string, values: (number | null)[] }[], write: (value: number) => string, isWide?: boolean, beside?: Node }} chart
- *   `write` writes a value as people read it. `beside` stands below the title.
+ * @param {{ title: string, times: string[], lines: { name: string, values: (number | null)[] }[], write: (value: number, step?: number) => string, least?: number, isWide?: boolean, beside?: Node }} chart
+ *   `write` writes a value as people read it, or a mark of an axis whose marks are `step` apart. Values that are multiples of `least` are told apart by
+ *   what it writes. `beside` stands below the title.
  */
-export function chart({ title, times, lines, write, isWide = false, beside }) {
+export function chart({ title, times, lines, write, least = 1, isWide = false, beside }) {
   const Plot = /** @type {any} */ (globalThis).uPlot;
   const columns = [{ name: "Time (UTC)" }, ...lines.map(({ name }) => ({ name, isNumber: true }))];
   const rows = times.map((time, at) => [
@@ -34,7 +35,7 @@ export function chart({ title, times, lines, write, isWide = false, beside }) {
       const width = place.clientWidth;
       if (width === 0) return;
       place.replaceChildren();
-      paintInto(Plot, place, { times, lines, write, width });
+      paintInto(Plot, place, { times, lines, write, least, width });
     };
     shown.add(paint);
     requestAnimationFrame(paint);
@@ -45,22 +46,28 @@ export function chart({ title, times, lines, write, isWide = false, beside }) {
 /**
  * @param {any} Plot
  * @param {HTMLElement} place
- * @param {{ times: string[], lines: { name: string, values: (number | null)[] }[], write: (value: number) => string, width: number }} chart
+ * @param {{ times: string[], lines: { name: string, values: (number | null)[] }[], write: (value: number, step?: number) => string, least: number, width: number }} chart
  */
-function paintInto(Plot, place, { times, lines, write, width }) {
+function paintInto(Plot, place, { times, lines, write, least, width }) {
   const style = getComputedStyle(document.documentElement);
   const colour = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
   const colours = ["--accent", "--second", "--wait", "--stop"].map(colour);
   const written = (/** @type {any} */ _, /** @type {number | null} */ value) => (value === null || value === undefined ? "–" : write(value));
   const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
-  const size = (/** @type {any} */ _, /** @type {string[] | null} */ values) => 18 + 7 * Math.max(3, ...(values ?? []).map((value) => value.length));
+  const size = (/** @type {any} */ _, /** @type {(string | null)[] | null} */ values) => 18 + 7 * Math.max(3, ...(values ?? []).map((value) => value?.length ?? 0));
+  // Marks between multiples of `least` would be written like those beside them, and have neither words nor a line.
+  const isMark = (/** @type {number} */ value) => Math.abs(value / least - Math.round(value / least)) < 1e-6;
+  const filter = (/** @type {any} */ _, /** @type {number[]} */ splits) => splits.map((value) => (isMark(value) ? value : null));
+  const values = (/** @type {any} */ _, /** @type {(number | null)[]} */ splits, /** @type {any} */ __, /** @type {any} */ ___, /** @type {number} */ step) =>
+    splits.map((value) => (value === null ? null : write(value, step)));
+  const range = (/** @type {any} */ _, /** @type {number | null} */ __, /** @type {number | null} */ most) => [0, Math.max(1.1 * (most ?? 0), least)];
   const options = {
     width,
     height: 200,
     tzDate: (/** @type {number} */ seconds) => Plot.tzDate(new Date(seconds * 1_000), "Etc/UTC"),
     cursor: { drag: { x: false, y: false } },
-    scales: { y: { range: (/** @type {any} */ _, /** @type {number} */ least, /** @type {number} */ most) => [0, most > 0 ? most * 1.1 : 1] } },
-    axes: [axis, { ...axis, size, values: (/** @type {any} */ _, /** @type {number[]} */ splits) => splits.map(write) }],
+    scales: { y: { range } },
+    axes: [axis, { ...axis, grid: { ...axis.grid, filter }, filter, size, values }],
     series: [
       { label: "Time (UTC)" },
       ...lines.map(({ name }, at) => ({

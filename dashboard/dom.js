@@ -207,6 +207,9 @@ export function tiles(figures) {
   return el("dl", { class: "tiles" }, ...figures.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 }
 
+/** The least sum that is written with figures, in nano-dollars. */
+export const LEAST_MONEY = 100_000;
+
 /** @param {number} nano */
 export function money(nano) {
   const usd = nano / 1e9;
@@ -216,9 +219,9 @@ export function money(nano) {
   return new Intl.NumberFormat("en", { style: "currency", currency: "USD", minimumFractionDigits: digits, maximumFractionDigits: digits }).format(usd);
 }
 
-/** @param {number} value */
-export function count(value) {
-  return new Intl.NumberFormat("en").format(value);
+/** @param {number} value @param {number} [digits] After the point. */
+export function count(value, digits = 0) {
+  return new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
 }
 
 /** @param {number} part @param {number} all */

@@ -2,7 +2,7 @@
 
 import { read, watchLive } from "./api.js";
 import { chart } from "./charts.js";
-import { count, duration, el, liveness, money, refill, renew, select, share, table, tell, tiles, when } from "./dom.js";
+import { LEAST_MONEY, count, duration, el, liveness, money, refill, renew, select, share, table, tell, tiles, when } from "./dom.js";
 import { daysForm } from "./days.js";
 import { endCall } from "./orders.js";
 
@@ -61,6 +61,11 @@ function calls({ sessions, more }) {
 /** @param {number} value */
 function ms(value) {
   return `${count(Math.round(value))} ms`;
+}
+
+/** Minutes, with a digit after the point where they, or the marks of an axis, are no whole ones. @param {number} value @param {number} [step] Between two marks. */
+function minutes(value, step = value) {
+  return count(value, Number.isInteger(step) ? 0 : 1);
 }
 
 /** How long answers took over time, of the stage that is chosen. @param {string[]} times @param {any[]} series */
@@ -122,8 +127,8 @@ function sums({ total, series, endings }) {
   return [
     figures,
     chart({ title: "Calls", times, lines: [{ name: "Calls", values: of((step) => step.calls) }, { name: "Reconnects", values: of((step) => step.reconnects) }], write: count }),
-    chart({ title: "Minutes", times, lines: [{ name: "Minutes", values: of((step) => step.seconds / 60) }], write: (value) => count(Math.round(value)) }),
-    chart({ title: "Money", times, lines: [{ name: "Spent", values: of((step) => step.cost_nano_usd) }], write: money }),
+    chart({ title: "Minutes", times, lines: [{ name: "Minutes", values: of((step) => step.seconds / 60) }], write: minutes, least: 0.1 }),
+    chart({ title: "Money", times, lines: [{ name: "Spent", values: of((step) => step.cost_nano_usd) }], write: money, least: LEAST_MONEY }),
     chart({ title: "Success rate", times, lines: [{ name: "Success", values: of(rate) }], write: (value) => `${value.toFixed(0)} %` }),
     latencies(times, series),
     el("section", { class: "card" }, el("h2", {}, "Answers by stage"), stages.length > 0 ? table("Answers by stage", columns, stages) : nothing.cloneNode(true)),

@@ -3,7 +3,7 @@
 import { read } from "./api.js";
 import { chart } from "./charts.js";
 import { daysForm } from "./days.js";
-import { el, money, refill, share, table, tiles } from "./dom.js";
+import { LEAST_MONEY, el, money, refill, share, table, tiles } from "./dom.js";
 import { giveCredit } from "./orders.js";
 
 const BY = { user: "By user", account: "By account", agent: "By agent", provider: "By provider", item: "By item" };
@@ -38,5 +38,5 @@ function show(byDay, others) {
     const columns = [{ name: title.slice(3, 4).toUpperCase() + title.slice(4) }, { name: "Cost", isNumber: true }, { name: "Share", isNumber: true }];
     return el("section", { class: "card" }, el("h2", {}, title), rows.length > 0 ? table(title, columns, rows) : el("p", { class: "soft" }, "Nothing was spent."));
   });
-  return [sums, chart({ title: "Spend by day", times, lines: [{ name: "Spent", values }], write: money, isWide: true }), ...tables];
+  return [sums, chart({ title: "Spend by day", times, lines: [{ name: "Spent", values }], write: money, least: LEAST_MONEY, isWide: true }), ...tables];
 }

@@ -186,6 +186,13 @@ impl PlayoutBuffer {
         (!self.playing && self.queued() > 0).then(|| self.prebuffer.saturating_sub(self.waited))
     }
 
+    /// After how many samples of silence somebody has to look again. `None` if nothing waits, or if what waits may be pulled already: it is for
+    /// whoever has no room for it to say when they have some.
+    #[must_use]
+    pub fn due_in(&self) -> Option<u64> {
+        self.waits().filter(|left| *left > 0)
+    }
+
     /// Samples that were pulled so far.
     #[must_use]
     pub fn played(&self) -> u64 {

@@ -43,7 +43,7 @@ export class CallPanels {
     this.#answers = answers;
     root.adoptedStyleSheets.push(sheetOf(css));
     this.#overHttp = nodes.labels.make("overHttp", "span", { class: "badge soft" });
-    nodes.headPart.append(this.#badge, this.#overHttp);
+    nodes.headPart.append(make("div", { class: "badges" }, this.#badge, this.#overHttp));
     this.#conversation = new Conversation(nodes);
     this.#notices = new Notices(nodes, answers.changed);
     this.#questions = new Questions(nodes, answers);

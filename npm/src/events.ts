@@ -293,7 +293,7 @@ export interface SpeakerEvent {
   readonly fallback: boolean;
 }
 
-/** The call is over; nothing follows. */
+/** The call is over; nothing follows but `level`, while the agent's last words are heard. */
 export interface EndedEvent extends Told<"ended"> {
   /** Why, as a word. */
   readonly reason: CloseName;
@@ -345,6 +345,6 @@ export interface CallEvents {
   speaker: SpeakerEvent;
   /** Something went wrong; the call goes on unless `ended` follows. */
   error: VoxrelayError;
-  /** The call is over; nothing follows. */
+  /** The call is over; nothing follows but `level`, while the agent's last words are heard. */
   ended: EndedEvent;
 }

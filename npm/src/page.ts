@@ -114,7 +114,7 @@ export class CallPage {
     this.#options = options;
     this.#listener = listener;
     const { microphone, speaker = "" } = options;
-    this.#speaker = new Speaker(speaker, (event) => !this.#closed && listener.speaker(event));
+    this.#speaker = new Speaker(speaker, (event) => !this.#released && listener.speaker(event));
     this.#choice = choiceOf(microphone, {});
   }
 
@@ -145,7 +145,7 @@ export class CallPage {
       this.#discard(stream);
       // Who does not speak can read what is answered.
       if (this.wantsMicrophone) throw thrown;
-      this.#listener.error(thrown as VoxrelayError);
+      this.#tellError(thrown as VoxrelayError);
     } finally {
       this.#waiting = undefined;
     }
@@ -254,9 +254,11 @@ export class CallPage {
     this.#capture(stream);
   }
 
-  /** Opens the chosen microphone again or, while it cannot be opened, the default one. */
+  /** Opens the chosen microphone again or, while it cannot be opened, the default one. A stream of the application's own that has ended is its to replace. */
   async #reopenMicrophone(): Promise<void> {
     const choice = this.#choice;
+    const { own } = choice;
+    if (own && own.getAudioTracks()[0]?.readyState !== "live") return;
     try {
       await this.#openMicrophone(choice);
     } catch (thrown) {
@@ -408,10 +410,12 @@ export class CallPage {
 
   /** Something that nobody waits for; what goes wrong is told as an event. */
   #run(work: () => Promise<void>): void {
-    if (this.#released) return;
-    work().catch((thrown: unknown) => {
-      if (!this.#released) this.#listener.error(thrown as VoxrelayError);
-    });
+    if (!this.#released) work().catch((thrown: unknown) => this.#tellError(thrown as VoxrelayError));
+  }
+
+  /** Nobody can mend what is wrong with a call that is over or hung up. */
+  #tellError(error: VoxrelayError): void {
+    if (!this.#released) this.#listener.error(error);
   }
 
   /** Looks whether the microphone is there, and whether the context's clock moves. */
@@ -423,7 +427,7 @@ export class CallPage {
     // An application that gave the context may also pause it. What interrupts it is never the application.
     if (this.#options.audioContext && sound !== "interrupted" && this.#watch.sound !== "interrupted") return;
     const { tell, isHeard, resume, isBack, rebuild } = this.#watch.look(context.currentTime, sound);
-    if (tell) this.#listener.error(noAudio(CAUSES[sound]));
+    if (tell) this.#tellError(noAudio(CAUSES[sound]));
     if (isHeard) this.#listener.sounds();
     if (resume) void context.resume().catch(() => undefined);
     if (isBack) this.#mend();

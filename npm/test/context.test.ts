@@ -1,10 +1,10 @@
 // Contexts of sound that the browser holds back, or the page.
 
 import assert from "node:assert/strict";
-import { beforeEach, test } from "node:test";
+import { beforeEach, mock, test } from "node:test";
 
 import { Call } from "../src/call.js";
-import { OPTIONS, browser } from "./support/browser.js";
+import { OPTIONS, browser, until } from "./support/browser.js";
 
 beforeEach(() => browser.reset());
 
@@ -64,4 +64,29 @@ test("a context of the call's own that the browser holds back is resumed by a cl
     assert.equal(context.state, "running", name);
   }
   await call.close();
+});
+
+test("of sound that stands still nothing is told once the call is over or hung up, and before that it is", async () => {
+  for (const end of ["never", "by itself", "by the user"]) {
+    browser.reset();
+    browser.onengine = (engine) => void engine.on("start", () => engine.comesUp());
+    // The clock of the stand-in's context stands still.
+    mock.timers.enable({ apis: ["setInterval"] });
+    try {
+      const told: string[] = [];
+      const [call] = await callOn();
+      call.on("error", ({ code }) => void told.push(code));
+      if (end === "by itself") {
+        browser.engine.ends("budget", 4402);
+        await until(() => call.snapshot.ended !== undefined, "it is over");
+      }
+      const closing = end === "by the user" ? call.close() : undefined;
+      mock.timers.tick(3_000);
+      assert.deepEqual([told, call.snapshot.error?.code], end === "never" ? [["audio_unavailable"], "audio_unavailable"] : [[], undefined], end);
+      if (end !== "by itself") browser.engine.ends();
+      await (closing ?? call.close());
+    } finally {
+      mock.timers.reset();
+    }
+  }
 });

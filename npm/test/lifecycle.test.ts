@@ -38,9 +38,10 @@ const STEPS: Record<string, (call: Call, controller: AbortController, dice: (mos
   reconnects: () => isUp() && browser.engine.told === "connected" && browser.engine.state("reconnecting", 1),
   returns: () => isUp() && browser.engine.told === "reconnecting" && browser.engine.state("connected"),
   returnsElsewhere: () => {
-    if (!isUp() || browser.engine.told !== "reconnecting") return;
-    browser.engine.say({ ...SESSION, epoch: 2 });
-    browser.engine.state("connected");
+    const engine = browser.workers.at(-1)?.engine;
+    if (!engine || !isUp() || !/^(reconnecting|closing)$/.test(engine.told)) return;
+    engine.say({ ...SESSION, epoch: 2 });
+    engine.state(engine.told === "closing" ? "closing" : "connected");
   },
   ends: () => isUp() && browser.engine.ends("budget", 4402),
   breaks: () => isUp() && browser.engine.say({ type: "broke", cause: "it panicked" }),
@@ -50,16 +51,17 @@ const STEPS: Record<string, (call: Call, controller: AbortController, dice: (mos
 
 /**
  * What may follow each state, the event `session`, and the event `ended`; the first stands under no name. A session is told before the call is
- * connected to it, and the end is told last.
+ * connected to it, which it may be while the last words are on their way, and the end is told last.
  */
 const FOLLOWS: Record<string, string> = {
   "": "starting closed",
   starting: "connecting closing closed",
   connecting: "connecting session closing closed",
-  session: "connected closed",
+  session: "connected reconnecting closed",
   connected: "reconnecting closing closed",
   reconnecting: "reconnecting session connected closing closed",
-  closing: "closing closed",
+  closing: "closing session-while-closing closed",
+  "session-while-closing": "closing closed",
   closed: "ended",
   ended: "",
 };
@@ -146,7 +148,8 @@ async function run(seed: number): Promise<() => number> {
     call.on(name, (event) => {
       events.push(name);
       if (name === "state") told.push((event as CallEvents["state"]).state);
-      if (name === "session" || name === "ended") told.push(name);
+      if (name === "session") told.push(told.at(-1) === "closing" ? "session-while-closing" : name);
+      if (name === "ended") told.push(name);
       if (dice(12) === 0) throw new Error("a listener's own mistake");
       if (dice(40) === 0) void call.close();
     });
@@ -195,13 +198,15 @@ test("whatever happens in whatever order, nothing is left of a call that is over
 });
 
 test("what is told out of order would be seen", () => {
-  const call = ["starting", "connecting", "session", "connected", "reconnecting", "session", "connected", "closing", "closed", "ended"];
+  const call = ["starting", "connecting", "session", "connected", "reconnecting", "session", "connected", "closing", "session-while-closing", "closing", "closed", "ended"];
   assert.equal(outOfOrder(call), undefined);
   for (const [told, wrong] of [
     [["starting", "connecting", "connected"], "connecting, connected"],
     [["starting", "connecting", "session", "connected", "session"], "connected, session"],
     [[...call.slice(0, 8), "connected"], "closing, connected"],
-    [[...call.slice(0, 9), "closing"], "closed, closing"],
+    [[...call.slice(0, 8), "session"], "closing, session"],
+    [[...call.slice(0, 9), "connected"], "session-while-closing, connected"],
+    [[...call.slice(0, 11), "closing"], "closed, closing"],
     [[...call, "closed"], "ended, closed"],
   ] as const) {
     assert.equal(outOfOrder(told), wrong);

@@ -118,6 +118,27 @@ test("a microphone that has ended is told once and opened again, also where the 
   await call.close();
 });
 
+test("a stream of the page's own that has ended is told once and left to the page, until there is live sound in it again", async () => {
+  let track = new Track("own");
+  const stream = Object.assign(new Stream(track), { getAudioTracks: () => [track] });
+  const said: boolean[] = [];
+  const call = new Call({ ...OPTIONS, microphone: stream as unknown as MediaStream, onMicrophone: ({ live }) => void said.push(live) });
+  await call.connect();
+  const taps = (): number => browser.engine.sent.filter(([name]) => name === "tap").length;
+  /** The user looks at the page again, and the call after its microphone. */
+  const looks = (): boolean => browser.document.dispatchEvent(new Event("visibilitychange"));
+  track.end();
+  looks();
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.deepEqual([said, taps(), browser.asked], [[true, false], 1, []]);
+  track = new Track("next");
+  looks();
+  await until(() => taps() === 2, "it is heard again");
+  assert.deepEqual([said, call.snapshot.devices.microphone?.deviceId, browser.asked], [[true, false, true], "next", []]);
+  await call.close();
+  assert.equal(track.readyState, "live", "it is the page's to stop");
+});
+
 test("a microphone is added with what is asked of it, or as a stream of the page's, which is not stopped, also to a call that began without", async () => {
   const call = new Call({ ...OPTIONS, microphone: false });
   await call.connect();

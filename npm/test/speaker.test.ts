@@ -184,6 +184,19 @@ test("a browser that cannot choose says so by the system's in place of the chose
   assert.deepEqual([saidLater, later.state, later.snapshot.error], [[], "connected", undefined]);
 });
 
+test("a loudspeaker that is had when the call is over is told of no more", async () => {
+  const { call, said } = await connected();
+  let goOn = (): void => undefined;
+  const asked = new Promise<void>((resolve) => (goOn = resolve));
+  browser.contexts[0]!.setSinkId = () => asked;
+  const chosen = call.setSpeaker("desk");
+  browser.engine.ends("budget", 4402);
+  await until(() => call.snapshot.ended !== undefined, "it is over");
+  goOn();
+  await chosen;
+  assert.deepEqual([said, call.snapshot.devices.speaker], [[], undefined]);
+});
+
 test("before the call and after it there is no loudspeaker to change", async () => {
   const call = new Call(OPTIONS);
   await assert.rejects(call.setSpeaker("desk"), TypeError);

@@ -9,7 +9,7 @@ use bench::{Bench, Did, ack, conversation, ended, errors, resumed, sent, welcome
 use protocol::client::{Config, ErrorInfo, Event, GapInfo, Input, NotTaken, State};
 use protocol::{
     AudioHeader, Budget, BudgetScope, ClientMessage, CloseCode, Codec, ErrorCode, ErrorMessage, Flush,
-    Listened, Mark, RelayMessage, ResumeFailed, Resumed, TokenExpiring, TooLong, Welcome,
+    Listened, Mark, RelayMessage, ReplyEnd, ResumeFailed, Resumed, TokenExpiring, TooLong, Welcome,
 };
 
 #[cfg(target_arch = "wasm32")]
@@ -277,6 +277,30 @@ fn what_the_client_has_goes_on_playing_and_counts_as_heard_when_its_relay_is_los
     bench.reconnect();
     let did = bench.relay(Resumed { epoch: 2, ..resumed(0, 0) });
     assert!(!did.contains(&Did::EndOfReply), "nothing is left to be heard: {did:?}");
+}
+
+#[test]
+fn an_answer_that_has_run_out_ends_with_its_relay_and_what_the_next_one_says_is_no_late_part_of_it() {
+    let mut frame = Vec::new();
+    AudioHeader::write(Codec::PcmS16le24000, 0, 0, &mut frame);
+    frame.resize(frame.len() + 4_800, 0);
+    let mut ends = Vec::new();
+    for is_over in [false, true] {
+        let mut bench = Bench::up();
+        bench.input(Input::Binary(&frame));
+        bench.input(Input::Played(2_400));
+        if is_over {
+            assert_eq!(bench.relay(ReplyEnd { seq: 1 }), [Did::EndOfReply]);
+        }
+        for epoch in 0..3 {
+            bench.input(Input::Closed { code: 1006 });
+            bench.reconnect();
+            let did = bench.relay(Resumed { epoch, ..resumed(0, 0) });
+            ends.push(did.iter().filter(|did| **did == Did::EndOfReply).count());
+        }
+    }
+    // The same relay goes on with it, the next one does not, and the one after that has nothing to end.
+    assert_eq!(ends, [0, 1, 0, 0, 0, 0]);
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bench::{Bench, Did, ack, ended, resumed, welcome};
 use protocol::client::{Config, Event, GapInfo, Input, State};
-use protocol::{AudioHeader, Bye, ClientMessage, CloseCode, Codec, Ended, Mute, Upward, Usage};
+use protocol::{
+    AudioHeader, Bye, ClientMessage, CloseCode, Codec, Ended, Hold, Mute, Release, Upward, Usage,
+};
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -283,6 +285,74 @@ fn who_does_not_wait_is_through_in_ten_seconds_even_while_what_was_sent_gets_thr
     }
     let did = bench.wait(Duration::from_millis(1_100));
     assert_eq!((ended(&did), gaps(&did)), (Some(CloseCode::Normal), vec![&gap(9, 30)]));
+}
+
+/// So many samples of the agent, from this place on.
+fn sound(seq: u32, position: u32, samples: usize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    AudioHeader::write(Codec::PcmS16le24000, seq, position, &mut frame);
+    frame.resize(frame.len() + 2 * samples, 0);
+    frame
+}
+
+#[test]
+fn who_hangs_up_in_the_midst_of_an_answer_hears_no_more_of_it_and_what_is_dropped_does_not_count_as_heard() {
+    for (finish, is_held) in [(true, true), (true, false), (false, true), (false, false)] {
+        let mut bench = Bench::up();
+        bench.chunks(1);
+        bench.input(Input::Binary(&sound(0, 0, 24_000)));
+        bench.input(Input::Played(1_000));
+        let mut next = 1;
+        if is_held {
+            assert_eq!(bench.relay(Hold { seq: 1 }), [Did::HoldPlayout(true)]);
+            next = 2;
+        }
+        let mut did = bench.input(Input::Close { finish });
+        did.extend(bench.input(Input::Binary(&sound(next, 24_000, 4_800))));
+        did.extend(bench.relay(Release { seq: next + 1 }));
+        did.extend(bench.input(Input::Binary(&sound(next + 2, 28_800, 4_800))));
+        // A loudspeaker that played it all the same would not be believed.
+        did.extend(bench.input(Input::Played(33_600)));
+        did.extend(bench.wait(Duration::from_secs(1)));
+        let case = format!("finish: {finish}, held: {is_held}: {did:?}");
+        assert!(!did.iter().any(|did| matches!(did, Did::Played(..))), "{case}");
+        let told = did.iter().rev().find_map(|did| match did {
+            Did::Said(ClientMessage::ClientAck(ack)) => Some(*ack),
+            _ => None,
+        });
+        let heard = protocol::ClientAck { received: next + 3, played: 1_000 };
+        assert_eq!(told, Some(heard), "it came, and was not heard: {case}");
+    }
+}
+
+#[test]
+fn hanging_up_takes_too_long_but_the_relay_has_said_why_the_call_ends() {
+    for code in CloseCode::ALL.iter().copied().filter(|code| code.reaction() == protocol::Reaction::Stop) {
+        for finish in [false, true] {
+            for has_hung_up_before in [false, true] {
+                let mut bench = Bench::up();
+                bench.chunks(1);
+                bench.relay(ack(1, 1));
+                let mut did = Vec::new();
+                if has_hung_up_before {
+                    did.extend(bench.input(Input::Close { finish }));
+                }
+                did.extend(bench.relay(Ended { reason: code.name().into(), usage: Usage::default() }));
+                if !has_hung_up_before {
+                    did.extend(bench.input(Input::Close { finish }));
+                }
+                // The relay lives, and does not close the connection.
+                for _ in 0..40 {
+                    did.extend(bench.relay(Usage::default()));
+                    did.extend(bench.wait(Duration::from_secs(1)));
+                }
+                let case = format!("{code:?}, finish: {finish}, {has_hung_up_before}: {did:?}");
+                assert_eq!(ended(&did), Some(code), "{case}");
+                let closes = did.iter().filter(|did| matches!(did, Did::Disconnect(_)));
+                assert_eq!(closes.count(), 1, "{case}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod charged;
 mod cuts;
+mod in_vain;
 mod voices;
 mod waiting;
 
@@ -18,6 +19,7 @@ use relay::provider::{Ask, Chat, Event, Message, ToolCall};
 use crate::voice::Script;
 use charged::Listening;
 use cuts::Cuts;
+use in_vain::InVain;
 use voices::Voices;
 use waiting::Waiting;
 pub(crate) use waiting::{FILLER, Patience, TOLD_TO_SAY};
@@ -39,6 +41,8 @@ pub(crate) struct Log {
     pub(crate) samples: u64,
     /// By recogniser that hears all of the call: for how much of that the user is charged.
     pub(crate) listening: Listening,
+    /// Utterances that were billed for nothing.
+    in_vain: InVain,
     pub(crate) gaps: Vec<(u32, u32)>,
     pub(crate) typed: Vec<String>,
     /// Requests that it asked for: of which provider, and what they use at most.
@@ -434,12 +438,18 @@ impl Agent for Watched {
                 if let Ask::Speak(text) = ask {
                     log.voices.ask(*request, text);
                 }
+                if let Ask::Transcribe(speech) = ask {
+                    log.in_vain.ask(*request, *provider, speech);
+                }
                 log.asked.insert(*request, (*provider, *at_most));
             }
             AgentOutput::Expect(requests) => log.expected.push(requests.clone()),
             AgentOutput::Spent { request, used, estimated, .. } => {
                 if *estimated {
                     log.estimated.push(*request);
+                }
+                if !log.in_vain.spend(*request, *used) {
+                    log.wrong(format!("request {request} is billed for an utterance once too often"));
                 }
                 log.listening.end(*request);
                 log.voices.end(*request);
@@ -448,7 +458,13 @@ impl Agent for Watched {
                 }
             }
             AgentOutput::TurnGoesOn => log.longer += 1,
-            AgentOutput::Degraded { what: Ability::Hearing, degraded } => log.is_deaf = *degraded,
+            AgentOutput::Degraded { what: Ability::Hearing, degraded } => {
+                log.is_deaf = *degraded;
+                if *degraded {
+                    log.listening.drop_but(0);
+                }
+            }
+            AgentOutput::Dropped { kept } => log.listening.drop_but(u64::from(*kept)),
             AgentOutput::Degraded { what: Ability::Speaking, degraded } => log.voices.mute(*degraded),
             AgentOutput::Words { text, start, .. } => {
                 log.waiting.answer(text);

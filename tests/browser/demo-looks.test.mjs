@@ -10,6 +10,7 @@ import { after, before, describe, test } from "node:test";
 import { launch } from "./support/chromium.mjs";
 import { STATES, connect, openDemo } from "./support/demo-states.mjs";
 import { CACHE, install } from "./support/installed.mjs";
+import { brokenNames } from "./support/lines.mjs";
 import { selectorsOf } from "./support/selectors.mjs";
 import { Stage } from "./support/stage.mjs";
 
@@ -59,7 +60,7 @@ describe("the demo page in each state", () => {
   }
 
   for (const [name, reach] of Object.entries(STATES)) {
-    test(`${name}: the button is where it was, all there is to use and the newest words are in sight, twice the letters fit, axe finds nothing`, async () => {
+    test(`${name}: the button is where it was, all there is to use and the newest words are in sight, no button's name is broken, twice the letters fit, axe finds nothing`, async () => {
       const page = await fresh({ viewport: PHONE });
       await reach(page);
       await noteSelectors(page);
@@ -70,6 +71,7 @@ describe("the demo page in each state", () => {
         assert.deepEqual(await placeOfButton(page), places.get(viewport), `the button's place, ${screen}`);
         await assertInSight(page, viewport, screen);
         await assertNothingSticksOut(page, screen);
+        assert.deepEqual(await brokenNames(page), [], `each button's name is whole, ${screen}`);
       }
       await page.evaluate(axe);
       for (const viewport of [DESKTOP, PHONE]) {
@@ -83,6 +85,7 @@ describe("the demo page in each state", () => {
       for (const viewport of [PHONE, DESKTOP, SMALL_PHONE]) {
         await resize(page, viewport);
         await assertNothingSticksOut(page, `twice the letters, ${viewport.width} px`);
+        assert.deepEqual(await brokenNames(page), [], `each button's name is whole in twice the letters, ${viewport.width} px`);
       }
       await page.context().close();
     });

@@ -10,6 +10,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { launch } from "./support/chromium.mjs";
 import { STATES, connect, openElement, set, tell } from "./support/element-states.mjs";
 import { CACHE, ROOT, install } from "./support/installed.mjs";
+import { brokenNames } from "./support/lines.mjs";
 import { until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 
@@ -40,7 +41,7 @@ describe("the element in each state", () => {
   afterEach(() => stage.clear());
   after(() => stage.clear());
 
-  /** What there was to see of each state. @type {Map<string, { axe: string[], complaints: string[], places: string[], outside: string[] }>} */
+  /** What there was to see of each state. @type {Map<string, { axe: string[], complaints: string[], places: string[], outside: string[], broken: string[], head: string[] }>} */
   const seen = new Map();
   /** The parts that were seen in some state, in the style of the page. @type {Set<string>} */
   const styled = new Set();
@@ -66,8 +67,17 @@ describe("the element in each state", () => {
       const places = [await place()];
       await page.evaluate(axe);
       const found = [];
+      const broken = [];
+      /** What is wrong with its head. @type {string[]} */
+      const head = [];
+      const lookAtHead = async () => {
+        const { rows, gaps } = await headOf(page);
+        if (rows > 1 || gaps.length > 0) head.push(`${page.viewportSize()?.width} px: ${rows} rows, ${gaps.join()} px before its end`);
+      };
       for (const viewport of [PHONE, DESKTOP]) {
         await resize(page, viewport);
+        broken.push(...(await brokenNames(page)));
+        await lookAtHead();
         for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
           await page.emulateMedia({ colorScheme });
           const what = await faults(page);
@@ -77,6 +87,8 @@ describe("the element in each state", () => {
       await resize(page, SMALLEST);
       places.push(await place());
       const out = await outside(page);
+      broken.push(...(await brokenNames(page)));
+      await lookAtHead();
       await resize(page, PHONE);
       await page.evaluate(() => {
         const sheet = new CSSStyleSheet();
@@ -84,7 +96,11 @@ describe("the element in each state", () => {
         document.adoptedStyleSheets = [sheet];
       });
       out.push(...(await outside(page)).map((what) => `letters of twice the size: ${what}`));
-      seen.set(name, { axe: found, complaints, places, outside: out });
+      broken.push(...(await brokenNames(page)).map((what) => `letters of twice the size: ${what}`));
+      // It may have several rows then, each as long as the head.
+      const { gaps } = await headOf(page);
+      if (gaps.length > 0) head.push(`letters of twice the size: ${gaps.join()} px before its end`);
+      seen.set(name, { axe: found, complaints, places, outside: out, broken, head });
       await context.close();
     };
     const left = Object.entries(STATES);
@@ -97,9 +113,9 @@ describe("the element in each state", () => {
   });
 
   for (const name of Object.keys(STATES)) {
-    test(`${name}: axe finds nothing, no policy is broken, nothing sticks out, and the button has not moved`, () => {
+    test(`${name}: axe finds nothing, no policy is broken, nothing sticks out, no button's name is broken, the head is one row, and the button has not moved`, () => {
       const { places, ...faults } = seen.get(name) ?? { places: [] };
-      assert.deepEqual(faults, { axe: [], complaints: [], outside: [] });
+      assert.deepEqual(faults, { axe: [], complaints: [], outside: [], broken: [], head: [] });
       assert.deepEqual(places, seen.get("idle")?.places);
     });
   }
@@ -242,6 +258,24 @@ function faults(page) {
     /** @type {{ violations: { id: string, nodes: { html: string, failureSummary: string }[] }[] }} */
     const { violations } = await /** @type {any} */ (globalThis).axe.run();
     return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join(", ")}`);
+  });
+}
+
+/** How many rows the head has, and how many pixels before its end those of them end that are shorter. @param {Page} page */
+function headOf(page) {
+  return page.evaluate(() => {
+    const head = /** @type {Element} */ (document.querySelector("voice-call")?.shadowRoot?.querySelector(".head"));
+    const end = head.getBoundingClientRect().right - parseFloat(getComputedStyle(head).paddingRight);
+    /** @type {{ top: number, bottom: number, right: number }[]} */
+    const rows = [];
+    for (const part of head.children) {
+      if (part.getClientRects().length === 0) continue;
+      const { top, bottom, right } = part.getBoundingClientRect();
+      const row = rows.find((known) => top < known.bottom && bottom > known.top);
+      if (!row) rows.push({ top, bottom, right });
+      else Object.assign(row, { top: Math.min(top, row.top), bottom: Math.max(bottom, row.bottom), right: Math.max(right, row.right) });
+    }
+    return { rows: rows.length, gaps: rows.map(({ right }) => Math.round(end - right)).filter((gap) => Math.abs(gap) > 1) };
   });
 }
 

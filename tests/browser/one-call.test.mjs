@@ -75,6 +75,13 @@ const PAGES = Object.fromEntries([
   ...["npm/README.md", "npm/llms.txt", ...documents("docs")].flatMap((name) => blocks(name, "js").map((code, index) => [`${name}, ${index + 1}`, around(code)])),
 ]);
 
+/** Presses a button in the page; if it stands in a form, with something written in that. @param {HTMLElement} button */
+const pressed = (button) => {
+  const field = button.closest("form")?.querySelector("input");
+  if (field) field.value = "Hello";
+  button.click();
+};
+
 describe("what a reader copies", () => {
   const stage = new Stage();
   /** @type {import("playwright-core").Browser} */
@@ -103,7 +110,7 @@ describe("what a reader copies", () => {
       const { page, complaints } = await visit(body);
       // Where what is written makes the call, that is what is sent.
       const button = page.locator(name.startsWith("examples/tools/") ? "form button" : "#call");
-      const press = () => button.evaluate((/** @type {HTMLButtonElement} */ node) => node.click());
+      const press = () => button.evaluate(pressed);
       /** How many calls are not over. */
       const open = () => page.evaluate(() => /** @type {any} */ (globalThis).calls.filter((/** @type {any} */ call) => call.state !== "closed").length);
       const made = () => page.evaluate(() => /** @type {any} */ (globalThis).calls.length);
@@ -136,7 +143,7 @@ describe("what a reader copies", () => {
       /** @param {string} method @param {object} [argument] */
       const last = (method, argument) => page.evaluate(([which, what]) => /** @type {any} */ (globalThis).calls.at(-1)[String(which)](what), [method, argument]);
       for (const text of ["of the first", "of the second"]) {
-        await button.evaluate((/** @type {HTMLElement} */ node) => node.click());
+        await button.evaluate(pressed);
         await last("resolve");
         await last("says", { role: "user", turn: 1, text: "a word" });
         await last("says", { role: "user", turn: 1, text });
@@ -151,6 +158,63 @@ describe("what a reader copies", () => {
       await page.close();
     });
   }
+
+  for (const name of ["examples/pages/text-and-voice.html", "examples/tools/index.html"]) {
+    test(`${name}: what is typed is sent once, however often Enter is pressed, and stands in its field again when it was refused`, async () => {
+      const { page, complaints } = await visit(String(PAGES[name]));
+      const field = page.locator("[name=text]");
+      await page.evaluate(() => {
+        const { Voxrelay } = /** @type {any} */ (globalThis);
+        /** @type {string[]} */
+        const sent = [];
+        Voxrelay.VoiceClient.prototype.sendText = async (/** @type {string} */ text) => void sent.push(text);
+        Object.assign(globalThis, { sent });
+      });
+      const sent = () => page.evaluate(() => /** @type {any} */ (globalThis).sent);
+      await field.fill("Hello");
+      await field.press("Enter");
+      await field.press("Enter");
+      await page.evaluate(() => /** @type {any} */ (globalThis).calls[0].resolve());
+      await until("it is sent", async () => (await sent()).length > 0);
+      assert.deepEqual([await sent(), await field.inputValue()], [["Hello"], ""]);
+      await page.evaluate(() => {
+        const { Voxrelay } = /** @type {any} */ (globalThis);
+        Voxrelay.VoiceClient.prototype.sendText = () => new Promise((_, reject) => Object.assign(globalThis, { refuse: reject }));
+      });
+      await field.fill("What is refused");
+      await field.press("Enter");
+      await until("it is being sent", () => page.evaluate(() => "refuse" in globalThis));
+      await field.fill("and what comes after it");
+      await page.evaluate(() => /** @type {any} */ (globalThis).refuse(new Error("it is too long")));
+      await until("it is told", async () => (await page.locator("#said").textContent())?.includes("it is too long"));
+      assert.equal(await field.inputValue(), "What is refused and what comes after it");
+      assert.deepEqual(complaints, []);
+      await page.close();
+    });
+  }
+
+  test("examples/pages/push-to-talk.html: a button that is held when the call ends is let go", async () => {
+    const { page, complaints } = await visit(String(PAGES["examples/pages/push-to-talk.html"]));
+    const talk = page.locator("#talk");
+    await page.locator("#call").evaluate(pressed);
+    await page.evaluate(() => /** @type {any} */ (globalThis).calls[0].resolve());
+    await until("the user may talk", async () => talk.isEnabled());
+    await talk.focus();
+    await page.keyboard.down("Space");
+    assert.deepEqual([await talk.getAttribute("aria-pressed"), await talk.textContent()], ["true", "Let go to send"]);
+    // What it shows at that moment, before the browser takes the focus from it.
+    const shown = await talk.evaluate((node) => {
+      const [call] = /** @type {any} */ (globalThis).calls;
+      /** @type {boolean[]} */
+      const muted = [];
+      call.mute = (/** @type {boolean} */ isMuted) => void muted.push(isMuted);
+      call.end();
+      return [node.getAttribute("aria-pressed"), node.textContent, muted.join()];
+    });
+    assert.deepEqual(shown, ["false", "Hold to talk", "true"]);
+    assert.deepEqual(complaints, []);
+    await page.close();
+  });
 
   test("examples/pages/text-and-voice.html: a microphone that is refused within a call ends no call, and makes no second one", async () => {
     const { page } = await visit(String(PAGES["examples/pages/text-and-voice.html"]));

@@ -258,7 +258,8 @@ fn silence_that_was_heard_elsewhere_counts_as_well() {
     buffer.wait(1_000);
     buffer.push(0, &[0.5; 40]);
     buffer.wait(60);
-    assert_eq!((buffer.waits(), pull(&mut buffer, 40).0), (Some(40), 0));
+    assert_eq!((buffer.due_in(), pull(&mut buffer, 40).0), (Some(40), 0));
+    assert_eq!(buffer.due_in(), None, "no timer brings it any sooner");
     assert_eq!((buffer.waits(), pull(&mut buffer, 1).0), (Some(0), 1));
     buffer.flush();
     assert_eq!(buffer.waits(), None, "what fades out waits for nothing");

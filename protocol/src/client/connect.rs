@@ -316,9 +316,13 @@ impl Client {
         }
     }
 
-    /// Ends without a word of the relay. It may have crashed, so whatever it did not confirm as stored counts as missing.
+    /// Waits for the relay no more. If it has said why the call ends, that is why. Otherwise it may have crashed, so whatever it did not confirm as
+    /// stored counts as missing.
     pub(super) fn abandon(&mut self, code: CloseCode) {
-        self.disconnect();
+        self.leave();
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
         self.acknowledged = self.base;
         self.end(code);
     }

@@ -99,8 +99,8 @@ pub enum Input<'a> {
     Offline,
     /// The machine may have slept, or the page was hidden: find out whether the link still lives.
     Woke,
-    /// The user hangs up, and what was not played of the agent's audio is not played any more. One that does not finish may follow one that does,
-    /// and shortens it.
+    /// The user hangs up, and what was not played of the agent's audio is not played any more: the driver drops what it has, and no
+    /// [`Output::Play`] follows. One that does not finish may follow one that does, and shortens it.
     Close {
         /// Send what was said, then end. Otherwise what was not sent yet is given up, and the call ends with the connection that it has.
         finish: bool,

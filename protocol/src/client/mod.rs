@@ -110,6 +110,8 @@ pub struct Client {
     plays_through: u32,
     /// What is still to be heard of an earlier epoch.
     earlier: Range<u32>,
+    /// The reply that the agent's last audio belongs to was neither said to end nor dropped.
+    is_mid_reply: bool,
 
     ping_id: u32,
     round_trip: Option<Duration>,
@@ -156,6 +158,7 @@ impl Client {
             received_end: 0,
             plays_through: 0,
             earlier: 0..0,
+            is_mid_reply: false,
             ping_id: 0,
             round_trip: None,
             slow_pings: 0,

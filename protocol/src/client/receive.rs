@@ -77,12 +77,13 @@ impl Client {
             }
             RelayMessage::ReplyEnd(end) => {
                 if self.take_number(end.seq) {
-                    self.pending.push_back(Pending::EndOfReply);
+                    self.end_reply();
                 }
             }
             RelayMessage::Flush(flush) => {
                 if self.take_number(flush.seq) {
                     self.barge_in = None;
+                    self.is_mid_reply = false;
                     (self.plays_through, self.earlier) = (self.played, 0..0);
                     self.pending.push_back(Pending::FlushPlayout);
                 }
@@ -203,10 +204,13 @@ impl Client {
     /// The relay counts its frames from 0 again, and does not know what it held back before. Nobody listens in who listened at the relay before:
     /// whoever does so here is told of here.
     fn begin_epoch(&mut self) {
-        // What it has is heard to its end. More of that comes from nobody, so it waits for no more.
+        // What it has is heard to its end.
         if self.played < self.plays_through {
             self.earlier = self.played..self.plays_through;
-            self.pending.push_back(Pending::EndOfReply);
+        }
+        // More of that comes from nobody, so it waits for no more; and where it has run out already, what comes next is no late part of it.
+        if self.is_mid_reply {
+            self.end_reply();
         }
         self.pending.push_back(Pending::HoldPlayout(false));
         if std::mem::take(&mut self.listened) {
@@ -217,6 +221,11 @@ impl Client {
         self.played = 0;
         self.received_end = 0;
         self.plays_through = 0;
+    }
+
+    fn end_reply(&mut self) {
+        self.is_mid_reply = false;
+        self.pending.push_back(Pending::EndOfReply);
     }
 
     fn handle_ack(&mut self, ack: RelayAck) {
@@ -255,10 +264,11 @@ impl Client {
         if !self.take_number(header.seq) {
             return;
         }
-        // A codec of a newer relay counts, but cannot be played.
-        let Some(codec) = header.codec else { return };
+        // A codec of a newer relay counts, but cannot be played, and whoever has hung up hears nothing more: what is dropped is not heard.
+        let Some(codec) = header.codec.filter(|_| self.closing.is_none()) else { return };
         self.received_end = header.position.saturating_add(codec.samples(payload.len()));
         self.plays_through = self.received_end;
+        self.is_mid_reply = true;
         let payload = payload.to_vec();
         self.pending.push_back(Pending::Play { codec, position: header.position, payload });
     }

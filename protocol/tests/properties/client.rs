@@ -111,7 +111,9 @@ struct Watched {
     undelivered: BTreeSet<u32>,
     muted: bool,
     told_bye: bool,
-    /// It hangs up and does not wait.
+    /// It hangs up.
+    hangs_up: bool,
+    /// And does not wait.
     hurries: bool,
     state: State,
     is_over: bool,
@@ -132,6 +134,7 @@ impl Watched {
             undelivered: BTreeSet::new(),
             muted: false,
             told_bye: false,
+            hangs_up: false,
             hurries: false,
             state: State::Idle,
             is_over: false,
@@ -210,6 +213,7 @@ impl Watched {
                     _ => {}
                 },
                 Output::Play { position, payload, .. } => {
+                    assert!(!self.hangs_up, "whoever has hung up hears nothing more");
                     assert_eq!(payload, position.to_le_bytes(), "as it was sent");
                     assert_eq!(position, self.heard, "in order and once");
                     self.heard += 1;
@@ -290,6 +294,7 @@ impl Watched {
             Act::Network(1) => self.input(Input::Online),
             Act::Network(_) => self.input(Input::Woke),
             Act::Close(finish) => {
+                self.hangs_up = true;
                 self.hurries |= !finish;
                 self.input(Input::Close { finish });
             }

@@ -223,6 +223,11 @@ pub enum AgentOutput {
         /// The position.
         through: u32,
     },
+    /// Of the audio that no recogniser has listened to so far, only the end is kept for one: what came before that is heard by nobody any more.
+    Dropped {
+        /// Samples that are kept, the last ones that came.
+        kept: u32,
+    },
     /// More words of the answer. The first ones begin it.
     Words {
         /// What is added to those before, to the letter.

@@ -1,7 +1,7 @@
 //! What the agent is told, and what is done of whatever it wants then.
 
 use protocol::relay::Saying;
-use protocol::{Ability, AgentState, Degraded, Role};
+use protocol::{Ability, AgentState, Degraded, Mark, Role};
 
 use super::{Call, Output, Over, Said, Turn, Wanted, What};
 use crate::NanoUsd;
@@ -44,7 +44,7 @@ impl Call {
                 self.tell_turn(&turn, false);
                 if let Some(through) = final_through {
                     self.settle_before(through);
-                    self.raise_committable(through);
+                    self.raise(through);
                     self.note_stored(turn.turn);
                     self.push_turn(turn);
                 }
@@ -57,12 +57,14 @@ impl Call {
             }
             AgentOutput::Typed { text, position } => {
                 self.begin_to_answer(position);
+                let mark = Mark { position, ..self.reading.unwrap_or(self.expected) };
                 self.take_text();
-                self.user_typed(text, position);
+                self.user_typed(text, mark);
                 self.think();
             }
             AgentOutput::Remarked { text, start, end } => self.user_spoke(text, start, end),
             AgentOutput::Final { through } => self.raise_committable(through),
+            AgentOutput::Dropped { kept } => self.give_up_unheard(kept),
             AgentOutput::Words { text, start, end, last } => self.add_words(&text, start, end, last),
             AgentOutput::Sound(samples) => {
                 if let Some(answer) = &mut self.answer {

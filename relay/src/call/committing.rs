@@ -20,9 +20,25 @@ pub(super) struct Uncommitted {
     pub(super) paid: u32,
     /// How many of those were metered here. The others were played again.
     pub(super) metered: u32,
+    /// The same with those that the client does not hold any more: what nobody has listened to so far is the last of them.
+    pub(super) counted: u32,
 }
 
 impl Uncommitted {
+    /// What has no samples.
+    pub(super) fn empty(mark: Mark) -> Uncommitted {
+        Uncommitted { mark, paid: 0, metered: 0, counted: 0 }
+    }
+
+    /// Nobody has heard so many of its samples. Those that the client does not hold any more came first; returns how many it does hold.
+    pub(super) fn give_up(&mut self, unheard: u32) -> u32 {
+        let held = unheard.saturating_sub(self.counted - self.metered);
+        self.counted -= unheard;
+        self.metered -= held;
+        self.paid -= held;
+        held
+    }
+
     /// The client does not hold its samples any more.
     pub(super) fn lose(&mut self) {
         (self.paid, self.metered) = (0, 0);
@@ -39,17 +55,30 @@ impl Uncommitted {
     fn join(&mut self, next: Uncommitted) {
         self.paid += next.paid;
         self.metered += next.metered;
+        self.counted += next.counted;
     }
 }
 
 impl Call {
-    /// Raises the committable mark to the entry that `through` is in, because the agent called everything before it final.
+    /// Raises the committable mark to the entry that `through` is in, because the agent called everything before it final. Texts that waited for
+    /// that are stored with the mark, and what is committed is in the ledger before.
     pub(super) fn raise_committable(&mut self, through: u32) {
-        let mark = self.forget_before(through);
-        if mark.seq <= self.committable.seq {
-            return;
+        if self.typed.front().is_some_and(|(mark, _)| mark.position <= through) {
+            self.settle_before(through);
         }
-        self.committable = mark;
+        self.raise(through);
+        let typed = self.take_typed();
+        if !typed.is_empty() {
+            self.push_turns(typed);
+        }
+    }
+
+    /// The same before a turn is stored, which takes those texts along.
+    pub(super) fn raise(&mut self, through: u32) {
+        let mark = self.forget_before(through);
+        if mark.seq > self.committable.seq {
+            self.committable = mark;
+        }
     }
 
     /// Makes a message committable that has no part in any turn, if nothing waits before it. Otherwise it becomes committable with what the
@@ -72,7 +101,7 @@ impl Call {
     pub(super) fn forget_before(&mut self, position: u32) -> Mark {
         if position >= self.expected.position {
             self.uncommitted.clear();
-            (self.uncommitted_paid, self.uncommitted_metered) = (0, 0);
+            (self.uncommitted_paid, self.uncommitted_metered, self.uncommitted_counted) = (0, 0, 0);
             return self.expected;
         }
         while self.uncommitted.get(1).is_some_and(|second| second.mark.position <= position) {
@@ -87,7 +116,7 @@ impl Call {
             return 0;
         }
         let begun = self.uncommitted.partition_point(|frame| frame.mark.position <= position);
-        self.uncommitted.iter().skip(begun.saturating_sub(1)).map(|frame| frame.metered).sum()
+        self.uncommitted.iter().skip(begun.saturating_sub(1)).map(|frame| frame.counted).sum()
     }
 
     /// Remembers a frame until it may be committed. None is ever forgotten before: its samples would be metered again when they are played
@@ -95,6 +124,7 @@ impl Call {
     pub(super) fn add_uncommitted(&mut self, frame: Uncommitted) {
         self.uncommitted_paid += frame.paid;
         self.uncommitted_metered += frame.metered;
+        self.uncommitted_counted += frame.counted;
         if let Some(last) = self.uncommitted.pop_back() {
             match self.uncommitted.back_mut() {
                 Some(before) if before.joins(&last, frame.mark.position) => before.join(last),
@@ -115,6 +145,7 @@ impl Call {
         if let Some(oldest) = self.uncommitted.pop_front() {
             self.uncommitted_paid -= oldest.paid;
             self.uncommitted_metered -= oldest.metered;
+            self.uncommitted_counted -= oldest.counted;
         }
     }
 }

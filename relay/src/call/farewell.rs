@@ -120,7 +120,7 @@ impl Call {
     /// There is no money for this audio: to the agent it is lost.
     pub(super) fn skip_audio(&mut self, mark: Mark, bytes: usize) {
         let end = mark.position + (bytes / 2) as u32;
-        self.add_uncommitted(Uncommitted { mark, paid: 0, metered: 0 });
+        self.add_uncommitted(Uncommitted::empty(mark));
         self.expected = Mark { seq: mark.seq + 1, position: end };
         self.tell_agent(AgentInput::Gap { position: mark.position, end });
     }

@@ -7,6 +7,7 @@ use super::Call;
 use super::committing::Uncommitted;
 use crate::agent::AgentInput;
 use crate::agent::tool::Runs;
+use crate::money::tab::RequestId;
 
 /// How many samples the agent is handed at a time: the usual chunk. They are on the stack, so that a chunk costs no memory of its own.
 const BLOCK: usize = 1_600;
@@ -22,12 +23,16 @@ impl Call {
         }
         self.tab.add_samples(metered);
         self.metered_through = self.metered_through.max(end);
+        if !self.is_deaf && self.tab.unheard() == 0 {
+            self.paid_through = self.metered_through;
+        }
         if fresh < samples && !self.has_claimed {
             self.claim();
         }
         self.tab.add_repeated(samples - fresh);
         self.replayable -= samples - fresh;
-        self.add_uncommitted(Uncommitted { mark, paid: samples - fresh + metered, metered });
+        let paid = samples - fresh + metered;
+        self.add_uncommitted(Uncommitted { mark, paid, metered, counted: metered });
         self.expected = Mark { seq: mark.seq + 1, position: end };
         let (mut position, mut block) = (mark.position, [0; BLOCK]);
         for bytes in payload.chunks(2 * BLOCK) {
@@ -39,15 +44,24 @@ impl Call {
         true
     }
 
+    /// The recogniser of this request is there: it hears what nobody has listened to so far.
+    pub(super) fn note_listens(&mut self, request: RequestId) {
+        let unheard = self.tab.unheard();
+        self.tab.listens(request);
+        if unheard > self.tab.unheard() {
+            self.paid_through = self.metered_through;
+        }
+    }
+
     pub(super) fn handle_gap(&mut self, gap: Gap) {
         if gap.to.position > gap.from.position {
             // A client drops its oldest audio, so it holds none of what came before the gap, and plays nothing of it again. What was metered
             // and may still be played again is the end of what was metered.
-            self.replayable = self.replayable.min(self.metered_through.saturating_sub(gap.to.position));
+            self.replayable = self.replayable.min(self.paid_through.saturating_sub(gap.to.position));
             self.uncommitted.iter_mut().for_each(Uncommitted::lose);
             (self.uncommitted_paid, self.uncommitted_metered) = (0, 0);
         }
-        self.add_uncommitted(Uncommitted { mark: gap.from, paid: 0, metered: 0 });
+        self.add_uncommitted(Uncommitted::empty(gap.from));
         self.expected = gap.to;
         self.tell_agent(AgentInput::Gap { position: gap.from.position, end: gap.to.position });
     }
@@ -82,7 +96,7 @@ impl Call {
 
     /// A message has come. It may be committed with the frames before it from here on.
     fn take_message(&mut self, mark: Mark) {
-        self.add_uncommitted(Uncommitted { mark, paid: 0, metered: 0 });
+        self.add_uncommitted(Uncommitted::empty(mark));
         self.expected = Mark { seq: mark.seq + 1, position: mark.position };
     }
 

@@ -160,7 +160,7 @@ pub enum Output {
         rows: Vec<LedgerRow>,
         /// What the user gets back of what earlier rows have charged, and these.
         credits: Vec<LateCredit>,
-        /// The position up to which audio is metered once this is written.
+        /// The position up to which audio is metered once this is written: without what came last and nobody has heard, unless `release` is set.
         through: u32,
         /// The mark before which everything is committed once this is written.
         committed: Mark,

@@ -46,7 +46,10 @@ impl Call {
     /// waits, and the call does not end anyway.
     #[must_use]
     pub fn is_between_turns(&self) -> bool {
-        let waits = !self.delayed.is_empty() || !self.wanted.is_empty() || !self.calls.is_empty();
+        let waits = !self.delayed.is_empty()
+            || !self.wanted.is_empty()
+            || !self.calls.is_empty()
+            || !self.typed.is_empty();
         let ends = self.hung_up.is_some() || self.ending.is_some() || self.farewell.is_some();
         self.answer.is_none() && self.over.is_empty() && !waits && !ends && self.agent.is_between_turns()
     }
@@ -99,6 +102,10 @@ impl Call {
         self.shorten_answer();
         self.finish_answer();
         self.give_up_requests();
+        let typed = self.typed.back().map(|(mark, _)| mark.position);
+        if let Some(position) = typed.filter(|_| !self.is_sent_again()) {
+            self.raise_committable(position);
+        }
     }
 
     /// Whether the client sends what is not committed once more: to the relay that goes on with the call, or in its next session.

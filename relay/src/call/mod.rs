@@ -68,8 +68,10 @@ const UNCONFIRMED_MAX: usize = 8;
 pub struct Call {
     agent: Box<dyn Agent>,
     tab: Tab,
-    /// The position up to which the user's audio is metered.
+    /// The position up to which the user's audio has come: that is metered as far as anybody hears it.
     metered_through: u32,
+    /// Where the last of it ends that somebody has heard, so that it is paid for: that may be played again without being metered again.
+    paid_through: u32,
     /// How many samples may still be played again without being metered: the last ones before `metered_through` of an earlier relay.
     replayable: u32,
     /// Nobody hears the user, as the agent says: what they say is not metered.
@@ -81,6 +83,8 @@ pub struct Call {
     uncommitted_paid: u32,
     /// How many samples of the frames in `uncommitted` were metered here.
     uncommitted_metered: u32,
+    /// The same with samples that the client does not hold any more.
+    uncommitted_counted: u32,
     purse: Purse,
     /// How far the money goes.
     pace: Pace,
@@ -113,6 +117,8 @@ pub struct Call {
     uncommitted: VecDeque<Uncommitted>,
     /// The mark of the next frame of the user.
     expected: Mark,
+    /// Texts that are told and not stored, since what was said before them is still to be heard, oldest first.
+    typed: VecDeque<(Mark, Turn)>,
     /// The mark of a text that the agent is being told of.
     reading: Option<Mark>,
     /// The mark before which everything may be committed, once it is written.
@@ -273,15 +279,18 @@ impl Call {
             recorded: now,
             tab: start.tab,
             metered_through: start.metered_through,
+            paid_through: start.metered_through,
             replayable: start.replayable,
             uncommitted_paid: 0,
             uncommitted_metered: 0,
+            uncommitted_counted: 0,
             told_committable: start.mark,
             told_replayable: start.replayable,
             is_sent_away: false,
             has_claimed: false,
             uncommitted: VecDeque::new(),
             expected: start.mark,
+            typed: VecDeque::new(),
             reading: None,
             committable: start.mark,
             storing: 0,
@@ -379,7 +388,7 @@ impl Call {
             Input::Provider { request, event } => {
                 self.note_came(event);
                 if matches!(event, Event::Ready | Event::Heard(_) | Event::Turn(_)) {
-                    self.tab.listens(request);
+                    self.note_listens(request);
                 }
                 self.tell_agent(AgentInput::Event { request, event });
             }

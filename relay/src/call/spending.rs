@@ -201,14 +201,14 @@ impl Call {
         }
         let mut kept = self.tab.unheard();
         for frame in self.uncommitted.iter_mut().rev() {
-            let stays = frame.metered.min(kept);
-            let unheard = (frame.metered - stays).min(given_up);
+            let stays = frame.counted.min(kept);
+            let unheard = (frame.counted - stays).min(given_up);
             kept -= stays;
             given_up -= unheard;
-            frame.metered -= unheard;
-            frame.paid -= unheard;
-            self.uncommitted_metered -= unheard;
-            self.uncommitted_paid -= unheard;
+            let held = frame.give_up(unheard);
+            self.uncommitted_counted -= unheard;
+            self.uncommitted_metered -= held;
+            self.uncommitted_paid -= held;
         }
     }
 
@@ -223,7 +223,7 @@ impl Call {
 
     fn push_settle(&mut self, release: bool) {
         // What is committed is in a row, and so is everything in the end.
-        self.give_up_unheard(if release { 0 } else { self.uncommitted_metered });
+        self.give_up_unheard(if release { 0 } else { self.uncommitted_counted });
         let (rows, credits) = (self.tab.take_rows(), self.tab.take_credits());
         self.push_rows(rows, credits, release);
     }
@@ -235,10 +235,13 @@ impl Call {
         self.settling.push_back((self.committable, exposed));
         self.told_committable = self.committable;
         self.told_replayable = self.replayable;
+        // After a loss, what may be played again is the end of what was paid for: audio behind that, which nobody heard, is no part of it. A relay
+        // that lets go in order says where all ends that came, and with that where its recording does.
+        let through = if release { self.metered_through } else { self.paid_through };
         self.outputs.push_back(Output::Settle {
             rows,
             credits,
-            through: self.metered_through,
+            through,
             committed: self.committable,
             replayable: self.replayable_after_loss(),
             exposed,
@@ -265,7 +268,7 @@ impl Call {
         self.outputs.push_back(Output::Settle {
             rows: Vec::new(),
             credits: Vec::new(),
-            through: self.metered_through,
+            through: self.paid_through,
             committed: self.committable,
             replayable: 0,
             exposed,

@@ -1,7 +1,7 @@
 //! The transcript of a call: which number a turn has, what the page and the store are told of it, and corrections.
 
 use protocol::relay::Saying;
-use protocol::{ErrorCode, Role, Transcript};
+use protocol::{ErrorCode, Mark, Role, Transcript};
 
 use super::{Call, Output, Turn};
 use crate::agent::AgentInput;
@@ -10,6 +10,9 @@ use crate::provider::Ask;
 
 /// How many of the user's newest turns can be corrected.
 const CORRECTABLE: usize = 64;
+/// How many texts may wait until what was said before them is heard. One more is stored at once with all of them, and what was said before it is
+/// nobody's to pay for.
+const TYPED_MAX: usize = 16;
 
 /// A turn of the user that the agent has understood, and that can be corrected.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +31,12 @@ impl Call {
         if let Some(&Understood { said, start, end, .. }) = understood {
             let turn = Turn::new(turn, Role::User, text.to_owned(), start, end);
             self.tell_turn(&turn, true);
-            self.store_turn(turn);
+            let waiting = self.typed.iter_mut().find(|(_, typed)| typed.turn == turn.turn);
+            if let Some((_, typed)) = waiting {
+                typed.text = turn.text;
+            } else {
+                self.store_turn(turn);
+            }
             self.tell_agent(AgentInput::Corrected { said, text });
         } else {
             self.outputs.push_back(Output::Trouble(ErrorCode::TurnUnknown));
@@ -66,11 +74,21 @@ impl Call {
     }
 
     /// The user has typed something, perhaps while they speak: that turn keeps its number. One that was whole before does not go on behind it.
-    pub(super) fn user_typed(&mut self, text: String, position: u32) {
+    /// What is stored commits all audio before it. So a text behind audio that no recogniser has listened to yet is stored when that was heard, or
+    /// given up: whoever goes on with the call until then is sent both once more.
+    pub(super) fn user_typed(&mut self, text: String, mark: Mark) {
         self.goes_on = None;
         let number = self.take_turn();
         self.users_turn = Some(number);
-        self.add_turn(Turn::new(number, Role::User, text, position, position));
+        let turn = Turn::new(number, Role::User, text, mark.position, mark.position);
+        let is_unheard_before = self.tab.unheard() > self.metered_behind(mark.position);
+        if is_unheard_before && self.typed.len() < TYPED_MAX {
+            self.remember(turn.turn, turn.start, turn.end);
+            self.tell_turn(&turn, true);
+            self.typed.push_back((mark, turn));
+        } else {
+            self.add_turn(turn);
+        }
     }
 
     /// A turn of the user is whole: it is told, and stored with all audio before its end.
@@ -106,12 +124,28 @@ impl Call {
         self.push_turn(turn);
     }
 
-    /// Stores a turn and, with it, the committable mark. What was metered before the mark has to be settled first.
-    pub(super) fn push_turn(&mut self, mut turn: Turn) {
+    /// Stores a turn and, with it, the committable mark, and texts before that which waited. What was metered before the mark has to be settled
+    /// first.
+    pub(super) fn push_turn(&mut self, turn: Turn) {
+        let mut turns = self.take_typed();
+        turns.push(turn);
+        self.push_turns(turns);
+    }
+
+    /// The same with all of these, in one write.
+    pub(super) fn push_turns(&mut self, mut turns: Vec<Turn>) {
         self.storing += 1;
-        self.revisions += 1;
-        turn.revision = self.revisions;
+        for turn in &mut turns {
+            self.revisions += 1;
+            turn.revision = self.revisions;
+        }
         let (committed, replayable) = (self.committable, self.replayable_after_loss());
-        self.outputs.push_back(Output::Store { turns: vec![turn], committed, replayable });
+        self.outputs.push_back(Output::Store { turns, committed, replayable });
+    }
+
+    /// Texts that waited for what was said before them, as far as that can be committed.
+    pub(super) fn take_typed(&mut self) -> Vec<Turn> {
+        let many = self.typed.iter().take_while(|(mark, _)| mark.seq < self.committable.seq).count();
+        self.typed.drain(..many).map(|(_, turn)| turn).collect()
     }
 }

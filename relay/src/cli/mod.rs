@@ -18,6 +18,7 @@ mod rollups;
 mod sdk;
 mod serve;
 mod statement;
+mod stopping;
 mod token;
 
 use std::future::Future;

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::stopping::Stop;
 use super::{answered, failed, tell};
 use crate::NanoUsd;
 use crate::config::Config;
-use crate::records::moving::{self, MoveError, Tallies, Tally};
+use crate::records::moving::{self, Tallies, Tally};
 use crate::records::spill::{SPILL_FILE, Spill};
 use crate::records::store::{DATABASE_FILE, FolderLock, Leases, SqlStore, Store, StoreError, unix_ms};
 
@@ -20,6 +21,12 @@ const STANDARD: &str = "-";
 /// What the lock of the data folder says of these commands.
 const EXPORTING: &str = "exporting";
 const IMPORTING: &str = "importing";
+/// What an export says that is told to stop.
+const EXPORT_STOPPED: &str =
+    "told to stop: what is written is not whole, and its file is removed; run `voxrelay export` again";
+/// What an import says that is told to stop.
+const IMPORT_STOPPED: &str = "told to stop: what is imported stays, and no relay starts with it; run `voxrelay import` with the same file again, \
+    which goes on, until it says that all is compared";
 
 /// Options of `voxrelay export`.
 #[derive(Debug, Args)]
@@ -58,12 +65,14 @@ pub(super) async fn export(args: ExportArgs) -> ExitCode {
         Ok(config) => config,
         Err(error) => return failed(2, &error),
     };
+    let stop = Stop::listen();
     let idle = match open(&config, EXPORTING).await {
         Ok(idle) => idle,
         Err(error) => return failed(1, &error),
     };
-    let done = match settle(&idle.store, &config, args.end_live).await {
-        Ok(()) => write(&idle.store, &args.file).await,
+    let settled = stop.or(EXPORT_STOPPED, settle(&idle.store, &config, args.end_live)).await;
+    let done = match settled {
+        Ok(()) => write(&idle.store, &args.file, &stop).await,
         Err(error) => Err(error),
     };
     Store::close(&idle.store).await;
@@ -83,11 +92,12 @@ pub(super) async fn import(args: ImportArgs) -> ExitCode {
         Ok(config) => config,
         Err(error) => return failed(2, &error),
     };
+    let stop = Stop::listen();
     let idle = match open(&config, IMPORTING).await {
         Ok(idle) => idle,
         Err(error) => return failed(1, &error),
     };
-    let done = read(&idle.store, &args.file).await;
+    let done = read(&idle.store, &args.file, &stop).await;
     Store::close(&idle.store).await;
     match done {
         Ok(tallies) => answered(&shown(&tallies, "imported, read again and compared")),
@@ -156,16 +166,16 @@ async fn settle(store: &SqlStore, config: &Config, ends_live: bool) -> Result<()
     }
 }
 
-async fn write(store: &SqlStore, file: &Path) -> Result<Tallies, String> {
-    let say = |error: MoveError| error.to_string();
+async fn write(store: &SqlStore, file: &Path, stop: &Stop) -> Result<Tallies, String> {
     if file == Path::new(STANDARD) {
         let out = BufWriter::new(io::stdout());
-        return moving::export(store, unix_ms(), out, |line| tell(&line)).await.map_err(say);
+        return stop.or(EXPORT_STOPPED, moving::export(store, unix_ms(), out, |line| tell(&line))).await;
     }
     let wrong = |error: io::Error| format!("{}: {error}", file.display());
     let to = create(file).map_err(wrong)?;
     let mut out = BufWriter::new(to);
-    let exported = moving::export(store, unix_ms(), &mut out, |line| tell(&line)).await.map_err(say);
+    let exporting = moving::export(store, unix_ms(), &mut out, |line| tell(&line));
+    let exported = stop.or(EXPORT_STOPPED, exporting).await;
     let kept = out.flush().and_then(|()| out.get_ref().sync_all()).map_err(wrong);
     let done = exported.and_then(|tallies| kept.map(|()| tallies));
     if done.is_err() {
@@ -175,13 +185,13 @@ async fn write(store: &SqlStore, file: &Path) -> Result<Tallies, String> {
     done
 }
 
-async fn read(store: &SqlStore, file: &Path) -> Result<Tallies, String> {
-    let say = |error: MoveError| error.to_string();
+async fn read(store: &SqlStore, file: &Path, stop: &Stop) -> Result<Tallies, String> {
     if file == Path::new(STANDARD) {
-        return moving::import(store, BufReader::new(io::stdin()), |line| tell(&line)).await.map_err(say);
+        let importing = moving::import(store, BufReader::new(io::stdin()), |line| tell(&line));
+        return stop.or(IMPORT_STOPPED, importing).await;
     }
     let from = File::open(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    moving::import(store, BufReader::new(from), |line| tell(&line)).await.map_err(say)
+    stop.or(IMPORT_STOPPED, moving::import(store, BufReader::new(from), |line| tell(&line))).await
 }
 
 /// Makes a file for its owner only: transcripts are in it.

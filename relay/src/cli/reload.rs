@@ -75,12 +75,16 @@ pub(super) fn on_hangup(_hangups: Hangups, _source: Source, apps: watch::Sender<
 
 async fn reload(source: &Source, apps: &watch::Sender<Arc<App>>) {
     let (source, old) = (source.clone(), Arc::clone(&apps.borrow()));
+    let before = Arc::clone(&old);
     let Ok(read) = spawn_blocking(move || renewed(&source, &old)).await else {
         return tracing::error!("the configuration was not read again: the reading of it has failed");
     };
     match read {
         Ok((app, waiting)) => {
             app.config.providers.keys().for_each(|name| telemetry::provider(name));
+            for upstream in replaced(&before.upstreams, &app.upstreams) {
+                upstream.retire();
+            }
             for key in waiting {
                 tracing::warn!("{key} differs, and needs a restart: what applied before goes on");
             }
@@ -126,4 +130,11 @@ fn upstreams(config: &Config, old: &Upstreams) -> Result<Upstreams, String> {
             .map_err(|error| serve::no_client("providers", &error)),
     };
     config.providers.values().map(|provider| Ok((provider.name.clone(), upstream(provider)?))).collect()
+}
+
+/// Those that are not among the new ones: their providers are configured otherwise, or not at all.
+fn replaced<'u>(old: &'u Upstreams, new: &Upstreams) -> Vec<&'u Arc<Upstream>> {
+    let named = old.iter().map(|(name, upstream)| (new.get(name), upstream));
+    let gone = named.filter(|(newest, old)| !newest.is_some_and(|newest| Arc::ptr_eq(newest, old)));
+    gone.map(|(_, old)| old).collect()
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::stopping::Stop;
 use super::{answered, failed, tell};
 use crate::config::Config;
 use crate::records::store::{DATABASE_FILE, FolderLock, RolledUp, SqlStore, Store, StoreError};
@@ -13,6 +14,10 @@ use crate::records::store::{DATABASE_FILE, FolderLock, RolledUp, SqlStore, Store
 const BATCH: u32 = 200;
 /// After how many sums or sessions it is said how far it is.
 const TOLD_EVERY: u64 = 10_000;
+
+/// What a rebuild says that is told to stop.
+const STOPPED: &str = "told to stop: what is added up stays, and the rest is not in the sums yet; `voxrelay rollups --resume` goes on, as a relay \
+    that runs does by itself";
 
 /// Options of `voxrelay rollups`.
 #[derive(Debug, Args)]
@@ -35,26 +40,28 @@ pub(super) async fn run(args: RollupsArgs) -> ExitCode {
         Ok(config) => config,
         Err(error) => return failed(2, &error),
     };
-    match rebuild(&config, args.rebuild).await {
+    let stop = Stop::listen();
+    match rebuild(&config, args.rebuild, &stop).await {
         Ok(1) => answered(&"added up 1 session"),
         Ok(added) => answered(&format!("added up {added} sessions")),
         Err(error) => failed(1, &error),
     }
 }
 
-async fn rebuild(config: &Config, anew: bool) -> Result<u64, StoreError> {
+async fn rebuild(config: &Config, anew: bool, stop: &Stop) -> Result<u64, String> {
+    let say = |error: StoreError| error.to_string();
     let mut lock = None;
     let store = match &config.database_url {
-        Some(url) => SqlStore::postgres(url).await?,
+        Some(url) => SqlStore::postgres(url).await.map_err(say)?,
         None => {
-            let lock = lock.insert(FolderLock::take(&config.data_dir)?);
+            let lock = lock.insert(FolderLock::take(&config.data_dir).map_err(say)?);
             lock.note_doing("adding up sessions");
-            SqlStore::sqlite(&config.data_dir.join(DATABASE_FILE)).await?
+            SqlStore::sqlite(&config.data_dir.join(DATABASE_FILE)).await.map_err(say)?
         }
     };
-    store.check_whole().await?;
+    store.check_whole().await.map_err(say)?;
     let store: &dyn Store = &store;
-    let added = add_all(store, anew).await;
+    let added = stop.or(STOPPED, add_all(store, anew)).await;
     store.close().await;
     drop(lock);
     added

@@ -359,24 +359,24 @@ fn stop_on_signals(mut signals: Signals, app: Arc<App>) -> tokio::task::JoinHand
 
 /// SIGINT and SIGTERM, from when they are listened for: one that comes before it is waited for is kept, and none ends the process unheard.
 #[cfg(unix)]
-struct Signals(Option<[tokio::signal::unix::Signal; 2]>);
+pub(super) struct Signals(Option<[tokio::signal::unix::Signal; 2]>);
 
 #[cfg(unix)]
 impl Signals {
-    fn listen() -> Signals {
+    pub(super) fn listen() -> Signals {
         use tokio::signal::unix::{SignalKind, signal};
         let (Ok(interrupt), Ok(terminate)) =
             (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
         else {
             // Nothing is logged yet. Nobody to tell if standard error is closed.
-            let deaf = "signals cannot be caught; the relay stops without a goodbye";
+            let deaf = "signals cannot be caught; voxrelay stops without a goodbye";
             let _ = log::say(log::To::Log, "WARN", deaf);
             return Signals(None);
         };
         Signals(Some([interrupt, terminate]))
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         let Some([interrupt, terminate]) = &mut self.0 else { return std::future::pending().await };
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -386,15 +386,15 @@ impl Signals {
 }
 
 #[cfg(not(unix))]
-struct Signals;
+pub(super) struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    fn listen() -> Signals {
+    pub(super) fn listen() -> Signals {
         Signals
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

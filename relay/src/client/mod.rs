@@ -358,6 +358,7 @@ impl Call {
     fn hang_up(&mut self) {
         self.closing = true;
         self.report.hung_up_after = Some(self.started.elapsed());
+        self.ears.flush();
         self.handle(Input::Close { finish: true });
     }
 

@@ -13,6 +13,7 @@ use super::outage::{Outage, OutageNews, STORE_DOWN};
 use super::telemetry;
 use super::upkeep::{AlertsAddress, every};
 use crate::App;
+use crate::provider::Upstreams;
 use crate::records::store::{
     Attempted, IncidentKind, IncidentPace, IncidentState, NewIncident, Overview, StoreError, unix_ms,
 };
@@ -55,18 +56,28 @@ pub(super) async fn watch_providers(apps: watch::Receiver<Arc<App>>) {
     loop {
         tick.tick().await;
         let app = Arc::clone(&apps.borrow());
-        for (name, upstream) in &app.upstreams {
-            let state = if upstream.is_asked() { IncidentState::Resolved } else { IncidentState::Firing };
-            let incident = NewIncident {
-                kind: IncidentKind::ProviderDown,
-                subject: name.clone(),
-                state,
-                value: 0,
-                threshold: 0,
-            };
+        for incident in of_providers(&app.upstreams, &noted) {
             note(&app, &mut noted, incident).await;
         }
     }
+}
+
+/// How each provider is, and that nothing is wrong with those that this relay knew and that are not in its configuration any more: nobody would
+/// ever say so otherwise.
+fn of_providers(upstreams: &Upstreams, noted: &Noted) -> Vec<NewIncident> {
+    let incident = |subject: &String, state| {
+        let kind = IncidentKind::ProviderDown;
+        NewIncident { kind, subject: subject.clone(), state, value: 0, threshold: 0 }
+    };
+    let there = upstreams.iter().map(|(name, upstream)| {
+        let state = if upstream.is_asked() { IncidentState::Resolved } else { IncidentState::Firing };
+        incident(name, state)
+    });
+    let known = noted
+        .0
+        .keys()
+        .filter(|(kind, name)| *kind == IncidentKind::ProviderDown && !upstreams.contains_key(name));
+    there.chain(known.map(|(_, name)| incident(name, IncidentState::Resolved))).collect()
 }
 
 /// Tells of calls that fail and of answers that are slow, by the sums that all relays of a database share.
@@ -178,6 +189,19 @@ mod tests {
     fn incident(subject: &str, state: IncidentState) -> NewIncident {
         let kind = IncidentKind::ProviderDown;
         NewIncident { kind, subject: subject.to_owned(), state, value: 0, threshold: 0 }
+    }
+
+    #[test]
+    fn a_provider_that_is_taken_out_of_the_configuration_is_told_to_be_over() {
+        let mut noted = Noted::default();
+        assert_eq!(of_providers(&Upstreams::new(), &noted), []);
+        noted.note(Time::ZERO, incident("ears", IncidentState::Firing));
+        let calls = NewIncident { kind: IncidentKind::CallsFailing, ..incident("", IncidentState::Firing) };
+        noted.note(Time::ZERO, calls);
+        let over = [incident("ears", IncidentState::Resolved)];
+        assert_eq!(of_providers(&Upstreams::new(), &noted), over);
+        noted.note(Time::ZERO, incident("ears", IncidentState::Resolved));
+        assert_eq!(of_providers(&Upstreams::new(), &noted), over, "until its end is written");
     }
 
     #[test]

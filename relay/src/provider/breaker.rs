@@ -188,6 +188,16 @@ impl Breaker {
 }
 
 impl Standing {
+    /// The number that the gauge `voxrelay_provider_circuit` shows.
+    #[must_use]
+    pub const fn shown(self) -> u8 {
+        match self {
+            Standing::Closed => 0,
+            Standing::Probing => 1,
+            Standing::Open => 2,
+        }
+    }
+
     /// The word in logs.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -284,7 +284,7 @@ pub enum FailureKind {
     Busy,
     /// It does not know the model, the address or the question (other 4xx): the operator's.
     Request,
-    /// It failed (5xx), or said something that is no answer: another provider may answer.
+    /// It failed (5xx, 408), or said something that is no answer: another provider may answer.
     Provider,
     /// It was silent for too long.
     Timeout,
@@ -325,7 +325,8 @@ impl Failure {
             401 | 403 => FailureKind::Key,
             402 => FailureKind::Payment,
             429 | 529 => FailureKind::Busy,
-            408 | 504 => FailureKind::Timeout,
+            // Somebody on the way has waited for too long, and says so: that is a refusal, and no silence of who was asked. It may soon be over.
+            408 | 504 => FailureKind::Provider,
             400..=499 => FailureKind::Request,
             _ => FailureKind::Provider,
         };

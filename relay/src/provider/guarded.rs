@@ -218,9 +218,14 @@ mod tests {
             }
         };
         for (kind, provider, ask) in all() {
-            for (status, is) in
-                [(401, FailureKind::Key), (402, FailureKind::Payment), (429, FailureKind::Busy)]
-            {
+            for (status, is) in [
+                (401, FailureKind::Key),
+                (402, FailureKind::Payment),
+                (429, FailureKind::Busy),
+                // Somebody on the way has waited for too long, and who was asked is not silent.
+                (408, FailureKind::Provider),
+                (504, FailureKind::Provider),
+            ] {
                 for how in 0..4 {
                     let mut bench = Bench::open(&provider, &ask);
                     bench.handle(refused(status));

@@ -1,6 +1,7 @@
 //! A configured provider as all calls of a relay share it: what it is, the connections to it, and whether it is asked.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub struct Upstream {
     provider: Provider,
     connections: Arc<Connections>,
     breaker: Mutex<Breaker>,
+    /// See [`Upstream::retire`]. It is set and read while the breaker is locked.
+    is_retired: AtomicBool,
     places: Places,
     /// Its WebSockets that wait for a request.
     ahead: Ahead,
@@ -37,7 +40,14 @@ impl Upstream {
     pub fn new(provider: Provider) -> Result<Upstream, reqwest::Error> {
         let connections = Arc::new(Connections::new(&provider.name, provider.deadlines.connect)?);
         let places = Places::new(&provider.name, provider.max_concurrent);
-        Ok(Upstream { provider, connections, breaker: Mutex::default(), places, ahead: Ahead::default() })
+        Ok(Upstream {
+            provider,
+            connections,
+            breaker: Mutex::default(),
+            is_retired: AtomicBool::new(false),
+            places,
+            ahead: Ahead::default(),
+        })
     }
 
     /// The provider as it is configured.
@@ -55,7 +65,15 @@ impl Upstream {
     /// Whether requests of it are made as ever.
     #[must_use]
     pub fn is_asked(&self) -> bool {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner).standing() == Standing::Closed
+        self.lock().standing() == Standing::Closed
+    }
+
+    /// The configuration has another provider of this name from now on, or none. Calls that have this one go on with it, and the gauge of its breaker
+    /// belongs to the other.
+    pub(crate) fn retire(&self) {
+        let _breaker = self.lock();
+        self.is_retired.store(true, Ordering::Relaxed);
+        telemetry::provider_circuit(&self.provider.name, Standing::Closed);
     }
 
     /// A request of it will come soon. If that goes over a WebSocket, one is opened for it now, unless one waits for it already; `None` if it
@@ -113,8 +131,7 @@ impl Upstream {
 
     /// Tells the breaker something, and the operator if it stands otherwise after that.
     fn with_breaker<T>(&self, tell: impl FnOnce(&mut Breaker) -> T) -> T {
-        let mut breaker: MutexGuard<'_, Breaker> =
-            self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut breaker = self.lock();
         let before = breaker.standing();
         let told = tell(&mut breaker);
         let after = breaker.standing();
@@ -125,9 +142,15 @@ impl Upstream {
         told
     }
 
+    fn lock(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn tell_operator(&self, before: Standing, after: Standing) {
         let name = &self.provider.name;
-        telemetry::provider_circuit(name, after);
+        if !self.is_retired.load(Ordering::Relaxed) {
+            telemetry::provider_circuit(name, after);
+        }
         match (before, after) {
             (Standing::Closed, Standing::Open) => {
                 telemetry::provider_opened(name);

@@ -145,13 +145,18 @@ impl Spill {
         Ok(Spill { jobs, task, held: Arc::default() })
     }
 
-    /// Keeps entries of a session through a crash. Says under which numbers; `None` for those that there is no room for.
+    /// Keeps entries of a session through a crash. Says under which numbers; `None` for those that there is no room for. What is held of the
+    /// session in memory comes before them, so the file gets nothing as long as it does not take that.
     pub(crate) async fn keep(
         &self,
         session_id: &str,
         epoch: u32,
         owed: &[Owed],
     ) -> Result<Vec<Option<i64>>, StoreError> {
+        self.move_held(|id| id == session_id).await;
+        if self.held().has(session_id) {
+            return Ok(vec![None; owed.len()]);
+        }
         let entries = owed.iter().map(to_text).collect();
         let session_id = session_id.to_owned();
         self.ask(|kept| Job::Keep { session_id, epoch, entries, kept }).await

@@ -12,7 +12,7 @@ use super::books::Books;
 use super::connection::Connection;
 use super::driver::Driver;
 use super::machine::Input;
-use super::registry::{Commands, Handle, Registry, Whose};
+use super::registry::{Coming, Commands, Handle, Whose};
 use super::requests::Requests;
 use super::seconds_left;
 use super::tools::{Caller, Tools};
@@ -41,6 +41,8 @@ const COMMANDS: usize = 4;
 
 /// What is known of a session that begins, or that goes on after another relay had it.
 pub(super) struct Prepared {
+    /// The session's place in the registry.
+    pub(super) coming: Coming,
     pub(super) beginning: Beginning,
     /// What was said before in the session's conversation, for an agent that wants to know.
     pub(super) turns: Vec<Turn>,
@@ -243,7 +245,7 @@ pub(super) struct First {
     pub(super) token: String,
 }
 
-/// Puts a session together and enters it in the registry.
+/// Puts a session together and enters it in the registry, where it is expected.
 pub(super) fn prepare(
     app: &Arc<App>,
     prepared: Prepared,
@@ -252,7 +254,7 @@ pub(super) fn prepare(
     identity: &Identity,
     first: First,
 ) -> Box<Driver> {
-    let Prepared { beginning, turns, calls, cost, recording, recorded_through } = prepared;
+    let Prepared { coming, beginning, turns, calls, cost, recording, recorded_through } = prepared;
     let config = &app.config;
     let (sender, commands) = mpsc::channel(COMMANDS);
     let whose = Arc::new(Whose {
@@ -261,8 +263,7 @@ pub(super) fn prepare(
         account: identity.account.clone(),
         login: identity.login.clone(),
     });
-    let registration =
-        Registry::enter(&app.live, &beginning.id, Handle { whose: whose.clone(), commands: sender });
+    let registration = coming.enter(Handle { whose: whose.clone(), commands: sender });
     let recording = app.records.recordings.as_ref().zip(recording.as_ref()).and_then(|(recordings, key)| {
         let (rate, from) = (parts.rate.0, recorded_through);
         Recorder::begin(&app.live.tasks, &app.records.store, recordings, &beginning.id, key, rate, from)

@@ -372,14 +372,17 @@ impl Journal {
         });
     }
 
-    /// Begins to keep everything that is owed and not kept yet, unless some of it is on its way to the disk.
+    /// Begins to keep everything that is owed and not kept yet, unless some of it is on its way to the disk. What the disk has refused is asked
+    /// for again before what came later, so that the disk never has an entry without those before it: it is read in the order in which it was
+    /// written.
     fn keep(&mut self) {
-        if self.keeping.is_some() {
+        let has_new = self.waiting.iter().any(|waiting| waiting.kept == Kept::No && waiting.entry.is_owed());
+        if self.keeping.is_some() || !has_new {
             return;
         }
         let (mut numbers, mut entries) = (Vec::new(), Vec::new());
         for waiting in &mut self.waiting {
-            if waiting.kept == Kept::No && waiting.entry.is_owed() {
+            if matches!(waiting.kept, Kept::No | Kept::Failed) && waiting.entry.is_owed() {
                 waiting.kept = Kept::Asked;
                 numbers.push(waiting.number);
                 entries.push(waiting.entry.clone());

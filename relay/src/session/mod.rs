@@ -59,9 +59,9 @@ use assembly::{First, Parts, Prepared, prepare};
 use beginning::{Beginning, since};
 use connection::{Connection, Event};
 use driver::Driver;
-use history::{as_said, history, said_before};
+use history::{as_said, said_before, said_until, told};
 use opening::{may_begin, new_session, open};
-use registry::{Back, Command, Handle, ResumeRequest};
+use registry::{Back, Coming, Command, Handle, ResumeRequest};
 use resume::{claims_too_much, end_again, ended_with, may_take_over, next_token, resume_hash, was_hung_up};
 
 /// When a client may come back that is refused for a reason that passes.
@@ -250,7 +250,7 @@ async fn rebuild(
             return None;
         }
     };
-    let Taken { taken, parts, token, recorded_through, calls, mut said } = taken;
+    let Taken { coming, taken, parts, token, recorded_through, calls, mut said } = taken;
     let limits = app.config.limits_for(identity.plan.as_deref(), &identity.limits);
     let (recording, cost) = (record_again(app, &taken.session).await, taken.session.cost);
     let mut beginning = Beginning::taken_over(taken, &resume, parts.rate(), limits.caps(), unix_ms());
@@ -262,7 +262,7 @@ async fn rebuild(
     beginning.correct(&mut said);
     let turns = as_said(said);
     let (epoch, agent) = (beginning.epoch, parts.agent.clone());
-    let prepared = Prepared { beginning, turns, calls, cost, recording, recorded_through };
+    let prepared = Prepared { coming, beginning, turns, calls, cost, recording, recorded_through };
     let first = First { connection, hello, attachment: Attachment::Resume, token };
     let driver = prepare(app, prepared, parts, &limits, identity, first);
     tracing::info!(session = %driver.whose.id, epoch, "session taken over from the store");
@@ -316,6 +316,8 @@ async fn record_again(app: &App, row: &SessionRow) -> Option<String> {
 
 /// A session that this relay has taken over.
 struct Taken {
+    /// Until it is entered, this relay is not to give it up as one that nobody here has.
+    coming: Coming,
     taken: TakenOver,
     parts: Parts,
     /// The resume token that the client is given.
@@ -364,6 +366,7 @@ async fn take_over(
         relay: app.live.relay_id.clone(),
         lease: lease::duration(app.config.store_grace),
     };
+    let coming = Registry::expect(&app.live, &row.id);
     let Some(taken) = app.records.store.take_over(&row.id, &by).await? else {
         // Somebody else took it over or ended it since it was looked at: perhaps this client's connection before, whose answer got lost. When
         // the client comes again, it is looked at anew.
@@ -372,8 +375,8 @@ async fn take_over(
     // Should one of these fail, the client comes back and takes the session over once more. An agent that does not know what was said would greet
     // in the middle of the call.
     let calls = if parts.has_tools() { app.records.store.tool_calls(&row.id).await? } else { Vec::new() };
-    let said = history(app, &parts, &taken.session.conversation_id, &identity.sub).await?;
-    Ok(Some(Ok(Taken { taken, parts, token, recorded_through, calls, said })))
+    let said = said_until(app, &parts, &taken.session).await?;
+    Ok(Some(Ok(Taken { coming, taken, parts, token, recorded_through, calls, said })))
 }
 
 /// Whether an administrator ended the session while its client was away. If so, no new session takes its place.
@@ -430,13 +433,14 @@ async fn begin(
             return refuse_to_begin(connection, later(ErrorCode::StoreUnavailable), attachment).await;
         }
     };
+    let coming = Registry::expect(&app.live, &session.id);
     let opened = open(&app, Asking::Take, session, &parts, &limits, address, attachment).await;
     let (session, grant, inherited) = match opened {
         Ok(opened) => opened,
         Err(refusal) => return refuse_to_begin(connection, refusal, attachment).await,
     };
     let beginning = Beginning::new(&session, grant, inherited);
-    let turns = as_said(said);
+    let turns = told(&session, said);
     tracing::info!(
         session = %beginning.id, sub = %identity.sub, account = %identity.account, client = %hello.client,
         "session began"
@@ -447,7 +451,7 @@ async fn begin(
     let first = First { connection, hello, attachment, token };
     let recording = session.recording;
     let (calls, cost) = (Vec::new(), NanoUsd::ZERO);
-    let prepared = Prepared { beginning, turns, calls, cost, recording, recorded_through: 0 };
+    let prepared = Prepared { coming, beginning, turns, calls, cost, recording, recorded_through: 0 };
     let driver = prepare(&app, prepared, parts, &limits, identity, first);
     carry(&app, driver, &session.agent);
 }

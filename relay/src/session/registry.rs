@@ -113,6 +113,8 @@ pub(crate) struct Whose {
 #[derive(Debug)]
 pub struct Registry {
     sessions: Mutex<HashMap<String, Handle>>,
+    /// Those that are about to be: the database may have them as this relay's own before they are entered.
+    coming: Mutex<HashSet<String>>,
     /// The locks of [`Registry::lock_rebuilding`].
     rebuilding: [tokio::sync::Mutex<()>; STRIPES],
 }
@@ -121,6 +123,7 @@ impl Default for Registry {
     fn default() -> Self {
         Registry {
             sessions: Mutex::default(),
+            coming: Mutex::default(),
             rebuilding: std::array::from_fn(|_| tokio::sync::Mutex::default()),
         }
     }
@@ -144,14 +147,11 @@ impl Registry {
         self.lock().get(id).filter(|handle| handle.whose.is_of(of)).cloned()
     }
 
-    /// Enters a session. An older one with the same id, which it was taken over from, is told so.
-    pub(super) fn enter(live: &Arc<Live>, id: &str, handle: Handle) -> Registration {
-        let commands = handle.commands.clone();
-        let before = live.sessions.lock().insert(id.to_owned(), handle);
-        if let Some(before) = before {
-            let _ = before.commands.try_send(Command::TakenOver);
-        }
-        Registration { live: live.clone(), id: id.to_owned(), commands }
+    /// Notes that a session is about to begin or to be taken over here, before the database hears of it. However long that takes, it is not taken
+    /// for one that nobody here has.
+    pub(super) fn expect(live: &Arc<Live>, id: &str) -> Coming {
+        live.sessions.lock_coming().insert(id.to_owned());
+        Coming { live: live.clone(), id: id.to_owned() }
     }
 
     /// Locks the rebuilding of a session from the store, so that two connections do not rebuild the same one.
@@ -164,6 +164,18 @@ impl Registry {
     /// Whether a session lives here.
     pub(crate) fn has(&self, id: &str) -> bool {
         self.lock().contains_key(id)
+    }
+
+    /// Those of these sessions that no task here has, or is about to have.
+    pub(super) fn strays(&self, mut ids: HashSet<String>) -> HashSet<String> {
+        // A session is entered before it is no longer about to be, so one that comes in between is found among the second.
+        {
+            let coming = self.lock_coming();
+            ids.retain(|id| !coming.contains(id));
+        }
+        let sessions = self.lock();
+        ids.retain(|id| !sessions.contains_key(id));
+        ids
     }
 
     /// The ids of all sessions.
@@ -212,6 +224,35 @@ impl Registry {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Handle>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_coming(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.coming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session that is about to be. Dropped, it comes to nothing: what the database has of it then is a stray.
+#[derive(Debug)]
+pub(super) struct Coming {
+    live: Arc<Live>,
+    id: String,
+}
+
+impl Coming {
+    /// Enters the session. An older one with the same id, which it was taken over from, is told so.
+    pub(super) fn enter(self, handle: Handle) -> Registration {
+        let commands = handle.commands.clone();
+        let before = self.live.sessions.lock().insert(self.id.clone(), handle);
+        if let Some(before) = before {
+            let _ = before.commands.try_send(Command::TakenOver);
+        }
+        Registration { live: self.live.clone(), id: self.id.clone(), commands }
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.live.sessions.lock_coming().remove(&self.id);
     }
 }
 

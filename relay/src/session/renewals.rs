@@ -100,8 +100,8 @@ async fn advertise(app: &App) -> bool {
 pub(crate) async fn compare(app: Arc<App>) {
     let mut due = interval(LOOK_EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Stored sessions of this relay that no task here belongs to. A session that is about to begin looks like that for a moment, so only
-    // those are given up that are found twice in a row.
+    // Stored sessions of this relay that no task here belongs to or is about to. Only those are given up that are found twice in a row: the client
+    // of one that could not be taken over for want of an answer of the database comes back meanwhile.
     let mut strays = HashSet::new();
     // Giving a session up may wait for a lock on its row, so it is a task of its own, which no look waits for.
     let mut giving_up = JoinSet::new();
@@ -129,17 +129,111 @@ async fn look(app: &App) -> Result<HashSet<String>, StoreError> {
     for id in known.iter().filter(|id| !own.contains(*id)) {
         app.live.sessions.tell(id, Command::TakenOver);
     }
-    let here = app.live.sessions.ids();
-    Ok(own.into_iter().filter(|id| !known.contains(id) && !here.contains(id)).collect())
+    // Those that were here have perhaps ended since.
+    Ok(app.live.sessions.strays(own.into_iter().filter(|id| !known.contains(id)).collect()))
 }
 
 /// Ends the leases of sessions that have no task here, so that another relay may take them over.
 async fn give_up(app: Arc<App>, ids: Vec<String>) {
     for id in ids {
+        // Nobody here takes it over meanwhile, and whoever has begun to has it.
+        let _rebuilding = app.live.sessions.lock_rebuilding(&id).await;
+        if app.live.sessions.strays(HashSet::from([id.clone()])).is_empty() {
+            continue;
+        }
         tracing::warn!(session = %id, "a session without a task here is given up");
         let lease = Leases::Session { id: &id, relay: &app.live.relay_id };
         if let Err(error) = app.records.store.end_leases(lease).await {
             tracing::warn!(session = %id, %error, "its lease was not ended");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use protocol::Mark;
+    use tempfile::TempDir;
+
+    use super::super::Registry;
+    use super::*;
+    use crate::admission::auth::Verifier;
+    use crate::config::Secret;
+    use crate::money::budget::{Caps, Range, TokenCaps};
+    use crate::money::price::PriceTable;
+    use crate::records::spill::Spill;
+    use crate::records::store::{DATABASE_FILE, NewSession, Opened, Quota, SqlStore};
+    use crate::{Config, NanoUsd, Records};
+
+    /// A relay that does nothing by itself, with its data in a folder.
+    async fn relay() -> (Arc<App>, TempDir) {
+        let data = tempfile::tempdir().expect("a folder");
+        let mut config = Config::defaults();
+        config.auth.hs256_secret = Some(Secret::new("an-example-secret-of-more-than-32-bytes".into()));
+        let verifier = Verifier::from_config(&config.auth).expect("a verifier");
+        let store = SqlStore::sqlite(&data.path().join(DATABASE_FILE)).await.expect("a store");
+        let spill = Spill::open(data.path()).await.expect("a file for what is owed");
+        let records = Records { store: Arc::new(store), spill, recordings: None };
+        (Arc::new(App::new(config, verifier, records, PriceTable::shipped())), data)
+    }
+
+    /// Stores a session as this relay's.
+    async fn store(app: &App, id: &str) {
+        let session = NewSession {
+            id: id.into(),
+            conversation_id: id.into(),
+            user_sub: "ada".into(),
+            account: "acme".into(),
+            plan: None,
+            login: None,
+            client: "test/1".into(),
+            agent: "echo".into(),
+            started_at_ms: 0,
+            epoch: 0,
+            committed: Mark::default(),
+            resume_hash: [7; 32],
+            recording: None,
+            instead_of: None,
+        };
+        let much = NanoUsd::new(1_000_000_000);
+        let nothing = Range { at_least: NanoUsd::ZERO, at_most: NanoUsd::ZERO };
+        let quota = Quota {
+            sessions_per_user: 10,
+            sessions_per_account: 10,
+            sessions_per_minute: 100,
+            address: Ipv4Addr::LOCALHOST.into(),
+            sessions_per_minute_per_address: 100,
+            caps: Caps { session: much, user_day: much, account_month: much, token: TokenCaps::NONE },
+            reserve: nothing,
+            relay: app.live.relay_id.clone(),
+            lease: Duration::from_secs(60),
+        };
+        let opened = app.records.store.open_session(&session, &quota).await.expect("written");
+        assert!(matches!(opened, Opened::Yes { .. }), "{opened:?}");
+    }
+
+    fn only(id: &str) -> HashSet<String> {
+        HashSet::from([id.to_owned()])
+    }
+
+    #[tokio::test]
+    async fn a_session_that_takes_long_to_be_opened_or_taken_over_is_not_given_up_by_its_own_relay() {
+        let (app, _data) = relay().await;
+        let coming = Registry::expect(&app.live, "a");
+        store(&app, "a").await;
+        let held = async || app.records.store.sessions_held(&app.live.relay_id).await.expect("read");
+        for _ in 0..3 {
+            assert_eq!(look(&app).await.expect("read"), HashSet::new(), "it is about to be here");
+        }
+        // It was a stray when it was looked at, and is taken over again before it is given up.
+        give_up(Arc::clone(&app), vec!["a".to_owned()]).await;
+        assert_eq!(held().await, ["a"]);
+
+        // It has come to nothing.
+        drop(coming);
+        assert_eq!(look(&app).await.expect("read"), only("a"));
+        give_up(Arc::clone(&app), vec!["a".to_owned()]).await;
+        assert_eq!(held().await, [""; 0], "another relay may take it over");
     }
 }

@@ -45,6 +45,11 @@ fn of(authorised: NanoUsd) -> Bench {
 
 /// A call that goes on with this turn after another relay.
 fn at_turn(turn: u32) -> Bench {
+    goes_on(turn, 0, 0)
+}
+
+/// The same, where so many samples may be played again that were metered up to this position.
+fn goes_on(turn: u32, replayable: u32, metered_through: u32) -> Bench {
     let mut bench = bench();
     let puppet = Puppet {
         script: bench.script.clone(),
@@ -60,8 +65,8 @@ fn at_turn(turn: u32) -> Bench {
         caps: bench.caps,
         grant: Grant { authorised: NanoUsd::new(5_000_000_000), standing: Standing::unused(bench.caps) },
         is_taken_over: true,
-        replayable: 0,
-        metered_through: 0,
+        replayable,
+        metered_through,
         ends: None,
         broken_off: Vec::new(),
     };
@@ -94,6 +99,11 @@ fn transcribe(request: u32) -> AgentOutput {
 fn spent(request: u32, used: Quantity) -> AgentOutput {
     let (request, used) = (RequestId(request), Some(used));
     AgentOutput::Spent { request, used, estimated: false, provider_id: None }
+}
+
+/// A recogniser that hears all of a call is over.
+fn ends(request: u32) -> AgentOutput {
+    AgentOutput::Spent { request: RequestId(request), used: None, estimated: true, provider_id: None }
 }
 
 fn thought(request: u32) -> AgentOutput {
@@ -373,6 +383,161 @@ fn audio_that_is_committed_before_a_recogniser_is_there_is_in_the_ledger_before_
     let rows = bench.rows(did);
     assert_eq!(heard_by(&rows), [("acme/ear", 1_600, 10_000), ("acme/other", 0, 0)]);
     assert_eq!((bench.call.usage().audio_ms, bench.replayable), (100, Some(1_600)));
+}
+
+/// How many samples stand in rows as heard by nobody, which cost nothing.
+fn unheard(rows: &[LedgerRow]) -> u64 {
+    let unheard = rows.iter().filter(|row| row.unit == "unheard_sample");
+    unheard.inspect(|row| assert_eq!(row.cost, NanoUsd::ZERO)).map(|row| row.quantity).sum()
+}
+
+impl Bench {
+    /// The recogniser of this request is there.
+    fn hears(&mut self, request: u32) -> Vec<Did> {
+        self.input(Input::Provider { request: RequestId(request), event: &Event::Ready })
+    }
+}
+
+#[test]
+fn audio_that_is_kept_for_no_recogniser_any_more_is_charged_by_none() {
+    let mut bench = bench();
+    let mut did = bench.acts([listen(0, 0)]);
+    (0..4).for_each(|_| did.extend(bench.acts([])));
+    did.extend(bench.acts([AgentOutput::Dropped { kept: 3_200 }]));
+    assert_eq!(bench.call.usage().cost_nano_usd, 20_000);
+    did.extend(bench.hears(0));
+    let rows = bench.rows(did);
+    assert_eq!((heard_by(&rows)[0], unheard(&rows)), (("acme/ear", 3_200, 20_000), 6_400));
+}
+
+#[test]
+fn who_hangs_up_while_recognisers_are_waited_for_pays_for_nothing_that_none_of_them_has_heard() {
+    let mut bench = bench();
+    let mut did = bench.acts([listen(0, 0)]);
+    did.extend(bench.hears(0));
+    did.extend(bench.acts([ends(0)]));
+    (0..3).for_each(|_| did.extend(bench.acts([])));
+    did.extend(bench.input(Input::Bye));
+    did.extend(bench.wait(Duration::from_secs(3)));
+    assert!(did.contains(&Did::Trouble(ErrorCode::NotHeard)), "{did:?}");
+    let rows = bench.rows(did);
+    assert_eq!((heard_by(&rows)[0], unheard(&rows)), (("acme/ear", 3_200, 20_000), 4_800));
+    assert_eq!((bench.call.usage().cost_nano_usd, bench.replayable), (20_000, Some(0)));
+}
+
+#[test]
+fn what_may_be_played_again_after_a_relay_was_killed_ends_where_somebody_has_heard_it() {
+    let mut bench = bench();
+    bench.acts([listen(0, 0)]);
+    bench.hears(0);
+    (0..8).for_each(|_| drop(bench.acts([])));
+    bench.acts([ends(0)]);
+    (0..10).for_each(|_| drop(bench.acts([])));
+    let did = bench.wait(Duration::from_secs(5));
+    let through = did.iter().rev().find_map(|did| match did {
+        Did::Settle(_, through, false) => Some(*through),
+        _ => None,
+    });
+    assert_eq!((through, bench.replayable), (Some(16_000), Some(16_000)), "the other second is nobody's");
+    // The client has dropped the first eight chunks, and with them most of what was paid for.
+    let mut bench = goes_on(0, 16_000, 16_000);
+    let to = Mark { seq: 8, position: 8 * 1_600 };
+    bench.input(Input::Gap(Gap { from: Mark::default(), to }));
+    bench.chunks = to.seq;
+    let mut did = bench.acts([listen(0, 0)]);
+    did.extend(bench.hears(0));
+    (0..11).for_each(|_| did.extend(bench.acts([])));
+    assert_eq!(heard_by(&bench.rows(did))[0], ("acme/ear", 16_000, 100_000), "two of twelve chunks are free");
+}
+
+#[test]
+fn audio_that_waits_for_a_recogniser_is_charged_when_it_is_heard_whatever_its_client_drops_behind_it() {
+    let mut bench = bench();
+    let mut did = bench.acts([listen(0, 0), chat(1)]);
+    did.extend(bench.acts([]));
+    let (from, to) = (Mark { seq: 2, position: 3_200 }, Mark { seq: 4, position: 6_400 });
+    did.extend(bench.input(Input::Gap(Gap { from, to })));
+    bench.chunks = to.seq;
+    did.extend(bench.acts([thought(1)]));
+    // What the model has used is settled before anybody hears.
+    did.extend(bench.wait(Duration::from_secs(5)));
+    did.extend(bench.hears(0));
+    let rows = bench.rows(did);
+    assert_eq!((heard_by(&rows)[0], unheard(&rows)), (("acme/ear", 4_800, 30_000), 0));
+    assert_eq!(bench.replayable, Some(1_600), "the client holds the last chunk only");
+}
+
+/// Two chunks that nobody has heard yet, and a text behind them: what comes of it when this happens then, with what the agent does.
+fn types_unheard(does: &[AgentOutput], happens: Input<'_>) -> (Bench, Vec<Did>) {
+    let mut bench = bench();
+    let mut did = bench.acts([listen(0, 0)]);
+    did.extend(bench.acts([]));
+    let read = AgentOutput::Typed { text: "a text".into(), position: 3_200 };
+    bench.script.lock().expect("one thread").push_back(read);
+    let mark = Mark { seq: 2, position: 3_200 };
+    did.extend(bench.input(Input::Message { mark, message: &typed("a text") }));
+    let is_told = |did: &Did| matches!(did, Did::Say(Saying::Transcript(told)) if told.text == "a text");
+    assert!(did.iter().any(is_told), "it is told at once: {did:?}");
+    assert!(!did.iter().any(|did| matches!(did, Did::Store(..))), "{did:?}");
+    assert_eq!((bench.committed, bench.call.is_between_turns()), (Mark::default(), false));
+    bench.script.lock().expect("one thread").extend(does.iter().cloned());
+    did.extend(bench.input(happens));
+    (bench, did)
+}
+
+/// The words of turns that are stored together, and the mark that goes with them.
+fn stored(did: &[Did]) -> Vec<(Vec<&str>, Mark)> {
+    did.iter()
+        .filter_map(|did| match did {
+            Did::Store(turns, mark) => Some((turns.iter().map(|turn| &*turn.text).collect(), *mark)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_text_commits_no_audio_that_is_still_to_be_heard_and_is_stored_with_what_was_said_before_it() {
+    let all = Mark { seq: 3, position: 3_200 };
+    let through = AgentOutput::Final { through: 3_200 };
+    let ready = Input::Provider { request: RequestId(0), event: &Event::Ready };
+    let (mut bench, did) = types_unheard(&[said(0, 3_200), through.clone()], ready);
+    assert_eq!(stored(&did), [(vec!["a text", "hello"], all)], "a kill between them loses neither");
+    let rows = bench.rows(did);
+    assert_eq!((heard_by(&rows)[0], unheard(&rows)), (("acme/ear", 3_200, 20_000), 0));
+    // Nobody ever hears it, or nothing was said.
+    let deaf = AgentOutput::Degraded { what: Ability::Hearing, degraded: true };
+    for (does, happens, costs) in
+        [(vec![deaf, through.clone()], Input::BargeIn, (0, 3_200)), (vec![through], ready, (20_000, 0))]
+    {
+        let (mut bench, did) = types_unheard(&does, happens);
+        assert_eq!(stored(&did), [(vec!["a text"], all)]);
+        let written = did.iter().position(|did| matches!(did, Did::Settle(rows, ..) if !rows.is_empty()));
+        assert!(written < did.iter().position(|did| matches!(did, Did::Store(..))), "{did:?}");
+        let rows = bench.rows(did);
+        assert_eq!((bench.call.usage().cost_nano_usd, unheard(&rows)), costs);
+    }
+}
+
+#[test]
+fn a_call_that_goes_on_elsewhere_before_that_is_sent_both_there_and_one_that_ends_stores_the_text() {
+    for sent_away in [true, false] {
+        let (bench, did) = types_unheard(&[], Input::Checkpoint { sent_away });
+        assert_eq!((stored(&did), bench.committed, bench.replayable), (vec![], Mark::default(), Some(0)));
+    }
+    let (bench, did) = types_unheard(&[], Input::Stop(CloseCode::EndedByOperator));
+    assert_eq!(stored(&did), [(vec!["a text"], Mark { seq: 3, position: 3_200 })]);
+    assert_eq!(bench.call.usage().cost_nano_usd, 0);
+}
+
+#[test]
+fn what_the_user_corrects_of_a_text_that_is_not_stored_yet_is_stored_with_it() {
+    let message = Upward::Correction { turn: 0, text: "the text".into() };
+    let mark = Mark { seq: 3, position: 3_200 };
+    let (mut bench, did) = types_unheard(&[], Input::Message { mark, message: &message });
+    assert!(stored(&did).is_empty(), "{did:?}");
+    bench.script.lock().expect("one thread").push_back(AgentOutput::Final { through: 3_200 });
+    let did = bench.hears(0);
+    assert_eq!(stored(&did), [(vec!["the text"], Mark { seq: 4, position: 3_200 })]);
 }
 
 /// A call in which a recogniser has heard 22 chunks and was let go of.

@@ -22,6 +22,8 @@ mod moving;
 mod reload;
 mod rollups;
 mod serve;
+#[cfg(unix)]
+mod stopping;
 mod token;
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,6 +1,7 @@
 //! The dashboard and the alerts of `deploy/`: they read metrics that there are, as what they are, and the runbook has a chapter for each alert.
 //! A test of the whole relay holds the table of metrics to what is served.
 
+mod hanging;
 mod promql;
 mod rules;
 
@@ -10,10 +11,18 @@ use std::path::Path;
 use promql::{Expression, Series};
 use protocol::{CloseCode, ErrorCode};
 use relay::operations::telemetry::{Kind, METRICS, Metric};
+use relay::provider::FailureKind;
+use relay::records::store::IncidentKind;
 use serde_json::Value;
 
 /// Labels that Prometheus gives to whatever it reads.
 const GIVEN: [&str; 2] = ["instance", "job"];
+/// Labels whose values are names: those that Prometheus gives, and what is called so in a configuration or in the program.
+const NAMES: [&str; 6] = ["instance", "job", "operation", "provider", "route", "version"];
+/// The classes of the status of an answer.
+const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// Words that look like the name of a metric, and are roles.
+const ROLES: [&str; 2] = ["voxrelay_admin", "voxrelay_reader"];
 /// What Prometheus itself says of a relay.
 const UP: &str = "up";
 /// Functions of what only grows.
@@ -46,14 +55,17 @@ fn known(series: &Series) -> Result<(Vec<&'static str>, bool), String> {
     Ok((labels, metric.kind != Kind::Gauge))
 }
 
-/// Whether every word that a label is compared with is one that the relay says, where the words are few and known.
-fn are_words(label: &str, value: &str) -> bool {
-    let all: Vec<&str> = match label {
-        "code" => ErrorCode::ALL.iter().map(|code| code.name()).collect(),
-        "reason" => CloseCode::ALL.iter().map(|code| code.name()).collect(),
-        _ => return true,
+/// Whether every word that a label of a series is compared with is one that the relay says: one of its codes, or of those that the meaning of the
+/// metric lists. Names that others give may be any.
+fn are_words(series: &str, label: &str, value: &str) -> bool {
+    let meaning = metric_of(series).map_or("", |metric| metric.meaning);
+    let is_word = |word: &str| match label {
+        "code" => ErrorCode::ALL.iter().any(|code| code.name() == word),
+        "reason" => CloseCode::ALL.iter().any(|code| code.name() == word),
+        "status" => STATUSES.contains(&word),
+        _ => meaning.contains(&format!("`{word}`")),
     };
-    value.split('|').all(|word| all.contains(&word))
+    NAMES.contains(&label) || value.split('|').all(is_word)
 }
 
 /// Checks an expression, and returns the names of the metrics that it reads and the labels that its result may have.
@@ -65,7 +77,7 @@ fn check(text: &str) -> Result<(BTreeSet<&'static str>, Vec<String>), String> {
         let name = &one.name;
         let is_label = |label: &String| labels.contains(&label.as_str());
         for (label, value) in &one.labels {
-            if !is_label(label) || !are_words(label, value) {
+            if !is_label(label) || !are_words(name, label, value) {
                 return Err(format!("{name} has no {label} {value}"));
             }
         }
@@ -203,6 +215,79 @@ fn the_runbook_has_a_chapter_for_each_alert_and_names_panels_that_there_are() {
     }
 }
 
+/// What the runbook says under the heading of an alert.
+fn chapter<'r>(runbook: &'r str, alert: &str) -> &'r str {
+    let begun = runbook.split_once(&format!("\n### {alert}\n")).expect("a chapter").1;
+    begun.split("\n#").next().unwrap_or(begun)
+}
+
+#[test]
+fn each_chapter_shows_what_its_alert_reads_and_says_what_the_codes_in_it_mean_and_what_to_do() {
+    let (runbook, dashboard) = (read("docs/runbook.md"), dashboard());
+    let shown_by = |title: &str| -> BTreeSet<&'static str> {
+        let panels = panels(&dashboard);
+        let panel = panels.iter().find(|panel| panel["title"] == title).expect("a panel");
+        let targets = panel["targets"].as_array().expect("targets").iter();
+        let expressions = targets.map(|target| target["expr"].as_str().expect("an expression"));
+        expressions.flat_map(|expression| check(expression).expect("it is understood").0).collect()
+    };
+    for alert in &alerts() {
+        let (name, said) = (&alert.name, chapter(&runbook, &alert.name));
+        for step in ["- Look: ", "- Do: "] {
+            assert!(said.lines().any(|line| line.starts_with(step)), "{name} has no {step}");
+        }
+        let shown: BTreeSet<&str> = said.split("**").skip(1).step_by(2).flat_map(shown_by).collect();
+        let (read, _) = check(&alert.expression).expect("it is understood");
+        assert!(read.is_subset(&shown), "{name} reads {read:?}, and its chapter shows {shown:?}");
+        let expression = Expression::parse(&alert.expression).expect("it is understood");
+        let compared = expression.series.iter().flat_map(|series| &series.labels);
+        for (_, codes) in compared.filter(|(label, _)| ["code", "reason"].contains(&label.as_str())) {
+            for code in codes.split('|') {
+                assert!(said.contains(&format!("`{code}`")), "{name} does not say what to do about {code}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_runbook_says_what_to_do_about_each_way_in_which_a_provider_fails_and_each_alert_of_the_webhook() {
+    let runbook = read("docs/runbook.md");
+    let of_providers =
+        ["VoxrelayProviderOpen", "VoxrelayProviderFails"].map(|alert| chapter(&runbook, alert)).concat();
+    for kind in FailureKind::ALL {
+        assert!(of_providers.contains(&format!("`{}`", kind.name())), "{}", kind.name());
+    }
+    let names = alerts().into_iter().map(|alert| alert.name);
+    let linked: Vec<String> = names.map(|name| format!("[{name}](#{})", name.to_lowercase())).collect();
+    for alert in IncidentKind::ALL.map(IncidentKind::name).into_iter().chain(["store.down"]) {
+        let (_, rest) = runbook.split_once(&format!("`{alert}` ")).unwrap_or_else(|| panic!("{alert}"));
+        let rest = rest.trim_start_matches("is ");
+        assert!(linked.iter().any(|link| rest.starts_with(link)), "{alert} has no chapter");
+    }
+}
+
+#[test]
+fn no_document_and_no_alert_names_a_metric_that_there_is_not() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let folders = ["docs", "docs/decisions", "docs/migrating"].map(|folder| root.join(folder));
+    let entries = folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("a folder"));
+    let pages = entries.map(|entry| entry.expect("an entry").path());
+    let pages = pages.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let others = ["README.md", "CHANGELOG.md", "deploy/prometheus/alerts.yaml"].map(|name| root.join(name));
+    let mut found = 0;
+    for page in pages.chain(others) {
+        let text = std::fs::read_to_string(&page).expect("it is there");
+        let words = text.split(|char: char| !char.is_ascii_alphanumeric() && !"_-./".contains(char));
+        for word in words.filter(|word| word.starts_with("voxrelay_")) {
+            // A sentence may end with it.
+            let word = word.trim_end_matches('.');
+            found += 1;
+            assert!(metric_of(word).is_some() || ROLES.contains(&word), "{}: {word}", page.display());
+        }
+    }
+    assert!(found > 100, "{found} are read");
+}
+
 #[test]
 fn what_is_wrong_with_an_expression_is_found() {
     for (expression, wrong) in [
@@ -210,6 +295,9 @@ fn what_is_wrong_with_an_expression_is_found() {
         ("voxrelay_sessions_live{user=\"ada\"}", "has no user"),
         ("sum by (reason) (voxrelay_sessions_live)", "to group by"),
         ("rate(voxrelay_refusals_total{code=\"nonsense\"}[5m])", "has no code"),
+        ("rate(voxrelay_recordings_total{outcome=\"lost\"}[5m])", "has no outcome"),
+        ("voxrelay_spill_entries{place=~\"disk|cloud\"}", "has no place"),
+        ("rate(voxrelay_http_requests_total{status=\"500\"}[5m])", "has no status"),
         ("voxrelay_refusals_total > 3", "only grows"),
         ("sum(voxrelay_refusals_total[5m])", "only grows"),
         ("rate(voxrelay_refusals_total)", "is not read as"),

@@ -7,6 +7,7 @@ mod budgets;
 mod commands;
 mod crash;
 mod credits;
+mod damage;
 mod deliveries;
 mod denials;
 mod erase;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use protocol::{Mark, Resume, Role};
 use relay::call::{Latency, Turn};
 use relay::records::store::{
-    InsteadOf, NewSession, Quality, Quota, Reserve, Store, StoreError, Swept, TakeOver, unix_ms,
+    InsteadOf, NewSession, Opened, Quality, Quota, Reserve, Store, StoreError, Swept, TakeOver, unix_ms,
 };
 use relay::session::beginning::Beginning;
 
@@ -29,6 +29,7 @@ on_both_databases! {
     nothing_that_a_relay_had_kept_of_a_deleted_session_is_written
     any_text_is_stored_as_it_was_said
     the_newest_turns_of_a_conversation_are_read_in_order_and_nobody_elses
+    nobody_reads_in_a_conversation_what_others_said_there_even_if_its_rows_were_mixed
 }
 
 async fn a_turn_is_written_over_and_what_is_committed_never_goes_back(bench: Bench) {
@@ -172,7 +173,7 @@ async fn of_every_answer_what_was_not_heard_is_taken_back_and_later_if_a_take_ov
     assert!(left(&beginning(0, None)).is_empty(), "a client of an earlier version does not say it");
     assert!(left(&beginning(2, Some(40_000))).is_empty(), "it is in another epoch");
 
-    let mut said = store.newest_turns("a", &session("a").user_sub, 500).await.expect("read");
+    let mut said = store.newest_turns("a", "ada", "acme", 500).await.expect("read");
     back.correct(&mut said);
     let texts = |id: &str| -> Vec<&str> {
         said.iter().filter(|said| said.session_id == id).map(|said| &*said.row.turn.text).collect()
@@ -208,14 +209,39 @@ async fn the_newest_turns_of_a_conversation_are_read_in_order_and_nobody_elses(b
     }
     open(store, &session("other"), &quota()).await;
     store.save_turns("other", 0, &[turn(0, Role::User, "other")], Mark::default(), 0).await.expect("written");
-    let user = session("a").user_sub;
-    let read = async |user: &str, limit| {
-        let rows = store.newest_turns("a", user, limit).await.expect("read");
+    let read = async |user: &str, account: &str, limit| {
+        let rows = store.newest_turns("a", user, account, limit).await.expect("read");
         rows.into_iter().map(|said| said.row.turn.text).collect::<Vec<_>>()
     };
-    assert_eq!(read(&user, 4).await, ["b 2", "c 0", "c 1", "c 2"]);
-    assert_eq!(read(&user, 500).await.len(), 9);
-    assert_eq!(read("somebody else", 500).await, [""; 0]);
+    assert_eq!(read("ada", "acme", 4).await, ["b 2", "c 0", "c 1", "c 2"]);
+    assert_eq!(read("ada", "acme", 500).await.len(), 9);
+    assert_eq!(read("somebody else", "acme", 500).await, [""; 0]);
+    assert_eq!(read("ada", "another account", 500).await, [""; 0], "another account may have the same user");
+}
+
+async fn nobody_reads_in_a_conversation_what_others_said_there_even_if_its_rows_were_mixed(bench: Bench) {
+    let store = &*bench.store;
+    let owners = [("ada", "acme", "a"), ("ada", "other", "b"), ("bob", "acme", "c")];
+    for (user, account, id) in owners {
+        let of = NewSession { user_sub: user.into(), account: account.into(), ..session(id) };
+        open(store, &of, &quota()).await;
+        store.save_turns(id, 0, &[turn(0, Role::User, id)], Mark::default(), 0).await.expect("written");
+    }
+    // No relay writes this. What is read is its owner's all the same.
+    let mixed = "UPDATE sessions SET conversation_id = 'a'";
+    sqlx::raw_sql(mixed).execute(&mut bench.connect().await).await.expect("mixed");
+    for (user, account, id) in owners {
+        let said = store.newest_turns("a", user, account, 500).await.expect("read");
+        let texts: Vec<_> = said.iter().map(|said| said.row.turn.text.as_str()).collect();
+        assert_eq!(texts, [id], "{user} of {account}");
+        let of = NewSession { user_sub: user.into(), account: account.into(), ..session(&format!("{id}-2")) };
+        let next = NewSession { conversation_id: "a".into(), ..of };
+        let opened = store.may_open_session(&next, &quota()).await.expect("answered");
+        assert!(matches!(opened, Opened::Yes { .. }), "{user} of {account} has a part in it: {opened:?}");
+    }
+    let nobody = NewSession { account: "nobody's".into(), ..session("d") };
+    let nobody = NewSession { conversation_id: "a".into(), ..nobody };
+    assert_eq!(store.may_open_session(&nobody, &quota()).await.expect("answered"), Opened::NoConversation);
 }
 
 async fn what_a_relay_had_kept_is_written_when_the_session_has_ended_unless_another_one_goes_on_from_there(

@@ -266,7 +266,8 @@ impl Playback {
             self.ahead += samples;
             self.sent.push_back(Sent::Block { samples, end, agent_rate: agent.rate, level });
         }
-        let Some(left) = agent.buffer.waits() else {
+        // What is due waits for nothing but room in the worklet, which says itself when it has some.
+        let Some(left) = agent.buffer.due_in() else {
             self.timer = None;
             return;
         };

@@ -31,6 +31,11 @@ impl Listening {
         }
     }
 
+    /// Of what came while no recogniser was there only so many samples are kept for one, the last ones.
+    pub(super) fn drop_but(&mut self, kept: u64) {
+        self.unheard = self.unheard.min(kept);
+    }
+
     /// A request is over.
     pub(super) fn end(&mut self, request: RequestId) {
         self.listener.take_if(|listener| *listener == request);
@@ -69,8 +74,10 @@ mod tests {
         listening.hear(1_000);
         listening.end(first);
         listening.hear(10);
+        listening.drop_but(7);
         listening.begin(second);
+        listening.drop_but(0);
         assert_eq!(listening.of(first), Charged { at_least: 2_000, at_most: 2_100 });
-        assert_eq!(listening.of(second), Charged { at_least: 0, at_most: 10 });
+        assert_eq!(listening.of(second), Charged { at_least: 0, at_most: 7 });
     }
 }

@@ -381,6 +381,9 @@ impl World<'_> {
                     if self.page.is_held {
                         return Err(format!("{position} comes while the agent is held"));
                     }
+                    if self.client.state() == State::Closing {
+                        return Err(format!("{position} comes when the user has hung up"));
+                    }
                     if let Some(turn) = self.page.flushed_turn {
                         return Err(format!("more of turn {turn} comes after its flush"));
                     }

@@ -320,7 +320,9 @@ pub(super) fn refused(refuses: Option<(Span, Refusing)>, now: Time) -> Result<()
     match refuses.filter(|(span, _)| span.holds(now)) {
         None => Ok(()),
         Some((_, Refusing::Mendable)) => Err(StoreError::Database(sqlx::Error::RowNotFound)),
-        Some((_, Refusing::ForGood)) => Err(StoreError::Corrupt { row: "a row".into(), column: "a column" }),
+        Some((_, Refusing::ForGood)) => {
+            Err(StoreError::Damaged { database: "a database".into(), found: "so".into() })
+        }
     }
 }
 

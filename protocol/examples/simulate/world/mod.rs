@@ -76,6 +76,20 @@ struct Downlink {
     position: u32,
     said: Vec<String>,
     heard: Vec<String>,
+    /// How much was heard when the user hung up; nothing of an epoch that began later.
+    before_hanging_up: usize,
+}
+
+impl Downlink {
+    /// What the client is to hear: of the agent's audio nothing that comes when the user has hung up.
+    fn wanted(&self) -> Vec<&String> {
+        let audio = Codec::PcmS16le24000.name();
+        let wanted = self.said.iter().enumerate();
+        wanted
+            .filter(|(place, said)| *place < self.before_hanging_up || !said.starts_with(audio))
+            .map(|(_, said)| said)
+            .collect()
+    }
 }
 
 pub(crate) struct World {
@@ -270,6 +284,7 @@ impl World {
     fn speak(&mut self) -> Result<(), String> {
         if self.spoken == self.scenario.chunks * self.scenario.chunk {
             self.hung_up = true;
+            self.downlink.before_hanging_up = self.downlink.heard.len();
             return self.input(client::Input::Close { finish: true });
         }
         if self.random.percent(self.scenario.mute_percent) {

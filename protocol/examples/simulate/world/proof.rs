@@ -63,14 +63,13 @@ impl World {
         if inside && self.spoken * 2 + self.typed_bytes <= self.scenario.buffer * 2 {
             return Err(format!("told {told:?} although all {} samples fit the buffer", self.spoken));
         }
-        if self.closed_in_order && self.downlink.said != self.downlink.heard {
-            return Err(format!(
-                "closed in order, said {:?}, heard {:?}",
-                self.downlink.said, self.downlink.heard
-            ));
+        let wanted = self.downlink.wanted();
+        let heard: Vec<&String> = self.downlink.heard.iter().collect();
+        if self.closed_in_order && wanted != heard {
+            return Err(format!("closed in order, to be heard {wanted:?}, heard {heard:?}"));
         }
-        if !self.downlink.said.starts_with(&self.downlink.heard) {
-            return Err(format!("said {:?}, heard {:?}", self.downlink.said, self.downlink.heard));
+        if !wanted.starts_with(&heard) {
+            return Err(format!("to be heard {wanted:?}, heard {heard:?}"));
         }
         Ok(())
     }

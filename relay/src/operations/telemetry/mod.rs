@@ -25,7 +25,7 @@ pub(crate) use providers::{
     Opening, provider, provider_circuit, provider_connection, provider_difference, provider_in_use,
     provider_opened, provider_request, provider_socket_ahead,
 };
-pub(crate) use records::{Place, recording, recording_dropped, spill_entries, store};
+pub(crate) use records::{Place, recording, recording_dropped, row_damaged, spill_entries, store};
 pub(crate) use routes::http_answered;
 pub use serve::serve;
 pub(crate) use sessions::{

@@ -61,6 +61,7 @@ metrics! {
     STORE_SECONDS = "voxrelay_store_seconds", Histogram, ["operation"], "time that the database took to answer";
     STORE_ERRORS = "voxrelay_store_errors_total", Counter, ["operation", "kind"], "answers of the database that were errors: `away`, `fenced` or `other`";
     STORE_AWAY = "voxrelay_store_away", Gauge, [], "1 while the database could not be reached or written to within the last 10 s";
+    ROWS_DAMAGED = "voxrelay_rows_damaged_total", Counter, ["table"], "rows that were asked for and cannot be read, each time that they are: they are left out of what is told and shown, and where money depends on one, what needs it is refused. `usage` is sums of the ledger";
     STORE_CONNECTIONS = "voxrelay_store_connections", Gauge, ["pool", "state"], "open connections to the database, `in_use` or `idle`: with SQLite those that `writes` and `reads` have, with PostgreSQL those that both have (`shared`) and the one that renews the `lease`, and with either those for `prompt` work, which waits for nobody";
     LEASE_MARGIN = "voxrelay_lease_margin_seconds", Gauge, [], "time until this relay has to stop its sessions, unless the database takes the renewal of its lease before";
     SPILL_ENTRIES = "voxrelay_spill_entries", Gauge, ["place"], "entries that the database is owed, on the relay's own `disk`, or in `memory` because the disk does not take them";

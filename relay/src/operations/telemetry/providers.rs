@@ -14,7 +14,8 @@ const ANSWERED: &str = "ok";
 /// What a recogniser bills beside what it was given.
 const BILLS: [&str; 2] = ["more", "less"];
 
-/// Lets the counters of a provider stand at 0, as [`begin`](super::begin) does for what is known without a configuration.
+/// Lets the counters and gauges of a provider stand at 0, as [`begin`](super::begin) does for what is known without a configuration. Those that are
+/// there stay as they are: a configuration that is read again does not end what is under way.
 pub(crate) fn provider(name: &str) {
     for outcome in [ANSWERED].into_iter().chain(FailureKind::ALL.map(FailureKind::name)) {
         counter!(PROVIDER_REQUESTS, "provider" => name.to_owned(), "outcome" => outcome).increment(0);
@@ -27,9 +28,9 @@ pub(crate) fn provider(name: &str) {
     for bills in BILLS {
         counter!(PROVIDER_DIFFERENCE, "provider" => name.to_owned(), "bills" => bills).increment(0);
     }
-    gauge!(PROVIDER_CIRCUIT, "provider" => name.to_owned()).set(0.0);
-    gauge!(PROVIDER_IN_USE, "provider" => name.to_owned()).set(0.0);
-    gauge!(PROVIDER_AHEAD, "provider" => name.to_owned()).set(0.0);
+    for there_is in [PROVIDER_CIRCUIT, PROVIDER_IN_USE, PROVIDER_AHEAD] {
+        gauge!(there_is, "provider" => name.to_owned()).increment(0.0);
+    }
 }
 
 /// A request to a provider is over: with an answer, or with a failure.
@@ -40,12 +41,7 @@ pub(crate) fn provider_request(name: &str, failure: Option<FailureKind>) {
 
 /// Whether a provider is asked has changed.
 pub(crate) fn provider_circuit(name: &str, standing: Standing) {
-    let value = match standing {
-        Standing::Closed => 0.0,
-        Standing::Probing => 1.0,
-        Standing::Open => 2.0,
-    };
-    gauge!(PROVIDER_CIRCUIT, "provider" => name.to_owned()).set(value);
+    gauge!(PROVIDER_CIRCUIT, "provider" => name.to_owned()).set(f64::from(standing.shown()));
 }
 
 /// So many requests and open sockets of a provider are there more than before.

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge, histogram};
 
-use super::names::{RECORDING_DROPPED, RECORDINGS, SPILL_ENTRIES, STORE_AWAY, STORE_ERRORS, STORE_SECONDS};
-use crate::records::store::{OPERATIONS, StoreError};
+use super::names::{
+    RECORDING_DROPPED, RECORDINGS, ROWS_DAMAGED, SPILL_ENTRIES, STORE_AWAY, STORE_ERRORS, STORE_SECONDS,
+};
+use crate::records::store::{OPERATIONS, READ_TABLES, StoreError};
 
 /// How long the database counts as away after an answer that said so.
 const AWAY_LASTS: Duration = Duration::from_secs(10);
@@ -45,6 +47,9 @@ pub(super) fn begin() {
             counter!(STORE_ERRORS, "operation" => *operation, "kind" => *kind).increment(0);
         }
     }
+    for table in READ_TABLES {
+        counter!(ROWS_DAMAGED, "table" => *table).increment(0);
+    }
     for outcome in RECORDED {
         counter!(RECORDINGS, "outcome" => *outcome).increment(0);
     }
@@ -57,6 +62,11 @@ pub(super) fn begin() {
 /// So many entries are there now that the database is owed.
 pub(crate) fn spill_entries(place: Place, entries: u64) {
     gauge!(SPILL_ENTRIES, "place" => place.name()).set(entries as f64);
+}
+
+/// A row of this table was asked for and cannot be read.
+pub(crate) fn row_damaged(table: &'static str) {
+    counter!(ROWS_DAMAGED, "table" => table).increment(1);
 }
 
 pub(crate) fn recording_dropped(samples: u64) {

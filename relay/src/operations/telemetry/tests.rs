@@ -1,20 +1,25 @@
 //! The table of metrics, the document, and what stands at 0 from the start.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use protocol::{CloseCode, ErrorCode, Latency};
+use protocol::{CloseCode, ErrorCode, Latency, Time};
 
 use super::names::{
-    ALERTS, ANSWER_SECONDS, CONNECTIONS, COST, HTTP_REQUESTS, PREFLIGHTS, PROVIDER_CONNECTIONS,
-    PROVIDER_DIFFERENCE, PROVIDER_OPENED, PROVIDER_REQUESTS, REPEATED, RESUMES,
+    ALERTS, ANSWER_SECONDS, CONNECTIONS, COST, HTTP_REQUESTS, PREFLIGHTS, PROVIDER_AHEAD, PROVIDER_CIRCUIT,
+    PROVIDER_CONNECTIONS, PROVIDER_DIFFERENCE, PROVIDER_IN_USE, PROVIDER_OPENED, PROVIDER_REQUESTS, REPEATED,
+    RESUMES,
 };
 use super::sessions::{OTHERS_TOKENS, Resume, TRANSPORTS};
-use super::{Kind, METRICS, Metric, answered, begin, cost, http_answered, recorder};
+use super::{
+    Kind, METRICS, Metric, answered, begin, cost, http_answered, provider, provider_socket_ahead, recorder,
+};
 use crate::NanoUsd;
 use crate::admission::auth::AuthError;
 use crate::money::ledger::LedgerRow;
+use crate::provider::{self as providers, Ask, Deadlines, Event, Failure, FailureKind, Upstream};
 use crate::records::store::{IncidentKind, OPERATIONS, STAGE_BUCKETS_MS};
 use crate::session::machine::Moment;
 
@@ -129,4 +134,68 @@ fn what_a_recogniser_is_paid_once_more_is_counted_at_its_price_though_its_row_co
 #[test]
 fn what_is_stored_of_stages_is_counted_in_the_buckets_of_the_metric() {
     assert_eq!(STAGE_BUCKETS_MS.map(|ms| f64::from(ms) / 1_000.0), super::ANSWER_STAGES);
+}
+
+/// The provider `voice`, which asks to be left alone for as long as the operator needs with its first failure.
+fn voice() -> Arc<Upstream> {
+    let voice = providers::Provider {
+        name: "voice".to_owned(),
+        kind: providers::Kind::named("openai-speech").expect("registered"),
+        base_url: "http://127.0.0.1:9/".parse().expect("an address"),
+        key: None,
+        model: "small".to_owned(),
+        voice: None,
+        language: None,
+        key_terms: Vec::new(),
+        eager: false,
+        thinks_first: false,
+        price: "voice/small".to_owned(),
+        deadlines: Deadlines::default(),
+        max_concurrent: 0,
+    };
+    Arc::new(Upstream::new(voice).expect("a client"))
+}
+
+/// Asks it, and has it refuse the key. The request stays under way until what is returned is dropped.
+fn refuse_key(voice: &Arc<Upstream>, now: Time) -> providers::Pass {
+    let mut pass = voice.admit(now, &Ask::Speak("Hello.".to_owned())).expect("it is asked");
+    pass.note(now, &Event::Failed(Failure::new(FailureKind::Key, "no such key")));
+    pass
+}
+
+#[test]
+fn what_the_gauges_of_a_provider_show_stays_when_the_configuration_is_read_again() {
+    let recorder = recorder();
+    let handle = recorder.handle();
+    let shown = |gauge: &str| {
+        let text = handle.render();
+        let line = format!("{gauge}{{provider=\"voice\"}} ");
+        let value = text.lines().find_map(|found| found.strip_prefix(&line)?.parse::<i32>().ok());
+        value.unwrap_or_else(|| panic!("no {line} in {text}"))
+    };
+    let all = || [PROVIDER_CIRCUIT, PROVIDER_IN_USE, PROVIDER_AHEAD].map(shown);
+    metrics::with_local_recorder(&recorder, || {
+        provider("voice");
+        assert_eq!(all(), [0, 0, 0], "they are there from the start");
+        let (first, second) = (voice(), voice());
+        let under_way = refuse_key(&first, Time::ZERO);
+        provider_socket_ahead("voice", 1);
+        assert_eq!(all(), [2, 1, 1]);
+        // Nothing has changed.
+        provider("voice");
+        assert_eq!(all(), [2, 1, 1]);
+
+        // It has another key. A call that has the first one goes on with it, and finds that it still does not work.
+        provider("voice");
+        first.retire();
+        assert_eq!(all(), [0, 1, 1], "nobody has found anything wrong with the one that is configured");
+        let later = Time::from_millis(600_000);
+        drop(refuse_key(&first, later));
+        assert_eq!(all(), [0, 1, 1]);
+        drop(refuse_key(&second, later));
+        assert_eq!(all(), [2, 1, 1], "it is the one that is shown");
+        drop(under_way);
+        provider_socket_ahead("voice", -1);
+        assert_eq!(all(), [2, 0, 0]);
+    });
 }

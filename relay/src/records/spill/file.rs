@@ -172,8 +172,14 @@ impl File {
 fn kept(row: &SqliteRow) -> Result<Kept, sqlx::Error> {
     Ok(Kept {
         number: row.try_get("id")?,
-        session_id: row.try_get("session_id")?,
+        session_id: text(row, "session_id")?,
         epoch: row.try_get("epoch")?,
-        entry: row.try_get("entry")?,
+        entry: text(row, "entry")?,
     })
+}
+
+/// A text as it stands in the file. One that was cut in the middle of a character is empty, which is no entry: it holds up no other.
+fn text(row: &SqliteRow, column: &str) -> Result<String, sqlx::Error> {
+    let bytes: Vec<u8> = row.try_get_unchecked(column)?;
+    Ok(String::from_utf8(bytes).unwrap_or_default())
 }

@@ -44,6 +44,11 @@ impl Held {
         self.entries.iter().filter(|kept| is_wanted(&kept.session_id)).cloned().collect()
     }
 
+    /// Whether something of this session is held.
+    pub(super) fn has(&self, session_id: &str) -> bool {
+        self.entries.iter().any(|kept| kept.session_id == session_id)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

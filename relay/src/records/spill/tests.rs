@@ -132,6 +132,48 @@ async fn what_the_file_cannot_take_is_held_until_it_can_or_the_database_does() {
 }
 
 #[tokio::test]
+async fn what_comes_later_is_kept_behind_what_the_file_could_not_take_before() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let spill = Spill::open(dir.path()).await.expect("opened");
+    let end = |at_ms| Owed::End { reason: "normal".into(), quality: Quality::default(), at_ms };
+    spill.keep("a", 3, &[end(1)]).await.expect("kept");
+    assert!(spill.hold("a", 3, &end(2)), "as if the file had been full");
+    // The file takes nothing: what comes later is not to find a place before what is held.
+    let full = Spill { jobs: mpsc::channel(1).0, ..spill.clone() };
+    assert_eq!(full.keep("a", 3, &[end(3)]).await.expect("an answer"), [None]);
+    assert!(full.hold("a", 3, &end(3)));
+    assert!(matches!(spill.keep("a", 3, &[end(4)]).await.expect("kept")[..], [Some(_)]));
+    assert_eq!(spill.held().len(), 0);
+    let read = |rows| Job::Read { of: Some("a".into()), after: 0, limit: 10, rows };
+    let kept = spill.ask(read).await.expect("read");
+    let order: Vec<String> = kept.into_iter().map(|kept| kept.entry).collect();
+    assert_eq!(order, [1, 2, 3, 4].map(|at_ms| to_text(&end(at_ms))));
+    spill.close().await;
+}
+
+#[tokio::test]
+async fn an_entry_that_is_damaged_holds_up_no_other() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let spill = Spill::open(dir.path()).await.expect("opened");
+    let owed = Owed::Settle(Box::new(settle()));
+    spill.keep("a", 3, &[owed.clone(), owed]).await.expect("kept");
+    spill.close().await;
+    let file = SqliteConnectOptions::new().filename(dir.path().join(SPILL_FILE));
+    let mut connection = file.connect().await.expect("opened");
+    let damage = "UPDATE owed SET entry = CAST(X'41C3' AS TEXT) WHERE id = 1";
+    sqlx::raw_sql(damage).execute(&mut connection).await.expect("written");
+    drop(connection);
+    let again = Spill::open(dir.path()).await.expect("opened");
+    assert_eq!(numbers(&again).await, [1, 2]);
+    let store =
+        crate::records::store::SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("opened");
+    again.replay(&store, |_| false).await.expect("the database is there");
+    assert_eq!(numbers(&again).await, [0; 0], "one is written, and one is dropped");
+    again.close().await;
+    store.close().await;
+}
+
+#[tokio::test]
 async fn two_thousand_that_keep_something_at_once_all_find_a_place() {
     let dir = tempfile::tempdir().expect("a folder");
     let spill = Spill::open(dir.path()).await.expect("opened");

@@ -324,8 +324,9 @@ operations! {
         limit: u32,
     ) -> Page<LiveRow, Cursor>;
 
-    /// Reads the newest turns of a user's conversation, at most `limit` of them and 500, in order.
-    fn newest_turns(&self, conversation: &str, user_sub: &str, limit: u32) -> Vec<SaidRow>;
+    /// Reads the newest turns of a conversation that a user has in an account, at most `limit` of them and 500, in order. Of whoever else has
+    /// sessions of that conversation there are none among them.
+    fn newest_turns(&self, conversation: &str, user_sub: &str, account: &str, limit: u32) -> Vec<SaidRow>;
 
     /// Reads the turns of a session or of a conversation, in order.
     fn transcript(

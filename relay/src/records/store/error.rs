@@ -45,6 +45,18 @@ pub enum StoreError {
         /// Why it could not.
         source: sqlx::migrate::MigrateError,
     },
+    /// The program was told to stop between two migrations.
+    #[error(
+        "told to stop: {applied} migrations are applied to {database}, and {left} are left; run `voxrelay migrate` again, which goes on with them"
+    )]
+    Stopped {
+        /// The file or server, without a password.
+        database: String,
+        /// How many migrations were applied.
+        applied: usize,
+        /// How many migrations are missing.
+        left: usize,
+    },
     /// The schema is older than this relay.
     #[error("{database} lacks {missing} migrations of this relay: run `voxrelay migrate` first")]
     Outdated {
@@ -141,7 +153,9 @@ pub enum StoreError {
         id: String,
     },
     /// A row holds something that a relay never writes.
-    #[error("{row}: {column} is not as it should be")]
+    #[error(
+        "{row}: {column} is not as it should be; docs/runbook.md says under VoxrelayRowsDamaged what to do"
+    )]
     Corrupt {
         /// The row.
         row: String,
@@ -179,6 +193,7 @@ impl StoreError {
             StoreError::Create { .. }
             | StoreError::InUse { .. }
             | StoreError::Migrate { .. }
+            | StoreError::Stopped { .. }
             | StoreError::Outdated { .. }
             | StoreError::Newer { .. }
             | StoreError::Rights { .. }
@@ -194,14 +209,35 @@ impl StoreError {
         }
     }
 
-    /// Whether the database itself refused a statement, and not for what is in it. An operator may mend that, a missing right for example.
+    /// Whether the database itself refused a statement, and not for what is in it, or a row that the statement needs is damaged. An operator may
+    /// mend that: a missing right for example.
     #[must_use]
     pub fn is_mendable(&self) -> bool {
         match self {
+            StoreError::Corrupt { .. } => true,
             StoreError::Database(error) => !is_about_values(error),
             // What another one wanted to write is no fault of this one.
             StoreError::Shared(error) => matches!(**error, StoreError::Database(_)),
             _ => false,
+        }
+    }
+
+    /// Whether this is about what stands in one row: the database is there, and answers for other rows.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            StoreError::Corrupt { .. } => true,
+            StoreError::Database(error) => is_about_a_row(error),
+            _ => false,
+        }
+    }
+
+    /// The same error; where a value cannot be read and the error does not say of which row, with the name of the row.
+    pub(super) fn about_row(self, row: impl FnOnce() -> String) -> StoreError {
+        match self {
+            StoreError::Database(error) if is_about_a_row(&error) => {
+                StoreError::Corrupt { row: row(), column: "a value" }
+            }
+            other => other,
         }
     }
 
@@ -222,6 +258,11 @@ impl StoreError {
             named => named,
         }
     }
+}
+
+/// Whether a row came, and a value in it cannot be read.
+pub(super) fn is_about_a_row(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. })
 }
 
 /// Whether the database refused the values of a statement, so that the same statement will never be taken.

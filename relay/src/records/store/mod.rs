@@ -51,8 +51,8 @@ pub use incident::{Incident, IncidentKind, IncidentPace, IncidentState, NewIncid
 pub use pools::PoolUse;
 pub use query::*;
 pub use rollup::*;
-pub(crate) use sql::fault_in_url;
-pub use sql::{MovedRow, MovedTable, Snapshot, SqlStore, check_sqlite_file, migrate};
+pub use sql::{MovedRow, MovedTable, Snapshot, SqlStore, check_sqlite_file, migrate, migrate_until};
+pub(crate) use sql::{READ_TABLES, fault_in_url};
 pub use tables::{LedgerEntry, LedgerFilter, SumBy, SumCursor, SumFilter, SumPer, SumRow};
 pub use types::*;
 

@@ -15,6 +15,8 @@ pub struct Page<T, C> {
     pub rows: Vec<T>,
     /// Where the next page begins, unless this is the last one.
     pub next: Option<C>,
+    /// How many rows are left out, because what is stored of them cannot be read.
+    pub damaged: u32,
 }
 
 /// Which sessions to list: those for which everything holds that is given.

@@ -109,6 +109,10 @@ pub(super) struct AdminSessions {
     sessions: Vec<AdminSession>,
     /// The `cursor` of the next page, if there is one.
     next: Option<String>,
+    /// How many rows are left out, since what is stored of them cannot be read. Not there if all of them can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    damaged: Option<u32>,
 }
 
 /// A page of live sessions, the newest first.
@@ -117,6 +121,10 @@ pub(super) struct LiveSessions {
     sessions: Vec<LiveSession>,
     /// The `cursor` of the next page, if there is one.
     next: Option<String>,
+    /// How many rows are left out, since what is stored of them cannot be read. Not there if all of them can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    damaged: Option<u32>,
 }
 
 /// A page of alerts, the newest first.
@@ -125,6 +133,10 @@ pub(super) struct Alerts {
     alerts: Vec<Alert>,
     /// The `cursor` of the next page, if there is one.
     next: Option<String>,
+    /// How many rows are left out, since what is stored of them cannot be read. Not there if all of them can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    damaged: Option<u32>,
 }
 
 /// What was erased.
@@ -163,6 +175,7 @@ pub(super) async fn sessions(
     let page = app.records.store.list_sessions(&filter, after.as_ref(), cursor::limit(limit)?).await?;
     Ok(Json(AdminSessions {
         next: cursor::write(page.next.as_ref()),
+        damaged: cursor::damaged(page.damaged),
         sessions: page.rows.into_iter().map(AdminSession::from).collect(),
     }))
 }
@@ -181,6 +194,7 @@ pub(super) async fn live(
     let page = app.records.store.live_sessions(after.as_ref(), cursor::limit(asked.limit)?).await?;
     Ok(Json(LiveSessions {
         next: cursor::write(page.next.as_ref()),
+        damaged: cursor::damaged(page.damaged),
         sessions: page.rows.into_iter().map(LiveSession::from).collect(),
     }))
 }
@@ -302,6 +316,7 @@ pub(super) async fn alerts(
     let page = app.records.store.list_alerts(&filter, after.as_ref(), cursor::limit(asked.limit)?).await?;
     Ok(Json(Alerts {
         next: cursor::write(page.next.as_ref()),
+        damaged: cursor::damaged(page.damaged),
         alerts: page.rows.into_iter().map(Alert::from).collect(),
     }))
 }

@@ -106,6 +106,10 @@ pub(super) struct Audit {
     audit: Vec<DeedEntry>,
     /// The `cursor` of the next page, if there is one.
     next: Option<String>,
+    /// How many rows are left out, since what is stored of them cannot be read. Not there if all of them can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    damaged: Option<u32>,
 }
 
 /// Lists what administrators did: sessions that they ended or erased, what they had agents told, users whom they erased, whom they denied or no longer deny, credits, budgets, messages to webhooks that they repeated, API keys.
@@ -130,6 +134,7 @@ pub(super) async fn list(
     let page = app.records.store.list_audit(&filter, after.as_ref(), cursor::limit(asked.limit)?).await?;
     Ok(Json(Audit {
         next: cursor::write(page.next.as_ref()),
+        damaged: cursor::damaged(page.damaged),
         audit: page.rows.into_iter().map(DeedEntry::from).collect(),
     }))
 }

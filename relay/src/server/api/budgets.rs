@@ -68,6 +68,10 @@ pub(super) struct Budgets {
     budgets: Vec<BudgetEntry>,
     /// The `cursor` of the next page, if there is one.
     next: Option<String>,
+    /// How many rows are left out, since what is stored of them cannot be read. Not there if all of them can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    damaged: Option<u32>,
 }
 
 /// Which budgets to list, a page at a time.
@@ -153,6 +157,7 @@ pub(super) async fn list(
     let page = app.records.store.list_budgets(&filter, after.as_ref(), cursor::limit(asked.limit)?).await?;
     Ok(Json(Budgets {
         next: cursor::write(page.next.as_ref()),
+        damaged: cursor::damaged(page.damaged),
         budgets: page.rows.into_iter().map(BudgetEntry::from).collect(),
     }))
 }

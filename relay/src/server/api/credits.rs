@@ -79,6 +79,10 @@ pub(super) struct Credits {
     credits: Vec<CreditEntry>,
     /// The `cursor` of the next page, if there is one.
     next: Option<String>,
+    /// How many rows are left out, since what is stored of them cannot be read. Not there if all of them can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    damaged: Option<u32>,
 }
 
 /// Gives an account back what it was charged by mistake. What is spent of its month, and of the user's day if there is a user, is lowered,
@@ -176,6 +180,7 @@ pub(super) async fn list(
     let page = app.records.store.list_credits(&filter, after.as_ref(), cursor::limit(asked.limit)?).await?;
     Ok(Json(Credits {
         next: cursor::write(page.next.as_ref()),
+        damaged: cursor::damaged(page.damaged),
         credits: page.rows.into_iter().map(CreditEntry::from).collect(),
     }))
 }

@@ -25,6 +25,11 @@ pub(super) fn write<C: Serialize>(cursor: Option<&C>) -> Option<String> {
     Some(URL_SAFE_NO_PAD.encode(json))
 }
 
+/// How many rows a page leaves out, if there are any.
+pub(super) fn damaged(rows: u32) -> Option<u32> {
+    (rows > 0).then_some(rows)
+}
+
 /// Reads a cursor that a client has given back.
 pub(super) fn read<C: DeserializeOwned>(given: Option<&str>) -> Result<Option<C>, Problem> {
     given.map(parse).transpose()

@@ -45,6 +45,10 @@ pub(super) struct DenyList {
     denials: Vec<DenialEntry>,
     /// The `cursor` of the next page, if there is one.
     next: Option<String>,
+    /// How many rows are left out, since what is stored of them cannot be read. Not there if all of them can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    damaged: Option<u32>,
 }
 
 /// Lists the deny-list, without expired entries.
@@ -61,6 +65,7 @@ pub(super) async fn list(
     let page = app.records.store.denials(after.as_ref(), cursor::limit(asked.limit)?).await?;
     Ok(Json(DenyList {
         next: cursor::write(page.next.as_ref()),
+        damaged: cursor::damaged(page.damaged),
         denials: page.rows.into_iter().map(DenialEntry::from).collect(),
     }))
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::Problem;
 use super::admin::Filter;
 use super::caller::{Admin, User};
+use super::cursor;
 use super::extract::Query;
 use super::responses::Usual;
 use super::schema::{AdminSession, Session, Turn};
@@ -99,10 +100,14 @@ pub(super) fn file(content_type: &'static str, name: &str, body: Body) -> Respon
         .into_response()
 }
 
+/// A line of JSON in the place of a row that cannot be read.
+const DAMAGED_LINE: &str = "{\"damaged\":1}\n";
+
 struct Export {
     app: Arc<App>,
     filter: SessionFilter,
-    write: fn(Vec<SessionRow>, bool) -> Vec<u8>,
+    /// Writes rows, so many more that cannot be read, and what stands above the first one.
+    write: fn(Vec<SessionRow>, u32, bool) -> Vec<u8>,
 }
 
 impl Pages for Export {
@@ -110,7 +115,7 @@ impl Pages for Export {
 
     async fn page(&mut self, after: Option<Cursor>) -> Result<(Vec<u8>, Option<Cursor>), Problem> {
         let page = self.app.records.store.list_sessions(&self.filter, after.as_ref(), PAGE).await?;
-        Ok(((self.write)(page.rows, after.is_none()), page.next))
+        Ok(((self.write)(page.rows, page.damaged, after.is_none()), page.next))
     }
 }
 
@@ -125,6 +130,9 @@ struct Own {
 struct Kept {
     session: Session,
     turns: Vec<Turn>,
+    /// How many of its turns are left out, since they cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damaged: Option<u32>,
 }
 
 impl Pages for Own {
@@ -135,35 +143,44 @@ impl Pages for Own {
         let page = store.list_sessions(&self.filter, after.as_ref(), 1).await?;
         let mut lines = Vec::new();
         for row in page.rows {
-            let (mut turns, mut after) = (Vec::new(), None);
+            let (mut turns, mut after, mut damaged) = (Vec::new(), None, 0);
             loop {
                 let said = store.transcript(Transcript::Session(&row.id), after.as_ref(), PAGE).await?;
                 turns.extend(said.rows.into_iter().map(Turn::from));
+                damaged += said.damaged;
                 after = said.next;
                 if after.is_none() {
                     break;
                 }
             }
-            let kept = Kept { session: Session::from(row), turns };
+            let kept = Kept { session: Session::from(row), turns, damaged: cursor::damaged(damaged) };
             serde_json::to_writer(&mut lines, &kept).expect("texts and numbers are JSON");
             lines.push(b'\n');
         }
+        lines.extend(DAMAGED_LINE.repeat(page.damaged as usize).into_bytes());
         Ok((lines, page.next))
     }
 }
 
-fn json_lines(rows: Vec<SessionRow>, _: bool) -> Vec<u8> {
+fn json_lines(rows: Vec<SessionRow>, damaged: u32, _: bool) -> Vec<u8> {
     let mut lines = Vec::new();
     for row in rows {
         serde_json::to_writer(&mut lines, &AdminSession::from(row)).expect("texts and numbers are JSON");
         lines.push(b'\n');
     }
+    lines.extend(DAMAGED_LINE.repeat(damaged as usize).into_bytes());
     lines
 }
 
-fn table(rows: Vec<SessionRow>, is_first: bool) -> Vec<u8> {
+fn table(rows: Vec<SessionRow>, damaged: u32, is_first: bool) -> Vec<u8> {
     let columns = is_first.then_some(AdminSession::COLUMNS);
-    lines(columns, rows.into_iter().map(|row| AdminSession::from(row).cells().map(harmless)))
+    let rows = rows.into_iter().map(|row| AdminSession::from(row).cells().map(harmless));
+    lines(columns, rows.chain(damaged_rows(damaged)))
+}
+
+/// Rows of a table in the place of so many that cannot be read: each has this word in its first cell, and nothing in the others.
+pub(super) fn damaged_rows<const N: usize>(count: u32) -> impl Iterator<Item = [String; N]> {
+    (0..count).map(|_| std::array::from_fn(|at| if at == 0 { "damaged".to_owned() } else { String::new() }))
 }
 
 /// Rows as lines of a table, after a line with the names of the columns where the table begins.

@@ -88,6 +88,10 @@ pub(super) struct Keys {
     keys: Vec<KeyEntry>,
     /// The `cursor` of the next page, if there is one.
     next: Option<String>,
+    /// How many rows are left out, since what is stored of them cannot be read. Not there if all of them can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    damaged: Option<u32>,
 }
 
 /// Which keys to list, a page at a time.
@@ -121,6 +125,7 @@ pub(super) async fn list(
     let page = app.records.store.api_keys(&filter, after.as_ref(), cursor::limit(asked.limit)?).await?;
     Ok(Json(Keys {
         next: cursor::write(page.next.as_ref()),
+        damaged: cursor::damaged(page.damaged),
         keys: page.rows.into_iter().map(KeyEntry::from).collect(),
     }))
 }

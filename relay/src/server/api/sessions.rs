@@ -52,6 +52,10 @@ pub(super) struct Sessions {
     sessions: Vec<Session>,
     /// The `cursor` of the next page, if there is one.
     next: Option<String>,
+    /// How many rows are left out, since what is stored of them cannot be read. Not there if all of them can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    damaged: Option<u32>,
 }
 
 /// Lists the user's own sessions.
@@ -76,6 +80,7 @@ pub(super) async fn list(
     let page = app.records.store.list_sessions(&filter, after.as_ref(), cursor::limit(asked.limit)?).await?;
     Ok(Json(Sessions {
         next: cursor::write(page.next.as_ref()),
+        damaged: cursor::damaged(page.damaged),
         sessions: page.rows.into_iter().map(Session::from).collect(),
     }))
 }

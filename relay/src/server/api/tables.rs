@@ -328,7 +328,8 @@ impl Pages for Ledger {
     ) -> Result<(Vec<u8>, Option<BilledCursor>), Problem> {
         let columns = after.is_none().then_some(LEDGER_COLUMNS);
         let page = self.app.records.store.list_ledger(&self.filter, after.as_ref(), PAGE).await?;
-        Ok((export::lines(columns, page.rows.into_iter().map(entry)), page.next))
+        let rows = page.rows.into_iter().map(entry).chain(export::damaged_rows(page.damaged));
+        Ok((export::lines(columns, rows), page.next))
     }
 }
 

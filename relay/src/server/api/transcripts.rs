@@ -55,6 +55,10 @@ pub(super) struct Turns {
     turns: Vec<Turn>,
     /// The `cursor` of the next page, if there is one.
     next: Option<String>,
+    /// How many rows are left out, since what is stored of them cannot be read. Not there if all of them can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    damaged: Option<u32>,
 }
 
 /// Whose transcript it is, as a [`Transcript`] that owns its texts, so that a stream can keep it.
@@ -154,7 +158,8 @@ async fn answer(app: Arc<App>, of: Of, wanted: &Wanted, headers: &HeaderMap) -> 
         Format::Json => {
             let page = app.records.store.transcript(of.borrow(), after.as_ref(), limit).await?;
             let turns = page.rows.into_iter().map(Turn::from).collect();
-            return Ok(Json(Turns { turns, next: cursor::write(page.next.as_ref()) }).into_response());
+            let (next, damaged) = (cursor::write(page.next.as_ref()), cursor::damaged(page.damaged));
+            return Ok(Json(Turns { turns, next, damaged }).into_response());
         }
         Format::Text => {
             ("text/plain; charset=utf-8", export::stream(Text { app, of, session_id: None }, after).await?)
@@ -202,6 +207,9 @@ impl Pages for Text {
             // Each turn is one line, so line breaks in it become spaces.
             let words: Vec<&str> = turn.text.split_whitespace().collect();
             text.push_str(&format!("{who}: {}\n", words.join(" ")));
+        }
+        for _ in 0..page.damaged {
+            text.push_str("(a turn cannot be read)\n");
         }
         Ok((text.into_bytes(), page.next))
     }

@@ -86,6 +86,10 @@ pub(super) struct UsagePage {
     usage: Vec<Usage>,
     /// The `cursor` of the next page, if there is one.
     next: Option<String>,
+    /// How many rows are left out, since what is stored of them cannot be read. Not there if all of them can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    damaged: Option<u32>,
 }
 
 /// Reads the user's own usage, by day.
@@ -140,6 +144,7 @@ async fn page(
         from: days.from.to_string(),
         to: days.to.to_string(),
         next: cursor::write(page.next.as_ref()),
+        damaged: cursor::damaged(page.damaged),
         usage: page.rows.into_iter().map(Usage::from).collect(),
     }))
 }

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Problem;
 use super::caller::Admin;
+use super::cursor;
 use super::responses::Usual;
 use super::schema::AdminSession;
 use crate::App;
@@ -57,6 +58,9 @@ struct Line {
     sessions: Vec<AdminSession>,
     /// Whether there are more.
     more: bool,
+    /// How many are left out, since what is stored of them cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damaged: Option<u32>,
 }
 
 /// What is known between two lines.
@@ -137,9 +141,9 @@ pub(super) async fn may_still_look(app: &App, identity: &Identity) -> bool {
 
 async fn line(app: &App) -> Result<Vec<u8>, Problem> {
     let page = app.records.store.live_sessions(None, SESSIONS_MAX).await?;
-    let more = page.next.is_some();
+    let (more, damaged) = (page.next.is_some(), cursor::damaged(page.damaged));
     let sessions = page.rows.into_iter().map(|row| AdminSession::from(row.session)).collect();
-    let mut line = serde_json::to_vec(&Line { sessions, more }).expect("texts and numbers are JSON");
+    let mut line = serde_json::to_vec(&Line { sessions, more, damaged }).expect("texts and numbers are JSON");
     line.push(b'\n');
     Ok(line)
 }

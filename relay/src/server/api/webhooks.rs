@@ -100,6 +100,10 @@ pub(super) struct Deliveries {
     deliveries: Vec<Delivery>,
     /// The `cursor` of the next page, if there is one.
     next: Option<String>,
+    /// How many rows are left out, since what is stored of them cannot be read. Not there if all of them can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    damaged: Option<u32>,
 }
 
 /// Lists what the webhooks of `[webhooks.NAME]` were told in the last 30 days, or are to be told. What erased sessions were is not in it.
@@ -122,6 +126,7 @@ pub(super) async fn list(
         app.records.store.list_deliveries(&filter, after.as_ref(), cursor::limit(asked.limit)?).await?;
     Ok(Json(Deliveries {
         next: cursor::write(page.next.as_ref()),
+        damaged: cursor::damaged(page.damaged),
         deliveries: page.rows.into_iter().map(Delivery::from).collect(),
     }))
 }

@@ -182,6 +182,27 @@ fn a_session_that_leaves_keeps_everything_and_holds_what_the_disk_does_not_take(
 }
 
 #[test]
+fn what_a_full_disk_has_refused_is_asked_for_again_before_what_came_later() {
+    let mut bench = Bench::new();
+    for entry in [turns(1), settlement()] {
+        bench.entry(entry);
+    }
+    bench.fails(FailureKind::Away);
+    bench.input(Input::Kept(vec![Some(1), None]));
+    let outputs = bench.fails(FailureKind::Away);
+    assert!(
+        matches!(outputs[..], [Output::Write { .. }]),
+        "a full disk is not asked at each try: {outputs:?}"
+    );
+    assert_eq!(bench.entry(turns(2)), [Output::Keep(vec![settlement(), turns(2)])]);
+    assert_eq!(bench.entry(turns(3)), [], "one wish at a time");
+    let rest = vec![settlement(), turns(2), turns(3)];
+    assert_eq!(bench.input(Input::Kept(vec![None, None])), [Output::Keep(rest)]);
+    assert_eq!(bench.input(Input::Kept(vec![Some(2), None, None])), []);
+    assert_eq!(bench.input(Input::HoldRest), [Output::Hold(vec![turns(2), turns(3)])]);
+}
+
+#[test]
 fn what_a_silent_disk_was_asked_to_keep_is_held_as_well() {
     let mut bench = Bench::new();
     bench.entry(turns(1));

@@ -72,8 +72,8 @@ fn days_of_ears() -> Vec<Day> {
     let mut days = days_of_all();
     days.extend([
         ("slow", json!({ "pace": { "head_ms": 60_000 } }), Comes::NothingForMoney),
-        ("a break in the middle", fault(1, "drop"), Comes::Nothing),
-        ("an end in the middle", fault(1, "close"), Comes::Nothing),
+        ("a break in the middle", fault(1, "drop"), Comes::NothingForMoney),
+        ("an end in the middle", fault(1, "close"), Comes::NothingForMoney),
         (
             "an error as its answer",
             json!({ "faults": [{ "at": 0, "kind": "error", "error": "server_error" }] }),

@@ -1,8 +1,9 @@
 //! What is done when recognisers fail one after the other: who is asked next, how long it is waited, and when nobody hears the user.
 //!
 //! Each of them is asked once, without any wait. When all have failed, their outage may be a short one, such as the restart of a provider: what
-//! was said is kept, and they are asked again after half a second, a second, and then every two seconds, until the first failure is ten seconds
-//! ago. Calls that lost their recognisers at one time spread their tries by where each of them is in its audio, which adds up to half of a wait.
+//! was said is kept, and they are asked again after half a second, a second, and then every two seconds, and for the last time when the first
+//! failure is ten seconds ago. Calls that lost their recognisers at one time spread their tries by where each of them is in its audio, which adds
+//! up to half of a wait, and to the ten seconds up to half of the first one.
 
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub(super) struct Outage {
     may_pass: bool,
     /// How often all of them have failed.
     rounds: usize,
-    /// Until when it makes sense to ask them again.
+    /// When they are asked for the last time.
     until: Option<Time>,
     /// When they are asked again.
     due: Option<Time>,
@@ -56,7 +57,7 @@ impl Outage {
         self.failures = self.failures.saturating_add(1);
         self.failed += 1;
         self.may_pass |= may_pass;
-        let until = *self.until.get_or_insert(now + PATIENCE);
+        let until = *self.until.get_or_insert(now + PATIENCE + spread(WAITS[0], position));
         if self.failed < recognisers {
             return Then::AskNext;
         }
@@ -64,11 +65,12 @@ impl Outage {
         let due = now + wait + spread(wait, position);
         self.failed = 0;
         self.rounds += 1;
-        let is_too_long = due > until && self.failures >= FAILURES_MAX;
+        let is_too_long = now >= until && self.failures >= FAILURES_MAX;
         if !std::mem::take(&mut self.may_pass) || is_too_long {
             return Then::GiveUp;
         }
-        self.due = Some(due);
+        // The last wait ends with the time for which they are asked again, and not before it.
+        self.due = Some(if now < until { due.min(until) } else { due });
         Then::Wait
     }
 
@@ -126,8 +128,8 @@ mod tests {
     #[test]
     fn all_are_asked_at_once_and_then_again_after_growing_waits_for_ten_seconds() {
         for recognisers in 1..=5 {
-            let expected = vec![500, 1_500, 3_500, 5_500, 7_500, 9_500];
-            assert_eq!(asked_again(recognisers, 0), (expected, 9_500), "{recognisers}");
+            let expected = vec![500, 1_500, 3_500, 5_500, 7_500, 9_500, 10_000];
+            assert_eq!(asked_again(recognisers, 0), (expected, 10_000), "{recognisers}");
         }
     }
 
@@ -139,10 +141,13 @@ mod tests {
         for (nth, first) in firsts.iter().enumerate() {
             assert!(first.abs_diff(500 + nth as u64 / 4) < 25, "{nth} asks at {first}");
         }
+        let mut lasts: Vec<u64> = (0..1_000).map(|call| asked_again(1, call * 1_600).1).collect();
+        lasts.sort_unstable();
+        assert!(lasts[0] < 10_020 && lasts[999] > 10_230, "{} to {}", lasts[0], lasts[999]);
         for call in 0..1_000 {
             let (asked, given_up) = asked_again(1, call * 1_600);
             assert!(asked.iter().any(|at| *at > 5_500), "after a breaker has let one through: {asked:?}");
-            assert!((7_000..=10_000).contains(&given_up), "{given_up}");
+            assert!((10_000..=10_250).contains(&given_up), "{given_up}");
         }
     }
 

@@ -12,11 +12,14 @@ use super::Understood;
 use super::outage::{Outage, Then, may_pass};
 use crate::money::bill::{AtMost, Billing, Quantity, TokenUsage};
 use crate::money::tab::RequestId;
-use crate::provider::{Ask, Event};
+use crate::provider::{Ask, Event, FailureKind};
 
 /// Utterances that wait to be understood. Of more than these the oldest is given up, which the user is told once until all of them are
 /// understood: whoever is understood so late talks to nobody.
 const WAITING_MAX: usize = 8;
+
+/// What may have been billed so often without a word of it is asked about once more by none but those of the list that were not yet.
+const IN_VAIN_MAX: u32 = 2;
 
 /// Nobody makes more than a token of so much audio, 50 ms, nor more than a token of words; and a few tokens come with each request.
 const SAMPLES_PER_TOKEN: u64 = 800;
@@ -45,6 +48,8 @@ struct Utterance {
     /// Where its last loud moment is.
     loud_end: u32,
     speech: Vec<i16>,
+    /// Requests about it of which nothing has come, and that may be billed.
+    in_vain: u32,
 }
 
 struct Asked {
@@ -154,18 +159,26 @@ impl<E: Ears> Spoken<E> {
             }
             Event::Failed(failure) => {
                 let (next, billing) = (asked.recogniser + 1, asked.billing);
-                let is_billed = failure.kind.may_be_billed();
+                // Whose connection broke when it had the utterance may bill it as well as one that was silent. A refusal bills nothing.
+                let was_cut = asked.is_sent && failure.kind == FailureKind::Connection;
+                let is_billed = was_cut || failure.kind.may_be_billed();
                 // The user pays whoever understands the utterance, and so pays for it once, whoever else has heard it.
                 let used = is_billed.then(|| self.used(billing)).flatten().map(Quantity::repeated);
                 outbox.spent(request, used);
                 self.asked = None;
-                // What may be billed each time is not asked again and again.
-                let may_pass = may_pass(failure) && !is_billed;
-                let position = self.waiting.front().map_or(0, |utterance| utterance.end);
+                let (mut position, mut in_vain) = (0, 0);
+                if let Some(utterance) = self.waiting.front_mut() {
+                    utterance.in_vain += u32::from(is_billed);
+                    (position, in_vain) = (utterance.end, utterance.in_vain);
+                }
+                // Who was silent for so long is not asked for the same again.
+                let may_pass = may_pass(failure) && !failure.kind.may_be_billed();
                 match self.outage.failed(now, may_pass, self.recognisers.len(), position) {
                     Then::AskNext => self.ask(next, outbox),
-                    Then::Wait => {}
-                    Then::GiveUp => {
+                    // What may be billed each time is not asked again and again.
+                    Then::Wait if in_vain < IN_VAIN_MAX => {}
+                    Then::Wait | Then::GiveUp => {
+                        self.outage.stop_waiting();
                         self.tell_deaf(true);
                         self.understand(String::new(), None);
                         self.ask(0, outbox);
@@ -192,7 +205,7 @@ impl<E: Ears> Spoken<E> {
                         }
                     }
                     let speech = speech.into_samples();
-                    self.waiting.push_back(Utterance { start, end, loud_end, speech });
+                    self.waiting.push_back(Utterance { start, end, loud_end, speech, in_vain: 0 });
                     if self.asked.is_none() && self.outage.due().is_none() {
                         self.ask(0, outbox);
                     }

@@ -3,6 +3,7 @@
 mod asked;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use audio::{Attention, VoiceEvent, encode_s16le_from_i16};
 use protocol::{ErrorCode, Time};
@@ -28,6 +29,9 @@ const ROUNDING: u32 = 1_600;
 const PIECE_BYTES: usize = 64_000;
 /// Silence behind words that stay is the end of their turn after 3 s, whether or not a recogniser says so. Those that find turns end one sooner.
 const END_OF_TURN: u32 = 3 * 16_000;
+/// A recogniser that has said the last word about all that it was given, and closes no sooner than this, was closed for want of anything to hear:
+/// 5 s, half of the time after which providers do that. Whoever closes sooner may do so with each sample.
+const IDLE: Duration = Duration::from_secs(5);
 /// `Final` is not said more often than every half second.
 const FINAL_STEP: u32 = 8_000;
 
@@ -237,7 +241,7 @@ impl<E: Ears> Streamed<E> {
             && let Some(request) = self.asked.as_ref().map(|asked| asked.request)
         {
             outbox.push(AgentOutput::Cancel { request });
-            self.spent(outbox);
+            self.let_go_of(outbox);
         }
     }
 
@@ -288,6 +292,7 @@ impl<E: Ears> Streamed<E> {
         let Some(asked) = self.asked.as_mut().filter(|asked| asked.request == request) else { return false };
         if !matches!(event, Event::Failed(_)) {
             asked.connected_at.get_or_insert(self.end);
+            asked.there_since.get_or_insert(now);
         }
         match event {
             Event::Named(name) => asked.provider_id = Some(name.clone()),
@@ -317,10 +322,10 @@ impl<E: Ears> Streamed<E> {
             Event::Turn(TurnSign::GoesOn) => self.understood.push_back(Understood::GoesOn),
             // It was closed before it has said the last words that are wanted of it, and no sample comes with which another one would be asked.
             Event::Finished(_) if self.is_paused && !self.kept.is_empty() => self.broke(now, None, outbox),
-            Event::Finished(_) if self.is_paused => self.spent(outbox),
+            Event::Finished(_) if self.is_paused => self.let_go_of(outbox),
             Event::Finished(_) => self.closed(now, outbox),
             // It broke while nobody said anything: nobody is unheard by that. One is asked again with the next sample.
-            Event::Failed(_) if self.is_paused && self.kept.is_empty() => self.spent(outbox),
+            Event::Failed(_) if self.is_paused && self.kept.is_empty() => self.let_go_of(outbox),
             Event::Failed(failure) => self.broke(now, Some(failure), outbox),
             _ => {}
         }
@@ -332,15 +337,16 @@ impl<E: Ears> Streamed<E> {
     fn broke(&mut self, now: Time, failure: Option<&Failure>, outbox: &mut Outbox) {
         let Some(asked) = &self.asked else { return };
         let (next, was_of_use) = (asked.recogniser + 1, asked.was_of_use(self.end));
+        // One that was never there, whatever it answered to being called, has not listened in silence.
+        let was_there = asked.connected_at.is_some();
         self.spent(outbox);
-        let was_silent = failure.is_some_and(|failure| failure.kind == FailureKind::Timeout);
+        let was_silent = was_there && failure.is_some_and(|failure| failure.kind == FailureKind::Timeout);
         if was_silent && next >= self.recognisers.len() {
             // All of them took so long to say nothing that the user is told before they are asked once more.
             self.is_heard(false);
         }
         self.take_loose_back();
         let then = if was_of_use {
-            self.outage = Outage::default();
             Then::AskNext
         } else {
             self.outage.failed(now, failure.is_none_or(may_pass), self.recognisers.len(), self.end)
@@ -362,9 +368,11 @@ impl<E: Ears> Streamed<E> {
     fn closed(&mut self, now: Time, outbox: &mut Outbox) {
         let Some(asked) = &self.asked else { return };
         let (next, was_of_use) = (asked.recogniser + 1, asked.was_of_use(self.end));
+        if self.kept.is_empty() && asked.there_since.is_some_and(|since| now.since(since) >= IDLE) {
+            return self.let_go_of(outbox);
+        }
         self.spent(outbox);
         if was_of_use {
-            self.outage = Outage::default();
             return;
         }
         self.waits_for_audio = true;
@@ -375,9 +383,19 @@ impl<E: Ears> Streamed<E> {
         }
     }
 
-    /// The request is over.
+    /// The request is over, of a recogniser that has said the last word about all that it was given: it was well, and whatever failed before it
+    /// is no part of an outage that begins later.
+    fn let_go_of(&mut self, outbox: &mut Outbox) {
+        self.outage = Outage::default();
+        self.spent(outbox);
+    }
+
+    /// The request is over. Where its recogniser was of use, those that failed before it count no more.
     fn spent(&mut self, outbox: &mut Outbox) {
         let Some(asked) = &mut self.asked else { return };
+        if asked.was_of_use(self.end) {
+            self.outage = Outage::default();
+        }
         let (request, provider_id) = (asked.request, asked.provider_id.take());
         let used = self.end_request();
         outbox.push(AgentOutput::Spent { request, used, estimated: false, provider_id });
@@ -406,6 +424,7 @@ impl<E: Ears> Streamed<E> {
         if self.dropped_through.take().is_some() {
             // What was said before what is kept is heard by nobody any more.
             outbox.push(AgentOutput::Trouble(ErrorCode::NotHeard));
+            outbox.push(AgentOutput::Dropped { kept: self.kept_samples });
         }
         if self.kept.is_empty() {
             // Nothing is left that anybody could hear: one is asked with the next sample, if there is one.

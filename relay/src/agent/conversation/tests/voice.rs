@@ -161,6 +161,7 @@ fn a_recogniser_that_says_nothing_is_replaced_by_one_that_is_given_all_of_it() {
     assert!(did.iter().filter(is_feed).count() <= 8, "in pieces that its socket has room for");
     assert!(told_deaf(&did).is_empty());
     // Nobody else is there to be asked.
+    talk.event(other, &Event::Ready);
     let did = talk.fails(other, FailureKind::Timeout);
     assert_eq!(told_deaf(&did), [true], "the user is told before it is tried once more");
     let again = ask_of(&talk.asks_ears_again(), EARS).0;
@@ -172,6 +173,7 @@ fn a_recogniser_that_says_nothing_is_replaced_by_one_that_is_given_all_of_it() {
 fn that_a_muted_user_said_nothing_is_no_sign_that_somebody_hears_them() {
     let mut talk = Talk::of(hears_alone());
     let ears = ask_of(&talk.chunk(), EARS).0;
+    talk.event(ears, &Event::Ready);
     assert_eq!(told_deaf(&talk.fails(ears, FailureKind::Timeout)), [true]);
     let again = ask_of(&talk.asks_ears_again(), EARS).0;
     talk.input(AgentInput::Pause);
@@ -190,6 +192,7 @@ fn that_a_muted_user_said_nothing_is_no_sign_that_somebody_hears_them() {
 fn what_a_recogniser_hears_before_anybody_knows_that_it_does_is_not_the_users_to_pay_for() {
     let mut talk = Talk::of(hears_alone());
     let ears = ask_of(&talk.chunk(), EARS).0;
+    talk.event(ears, &Event::Ready);
     talk.fails(ears, FailureKind::Timeout);
     let again = ask_of(&talk.asks_ears_again(), EARS).0;
     talk.event(again, &Event::Ready);

@@ -6,14 +6,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::super::types::{Alert, Attempted, ExcessAlert, Notice};
 use super::budget_rows::key;
 use super::money::{self, Locked};
-use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, millis, signed, sql};
+use super::read::{Reading, named};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, damage, millis, signed, sql};
 use crate::money::NanoUsd;
 use crate::money::budget::{Balance, Scope, Standing, THRESHOLDS};
 use crate::money::ledger::LedgerRow;
@@ -95,8 +94,8 @@ impl SqlStore {
         limit: u32,
     ) -> Result<Vec<Notice>, StoreError> {
         let claimed = self.statement(CLAIM).bind(millis(claim)).bind(i64::from(limit));
-        let rows = claimed.fetch_all(&self.writer).await?;
-        let mut alerts: Vec<Notice> = rows.iter().map(read).collect::<Result<_, _>>()?;
+        let rows = claimed.fetch_each(&self.writer).await?;
+        let mut alerts = damage::ALERTS.readable("an alert that is due", rows, read)?;
         // A database returns the rows of an UPDATE in any order.
         alerts.sort_by(|a, b| (a.created_at_ms(), a.id()).cmp(&(b.created_at_ms(), b.id())));
         Ok(alerts)
@@ -233,13 +232,11 @@ async fn insert(
 }
 
 pub(super) fn read(row: &AnyRow) -> Result<Notice, StoreError> {
-    let scope: String = row.try_get("scope")?;
-    if scope != PROVIDER {
-        return read_budget(row).map(Notice::Budget);
-    }
-    let id: String = row.try_get("id")?;
-    let name = format!("alert {id}");
+    let name = named(row, "alert", "id");
     let row = Reading::new(row, &name);
+    if row.text("scope")? != PROVIDER {
+        return read_budget(&row).map(Notice::Budget);
+    }
     Ok(Notice::Excess(ExcessAlert {
         item: row.text("owner")?,
         hour: row.text("period")?,
@@ -248,14 +245,11 @@ pub(super) fn read(row: &AnyRow) -> Result<Notice, StoreError> {
         account: row.text("account")?,
         created_at_ms: row.signed("created_at")?,
         attempts: row.small("attempts")?,
-        id,
+        id: row.text("id")?,
     }))
 }
 
-fn read_budget(row: &AnyRow) -> Result<Alert, StoreError> {
-    let id: String = row.try_get("id")?;
-    let name = format!("alert {id}");
-    let row = Reading::new(row, &name);
+fn read_budget(row: &Reading<'_>) -> Result<Alert, StoreError> {
     Ok(Alert {
         scope: match row.text("scope")?.as_str() {
             "session" => Scope::Session,
@@ -272,6 +266,6 @@ fn read_budget(row: &AnyRow) -> Result<Alert, StoreError> {
         spent: row.money("spent_nano_usd")?,
         created_at_ms: row.signed("created_at")?,
         attempts: row.small("attempts")?,
-        id,
+        id: row.text("id")?,
     })
 }

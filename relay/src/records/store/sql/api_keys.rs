@@ -13,8 +13,8 @@ use super::super::audit::DeedKind;
 use super::super::query::{Cursor, Page};
 use super::audit::{self, Done};
 use super::page::Select;
-use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, sql};
+use super::read::{Reading, named};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, damage, sql};
 
 /// How long after one try the use of a key is noted again, if it was not.
 const NOTE_AGAIN: Duration = Duration::from_secs(60);
@@ -166,7 +166,7 @@ impl SqlStore {
         }
         select.push(" ORDER BY created_at DESC, id DESC", []);
         let cursor = |key: &ApiKey| Cursor { at_ms: key.created_at_ms, id: key.id.clone() };
-        select.page(&self.readers, limit, read, cursor).await
+        select.page(&self.readers, damage::API_KEYS, limit, read, cursor).await
     }
 
     pub(in crate::records::store) async fn revoke_api_key(
@@ -219,7 +219,8 @@ impl Uses {
 }
 
 fn read(row: &AnyRow) -> Result<ApiKey, StoreError> {
-    let row = Reading::new(row, "an API key");
+    let name = named(row, "API key", "id");
+    let row = Reading::new(row, &name);
     Ok(ApiKey {
         id: row.text("id")?,
         name: row.text("name")?,

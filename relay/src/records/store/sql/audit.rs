@@ -7,8 +7,8 @@ use sqlx::any::AnyRow;
 use super::super::audit::{Deed, DeedFilter, DeedKind};
 use super::super::query::{Cursor, Page};
 use super::page::Select;
-use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, sql};
+use super::read::{Reading, named};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, damage, sql};
 
 const WRITE: Sql = sql!(
     "INSERT INTO audit (id, done_at, done_by, what, user_sub, subject, reason)
@@ -68,7 +68,7 @@ impl SqlStore {
         }
         select.push(" ORDER BY done_at DESC, id DESC", []);
         let cursor = |deed: &Deed| Cursor { at_ms: deed.at_ms, id: deed.id.clone() };
-        select.page(&self.readers, limit, read, cursor).await
+        select.page(&self.readers, damage::AUDIT, limit, read, cursor).await
     }
 }
 
@@ -87,7 +87,8 @@ pub(super) async fn write(tx: &mut Tx<'_>, done: Done<'_>) -> Result<(), StoreEr
 }
 
 fn read(row: &AnyRow) -> Result<Deed, StoreError> {
-    let row = Reading::new(row, "a deed");
+    let name = named(row, "deed", "id");
+    let row = Reading::new(row, &name);
     Ok(Deed {
         id: row.text("id")?,
         at_ms: row.signed("done_at")?,

@@ -1,14 +1,13 @@
 //! What statements and comparisons with a provider's bill are made of: rows of the ledger in the order of time, what erased users had used, what relays
 //! gave back, and calls by account.
 
-use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::super::credit::CREDITED_BY_RELAY;
 use super::super::query::{Billed, BilledCursor, CallsOfAccount, Page};
 use super::page::Select;
 use super::read::{self, Reading};
-use super::{Sql, SqlStore, StoreError, sql};
+use super::{Sql, SqlStore, StoreError, damage, sql};
 use crate::money::reconcile::{ErasedUse, GivenBack};
 
 const BILLED: Sql = sql!("SELECT " LEDGER ", " DAY " AS day FROM ledger");
@@ -49,7 +48,7 @@ impl SqlStore {
             select.push(" AND (created_at, session_id, key) > (?, ?, ?)", after);
         }
         select.push(" ORDER BY created_at, session_id, key", []);
-        select.page(&self.readers, limit, billed, cursor).await
+        select.whole_page(&self.readers, damage::LEDGER, limit, billed, cursor).await
     }
 
     /// Adds up what users had used who are erased: what is of this provider and of the days from this one to that one, such as `2026-12-31`, by day,
@@ -73,7 +72,7 @@ impl SqlStore {
             select.push(" AND (day, item, unit) > (?, ?, ?)", [day.into(), item.into(), unit.into()]);
         }
         select.push(" GROUP BY day, item, unit ORDER BY day, item, unit", []);
-        select.page(&self.readers, limit, erased, ErasedUse::clone).await
+        select.whole_page(&self.readers, damage::USAGE, limit, erased, ErasedUse::clone).await
     }
 
     /// Reads what relays have given back of the days from this one to that one, such as `2026-12-31`, whatever provider it is about. Those after this
@@ -92,7 +91,7 @@ impl SqlStore {
         select.push(" WHERE created_by = ? AND day >= ? AND day <= ?", values);
         select.push_if(" AND key > ?", after.map(|after| &after.key));
         select.push(" ORDER BY key", []);
-        select.page(&self.readers, limit, given_back, GivenBack::clone).await
+        select.whole_page(&self.readers, damage::CREDITS, limit, given_back, GivenBack::clone).await
     }
 
     /// Counts the calls that began from this time to that, in milliseconds since 1970, by account: those of accounts after this one.
@@ -111,7 +110,7 @@ impl SqlStore {
         select.push_if(" AND account = ?", account);
         select.push_if(" AND account > ?", after);
         select.push(" GROUP BY account ORDER BY account", []);
-        select.page(&self.readers, limit, calls, |calls| calls.account.clone()).await
+        select.whole_page(&self.readers, damage::SESSIONS, limit, calls, |calls| calls.account.clone()).await
     }
 }
 
@@ -120,11 +119,13 @@ pub(super) fn cursor(billed: &Billed) -> BilledCursor {
 }
 
 pub(super) fn billed(row: &AnyRow) -> Result<Billed, StoreError> {
+    let billed = read::ledger(row)?;
+    let row = Reading::new(row, "a row of the ledger");
     Ok(Billed {
-        day: row.try_get("day")?,
-        at_ms: row.try_get("created_at")?,
-        session_id: row.try_get("session_id")?,
-        row: read::ledger(row)?,
+        day: row.text("day")?,
+        at_ms: row.signed("created_at")?,
+        session_id: row.text("session_id")?,
+        row: billed,
     })
 }
 

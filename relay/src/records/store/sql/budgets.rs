@@ -12,7 +12,7 @@ use super::audit::{self, Done};
 use super::budget_rows::{self, Counters, Owners, Periods};
 use super::page::Select;
 use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, signed, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, damage, signed, sql};
 use crate::money::budget::{Overrides, Scope};
 
 const OVERRIDES: Sql = sql!(
@@ -103,7 +103,7 @@ impl SqlStore {
         select.push(" ORDER BY scope, name", []);
         let cursor =
             |row: &BudgetRow| BudgetCursor { scope: row.scope.name().to_owned(), name: row.name.clone() };
-        select.page(&self.readers, limit, read, cursor).await
+        select.page(&self.readers, damage::BUDGETS, limit, read, cursor).await
     }
 
     pub(in crate::records::store) async fn set_cap(&self, new: &NewCap) -> Result<(), StoreError> {

@@ -7,8 +7,8 @@ use sqlx::any::AnyRow;
 use super::super::audit::DeedKind;
 use super::super::command::{COMMANDS_MAX, CommandOutcome, Given, NewCommand};
 use super::audit::{self, Done};
-use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, sql};
+use super::read::{Reading, named};
+use super::{Durability, Sql, SqlStore, StoreError, damage, sql};
 use crate::call::{Command, CommandKind, NotTold};
 
 /// Locks the session, so that no more commands wait for it than may, and none is given while others are taken.
@@ -107,9 +107,12 @@ impl SqlStore {
                 if held.fetch_optional(&mut *tx.connection).await?.is_none() {
                     return Ok(Vec::new());
                 }
-                let rows = tx.query(WAITING).bind(&session).fetch_all(&mut *tx.connection).await?;
-                let commands = rows.iter().map(command).collect::<Result<Vec<_>, _>>()?;
-                if !commands.is_empty() {
+                let rows = tx.query(WAITING).bind(&session).fetch_each(&mut *tx.connection).await?;
+                // One that cannot be read is taken like the others, and nobody knows what has become of it.
+                let is_any = !rows.is_empty();
+                let of = format!("a command of session {session}");
+                let commands = damage::COMMANDS.readable(&of, rows, command)?;
+                if is_any {
                     tx.query(TAKE).bind(&session).execute(&mut *tx.connection).await?;
                 }
                 Ok(commands)
@@ -143,7 +146,8 @@ impl SqlStore {
 }
 
 fn command(row: &AnyRow) -> Result<Command, StoreError> {
-    let row = Reading::new(row, "a command");
+    let name = named(row, "command", "id");
+    let row = Reading::new(row, &name);
     let kind = match row.text("kind")?.as_str() {
         "say" => CommandKind::Say { interrupt: row.signed("interrupts")? == 1 },
         "context" => CommandKind::Context,

@@ -15,7 +15,7 @@ use sqlx::{Any, AnyConnection, AnyPool, Connection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::statement::{Place, Ready, in_time};
+use super::statement::{FoundRow, Place, Ready, each, in_time};
 use super::write_refusals::WriteRefusals;
 use super::{Dialect, Durability, PoolUse, StoreError, Tx, Work};
 
@@ -199,6 +199,10 @@ macro_rules! place {
 
             async fn all(self, query: Ready) -> Result<Vec<AnyRow>, StoreError> {
                 self.take().await?.use_once(async |connection| query.fetch_all(connection).await).await
+            }
+
+            async fn each(self, query: Ready) -> Result<Vec<FoundRow>, StoreError> {
+                self.take().await?.use_once(async |connection| each(query, connection).await).await
             }
 
             async fn optional(self, query: Ready) -> Result<Option<AnyRow>, StoreError> {

@@ -17,8 +17,8 @@ use super::audit::{self, Done};
 use super::budget_rows::{self, Owners, Periods};
 use super::money::Locked;
 use super::page::Select;
-use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, signed, sql};
+use super::read::{Reading, named};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, damage, signed, sql};
 use crate::money::NanoUsd;
 use crate::money::budget::Scope;
 use crate::money::ledger::LateCredit;
@@ -142,7 +142,7 @@ impl SqlStore {
         }
         select.push(" ORDER BY created_at DESC, key DESC", []);
         let cursor = |credit: &Credit| Cursor { at_ms: credit.created_at_ms, id: credit.key.clone() };
-        select.page(&self.readers, limit, read, cursor).await
+        select.page(&self.readers, damage::CREDITS, limit, read, cursor).await
     }
 }
 
@@ -370,7 +370,8 @@ fn midnight(day: &str) -> i64 {
 }
 
 fn read(row: &AnyRow) -> Result<Credit, StoreError> {
-    let row = Reading::new(row, "a credit");
+    let name = named(row, "credit", "key");
+    let row = Reading::new(row, &name);
     Ok(Credit {
         key: row.text("key")?,
         account: row.text("account")?,

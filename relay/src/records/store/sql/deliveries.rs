@@ -12,8 +12,8 @@ use super::super::query::{Cursor, Page};
 use super::super::types::Attempted;
 use super::audit::{self, Done};
 use super::page::Select;
-use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, millis, sql};
+use super::read::{Reading, named};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, damage, millis, sql};
 
 const ANNOUNCE: Sql = sql!(
     "INSERT INTO webhooks (name, events, seen_at) VALUES ($1, $2, " NOW ")
@@ -100,8 +100,8 @@ impl SqlStore {
         limit: u32,
     ) -> Result<Vec<Delivery>, StoreError> {
         let claimed = self.statement(CLAIM).bind(millis(claim)).bind(webhook).bind(i64::from(limit));
-        let rows = claimed.fetch_all(&self.writer).await?;
-        let mut deliveries: Vec<Delivery> = rows.iter().map(read).collect::<Result<_, _>>()?;
+        let rows = claimed.fetch_each(&self.writer).await?;
+        let mut deliveries = damage::DELIVERIES.readable("a delivery that is due", rows, read)?;
         // A database returns the rows of an UPDATE in any order.
         deliveries.sort_by(|a, b| (a.created_at_ms, &a.id).cmp(&(b.created_at_ms, &b.id)));
         Ok(deliveries)
@@ -157,7 +157,7 @@ impl SqlStore {
         }
         select.push(" ORDER BY created_at DESC, id DESC", []);
         let cursor = |row: &Delivery| Cursor { at_ms: row.created_at_ms, id: row.id.clone() };
-        select.page(&self.readers, limit, read, cursor).await
+        select.page(&self.readers, damage::DELIVERIES, limit, read, cursor).await
     }
 
     pub(in crate::records::store) async fn replay_delivery(
@@ -196,7 +196,8 @@ pub(super) async fn user_erased(tx: &mut Tx<'_>, sub: &str, act: &str) -> Result
 }
 
 fn read(row: &AnyRow) -> Result<Delivery, StoreError> {
-    let row = Reading::new(row, "a delivery");
+    let name = named(row, "delivery", "id");
+    let row = Reading::new(row, &name);
     Ok(Delivery {
         id: row.text("id")?,
         webhook: row.text("webhook")?,

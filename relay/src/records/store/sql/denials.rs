@@ -9,8 +9,8 @@ use super::super::query::{Denial, DenialCursor, DenialKind, EndRequest, HAS_COMM
 use super::super::unix_ms;
 use super::audit::{self, Done};
 use super::page::Select;
-use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, api_keys, sql};
+use super::read::{Reading, named};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, api_keys, damage, sql};
 
 /// A denial by a person stays one if an API key repeats it.
 const DENY: Sql = sql!(
@@ -120,7 +120,7 @@ impl SqlStore {
         }
         select.push(" ORDER BY kind, subject", []);
         let cursor = |row: &Denial| DenialCursor { kind: row.kind, subject: row.subject.clone() };
-        select.page(self.readers.promptly(), limit, denial, cursor).await
+        select.page(self.readers.promptly(), damage::DENIALS, limit, denial, cursor).await
     }
 
     pub(in crate::records::store) async fn denials_revision(&self) -> Result<i64, StoreError> {
@@ -196,16 +196,15 @@ async fn changed(tx: &mut Tx<'_>) -> Result<(), StoreError> {
 }
 
 fn denial(row: &AnyRow) -> Result<Denial, StoreError> {
-    let subject: String = row.try_get("subject")?;
-    let name = "a denial";
-    let row = Reading::new(row, name);
+    let name = named(row, "denial of", "subject");
+    let row = Reading::new(row, &name);
     Ok(Denial {
         kind: match row.text("kind")?.as_str() {
             "sub" => DenialKind::Sub,
             "login" => DenialKind::Login,
             _ => return Err(row.corrupt("kind")),
         },
-        subject,
+        subject: row.text("subject")?,
         reason: row.text("reason")?,
         created_by: row.text("created_by")?,
         by_key: row.signed("by_key")? == 1,

@@ -7,8 +7,8 @@ use sqlx::any::AnyRow;
 
 use super::super::incident::{Incident, IncidentKind, IncidentPace, IncidentState, NewIncident};
 use super::super::types::Attempted;
-use super::read::Reading;
-use super::{Sql, SqlStore, StoreError, millis, sql};
+use super::read::{Reading, named};
+use super::{Sql, SqlStore, StoreError, damage, millis, sql};
 
 /// Notes that what is so goes on. It is noted before [`FIRE`], so that nobody ends it in between.
 const GOES_ON: Sql = sql!(
@@ -153,8 +153,8 @@ impl SqlStore {
         limit: u32,
     ) -> Result<Vec<Incident>, StoreError> {
         let claimed = self.statement(CLAIM).bind(millis(claim)).bind(i64::from(limit));
-        let rows = claimed.fetch_all(&self.writer).await?;
-        let mut incidents: Vec<Incident> = rows.iter().map(read).collect::<Result<_, _>>()?;
+        let rows = claimed.fetch_each(&self.writer).await?;
+        let mut incidents = damage::INCIDENTS.readable("an incident that is due", rows, read)?;
         // A database returns the rows of an UPDATE in any order.
         incidents.sort_by(|a, b| (a.created_at_ms, &a.id).cmp(&(b.created_at_ms, &b.id)));
         Ok(incidents)
@@ -188,7 +188,8 @@ impl SqlStore {
 }
 
 fn read(row: &AnyRow) -> Result<Incident, StoreError> {
-    let row = Reading::new(row, "an incident");
+    let name = named(row, "incident", "id");
+    let row = Reading::new(row, &name);
     Ok(Incident {
         id: row.text("id")?,
         kind: IncidentKind::named(&row.text("kind")?).ok_or_else(|| row.corrupt("kind"))?,

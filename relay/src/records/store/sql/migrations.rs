@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Row, SqlSafeStr};
+use tokio_util::sync::CancellationToken;
 
 use super::connections::Connections;
 use super::statement::in_time;
@@ -111,11 +112,13 @@ pub(super) struct Applied {
     pub(super) oldest_relay: Option<i64>,
 }
 
-/// Brings the schema up to date. Says how many migrations were applied.
+/// Brings the schema up to date. Says how many migrations were applied. Whoever may tell it to `stop` is heard before each migration, which is done
+/// whole or not at all.
 pub(super) async fn run(
     connections: &Connections,
     dialect: Dialect,
     database: &str,
+    stop: Option<&CancellationToken>,
 ) -> Result<usize, StoreError> {
     let migrate = |source| StoreError::Migrate { database: database.to_owned(), source };
     let before = in_time(applied(connections.pool(), dialect)).await?.map_err(migrate)?;
@@ -127,8 +130,20 @@ pub(super) async fn run(
         }
         SchemaVersion::UpToDate | SchemaVersion::Older { .. } => {}
     }
+    let migrator = migrator(dialect);
+    if let Some(stop) = stop {
+        let listed = listed(dialect).iter().map(|migration| migration.0);
+        let missing: Vec<i64> = listed.filter(|version| !before.versions.contains(version)).collect();
+        for (applied, version) in missing.iter().enumerate() {
+            if stop.is_cancelled() {
+                let (database, left) = (database.to_owned(), missing.len() - applied);
+                return Err(StoreError::Stopped { database, applied, left });
+            }
+            migrator.run_to(*version, connections.pool()).await.map_err(migrate)?;
+        }
+    }
     // Only migrations have no time limit: how long one takes depends on how many rows there are.
-    migrator(dialect).run(connections.pool()).await.map_err(migrate)?;
+    migrator.run(connections.pool()).await.map_err(migrate)?;
     Ok(known(dialect) - before.versions.len())
 }
 

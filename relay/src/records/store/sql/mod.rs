@@ -22,6 +22,7 @@ mod check;
 mod commands;
 mod connections;
 mod credits;
+mod damage;
 mod deliveries;
 mod denials;
 mod erase;
@@ -56,6 +57,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryFutureExt};
 use sqlx::AnyConnection;
 use sqlx::any::AnyConnectOptions;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::connections::{Connections, Prompt};
@@ -64,6 +66,7 @@ use self::statement::Statement;
 use self::write_refusals::WriteRefusals;
 use super::{PoolUse, StoreError, create_data_dir};
 use crate::config::Secret;
+pub(crate) use damage::READ_TABLES;
 pub use moving::{MovedRow, MovedTable, Snapshot};
 pub use sqlite_file::check_sqlite_file;
 
@@ -287,6 +290,18 @@ impl SqlStore {
     /// # Errors
     /// When the file cannot be created, opened or migrated.
     pub async fn sqlite(path: &Path) -> Result<SqlStore, StoreError> {
+        SqlStore::open_sqlite(path, None).await
+    }
+
+    /// Does the same as [`SqlStore::sqlite`], unless it is told to `stop` before a migration.
+    ///
+    /// # Errors
+    /// When it is told to stop, or the file cannot be created, opened or migrated.
+    pub async fn sqlite_until(path: &Path, stop: &CancellationToken) -> Result<SqlStore, StoreError> {
+        SqlStore::open_sqlite(path, Some(stop)).await
+    }
+
+    async fn open_sqlite(path: &Path, stop: Option<&CancellationToken>) -> Result<SqlStore, StoreError> {
         if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
             create_data_dir(dir)
                 .map_err(|source| StoreError::Create { path: dir.display().to_string(), source })?;
@@ -298,7 +313,7 @@ impl SqlStore {
         check::opens(&writer, SQLITE_SETTINGS).await.map_err(open)?;
         let writer =
             Connections::open(writer, 1, Prompt::Next, SQLITE_SETTINGS, &refusals).await.map_err(open)?;
-        migrations::run(&writer, Dialect::Sqlite, &database).await?;
+        migrations::run(&writer, Dialect::Sqlite, &database, stop).await?;
         let readers = sqlite_options(path, "ro").map_err(open)?;
         let settings = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;";
         let readers = Connections::open(readers, SQLITE_READERS, Prompt::Own(1), settings, &refusals)
@@ -452,6 +467,18 @@ impl SqlStore {
 /// # Errors
 /// When the database cannot be reached, or a migration fails, which is undone then.
 pub async fn migrate(url: &Secret) -> Result<usize, StoreError> {
+    bring_up_to_date(url, None).await
+}
+
+/// Does the same as [`migrate`], unless it is told to `stop` before a migration.
+///
+/// # Errors
+/// When it is told to stop, or for the reasons that [`migrate`] has.
+pub async fn migrate_until(url: &Secret, stop: &CancellationToken) -> Result<usize, StoreError> {
+    bring_up_to_date(url, Some(stop)).await
+}
+
+async fn bring_up_to_date(url: &Secret, stop: Option<&CancellationToken>) -> Result<usize, StoreError> {
     let database = shown(url);
     let open = |source| StoreError::Open { database: database.clone(), source };
     let options = options(url.expose()).map_err(open)?;
@@ -459,7 +486,7 @@ pub async fn migrate(url: &Secret) -> Result<usize, StoreError> {
     let refusals = WriteRefusals::default();
     let connections =
         Connections::open(options, 1, Prompt::Next, MIGRATION_SETTINGS, &refusals).await.map_err(open)?;
-    let applied = migrations::run(&connections, Dialect::Postgres, &database).await;
+    let applied = migrations::run(&connections, Dialect::Postgres, &database, stop).await;
     // Also when it has failed: then it may hold the lock that keeps other migrations away.
     connections.close().await;
     applied

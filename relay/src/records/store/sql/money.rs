@@ -4,6 +4,7 @@
 //! day and its account's month. Cost and authorised amount are running totals, so that a repeated request finds its work done.
 
 use futures_util::FutureExt;
+use sqlx::any::AnyRow;
 
 use super::super::types::{Reserve, Settle, Settled};
 use super::super::unix_ms;
@@ -12,7 +13,7 @@ use super::budget_rows::{
 };
 use super::read::{self, Reading};
 use super::{
-    Durability, Sql, SqlStore, StoreError, Tx, alerts, budgets, credits, erased, rollups, signed, sql,
+    Durability, Sql, SqlStore, StoreError, Tx, alerts, budgets, credits, damage, erased, rollups, signed, sql,
 };
 use crate::money::NanoUsd;
 use crate::money::budget::{Balance, Caps, Grant, Overrides, Reserved, Scope, Shortage, Standing};
@@ -67,7 +68,8 @@ const METERED: Sql = sql!(
 const IS_CHARGED: Sql = sql!("SELECT 1 AS there FROM ledger WHERE session_id = $1 AND key = $2");
 
 const SUM_BY_ITEM: Sql = sql!(
-    "SELECT item, unit, CAST(SUM(quantity) AS BIGINT) AS quantity, CAST(SUM(cost_nano_usd) AS BIGINT) AS cost_nano_usd
+    "SELECT item, unit, CAST(SUM(quantity) AS BIGINT) AS quantity, CAST(SUM(cost_nano_usd) AS BIGINT) AS cost_nano_usd,
+        MIN(CASE WHEN quantity < 0 OR cost_nano_usd < 0 THEN key END) AS damaged
     FROM ledger WHERE session_id = $1 GROUP BY item, unit ORDER BY item, unit"
 );
 
@@ -126,11 +128,15 @@ impl Locked {
 
     /// Locks and reads the row of a session.
     pub(super) async fn read(tx: &mut Tx<'_>, id: &str) -> Result<Option<Locked>, StoreError> {
-        let row = tx.query(LOCK_SESSION).bind(id).fetch_optional(&mut *tx.connection).await?;
-        let Some(row) = row else { return Ok(None) };
+        let row = tx.query(LOCK_SESSION).bind(id).fetch_optional(&mut *tx.connection).await;
+        let found = row.and_then(|row| row.map(|row| Locked::of(id, &row)).transpose());
+        found.map_err(|error| read::needed(damage::SESSIONS, error, || format!("session {id}")))
+    }
+
+    fn of(id: &str, row: &AnyRow) -> Result<Locked, StoreError> {
         let name = format!("session {id}");
-        let row = Reading::new(&row, &name);
-        Ok(Some(Locked {
+        let row = Reading::new(row, &name);
+        Ok(Locked {
             id: id.to_owned(),
             epoch: row.small("epoch")?,
             is_live: row.text("state")? == "live",
@@ -142,7 +148,7 @@ impl Locked {
             exposed: row.money("exposed_nano_usd")?,
             settlements: row.small("settlements")?,
             overrides: budgets::overrides(&row)?,
-        }))
+        })
     }
 
     /// Whether this settlement is a copy of what was written. It says nothing of how things are: more may have been settled since. One without
@@ -293,8 +299,9 @@ pub(super) fn goes_on(row: &LedgerRow, samples: u64) -> bool {
 
 /// The sums of a session's ledger rows, by item and unit.
 pub(super) async fn by_item(tx: &mut Tx<'_>, id: &str) -> Result<Vec<ItemSum>, StoreError> {
-    let rows = tx.query(SUM_BY_ITEM).bind(id).fetch_all(&mut *tx.connection).await?;
-    rows.iter().map(read::item_sum).collect()
+    let rows = tx.query(SUM_BY_ITEM).bind(id).fetch_all(&mut *tx.connection).await;
+    let sums = rows.and_then(|rows| rows.iter().map(|row| read::item_sum(id, row)).collect());
+    sums.map_err(|error| read::needed(damage::LEDGER, error, || format!("a ledger row of session {id}")))
 }
 
 /// How much was spent of one of a session's budgets.

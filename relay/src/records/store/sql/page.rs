@@ -1,11 +1,18 @@
 //! Statements that read a page. They are put together from the conditions that are asked for: a condition that is always in the text, and
 //! true where nothing is asked, would keep databases from using their indexes.
 
+use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::super::query::{PAGE_MAX, Page};
 use super::StoreError;
+use super::damage::Table;
 use super::statement::{Place, Statement, Value};
+
+/// How often rows are read for one page, where damaged ones leave it short.
+const ROUNDS_MAX: u32 = 20;
+/// How many damaged rows in a row are looked up by their keys for the log. The others are only counted.
+const NAMED_MAX: u32 = 10;
 
 /// A statement that reads. Its text consists of constants of this code, and everything from outside is bound to a parameter.
 #[derive(Debug)]
@@ -48,24 +55,110 @@ impl Select {
         statement.fetch_all(on).await?.iter().map(read).collect()
     }
 
-    /// Reads a page of at most `limit` rows. `cursor` makes the place where the next page begins out of the last row.
+    /// Reads a page of at most `limit` rows. `cursor` makes the place where the next page begins out of the last row. Damaged rows are left out and
+    /// counted: each belongs to the page whose rows come behind it, or to the last one.
     pub(super) async fn page<T, C>(
-        mut self,
-        on: impl Place,
+        self,
+        on: impl Place + Copy,
+        table: &Table,
         limit: u32,
         read: impl Fn(&AnyRow) -> Result<T, StoreError>,
         cursor: impl Fn(&T) -> C,
     ) -> Result<Page<T, C>, StoreError> {
         let limit = limit.clamp(1, PAGE_MAX);
+        let (mut rows, mut damaged, mut behind, mut seen) = (Vec::new(), 0, 0, 0);
         // One row more than the page has tells whether there is a next page.
-        self.push(" LIMIT ?", [(i64::from(limit) + 1).into()]);
-        let statement = self.values.into_iter().fold(Statement::new(self.sql), Statement::bind);
-        let rows = statement.fetch_all(on).await?;
-        let size = limit as usize;
-        let more = rows.len() > size;
-        let rows: Vec<T> = rows.iter().take(size).map(read).collect::<Result<_, _>>()?;
+        let mut asked = limit + 1;
+        for _ in 0..ROUNDS_MAX {
+            let found = self.part(asked, seen).fetch_each(on).await?;
+            let is_last = found.len() < asked as usize;
+            for row in found {
+                seen += 1;
+                match row.and_then(|row| read(&row)) {
+                    Ok(_) if rows.len() == limit as usize => {
+                        let next = rows.last().map(cursor);
+                        return Ok(Page { rows, next, damaged });
+                    }
+                    Ok(row) => {
+                        rows.push(row);
+                        damaged += std::mem::take(&mut behind);
+                    }
+                    Err(error) if error.is_damage() => {
+                        let is_named = matches!(error, StoreError::Corrupt { .. });
+                        let of = if is_named || behind >= NAMED_MAX {
+                            format!("a row of {}", table.name())
+                        } else {
+                            self.name(on, table, seen - 1).await
+                        };
+                        table.note(&error.about_row(|| of));
+                        behind += 1;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            if is_last {
+                return Ok(Page { rows, next: None, damaged: damaged + behind });
+            }
+            asked = PAGE_MAX;
+        }
+        Err(StoreError::Corrupt { row: format!("the table {}", table.name()), column: "row after row" })
+    }
+
+    /// Reads a page of what is about money: a row that is damaged is an error that names it, and not left out.
+    pub(super) async fn whole_page<T, C>(
+        self,
+        on: impl Place + Copy,
+        table: &Table,
+        limit: u32,
+        read: impl Fn(&AnyRow) -> Result<T, StoreError>,
+        cursor: impl Fn(&T) -> C,
+    ) -> Result<Page<T, C>, StoreError> {
+        let limit = limit.clamp(1, PAGE_MAX);
+        let found = self.part(limit + 1, 0).fetch_each(on).await?;
+        let more = found.len() > limit as usize;
+        let mut rows = Vec::with_capacity(found.len());
+        for (place, row) in (0..limit).zip(found) {
+            match row.and_then(|row| read(&row)) {
+                Ok(row) => rows.push(row),
+                Err(error) if error.is_damage() => {
+                    let of = self.name(on, table, place).await;
+                    let error = error.about_row(|| of);
+                    table.note(&error);
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
         let next = rows.last().filter(|_| more).map(cursor);
-        Ok(Page { rows, next })
+        Ok(Page { rows, next, damaged: 0 })
+    }
+
+    /// So many rows, without the first ones.
+    fn part(&self, limit: u32, without: u32) -> Statement {
+        self.part_in(limit, without, |sql| sql)
+    }
+
+    /// The same, within another statement.
+    fn part_in(&self, limit: u32, without: u32, within: impl FnOnce(String) -> String) -> Statement {
+        let (mut sql, mut values) = (self.sql.clone(), self.values.clone());
+        values.push(i64::from(limit).into());
+        sql.push_str(&format!(" LIMIT ${}", values.len()));
+        if without > 0 {
+            values.push(i64::from(without).into());
+            sql.push_str(&format!(" OFFSET ${}", values.len()));
+        }
+        values.into_iter().fold(Statement::new(within(sql)), Statement::bind)
+    }
+
+    /// What tells a row apart that cannot be read, by its place: its key alone is read.
+    async fn name(&self, on: impl Place, table: &Table, place: u32) -> String {
+        let (name, key) = (table.name(), table.key());
+        let keyed = |sql: String| format!("SELECT CAST({key} AS TEXT) AS row_key FROM ({sql}) AS asked");
+        let row = self.part_in(1, place, keyed).fetch_optional(on).await.ok().flatten();
+        match row.and_then(|row| row.try_get::<String, _>("row_key").ok()) {
+            Some(key) => format!("row {key} of {name}"),
+            None => format!("a row of {name}"),
+        }
     }
 }
 

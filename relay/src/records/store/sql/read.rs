@@ -1,11 +1,12 @@
 //! Turns rows into types, and reads single sessions with their turns and their ledger.
 
 use protocol::{Mark, Role};
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{Any, Decode, Row, Type};
 
 use super::super::types::{Feedback, Quality, SessionRow, SessionState, TurnRow};
-use super::{SqlStore, StoreError, sql};
+use super::damage::Table;
+use super::{SqlStore, StoreError, damage, sql};
 use crate::call::{Latency, Turn};
 use crate::money::NanoUsd;
 use crate::money::ledger::{ItemSum, LedgerRow};
@@ -26,19 +27,19 @@ impl<'r> Reading<'r> {
     }
 
     pub(super) fn text(&self, column: &'static str) -> Result<String, StoreError> {
-        Ok(self.row.try_get(column)?)
+        self.value(column)
     }
 
     pub(super) fn maybe_text(&self, column: &'static str) -> Result<Option<String>, StoreError> {
-        Ok(self.row.try_get(column)?)
+        self.value(column)
     }
 
     pub(super) fn signed(&self, column: &'static str) -> Result<i64, StoreError> {
-        Ok(self.row.try_get(column)?)
+        self.value(column)
     }
 
     pub(super) fn maybe_signed(&self, column: &'static str) -> Result<Option<i64>, StoreError> {
-        Ok(self.row.try_get(column)?)
+        self.value(column)
     }
 
     pub(super) fn unsigned(&self, column: &'static str) -> Result<u64, StoreError> {
@@ -63,13 +64,24 @@ impl<'r> Reading<'r> {
         self.unsigned(column).map(NanoUsd::new)
     }
 
+    /// A value of the row. What sqlx says of one that is of another type holds the value itself, which is nothing for a log.
+    fn value<'a, T>(&'a self, column: &'static str) -> Result<T, StoreError>
+    where
+        T: Decode<'a, Any> + Type<Any>,
+    {
+        self.row.try_get(column).map_err(|error| match error {
+            sqlx::Error::ColumnDecode { .. } => self.corrupt(column),
+            error => StoreError::Database(error),
+        })
+    }
+
     fn hash(&self, column: &'static str) -> Result<[u8; 32], StoreError> {
-        let bytes: Vec<u8> = self.row.try_get(column)?;
+        let bytes: Vec<u8> = self.value(column)?;
         bytes.try_into().map_err(|_| self.corrupt(column))
     }
 
     fn maybe_hash(&self, column: &'static str) -> Result<Option<[u8; 32]>, StoreError> {
-        let bytes: Option<Vec<u8>> = self.row.try_get(column)?;
+        let bytes: Option<Vec<u8>> = self.value(column)?;
         bytes.map(|bytes| bytes.try_into().map_err(|_| self.corrupt(column))).transpose()
     }
 }
@@ -80,25 +92,42 @@ impl SqlStore {
         id: &str,
     ) -> Result<Option<SessionRow>, StoreError> {
         let sql = sql!("SELECT " SESSION " FROM sessions WHERE id = $1");
-        let row = self.statement(sql).bind(id).fetch_optional(&self.readers).await?;
-        row.map(|row| session(&row)).transpose()
+        let row = self.statement(sql).bind(id).fetch_optional(&self.readers).await;
+        let read = row.and_then(|row| row.map(|row| session(&row)).transpose());
+        read.map_err(|error| needed(damage::SESSIONS, error, || format!("session {id}")))
     }
 
     pub(in crate::records::store) async fn turns(&self, id: &str) -> Result<Vec<TurnRow>, StoreError> {
         let sql = sql!("SELECT " TURN " FROM turns WHERE session_id = $1 ORDER BY turn");
-        let rows = self.statement(sql).bind(id).fetch_all(&self.readers).await?;
-        rows.iter().map(|row| turn(id, row)).collect()
+        let rows = self.statement(sql).bind(id).fetch_each(&self.readers).await?;
+        damage::TURNS.readable(&format!("a turn of session {id}"), rows, |row| turn(id, row))
     }
 
     pub(in crate::records::store) async fn ledger(&self, id: &str) -> Result<Vec<LedgerRow>, StoreError> {
         let sql = sql!("SELECT " LEDGER " FROM ledger WHERE session_id = $1 ORDER BY created_at, key");
-        let rows = self.statement(sql).bind(id).fetch_all(&self.readers).await?;
-        rows.iter().map(ledger).collect()
+        let rows = self.statement(sql).bind(id).fetch_all(&self.readers).await;
+        let read = rows.and_then(|rows| rows.iter().map(ledger).collect());
+        read.map_err(|error| needed(damage::LEDGER, error, || format!("a ledger row of session {id}")))
     }
 }
 
+/// The error of what cannot be done without a row: where the row is damaged, the error names it and is noted.
+pub(super) fn needed(table: &Table, error: StoreError, row: impl FnOnce() -> String) -> StoreError {
+    let error = error.about_row(row);
+    if error.is_damage() {
+        table.note(&error);
+    }
+    error
+}
+
+/// The name of a row by what tells it apart, for errors.
+pub(super) fn named(row: &AnyRow, what: &str, column: &str) -> String {
+    let id: Option<String> = row.try_get(column).ok();
+    id.map_or_else(|| what.to_owned(), |id| format!("{what} {id}"))
+}
+
 pub(super) fn session(row: &AnyRow) -> Result<SessionRow, StoreError> {
-    let id: String = row.try_get("id")?;
+    let id = Reading::new(row, "a session").text("id")?;
     let name = format!("session {id}");
     let row = Reading::new(row, &name);
     let state = match row.text("state")?.as_str() {
@@ -149,7 +178,11 @@ pub(super) fn session(row: &AnyRow) -> Result<SessionRow, StoreError> {
 }
 
 pub(super) fn turn(session_id: &str, row: &AnyRow) -> Result<TurnRow, StoreError> {
-    let name = format!("a turn of session {session_id}");
+    let number: Option<i64> = row.try_get("turn").ok();
+    let name = match number {
+        Some(number) => format!("turn {number} of session {session_id}"),
+        None => format!("a turn of session {session_id}"),
+    };
     let row = Reading::new(row, &name);
     let role = match row.text("role")?.as_str() {
         "user" => Role::User,
@@ -177,8 +210,12 @@ pub(super) fn turn(session_id: &str, row: &AnyRow) -> Result<TurnRow, StoreError
 }
 
 pub(super) fn ledger(row: &AnyRow) -> Result<LedgerRow, StoreError> {
-    let key: String = row.try_get("key")?;
-    let name = format!("ledger row {key}");
+    let key = Reading::new(row, "a ledger row").text("key")?;
+    let session: Option<String> = row.try_get("session_id").ok();
+    let name = match session {
+        Some(session) => format!("ledger row {key} of session {session}"),
+        None => format!("ledger row {key}"),
+    };
     let row = Reading::new(row, &name);
     Ok(LedgerRow {
         provider: row.text("provider")?,
@@ -196,8 +233,14 @@ pub(super) fn ledger(row: &AnyRow) -> Result<LedgerRow, StoreError> {
     })
 }
 
-pub(super) fn item_sum(row: &AnyRow) -> Result<ItemSum, StoreError> {
-    let row = Reading::new(row, "the sum of an item");
+/// The sum of an item in a session's ledger. A row that would make the sum smaller is none that a relay writes.
+pub(super) fn item_sum(session_id: &str, row: &AnyRow) -> Result<ItemSum, StoreError> {
+    let name = format!("the sum of an item of session {session_id}");
+    let row = Reading::new(row, &name);
+    if let Some(key) = row.maybe_text("damaged")? {
+        let row = format!("ledger row {key} of session {session_id}");
+        return Err(StoreError::Corrupt { row, column: "quantity or cost_nano_usd" });
+    }
     Ok(ItemSum {
         item: row.text("item")?,
         unit: row.text("unit")?,

@@ -1,6 +1,5 @@
 //! Lists of what is stored, a page at a time.
 
-use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::super::query::{
@@ -12,7 +11,7 @@ use super::budget_rows::Periods;
 use super::page::Select;
 use super::read::{self, Reading};
 use super::statement::Value;
-use super::{Sql, SqlStore, StoreError, alerts, sql};
+use super::{Sql, SqlStore, StoreError, alerts, damage, sql};
 
 const SESSIONS: Sql = sql!("SELECT " SESSION " FROM sessions WHERE 1 = 1");
 
@@ -25,6 +24,10 @@ const TURNS: Sql = sql!(
 const ALERTS: Sql = sql!("SELECT " ALERT " FROM alerts WHERE 1 = 1");
 
 const OF_CONVERSATION: &str = " AND sessions.conversation_id = ? AND sessions.user_sub = ?";
+
+/// Beside [`OF_CONVERSATION`], for whoever speaks with the user: two accounts may have the same user, and an agent of the one is to know nothing of
+/// the other.
+const IN_ACCOUNT: &str = " AND sessions.account = ?";
 
 const LIVE: Sql = sql!("SELECT " SESSION ", " LEASE " AS held_until FROM sessions WHERE state = 'live'");
 
@@ -61,7 +64,7 @@ impl SqlStore {
         select.push_if(" AND started_at >= ?", filter.from_ms);
         select.push_if(" AND started_at < ?", filter.to_ms);
         newest_first(&mut select, "started_at", after);
-        select.page(&self.readers, limit, read::session, of_session).await
+        select.page(&self.readers, damage::SESSIONS, limit, read::session, of_session).await
     }
 
     pub(in crate::records::store) async fn live_sessions(
@@ -71,7 +74,7 @@ impl SqlStore {
     ) -> Result<Page<LiveRow, Cursor>, StoreError> {
         let mut select = Select::new(self.dialect.pick(LIVE));
         newest_first(&mut select, "started_at", after);
-        select.page(&self.readers, limit, live, |row| of_session(&row.session)).await
+        select.page(&self.readers, damage::SESSIONS, limit, live, |row| of_session(&row.session)).await
     }
 
     pub(in crate::records::store) async fn transcript(
@@ -93,7 +96,7 @@ impl SqlStore {
         }
         select.push(" ORDER BY sessions.started_at, sessions.id, turns.turn", []);
         select
-            .page(&self.readers, limit, said, |said| TurnCursor {
+            .page(&self.readers, damage::TURNS, limit, said, |said| TurnCursor {
                 started_at_ms: said.session_started_at_ms,
                 session_id: said.session_id.clone(),
                 turn: said.row.turn.turn,
@@ -105,12 +108,14 @@ impl SqlStore {
         &self,
         conversation: &str,
         user_sub: &str,
+        account: &str,
         limit: u32,
     ) -> Result<Vec<SaidRow>, StoreError> {
         let mut select = Select::new(self.dialect.pick(TURNS));
         select.push(OF_CONVERSATION, [conversation.into(), user_sub.into()]);
+        select.push(IN_ACCOUNT, [account.into()]);
         select.push(" ORDER BY sessions.started_at DESC, sessions.id DESC, turns.turn DESC", []);
-        let newest = select.page(&self.readers, limit, said, |_| ()).await?;
+        let newest = select.page(&self.readers, damage::TURNS, limit, said, |_| ()).await?;
         Ok(newest.rows.into_iter().rev().collect())
     }
 
@@ -158,6 +163,7 @@ impl SqlStore {
         select
             .page(
                 &self.readers,
+                damage::USAGE,
                 limit,
                 |row| usage(row, by),
                 |row| UsageCursor {
@@ -183,7 +189,7 @@ impl SqlStore {
         newest_first(&mut select, "created_at", after);
         let cursor =
             |row: &AlertRow| Cursor { at_ms: row.alert.created_at_ms(), id: row.alert.id().to_owned() };
-        select.page(&self.readers, limit, alert, cursor).await
+        select.page(&self.readers, damage::ALERTS, limit, alert, cursor).await
     }
 }
 
@@ -210,10 +216,11 @@ fn live(row: &AnyRow) -> Result<LiveRow, StoreError> {
 }
 
 fn said(row: &AnyRow) -> Result<SaidRow, StoreError> {
-    let session_id: String = row.try_get("session_id")?;
+    let of_session = Reading::new(row, "a turn");
+    let session_id = of_session.text("session_id")?;
     Ok(SaidRow {
         row: read::turn(&session_id, row)?,
-        session_started_at_ms: row.try_get("session_started_at")?,
+        session_started_at_ms: of_session.signed("session_started_at")?,
         session_id,
     })
 }
@@ -235,5 +242,6 @@ fn usage(row: &AnyRow, by: UsageBy) -> Result<UsageRow, StoreError> {
 }
 
 fn alert(row: &AnyRow) -> Result<AlertRow, StoreError> {
-    Ok(AlertRow { alert: alerts::read(row)?, delivered_at_ms: row.try_get("delivered_at")? })
+    let delivered_at_ms = Reading::new(row, "an alert").maybe_signed("delivered_at")?;
+    Ok(AlertRow { alert: alerts::read(row)?, delivered_at_ms })
 }

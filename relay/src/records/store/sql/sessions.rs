@@ -11,10 +11,12 @@ use super::super::types::{
 use super::budget_rows::{self, Owners, Periods};
 use super::money::{self, Locked};
 use super::read::Reading;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, found, leases, rates, read, rollups, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, damage, found, leases, rates, read, rollups, sql};
 use crate::money::budget::Reserved;
 
-const CONVERSATION: Sql = sql!("SELECT user_sub, account FROM sessions WHERE conversation_id = $1 LIMIT 1");
+/// A session of this conversation that this user has in this account.
+const CONVERSATION: Sql =
+    sql!("SELECT id FROM sessions WHERE conversation_id = $1 AND user_sub = $2 AND account = $3 LIMIT 1");
 
 /// Finds the user's session that has been without a connection for longest, preferably one of this account. A session of a lost relay has no
 /// connection.
@@ -144,17 +146,20 @@ impl SqlStore {
                     .bind(HAND_OFF)
                     .bind(&*id)
                     .fetch_one(&mut *tx.connection)
-                    .await?;
-                let session = read::session(&row)?;
+                    .await;
+                let found = row.and_then(|row| Ok((read::session(&row)?, row)));
+                let (session, row) = found
+                    .map_err(|error| read::needed(damage::SESSIONS, error, || format!("session {id}")))?;
                 let next_turn = Reading::new(&row, &id).small("next_turn")?;
-                let metered_at_ms = row.try_get("metered_at")?;
+                let metered_at_ms = Reading::new(&row, &id).maybe_signed("metered_at")?;
                 let by_item = money::by_item(&mut tx, &id).await?;
-                let rows = tx.query(UNHEARD).bind(&*id).fetch_all(&mut *tx.connection).await?;
-                let unheard = rows.iter().rev().map(|row| {
-                    let epoch = Reading::new(row, &id).small("epoch")?;
-                    Ok::<_, StoreError>((epoch, read::turn(&id, row)?.turn))
-                });
-                let unheard = unheard.collect::<Result<_, StoreError>>()?;
+                let rows = tx.query(UNHEARD).bind(&*id).fetch_each(&mut *tx.connection).await?;
+                let of = format!("a turn of session {id}");
+                let mut unheard = damage::TURNS.readable(&of, rows, |row| {
+                    let epoch = Reading::new(row, &of).small("epoch")?;
+                    Ok((epoch, read::turn(&id, row)?.turn))
+                })?;
+                unheard.reverse();
                 Ok(Some(TakenOver { session, by_item, next_turn, metered_at_ms, unheard }))
             }
             .boxed()
@@ -245,14 +250,14 @@ async fn open(
     quota: &Quota,
 ) -> Result<Result<Opened, Opened>, StoreError> {
     if session.conversation_id != session.id {
-        let row = tx
+        let own = tx
             .query(CONVERSATION)
             .bind(&*session.conversation_id)
+            .bind(&*session.user_sub)
+            .bind(&*session.account)
             .fetch_optional(&mut *tx.connection)
             .await?;
-        let owner = row.map(|row| Ok::<_, sqlx::Error>((row.try_get("user_sub")?, row.try_get("account")?)));
-        let owner: Option<(String, String)> = owner.transpose()?;
-        if !owner.is_some_and(|(sub, account)| sub == session.user_sub && account == session.account) {
+        if own.is_none() {
             return Ok(Err(Opened::NoConversation));
         }
     }

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use sqlx::any::{AnyArguments, AnyQueryResult, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AssertSqlSafe};
 use tokio::time::timeout;
 
+use super::super::error::is_about_a_row;
 use super::StoreError;
 
 /// How long a single statement may take. PostgreSQL gives up a little earlier by itself (`statement_timeout`), so that it says why.
@@ -32,8 +34,12 @@ pub(super) enum Value {
 pub(super) trait Place: Send {
     fn execute(self, query: Ready) -> impl Future<Output = Result<AnyQueryResult, StoreError>> + Send;
     fn all(self, query: Ready) -> impl Future<Output = Result<Vec<AnyRow>, StoreError>> + Send;
+    fn each(self, query: Ready) -> impl Future<Output = Result<Vec<FoundRow>, StoreError>> + Send;
     fn optional(self, query: Ready) -> impl Future<Output = Result<Option<AnyRow>, StoreError>> + Send;
 }
+
+/// A row, or why it cannot be read while others can.
+pub(super) type FoundRow = Result<AnyRow, StoreError>;
 
 /// A statement as sqlx takes it.
 pub(super) type Ready = Query<'static, Any, AnyArguments>;
@@ -55,6 +61,11 @@ impl Statement {
 
     pub(super) async fn fetch_all(self, on: impl Place) -> Result<Vec<AnyRow>, StoreError> {
         on.all(self.ready()).await
+    }
+
+    /// Reads all rows. SQLite has no text that is not UTF-8 refused, so a row may not even come: such a row is an error of its own among them.
+    pub(super) async fn fetch_each(self, on: impl Place) -> Result<Vec<FoundRow>, StoreError> {
+        on.each(self.ready()).await
     }
 
     pub(super) async fn fetch_optional(self, on: impl Place) -> Result<Option<AnyRow>, StoreError> {
@@ -84,9 +95,26 @@ impl Place for &mut AnyConnection {
         Ok(in_time(query.fetch_all(self)).await??)
     }
 
+    async fn each(self, query: Ready) -> Result<Vec<FoundRow>, StoreError> {
+        Ok(in_time(each(query, self)).await??)
+    }
+
     async fn optional(self, query: Ready) -> Result<Option<AnyRow>, StoreError> {
         Ok(in_time(query.fetch_optional(self)).await??)
     }
+}
+
+/// Reads all rows of a statement to the end, also behind one that cannot be read.
+pub(super) async fn each(query: Ready, connection: &mut AnyConnection) -> Result<Vec<FoundRow>, sqlx::Error> {
+    let mut rows = Vec::new();
+    let mut found = query.fetch(connection);
+    while let Some(row) = found.next().await {
+        match row {
+            Err(error) if !is_about_a_row(&error) => return Err(error),
+            row => rows.push(row.map_err(StoreError::Database)),
+        }
+    }
+    Ok(rows)
 }
 
 /// Waits for a statement for [`STATEMENT_TIMEOUT`] at most. After a time-out its connection may be in the middle of it, and has to be thrown

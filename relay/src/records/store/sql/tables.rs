@@ -9,7 +9,7 @@ use super::budget_rows::Periods;
 use super::page::Select;
 use super::read::Reading;
 use super::statement::Value;
-use super::{Sql, SqlStore, StoreError, sql};
+use super::{Sql, SqlStore, StoreError, damage, sql};
 
 const USED: Sql = sql!(
     "SELECT " DAY " AS day, ledger.account AS account, ledger.user_sub AS user_sub, COALESCE(sessions.plan, '') AS plan,
@@ -76,7 +76,7 @@ impl SqlStore {
             select.push(&format!(" WHERE ({COLUMNS}) > (?, ?, ?, ?, ?, ?, ?, ?)"), after);
         }
         select.push(&format!(" GROUP BY {COLUMNS} ORDER BY {COLUMNS}"), []);
-        select.page(&self.readers, limit, sum, |row| row.of.clone()).await
+        select.whole_page(&self.readers, damage::USAGE, limit, sum, |row| row.of.clone()).await
     }
 
     pub(in crate::records::store) async fn list_ledger(
@@ -98,7 +98,7 @@ impl SqlStore {
             select.push(" AND (ledger.created_at, ledger.session_id, ledger.key) > (?, ?, ?)", after);
         }
         select.push(" ORDER BY ledger.created_at, ledger.session_id, ledger.key", []);
-        select.page(&self.readers, limit, entry, |entry| billing::cursor(&entry.billed)).await
+        select.page(&self.readers, damage::LEDGER, limit, entry, |entry| billing::cursor(&entry.billed)).await
     }
 }
 

@@ -1,10 +1,10 @@
 //! Calls of tools, while their session is live.
 
-use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::super::unix_ms;
-use super::{Sql, SqlStore, StoreError, found, sql};
+use super::read::{Reading, named};
+use super::{Sql, SqlStore, StoreError, damage, found, sql};
 use crate::agent::tool::{Called, Runs, StoredCall, ToolNote, ToolOutput};
 
 /// A call that is made again changes nothing.
@@ -54,24 +54,25 @@ impl SqlStore {
         &self,
         id: &str,
     ) -> Result<Vec<StoredCall>, StoreError> {
-        let rows = self.statement(CALLS).bind(id).fetch_all(&self.readers).await?;
-        rows.iter().map(call).collect()
+        let rows = self.statement(CALLS).bind(id).fetch_each(&self.readers).await?;
+        damage::TOOL_CALLS.readable(&format!("a tool call of session {id}"), rows, |row| call(id, row))
     }
 }
 
-fn call(row: &AnyRow) -> Result<StoredCall, StoreError> {
-    let runs: String = row.try_get("runs")?;
-    let output: Option<String> = row.try_get("output")?;
-    let (turn, is_error): (i64, i64) = (row.try_get("turn")?, row.try_get("is_error")?);
+fn call(session_id: &str, row: &AnyRow) -> Result<StoredCall, StoreError> {
+    let name = format!("{} of session {session_id}", named(row, "tool call", "call_id"));
+    let row = Reading::new(row, &name);
+    let output = row.maybe_text("output")?;
+    let is_error = row.signed("is_error")? == 1;
     Ok(StoredCall {
         called: Called {
-            call_id: row.try_get("call_id")?,
-            model_id: row.try_get("model_id")?,
-            name: row.try_get("name")?,
-            arguments: row.try_get("arguments")?,
-            runs: if runs == Runs::Page.name() { Runs::Page } else { Runs::Webhook },
+            call_id: row.text("call_id")?,
+            model_id: row.text("model_id")?,
+            name: row.text("name")?,
+            arguments: row.text("arguments")?,
+            runs: if row.text("runs")? == Runs::Page.name() { Runs::Page } else { Runs::Webhook },
         },
-        turn: u32::try_from(turn).unwrap_or(u32::MAX),
-        output: output.map(|output| ToolOutput { output, is_error: is_error == 1 }),
+        turn: u32::try_from(row.signed("turn")?).unwrap_or(u32::MAX),
+        output: output.map(|output| ToolOutput { output, is_error }),
     })
 }

@@ -56,6 +56,9 @@ impl Pages for Captions {
         for said in &page.rows {
             text.push_str(&self.clock.cue(said));
         }
+        for _ in 0..page.damaged {
+            text.push_str("\nNOTE a turn cannot be read\n");
+        }
         Ok((text.into_bytes(), page.next))
     }
 }

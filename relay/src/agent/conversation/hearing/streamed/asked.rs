@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use protocol::Time;
 
 use super::super::super::outbox::Outbox;
 use crate::money::tab::RequestId;
@@ -38,6 +39,8 @@ pub(super) struct Asked {
     pub(super) again: u32,
     /// Where the audio stood when it was known to be connected, so that it gets what it is given.
     pub(super) connected_at: Option<u32>,
+    /// Since when that was known.
+    pub(super) there_since: Option<Time>,
     /// Where in the user's timeline its samples are: from this sample on they go on at this position. Never empty.
     places: VecDeque<(u32, u32)>,
 }
@@ -70,6 +73,7 @@ impl Asked {
             repeated: 0,
             again: 0,
             connected_at: None,
+            there_since: None,
             places: VecDeque::new(),
         }
     }
