@@ -228,7 +228,11 @@ async fn insert(
         .bind(&*locked.id)
         .fetch_optional(&mut *tx.connection)
         .await?;
-    row.map(|row| read_budget(&row)).transpose()
+    row.map(|row| {
+        let name = named(&row, "alert", "id");
+        read_budget(&Reading::new(&row, &name))
+    })
+    .transpose()
 }
 
 pub(super) fn read(row: &AnyRow) -> Result<Notice, StoreError> {
