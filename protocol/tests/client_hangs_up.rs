@@ -311,7 +311,7 @@ fn who_hangs_up_in_the_midst_of_an_answer_hears_no_more_of_it_and_what_is_droppe
         did.extend(bench.input(Input::Binary(&sound(next, 24_000, 4_800))));
         did.extend(bench.relay(Release { seq: next + 1 }));
         did.extend(bench.input(Input::Binary(&sound(next + 2, 28_800, 4_800))));
-        // A loudspeaker that played it all the same would not be believed.
+        // Nothing beyond what was taken before that can be reported as played.
         did.extend(bench.input(Input::Played(33_600)));
         did.extend(bench.wait(Duration::from_secs(1)));
         let case = format!("finish: {finish}, held: {is_held}: {did:?}");

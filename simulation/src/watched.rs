@@ -464,7 +464,7 @@ impl Agent for Watched {
                     log.listening.drop_but(0);
                 }
             }
-            AgentOutput::Dropped { kept } => log.listening.drop_but(u64::from(*kept)),
+            AgentOutput::Dropped { kept, .. } => log.listening.drop_but(u64::from(*kept)),
             AgentOutput::Degraded { what: Ability::Speaking, degraded } => log.voices.mute(*degraded),
             AgentOutput::Words { text, start, .. } => {
                 log.waiting.answer(text);

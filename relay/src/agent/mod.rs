@@ -225,8 +225,10 @@ pub enum AgentOutput {
     },
     /// Of the audio that no recogniser has listened to so far, only the end is kept for one: what came before that is heard by nobody any more.
     Dropped {
-        /// Samples that are kept, the last ones that came.
+        /// Samples that are kept, the last ones that the agent was given.
         kept: u32,
+        /// Where they end. What has come behind that is still to be given to the agent.
+        end: u32,
     },
     /// More words of the answer. The first ones begin it.
     Words {

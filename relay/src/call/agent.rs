@@ -64,7 +64,10 @@ impl Call {
             }
             AgentOutput::Remarked { text, start, end } => self.user_spoke(text, start, end),
             AgentOutput::Final { through } => self.raise_committable(through),
-            AgentOutput::Dropped { kept } => self.give_up_unheard(kept),
+            AgentOutput::Dropped { kept, end } => {
+                let ungiven = self.expected.position.saturating_sub(end);
+                self.give_up_unheard(kept.saturating_add(ungiven));
+            }
             AgentOutput::Words { text, start, end, last } => self.add_words(&text, start, end, last),
             AgentOutput::Sound(samples) => {
                 if let Some(answer) = &mut self.answer {

@@ -106,6 +106,12 @@ impl Call {
         if let Some(position) = typed.filter(|_| !self.is_sent_again()) {
             self.raise_committable(position);
         }
+        // Its client was away for too long. Should it come back for a session of its own, it still has what was said before the texts; if it
+        // does not, they are not lost.
+        if code == CloseCode::Abnormal && !self.typed.is_empty() {
+            let turns = self.typed.drain(..).map(|(_, turn)| turn).collect();
+            self.push_turns(turns);
+        }
     }
 
     /// Whether the client sends what is not committed once more: to the relay that goes on with the call, or in its next session.

@@ -117,7 +117,8 @@ pub struct Call {
     uncommitted: VecDeque<Uncommitted>,
     /// The mark of the next frame of the user.
     expected: Mark,
-    /// Texts that are told and not stored, since what was said before them is still to be heard, oldest first.
+    /// Texts that are told and not stored, since what was said before them is still to be heard, and what the agent has said behind the first of
+    /// them, oldest first.
     typed: VecDeque<(Mark, Turn)>,
     /// The mark of a text that the agent is being told of.
     reading: Option<Mark>,

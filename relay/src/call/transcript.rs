@@ -14,6 +14,9 @@ const CORRECTABLE: usize = 64;
 /// nobody's to pay for.
 const TYPED_MAX: usize = 16;
 
+/// How many turns wait at most, with what the agent has said behind those texts.
+const BEHIND_MAX: usize = 4 * TYPED_MAX;
+
 /// A turn of the user that the agent has understood, and that can be corrected.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Understood {
@@ -74,14 +77,16 @@ impl Call {
     }
 
     /// The user has typed something, perhaps while they speak: that turn keeps its number. One that was whole before does not go on behind it.
-    /// What is stored commits all audio before it. So a text behind audio that no recogniser has listened to yet is stored when that was heard, or
-    /// given up: whoever goes on with the call until then is sent both once more.
+    /// What is stored commits all audio before it. So a text behind audio of which a recogniser that is not there is still to say the last word is
+    /// stored when that was heard, or given up: whoever goes on with the call until then is sent both once more.
     pub(super) fn user_typed(&mut self, text: String, mark: Mark) {
         self.goes_on = None;
         let number = self.take_turn();
         self.users_turn = Some(number);
         let turn = Turn::new(number, Role::User, text, mark.position, mark.position);
-        let is_unheard_before = self.tab.unheard() > self.metered_behind(mark.position);
+        let waits_before =
+            self.uncommitted.front().is_some_and(|oldest| oldest.mark.position < mark.position);
+        let is_unheard_before = waits_before && !self.is_deaf && self.tab.lacks_listener();
         if is_unheard_before && self.typed.len() < TYPED_MAX {
             self.remember(turn.turn, turn.start, turn.end);
             self.tell_turn(&turn, true);
@@ -128,8 +133,34 @@ impl Call {
     /// first.
     pub(super) fn push_turn(&mut self, turn: Turn) {
         let mut turns = self.take_typed();
+        let Some(turn) = self.put_behind_typed(turn) else {
+            if !turns.is_empty() {
+                self.push_turns(turns);
+            }
+            return;
+        };
         turns.push(turn);
         self.push_turns(turns);
+    }
+
+    /// What the agent says behind a text that waits is stored with it: whoever goes on with the call gives both the same numbers once more, and
+    /// no answer stands in the transcript before its question. Gives the turn back if it need not wait.
+    fn put_behind_typed(&mut self, turn: Turn) -> Option<Turn> {
+        let (Some((_, first)), Some(&(mark, _))) = (self.typed.front(), self.typed.back()) else {
+            return Some(turn);
+        };
+        if turn.role != Role::Agent || turn.turn < first.turn {
+            return Some(turn);
+        }
+        if let Some((_, waiting)) = self.typed.iter_mut().find(|(_, waiting)| waiting.turn == turn.turn) {
+            waiting.replace_with(turn);
+            return None;
+        }
+        if self.typed.len() >= BEHIND_MAX {
+            return Some(turn);
+        }
+        self.typed.push_back((mark, turn));
+        None
     }
 
     /// The same with all of these, in one write.

@@ -48,6 +48,21 @@ impl Turn {
         Turn { turn, role, text, start, end, heard: None, latency: Latency::default(), revision: 0 }
     }
 
+    /// Takes what a later version says. As in the store, what that leaves open stays.
+    pub(super) fn replace_with(&mut self, later: Turn) {
+        let (heard, earlier) = (self.heard, self.latency);
+        *self = later;
+        self.heard = self.heard.or(heard);
+        self.latency = Latency {
+            stt_ms: self.latency.stt_ms.or(earlier.stt_ms),
+            llm_ms: self.latency.llm_ms.or(earlier.llm_ms),
+            tts_ms: self.latency.tts_ms.or(earlier.tts_ms),
+            send_ms: self.latency.send_ms.or(earlier.send_ms),
+            heard_ms: self.latency.heard_ms.or(earlier.heard_ms),
+            total_ms: self.latency.total_ms.or(earlier.total_ms),
+        };
+    }
+
     /// How long the stages took, as the message for the page.
     pub(super) fn told_latency(&self) -> protocol::Latency {
         let Latency { stt_ms, llm_ms, tts_ms, send_ms, heard_ms, total_ms } = self.latency;

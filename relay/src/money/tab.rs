@@ -215,6 +215,12 @@ impl Tab {
         }
     }
 
+    /// Whether a recogniser is to hear all of the call, and none is there.
+    #[must_use]
+    pub fn lacks_listener(&self) -> bool {
+        self.is_streamed && self.listener.is_none()
+    }
+
     /// What came while nobody listened is given up, but for so many samples of it that came last: it costs nothing, and is in a row that says so.
     /// Returns how many samples that is.
     pub fn give_up_unheard(&mut self, but: u32) -> u32 {

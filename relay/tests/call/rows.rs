@@ -403,7 +403,7 @@ fn audio_that_is_kept_for_no_recogniser_any_more_is_charged_by_none() {
     let mut bench = bench();
     let mut did = bench.acts([listen(0, 0)]);
     (0..4).for_each(|_| did.extend(bench.acts([])));
-    did.extend(bench.acts([AgentOutput::Dropped { kept: 3_200 }]));
+    did.extend(bench.acts([AgentOutput::Dropped { kept: 3_200, end: 9_600 }]));
     assert_eq!(bench.call.usage().cost_nano_usd, 20_000);
     did.extend(bench.hears(0));
     let rows = bench.rows(did);
@@ -527,6 +527,39 @@ fn a_call_that_goes_on_elsewhere_before_that_is_sent_both_there_and_one_that_end
     let (bench, did) = types_unheard(&[], Input::Stop(CloseCode::EndedByOperator));
     assert_eq!(stored(&did), [(vec!["a text"], Mark { seq: 3, position: 3_200 })]);
     assert_eq!(bench.call.usage().cost_nano_usd, 0);
+}
+
+#[test]
+fn a_text_commits_no_audio_whose_recogniser_has_broken_before_its_last_words() {
+    let mut bench = bench();
+    let mut did = bench.acts([listen(0, 0)]);
+    did.extend(bench.hears(0));
+    did.extend(bench.acts([ends(0)]));
+    let read = AgentOutput::Typed { text: "a text".into(), position: 3_200 };
+    bench.script.lock().expect("one thread").push_back(read);
+    let mark = Mark { seq: 2, position: 3_200 };
+    did.extend(bench.input(Input::Message { mark, message: &typed("a text") }));
+    assert_eq!((stored(&did), bench.committed), (vec![], Mark::default()));
+    bench.script.lock().expect("one thread").extend([listen(1, 1), said(0, 3_200)]);
+    let did = bench.input(Input::BargeIn);
+    assert_eq!(stored(&did)[0].0, ["a text", "hello"]);
+}
+
+#[test]
+fn what_the_agent_says_behind_a_text_that_waits_is_stored_with_it_and_never_before_it() {
+    let says = AgentOutput::Unsaid { text: "told".into(), position: None };
+    let (mut bench, did) = types_unheard(&[says.clone()], Input::BargeIn);
+    assert_eq!(stored(&did), []);
+    bench.script.lock().expect("one thread").push_back(AgentOutput::Final { through: 3_200 });
+    let did = bench.hears(0);
+    assert_eq!(stored(&did), [(vec!["a text", "told"], Mark { seq: 3, position: 3_200 })]);
+    // Whose client never comes back has both in the transcript, and what was said before them is not committed.
+    let (mut bench, _) = types_unheard(&[says], Input::BargeIn);
+    let did = bench.input(Input::Stop(CloseCode::Abnormal));
+    assert_eq!(
+        (stored(&did), bench.committed),
+        (vec![(vec!["a text", "told"], Mark::default())], Mark::default())
+    );
 }
 
 #[test]

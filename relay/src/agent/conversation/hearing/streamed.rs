@@ -368,7 +368,8 @@ impl<E: Ears> Streamed<E> {
     fn closed(&mut self, now: Time, outbox: &mut Outbox) {
         let Some(asked) = &self.asked else { return };
         let (next, was_of_use) = (asked.recogniser + 1, asked.was_of_use(self.end));
-        if self.kept.is_empty() && asked.there_since.is_some_and(|since| now.since(since) >= IDLE) {
+        let was_idle = asked.there_since.is_some_and(|since| now.since(since) >= IDLE);
+        if self.kept.is_empty() && asked.has_heard && was_idle {
             return self.let_go_of(outbox);
         }
         self.spent(outbox);
@@ -383,10 +384,12 @@ impl<E: Ears> Streamed<E> {
         }
     }
 
-    /// The request is over, of a recogniser that has said the last word about all that it was given: it was well, and whatever failed before it
-    /// is no part of an outage that begins later.
+    /// The request is over, of a recogniser from which no more is wanted. If it has said anything, it was well, and whatever failed before it is
+    /// no part of an outage that begins later.
     fn let_go_of(&mut self, outbox: &mut Outbox) {
-        self.outage = Outage::default();
+        if self.asked.as_ref().is_some_and(|asked| asked.has_heard) {
+            self.outage = Outage::default();
+        }
         self.spent(outbox);
     }
 
@@ -424,7 +427,7 @@ impl<E: Ears> Streamed<E> {
         if self.dropped_through.take().is_some() {
             // What was said before what is kept is heard by nobody any more.
             outbox.push(AgentOutput::Trouble(ErrorCode::NotHeard));
-            outbox.push(AgentOutput::Dropped { kept: self.kept_samples });
+            outbox.push(AgentOutput::Dropped { kept: self.kept_samples, end: self.end });
         }
         if self.kept.is_empty() {
             // Nothing is left that anybody could hear: one is asked with the next sample, if there is one.
@@ -532,7 +535,10 @@ impl<E: Ears> Streamed<E> {
             self.understood.push_back(Understood::Words { text, start, end: last, final_through });
         }
         if heard.is_final && self.is_paused && end.saturating_add(ROUNDING) >= self.end {
-            // That was all that there is.
+            // That was all that there is, and whoever has said so was well.
+            if self.asked.as_ref().is_some_and(|asked| asked.has_heard) {
+                self.outage = Outage::default();
+            }
             self.turn_over();
             self.forget();
             self.finalise(self.end, 1);

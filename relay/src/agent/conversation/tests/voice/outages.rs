@@ -148,6 +148,40 @@ fn a_stand_in_that_is_well_is_asked_at_once_after_each_hold_and_mute_however_oft
 }
 
 #[test]
+fn a_stand_in_that_is_there_and_says_nothing_is_no_sign_that_the_outage_is_over() {
+    let mut talk = Talk::new();
+    let (mut told, mut others) = (Vec::new(), 0);
+    for _ in 0..40 {
+        let mut did = talk.chunk();
+        if talk.waits_for_ears() {
+            did.extend(talk.asks_ears_again());
+        }
+        // The first one refuses, and the other one is flushed at each pause and has never a word to say.
+        while let Some((request, provider)) = did.iter().find_map(|did| match did {
+            AgentOutput::Ask { request, provider, .. } => Some((*request, *provider)),
+            _ => None,
+        }) {
+            told.extend(told_deaf(&did));
+            did = if provider == EARS {
+                talk.fails(request, FailureKind::Connection)
+            } else {
+                others += 1;
+                talk.event(request, &Event::Ready);
+                talk.input(AgentInput::Pause);
+                let end = talk.position;
+                talk.event(request, &Event::Unanswered { end });
+                let mut did = talk.input(AgentInput::OnHold(true));
+                did.extend(talk.input(AgentInput::OnHold(false)));
+                did
+            };
+        }
+        told.extend(told_deaf(&did));
+        talk.now = talk.now + Duration::from_secs(1);
+    }
+    assert!(others > 0 && told.contains(&true), "nobody is told that nobody hears them");
+}
+
+#[test]
 fn one_that_refuses_to_be_called_since_somebody_waited_too_long_has_not_listened_in_silence() {
     for status in [408, 504] {
         let failed = Event::Failed(Failure::of_status(status, "why", None));
@@ -215,7 +249,7 @@ fn what_is_kept_for_nobody_any_more_is_told_to_the_call_which_charges_for_none_o
         ears = ask_of(&did, EARS).0;
         fed = bytes_fed(&did, ears);
         dropped.extend(did.into_iter().filter_map(|did| match did {
-            AgentOutput::Dropped { kept } => Some(kept),
+            AgentOutput::Dropped { kept, .. } => Some(kept),
             _ => None,
         }));
     }
