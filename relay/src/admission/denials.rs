@@ -30,6 +30,8 @@ pub struct Denials(RwLock<List>);
 struct List {
     /// The list's revision in the database when it was read. `None` before it was first read.
     revision: Option<i64>,
+    /// Whether all of it could be read. What cannot be read is looked for again at the next look.
+    is_whole: bool,
     /// How each user is denied.
     subs: HashMap<String, Entry>,
     /// How each login is denied.
@@ -86,13 +88,39 @@ impl Denials {
         list.subs.is_empty() && list.logins.is_empty()
     }
 
+    /// The revision at which all of the list was read.
     fn revision(&self) -> Option<i64> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).revision
+        let list = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        list.revision.filter(|_| list.is_whole)
     }
 
     /// Puts the entries that were read at this revision, or later, in place of the list, unless the list is of a later revision already.
     fn replace(&self, revision: i64, denials: Vec<Denial>) {
-        let mut list = List { revision: Some(revision), ..List::default() };
+        let list = List::of(revision, denials);
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if current.revision <= list.revision {
+            *current = list;
+        }
+    }
+
+    /// Adds the entries that were read at this revision, or later, beside some that cannot be read. One of those may deny somebody who is on the
+    /// list: whoever is on it stays denied.
+    fn add(&self, revision: i64, denials: Vec<Denial>) {
+        let list = List::of(revision, denials);
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if current.revision <= list.revision {
+            current.revision = list.revision;
+            current.is_whole = false;
+            current.subs.extend(list.subs);
+            current.logins.extend(list.logins);
+        }
+    }
+}
+
+impl List {
+    /// The whole list as it was read at this revision.
+    fn of(revision: i64, denials: Vec<Denial>) -> List {
+        let mut list = List { revision: Some(revision), is_whole: true, ..List::default() };
         for Denial { kind, subject, by_key, expires_at_ms, .. } in denials {
             let entry = Entry { expires_at_ms, by_key };
             match kind {
@@ -100,10 +128,7 @@ impl Denials {
                 DenialKind::Login => list.logins.insert(subject, entry),
             };
         }
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if current.revision <= list.revision {
-            *current = list;
-        }
+        list
     }
 }
 
@@ -147,23 +172,27 @@ pub(crate) async fn apply_decisions(app: &App) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Reads the deny-list, if its revision has changed.
+/// Reads the deny-list, if its revision has changed, or if some of it could not be read.
 async fn refresh(list: &Denials, store: &dyn Store) -> Result<(), StoreError> {
     let revision = store.denials_revision().await?;
     if list.revision() == Some(revision) {
         return Ok(());
     }
-    let mut denials = Vec::new();
+    let (mut denials, mut damaged) = (Vec::new(), 0);
     let mut after = None;
     loop {
         let page = store.denials(after.as_ref(), PAGE_MAX).await?;
         denials.extend(page.rows);
+        damaged += page.damaged;
         match page.next {
             Some(next) => after = Some(next),
             None => break,
         }
     }
-    list.replace(revision, denials);
+    match damaged {
+        0 => list.replace(revision, denials),
+        _ => list.add(revision, denials),
+    }
     Ok(())
 }
 
@@ -183,7 +212,11 @@ fn apply(list: &Denials, sessions: &Registry) {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::ConnectOptions;
+    use sqlx::sqlite::SqliteConnectOptions;
+
     use super::*;
+    use crate::records::store::{DATABASE_FILE, SqlStore};
 
     fn denial(kind: DenialKind, subject: &str, expires_at_ms: Option<i64>) -> Denial {
         Denial {
@@ -229,6 +262,46 @@ mod tests {
         }
         let eve = Identity { is_admin: true, ..Identity::new("eve".into(), String::new(), 0) };
         assert!(denials.denies_api(&eve), "a person has denied her");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whoever_is_denied_stays_so_while_the_row_is_damaged_and_others_are_denied_as_well() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join(DATABASE_FILE);
+        let (store, denials) = (SqlStore::sqlite(&file).await.expect("opened"), Denials::default());
+        let eve = denial(DenialKind::Sub, "eve", None);
+        store.deny(&eve).await.expect("written");
+        refresh(&denials, &store).await.expect("read");
+        assert!(denials.has("eve", None, 0) && denials.revision().is_some());
+
+        let mut operator = SqliteConnectOptions::new().filename(&file).connect().await.expect("opened");
+        let damage = "UPDATE denials SET reason = CAST(X'41C3' AS TEXT) WHERE subject = 'eve'";
+        sqlx::raw_sql(damage).execute(&mut operator).await.expect("written");
+        store.deny(&denial(DenialKind::Login, "login-1", None)).await.expect("written");
+        refresh(&denials, &store).await.expect("read");
+        assert!(denials.has("eve", None, 0) && denials.has("ada", Some("login-1"), 0));
+
+        // Whoever mends it need not know that the list has a number.
+        let mend = "UPDATE denials SET reason = 'so', subject = 'mallory' WHERE subject = 'eve'";
+        sqlx::raw_sql(mend).execute(&mut operator).await.expect("written");
+        refresh(&denials, &store).await.expect("read");
+        assert!(!denials.has("eve", None, 0) && denials.has("mallory", None, 0));
+        assert!(denials.revision().is_some());
+        store.close().await;
+    }
+
+    #[test]
+    fn a_list_that_was_read_in_part_is_read_again_and_replaces_no_later_one() {
+        let denials = Denials::default();
+        denials.replace(2, vec![denial(DenialKind::Sub, "ada", None)]);
+        denials.add(1, vec![denial(DenialKind::Sub, "bob", None)]);
+        assert_eq!((denials.revision(), denials.has("bob", None, 0)), (Some(2), false));
+        denials.add(3, vec![denial(DenialKind::Sub, "cyd", None)]);
+        assert_eq!((denials.revision(), denials.has("ada", None, 0)), (None, true));
+        denials.replace(2, Vec::new());
+        assert!(denials.has("cyd", None, 0), "that one was read earlier");
+        denials.replace(3, Vec::new());
+        assert_eq!((denials.revision(), denials.has("ada", None, 0)), (Some(3), false));
     }
 
     #[test]

@@ -215,8 +215,13 @@ async fn start(config: Config) -> Result<Started, ExitCode> {
         return Err(failed(1, &format!("cannot write {}: {error}", owed.display())));
     }
     // What the relay before this one could not write. Nobody may take its sessions over before that.
-    if let Err(error) = spill.replay(&*store, |_| false).await {
-        return Err(failed(1, &error));
+    match spill.replay(&*store, |_| false).await {
+        Ok(_) => {}
+        // Its session alone waits until somebody has mended the row: all others are served.
+        Err(error) if error.is_damage() => {
+            tracing::error!(%error, "what is owed waits for a row that is damaged");
+        }
+        Err(error) => return Err(failed(1, &error)),
     }
     // Its sessions are free for whoever their clients come to: nobody has to wait until their leases are over.
     if let Some(before) = lock.relay_before()

@@ -32,19 +32,44 @@ const STORE_EVERY: Duration = Duration::from_secs(1);
 /// How much may wait to be told of the database. The oldest goes.
 const NEWS_MAX: usize = 16;
 
-/// What this relay has noted last of each kind and subject, and when it notes that again: not with each look.
+/// What this relay has noted last of each kind and subject.
 #[derive(Debug, Default)]
-struct Noted(BTreeMap<(IncidentKind, String), (IncidentState, Time)>);
+struct Noted(BTreeMap<(IncidentKind, String), Last>);
+
+/// What was noted last.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    state: IncidentState,
+    /// When it was noted for the first time, with nothing else in between.
+    since: Time,
+    /// When it was noted for the last time. It is not noted again with each look.
+    at: Time,
+}
 
 impl Noted {
     fn note(&mut self, now: Time, incident: NewIncident) {
-        self.0.insert((incident.kind, incident.subject), (incident.state, now + NOTE_EVERY));
+        let NewIncident { kind, subject, state, .. } = incident;
+        let last = self.0.entry((kind, subject)).or_insert(Last { state, since: now, at: now });
+        if last.state != state {
+            last.since = now;
+        }
+        (last.state, last.at) = (state, now);
     }
 
     /// Whether this was noted a short while ago, and nothing else since.
     fn has(&self, now: Time, incident: &NewIncident) -> bool {
         let last = self.0.get(&(incident.kind, incident.subject.clone()));
-        last.is_some_and(|(state, due)| *state == incident.state && now < *due)
+        last.is_some_and(|last| last.state == incident.state && now < last.at + NOTE_EVERY)
+    }
+
+    /// Forgets the providers that are not in the configuration any more and whose end is written. As long as a relay has just found one down,
+    /// its end comes to nothing, so it is noted for longer than that.
+    fn forget_removed(&mut self, upstreams: &Upstreams) {
+        self.0.retain(|(kind, name), last| {
+            let is_over =
+                last.state == IncidentState::Resolved && last.at >= last.since + PACE.calm + NOTE_EVERY;
+            *kind != IncidentKind::ProviderDown || upstreams.contains_key(name) || !is_over
+        });
     }
 }
 
@@ -59,6 +84,7 @@ pub(super) async fn watch_providers(apps: watch::Receiver<Arc<App>>) {
         for incident in of_providers(&app.upstreams, &noted) {
             note(&app, &mut noted, incident).await;
         }
+        noted.forget_removed(&app.upstreams);
     }
 }
 
@@ -202,6 +228,28 @@ mod tests {
         assert_eq!(of_providers(&Upstreams::new(), &noted), over);
         noted.note(Time::ZERO, incident("ears", IncidentState::Resolved));
         assert_eq!(of_providers(&Upstreams::new(), &noted), over, "until its end is written");
+    }
+
+    #[test]
+    fn a_provider_that_is_taken_out_of_the_configuration_is_forgotten_when_its_end_is_written() {
+        let (mut noted, none) = (Noted::default(), Upstreams::new());
+        let calls = NewIncident { kind: IncidentKind::CallsFailing, ..incident("", IncidentState::Resolved) };
+        noted.note(Time::ZERO, calls.clone());
+        noted.note(Time::ZERO + 2 * PACE.calm, calls);
+        let mut now = Time::ZERO;
+        noted.note(now, incident("ears", IncidentState::Firing));
+        noted.forget_removed(&none);
+        let mut ends = 0;
+        for _ in 0..10 {
+            let Some(end) = of_providers(&none, &noted).pop() else { break };
+            now = now + NOTE_EVERY;
+            noted.note(now, end);
+            noted.forget_removed(&none);
+            ends += 1;
+        }
+        assert_eq!(of_providers(&none, &noted), [], "it is not noted for ever");
+        assert!(NOTE_EVERY * (ends - 1) > PACE.calm, "{ends} times: nobody has found it for long enough");
+        assert_eq!(noted.0.len(), 1, "nothing else is forgotten");
     }
 
     #[test]

@@ -55,9 +55,9 @@ pub(crate) struct Round {
     after: i64,
     /// Sessions one of whose entries the database did not take for now: the rest of theirs waits, too, and keeps its order.
     waiting: HashSet<String>,
-    /// Why the first one of them waits.
-    away: Option<StoreError>,
-    /// Sessions that were tried in vain, since the last one that was answered.
+    /// Why they wait: the first error that is about the database itself, or else the first one about a row that is damaged.
+    error: Option<StoreError>,
+    /// Sessions for which the database was found away, since it has answered for one.
     in_vain: AtomicUsize,
     over: bool,
 }
@@ -68,7 +68,15 @@ impl Round {
     /// # Errors
     /// When something is left for the next round, because the database did not take it.
     pub(crate) fn end(self) -> Result<(), StoreError> {
-        self.away.map_or(Ok(()), Err)
+        self.error.map_or(Ok(()), Err)
+    }
+
+    /// Notes that a session waits.
+    fn wait(&mut self, session_id: String, error: StoreError) {
+        self.waiting.insert(session_id);
+        if self.error.as_ref().is_none_or(|before| before.is_damage() && !error.is_damage()) {
+            self.error = Some(error);
+        }
     }
 }
 
@@ -179,13 +187,13 @@ impl Spill {
     /// for good is dropped with a word in the log: the session was deleted, or goes on elsewhere, where its audio was played again.
     ///
     /// # Errors
-    /// When the database is still away, for all or for some of them: what was not written stays.
+    /// When the database is still away, for all or for some of them, or else when the row of one is damaged: what was not written stays.
     pub async fn replay(&self, store: &dyn Store, lives: impl Fn(&str) -> bool) -> Result<u64, StoreError> {
         self.replay_all(store, None, lives).await
     }
 
     /// A step of [`Spill::replay`], with a bounded number of entries, so that it holds nobody up; `None` when nothing is left to look at. A session
-    /// whose entries have to wait, because its row is locked, holds up no other.
+    /// whose entries have to wait, because its row is locked or damaged, holds up no other.
     ///
     /// # Errors
     /// When the database takes nothing at all: what was not written stays.
@@ -201,7 +209,7 @@ impl Spill {
     /// Writes what one session has left behind, before somebody goes on with it: what is written afterwards is refused.
     ///
     /// # Errors
-    /// When the database is away: what was not written stays.
+    /// When the database is away or the session's row is damaged: what was not written stays.
     pub(crate) async fn replay_of(&self, store: &dyn Store, session_id: &str) -> Result<u64, StoreError> {
         self.replay_all(store, Some(session_id), |_| false).await
     }
@@ -240,9 +248,9 @@ impl Spill {
             Err(error) if !matches!(error, StoreError::Unfinished) => return Err(error),
             Ok(None) | Err(_) => round.over = true,
         }
-        let waits = |id: &str| round.waiting.contains(id);
-        let held = self.pay_held(store, |id| is_wanted(id) && !waits(id)).await?;
-        kept.map(|_| Some(held))
+        let held = self.held().of(|id| is_wanted(id) && !round.waiting.contains(id));
+        let written = self.pay_held(store, held, round).await?;
+        kept.map(|_| Some(written))
     }
 
     /// Writes what is held in memory to the file, if it takes it by now: a crash loses nothing from then on.
@@ -260,15 +268,21 @@ impl Spill {
     }
 
     /// Writes what is held in memory to the database, for when the file takes nothing.
-    async fn pay_held(&self, store: &dyn Store, is_wanted: impl Fn(&str) -> bool) -> Result<u64, StoreError> {
+    async fn pay_held(
+        &self,
+        store: &dyn Store,
+        held: Vec<Kept>,
+        round: &mut Round,
+    ) -> Result<u64, StoreError> {
         let mut written = 0;
-        let held = self.held().of(is_wanted);
         for entries in by_session(held.into_iter()) {
             let paid = pay_session(store, entries).await;
             self.held().remove(&paid.done.into_iter().collect());
             written += paid.written;
-            if let Some(error) = paid.away {
-                return Err(error);
+            match paid.error {
+                Some(error) if error.is_damage() => round.wait(paid.session_id, error),
+                Some(error) => return Err(error),
+                None => {}
             }
         }
         Ok(written)
@@ -307,13 +321,12 @@ impl Spill {
         let mut written = 0;
         for paid in paid {
             written += paid.written;
-            if let Some(error) = paid.away {
-                round.waiting.insert(paid.session_id);
-                round.away.get_or_insert(error);
+            if let Some(error) = paid.error {
+                round.wait(paid.session_id, error);
             }
         }
-        // Where one after another waits it is the database that is away, and not only a row of it.
-        match round.away.take_if(|_| round.in_vain.load(Ordering::Relaxed) >= REPLAY_SIDE_BY_SIDE) {
+        // Where one after another finds it away it is the database that is, and not only a row of it.
+        match round.error.take_if(|_| round.in_vain.load(Ordering::Relaxed) >= REPLAY_SIDE_BY_SIDE) {
             Some(error) => Err(error),
             None => Ok(Some(written)),
         }
@@ -352,13 +365,14 @@ struct Paid {
     written: u64,
     /// The numbers of those that need not be kept any more.
     done: Vec<i64>,
-    away: Option<StoreError>,
+    /// Why the others wait.
+    error: Option<StoreError>,
 }
 
 impl Paid {
     fn untried(entries: Vec<Kept>) -> Paid {
         let session_id = entries.into_iter().next().map(|kept| kept.session_id).unwrap_or_default();
-        Paid { session_id, away: Some(StoreError::Unfinished), ..Paid::default() }
+        Paid { session_id, error: Some(StoreError::Unfinished), ..Paid::default() }
     }
 }
 
@@ -380,9 +394,10 @@ async fn pay_sessions(store: &dyn Store, sessions: Vec<Vec<Kept>>, in_vain: &Ato
                 return Paid::untried(entries);
             }
             let paid = pay_session(store, entries).await;
-            match paid.away {
-                Some(_) => in_vain.fetch_add(1, Ordering::Relaxed),
-                None => in_vain.swap(0, Ordering::Relaxed),
+            match &paid.error {
+                Some(error) if !error.is_damage() => in_vain.fetch_add(1, Ordering::Relaxed),
+                // That a row is damaged is an answer as well.
+                Some(_) | None => in_vain.swap(0, Ordering::Relaxed),
             };
             paid
         })
@@ -410,7 +425,7 @@ async fn pay_session(store: &dyn Store, entries: Vec<Kept>) -> Paid {
         };
         match (fate, done) {
             (Fate::Waits, done) => {
-                paid.away = done.err();
+                paid.error = done.err();
                 return paid;
             }
             (Fate::Dropped, Err(error)) => {

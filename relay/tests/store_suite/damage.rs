@@ -1,16 +1,19 @@
 //! Rows that are damaged: a text that was cut in the middle of a character, a figure that no relay writes. SQLite takes both from whoever switches
 //! its checks off, as a broken disk does; PostgreSQL takes no such text.
 
+use std::time::Duration;
+
 use protocol::{Mark, Role};
 use relay::agent::tool::{Called, Runs, ToolNote};
 use relay::records::store::{
     AlertFilter, ApiKeyFilter, BudgetFilter, CreditFilter, DeedFilter, DeliveryFilter, Denial, DenialKind,
-    HookEvent, LedgerFilter, NewApiKey, NewSession, SessionFilter, Store, Subscription, TakeOver, Transcript,
-    UsageBy, UsageFilter, unix_ms,
+    EndRequest, HookEvent, LedgerFilter, NewApiKey, NewSession, Quality, Quota, RolledUp, SessionFilter,
+    SessionState, Store, Subscription, SumBy, SumFilter, SumPer, TakeOver, Transcript, UsageBy, UsageFilter,
+    Whom, unix_ms,
 };
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::{Bench, LEASE, open, quota, row, session, settle, turn};
+use super::{Bench, LEASE, RELAY, of_a_lost_relay, open, quota, row, session, settle, turn};
 
 /// Each table that is read row by row, and which of its rows is damaged.
 const TABLES: [(&str, &str); 10] = [
@@ -119,6 +122,12 @@ async fn unguarded(bench: &Bench) -> AnyConnection {
     connection
 }
 
+/// All usage of these days.
+fn sums(by: SumBy) -> SumFilter {
+    let (from_ms, to_ms) = (unix_ms() - 2 * DAY_MS, unix_ms() + 2 * DAY_MS);
+    SumFilter { user_sub: None, account: None, from_ms, to_ms, per: SumPer::Day, by }
+}
+
 /// Asks for every list, and for what an agent is told. Says how many rows the lists leave out.
 async fn ask(store: &dyn Store, what: &str) -> u32 {
     let mut damaged = 0;
@@ -136,6 +145,19 @@ async fn ask(store: &dyn Store, what: &str) -> u32 {
     for by in [UsageBy::User, UsageBy::Account] {
         list!(store.usage(&UsageFilter { user_sub: None, account: None, from_ms, to_ms, by }, None, 100));
     }
+    for by in [SumBy::Account, SumBy::User, SumBy::Plan, SumBy::Agent, SumBy::Session] {
+        match store.sum_usage(&sums(by), None, 100).await {
+            Ok(page) => {
+                let cost: i64 = page.rows.iter().map(|row| row.cost_nano_usd).sum();
+                let is_at_another_time = what == "ledger.created_at";
+                assert!(is_at_another_time || cost >= 2 * COST as i64, "{what} makes a bill cheaper: {cost}");
+            }
+            Err(error) => {
+                let error = error.to_string();
+                assert!(what.contains('.') && error.contains("VoxrelayRowsDamaged"), "{what}: {error}");
+            }
+        }
+    }
     list!(store.list_alerts(&AlertFilter::default(), None, 100));
     list!(store.list_audit(&DeedFilter::default(), None, 100));
     list!(store.list_deliveries(&DeliveryFilter::default(), None, 100));
@@ -148,6 +170,9 @@ async fn ask(store: &dyn Store, what: &str) -> u32 {
         store.newest_turns("a", "ada", "acme", 100).await.unwrap_or_else(|error| panic!("{what}: {error}"));
     let is_whole = said.len() == 2 || what.starts_with("turns.") || what.starts_with("sessions.");
     assert!(said.len() <= 2 && is_whole, "{what}: {} of 2 turns are told", said.len());
+    let held = store.sessions_held(RELAY).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert!(held.contains(&"b".to_owned()), "{what}: {held:?}");
+    store.ends_requested(RELAY).await.unwrap_or_else(|error| panic!("{what}: {error}"));
     store.turns("a").await.unwrap_or_else(|error| panic!("{what}: {error}"));
     store.tool_calls("a").await.unwrap_or_else(|error| panic!("{what}: {error}"));
     damaged
@@ -247,4 +272,155 @@ async fn a_ledger_row_that_would_make_a_call_cheaper_keeps_it_away_and_reports_f
     assert!(error.starts_with("ledger row 1 of session a: "), "{error}");
     sql(&mut connection, format!("UPDATE ledger SET cost_nano_usd = {COST} WHERE session_id = 'a'")).await;
     assert!(store.take_over("a", &by).await.expect("mended").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_would_make_a_sum_smaller_is_named_by_tables_and_keeps_the_sum_out_of_pages() {
+    let bench = Bench::sqlite().await;
+    let store = &*bench.store;
+    fill(store).await;
+    let mut connection = unguarded(&bench).await;
+    let (from_ms, to_ms) = (unix_ms() - 2 * DAY_MS, unix_ms() + 2 * DAY_MS);
+    for column in ["quantity", "cost_nano_usd"] {
+        // Beside the other session's row the sum looks like one.
+        sql(&mut connection, format!("UPDATE ledger SET {column} = -7 WHERE session_id = 'a'")).await;
+        for by in [SumBy::Account, SumBy::User, SumBy::Plan, SumBy::Agent, SumBy::Session] {
+            let error = store.sum_usage(&sums(by), None, 100).await.expect_err("a table is whole or none");
+            assert!(error.to_string().starts_with("ledger row 1 of session a: "), "{error}");
+        }
+        for by in [UsageBy::User, UsageBy::Account] {
+            let filter = UsageFilter { user_sub: None, account: None, from_ms, to_ms, by };
+            let page = store.usage(&filter, None, 100).await.expect("read");
+            assert_eq!((page.rows.len(), page.damaged), (0, 1), "{column}");
+        }
+        let mend = "DELETE FROM ledger; INSERT INTO ledger SELECT * FROM saved_ledger";
+        sql(&mut connection, mend.into()).await;
+    }
+    // A session that is not found costs what it costs.
+    sql(&mut connection, "UPDATE sessions SET id = 'elsewhere' WHERE id = 'a'".into()).await;
+    for by in [SumBy::Account, SumBy::User, SumBy::Plan, SumBy::Agent, SumBy::Session] {
+        let rows = store.sum_usage(&sums(by), None, 100).await.expect("read").rows;
+        assert_eq!(rows.iter().map(|row| row.cost_nano_usd).sum::<i64>(), 2 * COST as i64, "{by:?}");
+    }
+    let filter = LedgerFilter { user_sub: None, account: None, session_id: None, from_ms, to_ms };
+    assert_eq!(store.list_ledger(&filter, None, 100).await.expect("read").rows.len(), 2);
+    let other = "INSERT INTO erased_usage (account, day, item, unit, quantity, cost_nano_usd)
+        SELECT 'acme', strftime('%Y-%m-%d', 'now'), item, unit, 1, -7 FROM ledger WHERE session_id = 'b'";
+    sql(&mut connection, other.into()).await;
+    let error = store.sum_usage(&sums(SumBy::Account), None, 100).await.expect_err("it is named");
+    assert!(error.to_string().contains(" of erased_usage: "), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_is_damaged_is_named_by_its_key() {
+    let bench = Bench::sqlite().await;
+    let store = &*bench.store;
+    fill(store).await;
+    let mut connection = unguarded(&bench).await;
+    for (scope, column) in [("user", "spent_nano_usd"), ("account", "reserved_nano_usd")] {
+        let damage = format!("UPDATE budgets SET {column} = -7 WHERE scope = '{scope}'");
+        sql(&mut connection, damage).await;
+        let error = store.budgets_of("ada", "acme", unix_ms()).await.expect_err("it would be guessed");
+        let (error, begins) = (error.to_string(), format!("budget {scope} "));
+        assert!(error.starts_with(&begins) && error.contains(column), "{error}");
+        sql(&mut connection, format!("UPDATE budgets SET {column} = 0")).await;
+    }
+    store.budgets_of("ada", "acme", unix_ms()).await.expect("mended");
+}
+
+/// Makes the ids of sessions unreadable that begin so.
+async fn cut_ids(connection: &mut AnyConnection, begin: &str) {
+    let damage =
+        format!("UPDATE sessions SET id = id || CAST(X'C3' AS TEXT) WHERE substr(id, 1, 1) = '{begin}'");
+    sql(connection, damage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_sessions_are_ended_behind_more_damaged_ones_than_a_sweep_looks_at() {
+    let bench = Bench::sqlite().await;
+    let store = &*bench.store;
+    let limits = Quota { sessions_per_user: 1_000, ..of_a_lost_relay() };
+    for n in 0..60 {
+        open(store, &session(&format!("damaged-{n:02}")), &limits).await;
+        open(store, &session(&format!("cut-{n:02}")), &limits).await;
+    }
+    for n in 0..3 {
+        open(store, &session(&format!("whole-{n}")), &limits).await;
+    }
+    let mut connection = unguarded(&bench).await;
+    let damage = "UPDATE sessions SET settlements = -7 WHERE id LIKE 'damaged-%'";
+    sql(&mut connection, damage.into()).await;
+    cut_ids(&mut connection, "c").await;
+    assert_eq!(store.sweep(Duration::ZERO).await.expect("swept").ended, 3);
+    for n in 0..3 {
+        let row = store.session(&format!("whole-{n}")).await.expect("read").expect("there");
+        assert_eq!(row.state, SessionState::Ended);
+    }
+    assert_eq!(store.sweep(Duration::ZERO).await.expect("swept").ended, 0);
+    sql(&mut connection, "UPDATE sessions SET settlements = 0 WHERE id LIKE 'damaged-%'".into()).await;
+    let mut ended = 0;
+    loop {
+        match store.sweep(Duration::ZERO).await.expect("swept").ended {
+            0 => break,
+            more => ended += more,
+        }
+    }
+    assert_eq!(ended, 60, "all that can be read");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_id_cannot_be_read_keeps_no_other_from_being_told_or_added_up() {
+    let bench = Bench::sqlite().await;
+    let store = &*bench.store;
+    for n in 0..20 {
+        open(store, &session(&format!("c-{n:02}")), &quota()).await;
+    }
+    for n in 0..3 {
+        open(store, &session(&format!("w-{n}")), &quota()).await;
+    }
+    for whom in [Whom::Session("w-1"), Whom::Session("c-01")] {
+        assert_eq!(store.request_end(whom, "normal", None).await.expect("written"), 1);
+    }
+    let mut connection = unguarded(&bench).await;
+    cut_ids(&mut connection, "c").await;
+    let mut held = store.sessions_held(RELAY).await.expect("read");
+    held.sort();
+    assert_eq!(held, ["w-0", "w-1", "w-2"]);
+    let wanted = EndRequest { id: "w-1".into(), reason: "normal".into() };
+    assert_eq!(store.ends_requested(RELAY).await.expect("read"), [wanted]);
+
+    for n in 0..3 {
+        store.end_session(&format!("w-{n}"), 0, "normal", Quality::default(), 1).await.expect("written");
+    }
+    let end = "UPDATE sessions SET state = 'ended', ended_at = 1, rolled_up = 0 WHERE state = 'live'";
+    sql(&mut connection, end.into()).await;
+    store.roll_up_anew().await.expect("begun");
+    let mut added = 0;
+    loop {
+        // Fewer than there are whose ids cannot be read.
+        match store.roll_up(7).await.expect("added") {
+            RolledUp::Emptied(_) => {}
+            RolledUp::Added(0) => break,
+            RolledUp::Added(more) => added += more,
+        }
+    }
+    assert_eq!(added, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_whose_name_cannot_be_read_keeps_no_other_from_being_deleted() {
+    let bench = Bench::sqlite().await;
+    let store = &*bench.store;
+    for id in ["c-1", "d-1", "w-1"] {
+        open(store, &NewSession { recording: Some(format!("{id}.wav")), ..session(id) }, &quota()).await;
+        store.end_session(id, 0, "normal", Quality::default(), unix_ms()).await.expect("written");
+    }
+    let mut connection = unguarded(&bench).await;
+    cut_ids(&mut connection, "c").await;
+    let damage = "UPDATE sessions SET recording = CAST(X'41C3' AS TEXT) WHERE id = 'd-1';
+        INSERT INTO erased_recordings (recording) VALUES (CAST(X'41C3' AS TEXT)), ('w-2.wav')";
+    sql(&mut connection, damage.into()).await;
+    let expired = store.expired_recordings(unix_ms() + DAY_MS, "", 100).await.expect("read");
+    assert_eq!(expired, [("w-1".to_owned(), "w-1.wav".to_owned())]);
+    assert_eq!(store.erased_recordings("", 100).await.expect("read"), ["w-2.wav"]);
 }

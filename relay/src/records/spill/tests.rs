@@ -1,11 +1,14 @@
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
 use protocol::Role;
 
 use super::*;
 use crate::call::Latency;
 use crate::money::NanoUsd;
-use crate::money::budget::{Caps, TokenCaps};
+use crate::money::budget::{Caps, Range, TokenCaps};
 use crate::money::ledger::{LateCredit, LedgerRow};
-use crate::records::store::Payer;
+use crate::records::store::{NewSession, Opened, Payer, Quota, SqlStore};
 
 fn settle() -> Settle {
     let row = LedgerRow {
@@ -110,8 +113,7 @@ async fn what_is_kept_is_there_after_a_crash_until_it_is_forgotten() {
 async fn what_the_file_cannot_take_is_held_until_it_can_or_the_database_does() {
     let dir = tempfile::tempdir().expect("a folder");
     let spill = Spill::open(dir.path()).await.expect("opened");
-    let store =
-        crate::records::store::SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("opened");
+    let store = SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("opened");
     let owed = Owed::Settle(Box::new(settle()));
     assert!(spill.hold("a", 3, &owed) && spill.hold("b", 3, &owed));
     assert_eq!(numbers(&spill).await, [0; 0]);
@@ -165,8 +167,7 @@ async fn an_entry_that_is_damaged_holds_up_no_other() {
     drop(connection);
     let again = Spill::open(dir.path()).await.expect("opened");
     assert_eq!(numbers(&again).await, [1, 2]);
-    let store =
-        crate::records::store::SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("opened");
+    let store = SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("opened");
     again.replay(&store, |_| false).await.expect("the database is there");
     assert_eq!(numbers(&again).await, [0; 0], "one is written, and one is dropped");
     again.close().await;
@@ -187,4 +188,120 @@ async fn two_thousand_that_keep_something_at_once_all_find_a_place() {
     assert_eq!(numbers(&spill).await.len(), 2_000);
     spill.close().await;
     assert!(spill.keep("a", 0, &owed).await.is_err(), "it is closed, and says so");
+}
+
+/// What sessions with these ids owe, each of them stored. The rows of those whose ids begin with `damaged` are damaged.
+async fn owed_by(dir: &Path, ids: &[String]) -> (SqlStore, Vec<Owed>) {
+    let database = dir.join("voxrelay.db");
+    let store = SqlStore::sqlite(&database).await.expect("opened");
+    let caps = Caps {
+        session: NanoUsd::MAX,
+        user_day: NanoUsd::MAX,
+        account_month: NanoUsd::MAX,
+        token: TokenCaps::NONE,
+    };
+    let quota = Quota {
+        sessions_per_user: 1_000,
+        sessions_per_account: 1_000,
+        sessions_per_minute: u32::MAX,
+        address: Ipv4Addr::LOCALHOST.into(),
+        sessions_per_minute_per_address: u32::MAX,
+        caps,
+        reserve: Range { at_least: NanoUsd::ZERO, at_most: NanoUsd::ZERO },
+        relay: "relay-1".into(),
+        lease: Duration::from_secs(60),
+    };
+    for id in ids {
+        let session = NewSession {
+            id: id.clone(),
+            conversation_id: id.clone(),
+            user_sub: "ada".into(),
+            account: "acme".into(),
+            plan: None,
+            login: None,
+            client: "test/1".into(),
+            agent: "echo".into(),
+            started_at_ms: 0,
+            epoch: 3,
+            committed: Mark::default(),
+            resume_hash: [7; 32],
+            recording: None,
+            instead_of: None,
+        };
+        let opened = store.open_session(&session, &quota).await.expect("written");
+        assert!(matches!(opened, Opened::Yes { .. }), "{opened:?}");
+    }
+    let mut operator = SqliteConnectOptions::new().filename(&database).connect().await.expect("it is there");
+    let damage = "UPDATE sessions SET settlements = -7 WHERE id LIKE 'damaged%'";
+    sqlx::raw_sql(damage).execute(&mut operator).await.expect("written");
+    let owed = ids.iter().map(|id| {
+        let (session_id, credits) = (id.clone(), Vec::new());
+        Owed::Settle(Box::new(Settle { session_id, credits, caps, ..settle() }))
+    });
+    (store, owed.collect())
+}
+
+/// How many of these sessions have something in the ledger.
+async fn paid(store: &SqlStore, ids: &[String]) -> usize {
+    let mut paid = 0;
+    for id in ids {
+        paid += usize::from(!store.ledger(id).await.expect("read").is_empty());
+    }
+    paid
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_whose_rows_are_damaged_wait_alone_and_the_others_are_paid() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let damaged: Vec<String> = (0..40).map(|n| format!("damaged-{n}")).collect();
+    let whole: Vec<String> = (0..5).map(|n| format!("whole-{n}")).collect();
+    let all = [&damaged[..], &whole[..]].concat();
+    let (store, owed) = owed_by(dir.path(), &all).await;
+    let spill = Spill::open(dir.path()).await.expect("opened");
+    for (id, owed) in all.iter().zip(&owed) {
+        assert!(matches!(spill.keep(id, 3, std::slice::from_ref(owed)).await.expect("kept")[..], [Some(_)]));
+    }
+    let error = spill.replay(&store, |_| false).await.expect_err("some of it waits");
+    assert!(error.is_damage() && error.to_string().contains("session damaged-"), "{error}");
+    assert_eq!((paid(&store, &whole).await, numbers(&spill).await.len()), (5, 40));
+    // Before somebody goes on with a session, what it owes is to be written.
+    let error = spill.replay_of(&store, &damaged[0]).await.expect_err("it waits");
+    assert!(error.is_damage(), "{error}");
+
+    // That the database is away is more than that a row is damaged.
+    store.close().await;
+    let error = spill.replay(&store, |_| false).await.expect_err("nobody is there");
+    assert!(error.is_away(), "{error}");
+    assert_eq!(numbers(&spill).await.len(), 40);
+    spill.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_of_a_session_whose_row_is_damaged_holds_up_nothing_that_is_held_of_others() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let damaged: Vec<String> = (0..20).map(|n| format!("damaged-{n}")).collect();
+    let whole: Vec<String> = (0..20).map(|n| format!("whole-{n}")).collect();
+    let all = [&damaged[..], &whole[..]].concat();
+    let (store, owed) = owed_by(dir.path(), &all).await;
+    let spill = Spill::open(dir.path()).await.expect("opened");
+    // The file takes nothing.
+    let full = Spill { jobs: mpsc::channel(1).0, ..spill.clone() };
+    assert!(all.iter().zip(&owed).all(|(id, owed)| full.hold(id, 3, owed)));
+    assert!(full.replay(&store, |_| false).await.is_err(), "the file cannot be read");
+    assert_eq!((paid(&store, &whole).await, full.held().len()), (20, 20));
+    store.close().await;
+    spill.close().await;
+}
+
+#[test]
+fn a_round_that_finds_the_database_away_says_that_and_not_that_a_row_is_damaged() {
+    let damage = |id: &str| StoreError::Corrupt { row: format!("session {id}"), column: "epoch" };
+    let mut round = Round::default();
+    round.wait("a".into(), damage("a"));
+    round.wait("b".into(), damage("b"));
+    assert!(round.error.as_ref().is_some_and(|error| error.to_string().starts_with("session a")));
+    round.wait("c".into(), StoreError::Unfinished);
+    round.wait("d".into(), damage("d"));
+    assert_eq!(round.waiting.len(), 4);
+    assert!(round.end().is_err_and(|error| error.is_away()));
 }

@@ -223,7 +223,7 @@ impl StoreError {
     }
 
     /// Whether this is about what stands in one row: the database is there, and answers for other rows.
-    pub(super) fn is_damage(&self) -> bool {
+    pub(crate) fn is_damage(&self) -> bool {
         match self {
             StoreError::Corrupt { .. } => true,
             StoreError::Database(error) => is_about_a_row(error),

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
 
 use super::money::Locked;
-use super::read::Reading;
-use super::{Dialect, Sql, StoreError, Tx, signed, sql};
+use super::read::{self, Reading};
+use super::{Dialect, Sql, StoreError, Tx, damage, signed, sql};
 use crate::money::NanoUsd;
 use crate::money::budget::{Balance, Caps, Scope};
 
@@ -90,9 +90,17 @@ impl Periods {
 }
 
 impl Counters {
-    pub(super) fn read(row: &AnyRow) -> Result<Counters, StoreError> {
-        let row = Reading::new(row, "a budget");
-        Ok(Counters { spent: row.money("spent_nano_usd")?, reserved: row.money("reserved_nano_usd")? })
+    /// Reads the row of a budget with this [`key`].
+    pub(super) fn read(
+        row: &AnyRow,
+        scope: Scope,
+        (owner, period): (&str, &str),
+    ) -> Result<Counters, StoreError> {
+        let name = format!("budget {} {owner} {period}", scope.name());
+        let row = Reading::new(row, &name);
+        let money =
+            |column| row.money(column).map_err(|error| read::needed(damage::BUDGETS, error, || name.clone()));
+        Ok(Counters { spent: money("spent_nano_usd")?, reserved: money("reserved_nano_usd")? })
     }
 
     pub(super) fn with(self, limit: NanoUsd) -> Balance {
@@ -147,7 +155,7 @@ pub(super) async fn lock_and_name_budgets(
         };
         let query = tx.query(LOCK_AND_NAME_BUDGET).bind(scope.name()).bind(owner).bind(period).bind(name);
         let query = query.bind(signed(plan.get())).bind(token.map(|token| signed(token.get())));
-        *counters = Counters::read(&query.fetch_one(&mut *tx.connection).await?)?;
+        *counters = Counters::read(&query.fetch_one(&mut *tx.connection).await?, scope, (owner, period))?;
     }
     let [account, user] = locked;
     Ok((account, user))
@@ -163,7 +171,7 @@ pub(super) async fn budget(
     let (owner, period) = key(scope, owners, periods);
     let row =
         tx.query(sql).bind(scope.name()).bind(owner).bind(period).fetch_optional(&mut *tx.connection).await?;
-    row.map_or(Ok(Counters::default()), |row| Counters::read(&row))
+    row.map_or(Ok(Counters::default()), |row| Counters::read(&row, scope, (owner, period)))
 }
 
 /// The owner and the period of a budget. A session's own budget has no row, and no key of its own.
@@ -190,10 +198,11 @@ pub(super) async fn change_budgets(
             query = query.bind(scope.name()).bind(owner).bind(period);
         }
         for row in query.fetch_all(&mut *tx.connection).await? {
-            let scope = Reading::new(&row, "a budget").text("scope")?;
-            let counters = Counters::read(&row)?;
-            let changed = scopes.iter().zip(&mut after).find(|(of, _)| of.name() == scope);
-            changed.into_iter().for_each(|(_, after)| *after = Some(counters));
+            let changed = Reading::new(&row, "a budget").text("scope")?;
+            for (scope, after) in scopes.into_iter().zip(&mut after).filter(|(of, _)| of.name() == changed) {
+                let of = key(scope, &locked.owners, &locked.periods);
+                *after = Some(Counters::read(&row, scope, of)?);
+            }
         }
     }
     for (scope, after) in scopes.into_iter().zip(&mut after) {
@@ -212,7 +221,7 @@ pub(super) async fn change_budgets(
             }
             budget(tx, LOCK_BUDGET, scope, &locked.owners, &locked.periods).await?;
         }
-        *after = Some(Counters::read(&changed.ok_or(sqlx::Error::RowNotFound)?)?);
+        *after = Some(Counters::read(&changed.ok_or(sqlx::Error::RowNotFound)?, scope, (owner, period))?);
     }
     let [account, user] = after.map(Option::unwrap_or_default);
     Ok((account, user))

@@ -11,7 +11,7 @@ use super::super::unix_ms;
 use super::audit::{self, Done};
 use super::budget_rows::{self, Counters, Owners, Periods};
 use super::page::Select;
-use super::read::Reading;
+use super::read::{Reading, named};
 use super::{Durability, Sql, SqlStore, StoreError, Tx, damage, signed, sql};
 use crate::money::budget::{Overrides, Scope};
 
@@ -73,7 +73,8 @@ impl SqlStore {
         let (owner, period) = budget_rows::key(scope, owners, periods);
         let query = self.statement(budget_rows::READ_BUDGET).bind(scope.name()).bind(owner).bind(period);
         let row = query.fetch_optional(&self.readers).await?;
-        let counters = row.map_or(Ok(Counters::default()), |row| Counters::read(&row))?;
+        let counters =
+            row.map_or(Ok(Counters::default()), |row| Counters::read(&row, scope, (owner, period)))?;
         Ok(BudgetUse { period: period.to_owned(), spent: counters.spent, reserved: counters.reserved })
     }
 
@@ -183,7 +184,8 @@ async fn lock(tx: &mut Tx<'_>, scope: Scope, subject: &str) -> Result<(), StoreE
 }
 
 fn read(row: &AnyRow) -> Result<BudgetRow, StoreError> {
-    let row = Reading::new(row, "a budget");
+    let name = named(row, "budget of", "name");
+    let row = Reading::new(row, &name);
     let scope = match row.text("scope")?.as_str() {
         "user" => Scope::User,
         "account" => Scope::Account,

@@ -44,12 +44,36 @@ tables! {
     CREDITS = "credits", "key";
     DELIVERIES = "deliveries", "id";
     DENIALS = "denials", "kind || ' ' || subject";
+    ERASED_RECORDINGS = "erased_recordings", "recording";
     INCIDENTS = "incidents", "id";
     LEDGER = "ledger", "session_id || ' ' || key";
     SESSIONS = "sessions", "id";
     TOOL_CALLS = "tool_calls", "session_id || ' ' || call_id";
     TURNS = "turns", "session_id || ' ' || turn";
     USAGE = "usage", "day || ' ' || account || ' ' || item || ' ' || unit";
+}
+
+/// What the log says of a damaged row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tell {
+    /// Nothing: it has said it, or has said enough.
+    Nothing,
+    /// Which one it is.
+    Row,
+    /// Which one it is, and that it says nothing of others.
+    Last,
+}
+
+impl Tell {
+    fn of(told: &mut HashSet<String>, row: String) -> Tell {
+        if told.len() >= TOLD_MAX || !told.insert(row) {
+            Tell::Nothing
+        } else if told.len() == TOLD_MAX {
+            Tell::Last
+        } else {
+            Tell::Row
+        }
+    }
 }
 
 impl Table {
@@ -71,13 +95,18 @@ impl Table {
             // What a database driver says of a value may hold the value.
             _ => format!("a row of {}: a value is not as it should be", self.name),
         };
-        let is_new = {
+        let tell = {
             let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
-            let told = told.get_or_insert_default();
-            told.len() < TOLD_MAX && told.insert(format!("{} {what}", self.name))
+            Tell::of(told.get_or_insert_default(), format!("{} {what}", self.name))
         };
-        if is_new {
+        if tell != Tell::Nothing {
             tracing::error!(table = self.name, error = %what, "a row cannot be read");
+        }
+        if tell == Tell::Last {
+            tracing::error!(
+                rows = TOLD_MAX,
+                "of other rows that cannot be read the log says nothing: they are counted"
+            );
         }
     }
 
@@ -97,5 +126,23 @@ impl Table {
             }
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_names_each_row_once_and_says_when_it_stops_naming_them() {
+        let mut told = HashSet::new();
+        let first = "sessions a".to_owned();
+        assert_eq!(Tell::of(&mut told, first.clone()), Tell::Row);
+        assert_eq!(Tell::of(&mut told, first), Tell::Nothing);
+        let tells: Vec<Tell> =
+            (1..TOLD_MAX + 2).map(|row| Tell::of(&mut told, format!("sessions {row}"))).collect();
+        let last = TOLD_MAX - 2;
+        assert!(tells[..last].iter().all(|tell| *tell == Tell::Row));
+        assert_eq!(tells[last..], [Tell::Last, Tell::Nothing, Tell::Nothing]);
     }
 }

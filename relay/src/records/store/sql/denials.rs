@@ -172,10 +172,11 @@ impl SqlStore {
         relay: &str,
     ) -> Result<Vec<EndRequest>, StoreError> {
         let query = self.statement(ENDS_REQUESTED).bind(relay).bind(HAS_COMMANDS);
-        let rows = query.fetch_all(self.readers.promptly()).await?;
-        rows.iter()
-            .map(|row| Ok(EndRequest { id: row.try_get("id")?, reason: row.try_get("end_requested")? }))
-            .collect()
+        let rows = query.fetch_each(self.readers.promptly()).await?;
+        damage::SESSIONS.readable("a session that is to end", rows, |row| {
+            let row = Reading::new(row, "a session");
+            Ok(EndRequest { id: row.text("id")?, reason: row.text("end_requested")? })
+        })
     }
 }
 

@@ -7,15 +7,22 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use super::super::query::HAND_OFF;
 use super::super::types::Swept;
 use super::super::{Leases, Lost};
 use super::money::{self, Locked};
-use super::{Durability, Sql, SqlStore, StoreError, Tx, millis, sessions, sql};
+use super::read::Reading;
+use super::{Durability, Sql, SqlStore, StoreError, Tx, damage, millis, sessions, sql};
 
-/// How many lost sessions one sweep handles. The next sweep goes on with the rest.
+/// What a session is called whose id cannot be read, for errors.
+const NAMELESS: &str = "a session";
+
+/// How many lost sessions one sweep looks for at a time. It ends when it has handled so many, and the next sweep goes on with the rest.
 const SWEEP_MAX: i64 = 50;
+/// How often one sweep looks at most. Behind so many sessions with damaged rows the others wait until some of these rows are mended.
+const SWEEP_LOOKS: u32 = 20;
 
 const RENEW: Sql = sql!(
     "INSERT INTO relays (id, lease_until, seen_at) VALUES ($1, " NOW " + $2, " NOW ")
@@ -78,7 +85,7 @@ const LOST: Sql = sql!(
     WHERE state = 'live'
         AND (lease_until <= " NOW " OR relay NOT IN (SELECT relays.id FROM relays WHERE relays.lease_until > " NOW "))
         AND " LEASE " <= " NOW " AND (" LEASE " <= " NOW " - $1 OR authorised_nano_usd > cost_nano_usd)
-    ORDER BY " LEASE " LIMIT $2" LOCK_FREE_ONES
+    ORDER BY " LEASE ", id LIMIT $2 OFFSET $3" LOCK_FREE_ONES
 );
 
 /// Locks a session, unless somebody else has locked it by now.
@@ -133,8 +140,9 @@ impl SqlStore {
         &self,
         relay: &str,
     ) -> Result<Vec<String>, StoreError> {
-        let rows = self.statement(OF_RELAY).bind(relay).fetch_all(self.readers.promptly()).await?;
-        rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+        let rows = self.statement(OF_RELAY).bind(relay).fetch_each(self.readers.promptly()).await?;
+        let read = |row: &AnyRow| Reading::new(row, NAMELESS).text("id");
+        damage::SESSIONS.readable("a session of this relay", rows, read)
     }
 
     pub(in crate::records::store) async fn end_leases(&self, leases: Leases<'_>) -> Result<(), StoreError> {
@@ -159,25 +167,41 @@ impl SqlStore {
         resume_window: Duration,
     ) -> Result<Swept, StoreError> {
         let window = millis(resume_window);
-        let lost = self.statement(LOST).bind(window).bind(SWEEP_MAX).fetch_all(&self.writer).await?;
         let mut swept = Swept::default();
-        for row in lost {
-            let (id, over): (String, i64) = (row.try_get("id")?, row.try_get("over")?);
-            let buried = self
-                .transaction(Durability::PowerCut, move |mut tx| {
-                    async move { bury(&mut tx, &id, over == 1).await }.boxed()
-                })
-                .await;
-            let (released, ended) = match buried {
-                // Its money stays set aside until somebody mends its row. The others do not wait for that.
-                Err(error) if error.is_damage() => continue,
-                buried => buried?,
-            };
-            swept.released += u32::from(released);
-            swept.ended += u32::from(ended);
+        // Those that stay where they are, which are gone over: they would hide all others for ever.
+        let mut stay = 0_i64;
+        for _ in 0..SWEEP_LOOKS {
+            let query = self.statement(LOST).bind(window).bind(SWEEP_MAX).bind(stay);
+            let rows = query.fetch_each(&self.writer).await?;
+            let found = i64::try_from(rows.len()).unwrap_or(SWEEP_MAX);
+            let before = swept.released;
+            for (id, over) in damage::SESSIONS.readable("a lost session", rows, lost)? {
+                let buried = self
+                    .transaction(Durability::PowerCut, move |mut tx| {
+                        async move { bury(&mut tx, &id, over).await }.boxed()
+                    })
+                    .await;
+                let (released, ended) = match buried {
+                    // Its money stays set aside until somebody mends its row. The others do not wait for that.
+                    Err(error) if error.is_damage() => continue,
+                    buried => buried?,
+                };
+                swept.released += u32::from(released);
+                swept.ended += u32::from(ended);
+            }
+            if found < SWEEP_MAX || i64::from(swept.released) >= SWEEP_MAX {
+                break;
+            }
+            stay += found - i64::from(swept.released - before);
         }
         Ok(swept)
     }
+}
+
+/// A lost session, and whether its resume window is over.
+fn lost(row: &AnyRow) -> Result<(String, bool), StoreError> {
+    let row = Reading::new(row, NAMELESS);
+    Ok((row.text("id")?, row.signed("over")? == 1))
 }
 
 /// Gives a relay a lease, if it has no good one, so that a session that it begins or takes over is its own from that moment.

@@ -9,9 +9,11 @@ use super::StoreError;
 use super::damage::Table;
 use super::statement::{Place, Statement, Value};
 
-/// How often rows are read for one page, where damaged ones leave it short.
-const ROUNDS_MAX: u32 = 20;
-/// How many damaged rows in a row are looked up by their keys for the log. The others are only counted.
+/// How many rows are read for one page at most, where damaged ones leave it short.
+const ROWS_MAX: u32 = 20 * PAGE_MAX;
+/// How many times as many rows are read where damaged ones leave a page short.
+const MORE: u32 = 4;
+/// How many damaged rows of a page are looked up by their keys for the log. The others are only counted.
 const NAMED_MAX: u32 = 10;
 
 /// A statement that reads. Its text consists of constants of this code, and everything from outside is bound to a parameter.
@@ -56,7 +58,8 @@ impl Select {
     }
 
     /// Reads a page of at most `limit` rows. `cursor` makes the place where the next page begins out of the last row. Damaged rows are left out and
-    /// counted: each belongs to the page whose rows come behind it, or to the last one.
+    /// counted: each belongs to the page whose rows come behind it, or to the last one. Where they leave the page short, all of it is read again with
+    /// more rows: what one statement finds is a page of one moment, in which no row is missing or there twice.
     pub(super) async fn page<T, C>(
         self,
         on: impl Place + Copy,
@@ -66,42 +69,56 @@ impl Select {
         cursor: impl Fn(&T) -> C,
     ) -> Result<Page<T, C>, StoreError> {
         let limit = limit.clamp(1, PAGE_MAX);
-        let (mut rows, mut damaged, mut behind, mut seen) = (Vec::new(), 0, 0, 0);
         // One row more than the page has tells whether there is a next page.
         let mut asked = limit + 1;
-        for _ in 0..ROUNDS_MAX {
-            let found = self.part(asked, seen).fetch_each(on).await?;
-            let is_last = found.len() < asked as usize;
-            for row in found {
-                seen += 1;
+        loop {
+            let found = self.part(asked).fetch_each(on).await?;
+            let is_all = found.len() < asked as usize;
+            let (mut rows, mut damaged, mut behind, mut more) = (Vec::new(), Vec::new(), Vec::new(), false);
+            for (place, row) in (0..asked).zip(found) {
                 match row.and_then(|row| read(&row)) {
                     Ok(_) if rows.len() == limit as usize => {
-                        let next = rows.last().map(cursor);
-                        return Ok(Page { rows, next, damaged });
+                        more = true;
+                        break;
                     }
                     Ok(row) => {
                         rows.push(row);
-                        damaged += std::mem::take(&mut behind);
+                        damaged.append(&mut behind);
                     }
-                    Err(error) if error.is_damage() => {
-                        let is_named = matches!(error, StoreError::Corrupt { .. });
-                        let of = if is_named || behind >= NAMED_MAX {
-                            format!("a row of {}", table.name())
-                        } else {
-                            self.name(on, table, seen - 1).await
-                        };
-                        table.note(&error.about_row(|| of));
-                        behind += 1;
-                    }
+                    Err(error) if error.is_damage() => behind.push((place, error)),
                     Err(error) => return Err(error),
                 }
             }
-            if is_last {
-                return Ok(Page { rows, next: None, damaged: damaged + behind });
+            if more || is_all {
+                if !more {
+                    damaged.append(&mut behind);
+                }
+                let next = rows.last().filter(|_| more).map(cursor);
+                return Ok(Page { rows, next, damaged: self.note(on, table, damaged).await });
             }
-            asked = PAGE_MAX;
+            if asked >= ROWS_MAX {
+                let row = format!("the table {}", table.name());
+                return Err(StoreError::Corrupt { row, column: "row after row" });
+            }
+            asked = (asked * MORE).min(ROWS_MAX);
         }
-        Err(StoreError::Corrupt { row: format!("the table {}", table.name()), column: "row after row" })
+    }
+
+    /// Counts the damaged rows of a page, and says of each in the log which one it is. Says how many there are.
+    async fn note(&self, on: impl Place + Copy, table: &Table, damaged: Vec<(u32, StoreError)>) -> u32 {
+        let (mut count, mut named) = (0, 0);
+        for (place, error) in damaged {
+            let is_named = matches!(error, StoreError::Corrupt { .. });
+            let of = if is_named || named >= NAMED_MAX {
+                format!("a row of {}", table.name())
+            } else {
+                named += 1;
+                self.name(on, table, place).await
+            };
+            table.note(&error.about_row(|| of));
+            count += 1;
+        }
+        count
     }
 
     /// Reads a page of what is about money: a row that is damaged is an error that names it, and not left out.
@@ -114,7 +131,7 @@ impl Select {
         cursor: impl Fn(&T) -> C,
     ) -> Result<Page<T, C>, StoreError> {
         let limit = limit.clamp(1, PAGE_MAX);
-        let found = self.part(limit + 1, 0).fetch_each(on).await?;
+        let found = self.part(limit + 1).fetch_each(on).await?;
         let more = found.len() > limit as usize;
         let mut rows = Vec::with_capacity(found.len());
         for (place, row) in (0..limit).zip(found) {
@@ -133,12 +150,12 @@ impl Select {
         Ok(Page { rows, next, damaged: 0 })
     }
 
-    /// So many rows, without the first ones.
-    fn part(&self, limit: u32, without: u32) -> Statement {
-        self.part_in(limit, without, |sql| sql)
+    /// The first rows, so many.
+    fn part(&self, limit: u32) -> Statement {
+        self.part_in(limit, 0, |sql| sql)
     }
 
-    /// The same, within another statement.
+    /// So many rows without the first ones, within another statement.
     fn part_in(&self, limit: u32, without: u32, within: impl FnOnce(String) -> String) -> Statement {
         let (mut sql, mut values) = (self.sql.clone(), self.values.clone());
         values.push(i64::from(limit).into());
@@ -164,7 +181,57 @@ impl Select {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::any::AnyQueryResult;
+
+    use super::super::statement::{FoundRow, Ready};
+    use super::super::{SqlStore, damage};
     use super::*;
+
+    /// A table of which somebody deletes the first row whenever it was read.
+    #[derive(Clone, Copy)]
+    struct Shrinking<'s>(&'s SqlStore);
+
+    impl Place for Shrinking<'_> {
+        async fn execute(self, query: Ready) -> Result<AnyQueryResult, StoreError> {
+            Place::execute(&self.0.writer, query).await
+        }
+
+        async fn all(self, query: Ready) -> Result<Vec<AnyRow>, StoreError> {
+            Place::all(&self.0.readers, query).await
+        }
+
+        async fn each(self, query: Ready) -> Result<Vec<FoundRow>, StoreError> {
+            let found = Place::each(&self.0.readers, query).await;
+            let shrink = "DELETE FROM numbers WHERE number = (SELECT MIN(number) FROM numbers)";
+            Statement::new(shrink).execute(&self.0.writer).await?;
+            found
+        }
+
+        async fn optional(self, query: Ready) -> Result<Option<AnyRow>, StoreError> {
+            Place::optional(&self.0.readers, query).await
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_page_that_damaged_rows_leave_short_is_of_one_moment() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("opened");
+        for sql in [
+            "CREATE TABLE numbers (number INTEGER NOT NULL)",
+            "INSERT INTO numbers (number) VALUES (1), (2), (3), (4), (5), (6)",
+        ] {
+            Statement::new(sql).execute(&store.writer).await.expect("written");
+        }
+        let read = |row: &AnyRow| match row.try_get::<i64, _>("number")? {
+            number @ 2..=4 => Err(StoreError::Corrupt { row: format!("number {number}"), column: "number" }),
+            number => Ok(number),
+        };
+        let select = Select::new("SELECT number FROM numbers ORDER BY number");
+        let page = select.page(Shrinking(&store), damage::SESSIONS, 2, read, |number| *number).await;
+        let page = page.expect("read");
+        assert_eq!((page.rows, page.next, page.damaged), (vec![5, 6], None, 3));
+        store.close().await;
+    }
 
     #[test]
     fn each_question_mark_is_the_next_parameter() {

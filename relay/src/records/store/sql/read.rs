@@ -233,6 +233,14 @@ pub(super) fn ledger(row: &AnyRow) -> Result<LedgerRow, StoreError> {
     })
 }
 
+/// Refuses a sum with a row that would make it smaller than it is, and that is none that a relay writes. The column `damaged` names such a row.
+pub(super) fn whole_sum(sum: &Reading<'_>) -> Result<(), StoreError> {
+    match sum.maybe_text("damaged")? {
+        Some(row) => Err(StoreError::Corrupt { row, column: "a figure" }),
+        None => Ok(()),
+    }
+}
+
 /// The sum of an item in a session's ledger. A row that would make the sum smaller is none that a relay writes.
 pub(super) fn item_sum(session_id: &str, row: &AnyRow) -> Result<ItemSum, StoreError> {
     let name = format!("the sum of an item of session {session_id}");

@@ -31,23 +31,34 @@ const IN_ACCOUNT: &str = " AND sessions.account = ?";
 
 const LIVE: Sql = sql!("SELECT " SESSION ", " LEASE " AS held_until FROM sessions WHERE state = 'live'");
 
-const USED_BY_USER: Sql =
-    sql!("SELECT " DAY " AS day, account, user_sub, item, unit, quantity, cost_nano_usd FROM ledger");
+/// What is in the ledger. `damaged` names a row that would make a sum smaller than it is.
+const USED_BY_USER: Sql = sql!(
+    "SELECT " DAY " AS day, account, user_sub, item, unit, quantity, cost_nano_usd,
+        CASE WHEN quantity < 0 OR cost_nano_usd < 0 THEN 'ledger row ' || key || ' of session ' || session_id END AS damaged
+    FROM ledger"
+);
 
-const USED_BY_ACCOUNT: Sql =
-    sql!("SELECT " DAY " AS day, account, '' AS user_sub, item, unit, quantity, cost_nano_usd FROM ledger");
+const USED_BY_ACCOUNT: Sql = sql!(
+    "SELECT " DAY " AS day, account, '' AS user_sub, item, unit, quantity, cost_nano_usd,
+        CASE WHEN quantity < 0 OR cost_nano_usd < 0 THEN 'ledger row ' || key || ' of session ' || session_id END AS damaged
+    FROM ledger"
+);
 
 const USED_BY_ERASED: &str = " UNION ALL
-    SELECT day, account, '' AS user_sub, item, unit, quantity, cost_nano_usd FROM erased_usage";
+    SELECT day, account, '' AS user_sub, item, unit, quantity, cost_nano_usd, CASE WHEN quantity < 0 OR cost_nano_usd < 0
+        THEN 'row ' || account || ' ' || day || ' ' || item || ' ' || unit || ' of erased_usage' END AS damaged
+    FROM erased_usage";
 
 /// Credits, as usage that costs less than nothing. Those without a user are an account's.
 const CREDITED_TO_USERS: &str = " UNION ALL
     SELECT day, account, user_sub, 'operator/credit' AS item, 'nano_usd' AS unit, amount_nano_usd AS quantity,
-        -amount_nano_usd AS cost_nano_usd FROM credits WHERE user_sub IS NOT NULL";
+        -amount_nano_usd AS cost_nano_usd, CASE WHEN amount_nano_usd < 0 THEN 'credit ' || key END AS damaged
+    FROM credits WHERE user_sub IS NOT NULL";
 
 const CREDITED_TO_ACCOUNTS: &str = " UNION ALL
     SELECT day, account, '' AS user_sub, 'operator/credit' AS item, 'nano_usd' AS unit, amount_nano_usd AS quantity,
-        -amount_nano_usd AS cost_nano_usd FROM credits WHERE 1 = 1";
+        -amount_nano_usd AS cost_nano_usd, CASE WHEN amount_nano_usd < 0 THEN 'credit ' || key END AS damaged
+    FROM credits WHERE 1 = 1";
 
 impl SqlStore {
     pub(in crate::records::store) async fn list_sessions(
@@ -131,7 +142,7 @@ impl SqlStore {
         };
         let mut select = Select::new(
             "SELECT day, account, user_sub, item, unit, CAST(SUM(quantity) AS BIGINT) AS quantity,
-                CAST(SUM(cost_nano_usd) AS BIGINT) AS cost_nano_usd FROM (",
+                CAST(SUM(cost_nano_usd) AS BIGINT) AS cost_nano_usd, MIN(damaged) AS damaged FROM (",
         );
         select.push(self.dialect.pick(used), []);
         let range = [filter.from_ms.into(), filter.to_ms.into()];
@@ -227,6 +238,7 @@ fn said(row: &AnyRow) -> Result<SaidRow, StoreError> {
 
 fn usage(row: &AnyRow, by: UsageBy) -> Result<UsageRow, StoreError> {
     let row = Reading::new(row, "usage");
+    read::whole_sum(&row)?;
     Ok(UsageRow {
         day: row.text("day")?,
         account: row.text("account")?,

@@ -1,10 +1,12 @@
 //! What is kept for a while only: rows that are too old, and recordings.
 
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use super::super::types::Expiring;
+use super::read::Reading;
 use super::statement::Statement;
-use super::{Dialect, Sql, SqlStore, StoreError, sql};
+use super::{Dialect, Sql, SqlStore, StoreError, damage, sql};
 
 const EXPIRE_TURNS: Sql = sql!(
     "DELETE FROM turns WHERE (session_id, turn) IN (
@@ -124,8 +126,11 @@ impl SqlStore {
         limit: u32,
     ) -> Result<Vec<(String, String)>, StoreError> {
         let query = self.statement(EXPIRED_RECORDINGS).bind(before_ms).bind(after).bind(i64::from(limit));
-        let rows = query.fetch_all(&self.readers).await?;
-        rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("recording")?))).collect()
+        let rows = query.fetch_each(&self.readers).await?;
+        damage::SESSIONS.readable("a session that was recorded", rows, |row| {
+            let row = Reading::new(row, "a session");
+            Ok((row.text("id")?, row.text("recording")?))
+        })
     }
 
     pub(in crate::records::store) async fn forget_recording(
@@ -153,8 +158,9 @@ impl SqlStore {
         limit: u32,
     ) -> Result<Vec<String>, StoreError> {
         let query = self.statement(ERASED_RECORDINGS).bind(after).bind(i64::from(limit));
-        let rows = query.fetch_all(&self.readers).await?;
-        rows.iter().map(|row| Ok(row.try_get("recording")?)).collect()
+        let rows = query.fetch_each(&self.readers).await?;
+        let read = |row: &AnyRow| Reading::new(row, "an erased recording").text("recording");
+        damage::ERASED_RECORDINGS.readable("an erased recording", rows, read)
     }
 
     pub(in crate::records::store) async fn forget_erased(&self, recording: &str) -> Result<(), StoreError> {

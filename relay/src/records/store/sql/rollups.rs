@@ -22,11 +22,14 @@ use super::budget_rows::Periods;
 use super::page::Select;
 use super::read::Reading;
 use super::statement::Value;
-use super::{Durability, Sql, SqlStore, StoreError, Tx, sql};
+use super::{Durability, Sql, SqlStore, StoreError, Tx, damage, sql};
 use crate::money::NanoUsd;
 
 /// How many rows of a table are deleted at a time at least, if there are as many. The last hour among them, or the last day, is deleted whole.
 const EMPTY_AT_ONCE: i64 = 10_000;
+
+/// How often one step looks for sessions that are not in. Behind so many whose ids cannot be read the others wait.
+const LOOKS: u32 = 20;
 
 const NUMBER: Sql = sql!("SELECT number FROM revisions WHERE name = 'rollups'");
 const KEEP_NUMBER: Sql = sql!("SELECT number FROM revisions WHERE name = 'rollups'" SHARE);
@@ -73,7 +76,7 @@ const TAKE_OUT: Sql =
 
 /// Finds ended sessions that are not in, without those that others have locked.
 const SOME: Sql = sql!(
-    "SELECT id FROM sessions WHERE state = 'ended' AND rolled_up < $1 ORDER BY rolled_up LIMIT $2" LOCK_FREE_ONES
+    "SELECT id FROM sessions WHERE state = 'ended' AND rolled_up < $1 ORDER BY rolled_up LIMIT $2 OFFSET $3" LOCK_FREE_ONES
 );
 
 /// Finds an ended session that is not in, if there is one, also while the rollups are being emptied.
@@ -182,9 +185,7 @@ impl SqlStore {
                     // Somebody has begun to empty them in between.
                     return Ok(RolledUp::Emptied(0));
                 }
-                let some = tx.query(SOME).bind(number).bind(i64::from(limit));
-                let rows = some.fetch_all(&mut *tx.connection).await?;
-                let ids: Vec<String> = rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
+                let ids = some(&mut tx, number, limit).await?;
                 if !ids.is_empty() {
                     add(&mut tx, 1, &ids).await?;
                     tx.query(PUT_IN).bind(listed(&ids)).bind(number).execute(&mut *tx.connection).await?;
@@ -315,6 +316,24 @@ pub(super) async fn take_out(tx: &mut Tx<'_>, ids: &[String]) -> Result<bool, St
     add(tx, -1, &taken).await?;
     tx.query(DELETE_EMPTY).execute(&mut *tx.connection).await?;
     Ok(true)
+}
+
+/// Finds sessions that are not in, so many if there are as many. Those whose ids cannot be read are gone over: nothing can be added up for them.
+async fn some(tx: &mut Tx<'_>, number: i64, limit: u32) -> Result<Vec<String>, StoreError> {
+    let (mut ids, mut seen) = (Vec::new(), 0_i64);
+    for _ in 0..LOOKS {
+        let left = limit as usize - ids.len();
+        let query = tx.query(SOME).bind(number).bind(left as i64).bind(seen);
+        let rows = query.fetch_each(&mut *tx.connection).await?;
+        let found = rows.len();
+        let read = |row: &AnyRow| Reading::new(row, "a session").text("id");
+        ids.extend(damage::SESSIONS.readable("a session that has ended", rows, read)?);
+        if found < left || ids.len() == limit as usize {
+            break;
+        }
+        seen += found as i64;
+    }
+    Ok(ids)
 }
 
 /// Puts a session in that was taken out in this transaction.

@@ -7,33 +7,39 @@ use super::super::tables::{LedgerEntry, LedgerFilter, SumBy, SumCursor, SumFilte
 use super::billing;
 use super::budget_rows::Periods;
 use super::page::Select;
-use super::read::Reading;
+use super::read::{self, Reading};
 use super::statement::Value;
 use super::{Sql, SqlStore, StoreError, damage, sql};
 
+/// What is in the ledger, whether or not the row of its session is found. `damaged` names a row that would make a sum smaller than it is.
 const USED: Sql = sql!(
     "SELECT " DAY " AS day, ledger.account AS account, ledger.user_sub AS user_sub, COALESCE(sessions.plan, '') AS plan,
-        sessions.agent AS agent, ledger.session_id AS session_id, ledger.item AS item, ledger.unit AS unit,
-        ledger.quantity AS quantity, ledger.cost_nano_usd AS cost_nano_usd, ledger.estimated AS estimated
-    FROM ledger JOIN sessions ON sessions.id = ledger.session_id"
+        COALESCE(sessions.agent, '') AS agent, ledger.session_id AS session_id, ledger.item AS item, ledger.unit AS unit,
+        ledger.quantity AS quantity, ledger.cost_nano_usd AS cost_nano_usd, ledger.estimated AS estimated,
+        CASE WHEN ledger.quantity < 0 OR ledger.cost_nano_usd < 0 OR ledger.estimated NOT IN (0, 1)
+            THEN 'ledger row ' || ledger.key || ' of session ' || ledger.session_id END AS damaged
+    FROM ledger LEFT JOIN sessions ON sessions.id = ledger.session_id"
 );
 
 const ERASED: &str = " UNION ALL
     SELECT day, account, '' AS user_sub, '' AS plan, '' AS agent, '' AS session_id, item, unit, quantity, cost_nano_usd,
-        0 AS estimated FROM erased_usage";
+        0 AS estimated, CASE WHEN quantity < 0 OR cost_nano_usd < 0
+            THEN 'row ' || account || ' ' || day || ' ' || item || ' ' || unit || ' of erased_usage' END AS damaged
+    FROM erased_usage";
 
 /// Credits, as usage that costs less than nothing.
 const CREDITED: &str = " UNION ALL
     SELECT day, account, COALESCE(user_sub, '') AS user_sub, '' AS plan, '' AS agent, '' AS session_id,
         'operator/credit' AS item, 'nano_usd' AS unit, amount_nano_usd AS quantity, -amount_nano_usd AS cost_nano_usd,
-        0 AS estimated FROM credits";
+        0 AS estimated, CASE WHEN amount_nano_usd < 0 THEN 'credit ' || key END AS damaged
+    FROM credits";
 
 /// What rows are added up by, and what they are ordered by.
 const COLUMNS: &str = "period, account, user_sub, plan, agent, session_id, item, unit";
 
 const ENTRIES: Sql = sql!(
-    "SELECT " LEDGER ", sessions.plan AS plan, sessions.agent AS agent, " DAY " AS day
-    FROM ledger JOIN sessions ON sessions.id = ledger.session_id"
+    "SELECT " LEDGER ", sessions.plan AS plan, COALESCE(sessions.agent, '') AS agent, " DAY " AS day
+    FROM ledger LEFT JOIN sessions ON sessions.id = ledger.session_id"
 );
 
 impl SqlStore {
@@ -51,8 +57,8 @@ impl SqlStore {
             "SELECT {COLUMNS}, CAST(SUM(quantity) AS BIGINT) AS quantity,
                 CAST(SUM(estimated * quantity) AS BIGINT) AS estimated,
                 CAST(SUM(cost_nano_usd) AS BIGINT) AS cost_nano_usd,
-                CAST(SUM(estimated * cost_nano_usd) AS BIGINT) AS estimated_nano_usd
-            FROM (SELECT {period} AS period, account, {}, item, unit, quantity, cost_nano_usd, estimated FROM (",
+                CAST(SUM(estimated * cost_nano_usd) AS BIGINT) AS estimated_nano_usd, MIN(damaged) AS damaged
+            FROM (SELECT {period} AS period, account, {}, item, unit, quantity, cost_nano_usd, estimated, damaged FROM (",
             names(filter.by)
         ));
         select.push(self.dialect.pick(USED), []);
@@ -115,6 +121,7 @@ fn names(by: SumBy) -> &'static str {
 
 fn sum(row: &AnyRow) -> Result<SumRow, StoreError> {
     let row = Reading::new(row, "usage");
+    read::whole_sum(&row)?;
     Ok(SumRow {
         of: SumCursor {
             period: row.text("period")?,
