@@ -548,7 +548,7 @@ fn a_text_commits_no_audio_whose_recogniser_has_broken_before_its_last_words() {
 #[test]
 fn what_the_agent_says_behind_a_text_that_waits_is_stored_with_it_and_never_before_it() {
     let says = AgentOutput::Unsaid { text: "told".into(), position: None };
-    let (mut bench, did) = types_unheard(&[says.clone()], Input::BargeIn);
+    let (mut bench, did) = types_unheard(std::slice::from_ref(&says), Input::BargeIn);
     assert_eq!(stored(&did), []);
     bench.script.lock().expect("one thread").push_back(AgentOutput::Final { through: 3_200 });
     let did = bench.hears(0);
