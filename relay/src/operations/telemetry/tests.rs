@@ -20,7 +20,7 @@ use crate::NanoUsd;
 use crate::admission::auth::AuthError;
 use crate::money::ledger::LedgerRow;
 use crate::provider::{self as providers, Ask, Deadlines, Event, Failure, FailureKind, Upstream};
-use crate::records::store::{IncidentKind, OPERATIONS, STAGE_BUCKETS_MS};
+use crate::records::store::{IncidentKind, OPERATIONS, READ_TABLES, STAGE_BUCKETS_MS};
 use crate::session::machine::Moment;
 
 #[test]
@@ -70,6 +70,7 @@ fn every_counter_stands_at_0_from_the_start_with_every_known_value_of_its_labels
                 (ALERTS, "type") => IncidentKind::ALL.len() + 1,
                 (ALERTS, "state") => 2,
                 (_, "operation") => OPERATIONS.len(),
+                (_, "table") => READ_TABLES.len(),
                 (name, label) => panic!("{name} has a label {label} whose values nobody has listed"),
             })
             .product();
