@@ -87,7 +87,8 @@ impl Call {
         let waits_before =
             self.uncommitted.front().is_some_and(|oldest| oldest.mark.position < mark.position);
         let is_unheard_before = waits_before && !self.is_deaf && self.tab.lacks_listener();
-        if is_unheard_before && self.typed.len() < TYPED_MAX {
+        let texts = self.typed.iter().filter(|(_, waiting)| waiting.role == Role::User).count();
+        if is_unheard_before && texts < TYPED_MAX {
             self.remember(turn.turn, turn.start, turn.end);
             self.tell_turn(&turn, true);
             self.typed.push_back((mark, turn));
@@ -146,20 +147,15 @@ impl Call {
     /// What the agent says behind a text that waits is stored with it: whoever goes on with the call gives both the same numbers once more, and
     /// no answer stands in the transcript before its question. Gives the turn back if it need not wait.
     fn put_behind_typed(&mut self, turn: Turn) -> Option<Turn> {
-        let (Some((_, first)), Some(&(mark, _))) = (self.typed.front(), self.typed.back()) else {
-            return Some(turn);
-        };
-        if turn.role != Role::Agent || turn.turn < first.turn {
-            return Some(turn);
-        }
         if let Some((_, waiting)) = self.typed.iter_mut().find(|(_, waiting)| waiting.turn == turn.turn) {
             waiting.replace_with(turn);
             return None;
         }
-        if self.typed.len() >= BEHIND_MAX {
-            return Some(turn);
-        }
-        self.typed.push_back((mark, turn));
+        let before = self.typed.iter().rposition(|(_, waiting)| waiting.turn < turn.turn);
+        let may_wait = turn.role == Role::Agent && self.typed.len() < BEHIND_MAX;
+        let Some(before) = before.filter(|_| may_wait) else { return Some(turn) };
+        let mark = self.typed[before].0;
+        self.typed.insert(before + 1, (mark, turn));
         None
     }
 

@@ -64,11 +64,17 @@ impl Noted {
 
     /// Forgets the providers that are not in the configuration any more and whose end is written. As long as a relay has just found one down,
     /// its end comes to nothing, so it is noted for longer than that.
-    fn forget_removed(&mut self, upstreams: &Upstreams) {
+    fn forget_removed(&mut self, is_there: impl Fn(&str) -> bool) {
         self.0.retain(|(kind, name), last| {
-            let is_over =
-                last.state == IncidentState::Resolved && last.at >= last.since + PACE.calm + NOTE_EVERY;
-            *kind != IncidentKind::ProviderDown || upstreams.contains_key(name) || !is_over
+            if *kind != IncidentKind::ProviderDown {
+                return true;
+            }
+            if is_there(name) {
+                // What counts is how long its end is noted from when it was taken out.
+                last.since = last.at;
+                return true;
+            }
+            last.state != IncidentState::Resolved || last.at < last.since + PACE.calm + NOTE_EVERY
         });
     }
 }
@@ -84,7 +90,7 @@ pub(super) async fn watch_providers(apps: watch::Receiver<Arc<App>>) {
         for incident in of_providers(&app.upstreams, &noted) {
             note(&app, &mut noted, incident).await;
         }
-        noted.forget_removed(&app.upstreams);
+        noted.forget_removed(|name| app.upstreams.contains_key(name));
     }
 }
 
@@ -236,15 +242,20 @@ mod tests {
         let calls = NewIncident { kind: IncidentKind::CallsFailing, ..incident("", IncidentState::Resolved) };
         noted.note(Time::ZERO, calls.clone());
         noted.note(Time::ZERO + 2 * PACE.calm, calls);
+        // Here it was well for long, while another relay has found it down: that one may be gone as well.
         let mut now = Time::ZERO;
-        noted.note(now, incident("ears", IncidentState::Firing));
-        noted.forget_removed(&none);
+        for _ in 0..100 {
+            now = now + NOTE_EVERY;
+            noted.note(now, incident("ears", IncidentState::Resolved));
+            noted.forget_removed(|_| true);
+        }
+        noted.forget_removed(|_| false);
         let mut ends = 0;
         for _ in 0..10 {
             let Some(end) = of_providers(&none, &noted).pop() else { break };
             now = now + NOTE_EVERY;
             noted.note(now, end);
-            noted.forget_removed(&none);
+            noted.forget_removed(|_| false);
             ends += 1;
         }
         assert_eq!(of_providers(&none, &noted), [], "it is not noted for ever");

@@ -289,14 +289,8 @@ async fn erase_recordings(app: Arc<App>) {
             _ = tick.tick() => {}
             () = app.live.erased.notified() => {}
         }
-        let done = match app.records.store.erased_recordings("", 1).await {
-            Ok(waiting) if waiting.is_empty() || app.records.recordings.is_none() => continue,
-            Ok(_) => retention::sweep_erased(&*app.records.store, app.records.recordings.as_deref())
-                .await
-                .map(drop),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = done {
+        let Some(recordings) = app.records.recordings.as_deref() else { continue };
+        if let Err(error) = retention::sweep_erased(&*app.records.store, Some(recordings)).await {
             tracing::warn!(%error, "recordings of erased sessions are deleted later");
         }
     }

@@ -563,6 +563,33 @@ fn what_the_agent_says_behind_a_text_that_waits_is_stored_with_it_and_never_befo
 }
 
 #[test]
+fn many_texts_may_wait_whatever_the_agent_says_behind_them_and_are_stored_in_the_order_of_their_turns() {
+    let mut bench = bench();
+    let mut did = bench.acts([listen(0, 0)]);
+    did.extend(bench.acts([]));
+    for number in 0..16 {
+        let text = format!("text {number}");
+        let read = AgentOutput::Typed { text: text.clone(), position: 3_200 };
+        let says = AgentOutput::Unsaid { text: format!("told {number}"), position: None };
+        bench.script.lock().expect("one thread").extend([read, says]);
+        let mark = Mark { seq: 2 + number, position: 3_200 };
+        did.extend(bench.input(Input::Message { mark, message: &typed(&text) }));
+    }
+    assert_eq!((stored(&did), bench.committed), (vec![], Mark::default()));
+    bench.script.lock().expect("one thread").push_back(AgentOutput::Final { through: 3_200 });
+    let did = bench.hears(0);
+    let turns: Vec<(u32, Role)> = did
+        .iter()
+        .filter_map(|did| if let Did::Store(turns, _) = did { Some(turns) } else { None })
+        .flatten()
+        .map(|turn| (turn.turn, turn.role))
+        .collect();
+    assert!(turns.is_sorted_by_key(|(turn, _)| *turn), "{turns:?}");
+    assert_eq!(turns.iter().filter(|(_, role)| *role == Role::User).count(), 16);
+    assert_eq!(turns.len(), 32);
+}
+
+#[test]
 fn what_the_user_corrects_of_a_text_that_is_not_stored_yet_is_stored_with_it() {
     let message = Upward::Correction { turn: 0, text: "the text".into() };
     let mark = Mark { seq: 3, position: 3_200 };

@@ -405,6 +405,7 @@ async fn a_session_whose_id_cannot_be_read_keeps_no_other_from_being_told_or_add
         }
     }
     assert_eq!(added, 3);
+    assert!(store.is_rolled_up().await.expect("read"), "nothing more can be added up");
 }
 
 #[tokio::test(flavor = "multi_thread")]

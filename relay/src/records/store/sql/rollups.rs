@@ -85,6 +85,12 @@ const ANY_LEFT: Sql = sql!(
         SELECT 1 FROM sessions WHERE state = 'ended' AND rolled_up < number))"
 );
 
+/// Those sessions.
+const LEFT: Sql =
+    sql!("SELECT id FROM sessions WHERE state = 'ended' AND rolled_up < $1 ORDER BY rolled_up LIMIT $2");
+/// How many of them are looked at.
+const LEFT_MAX: i64 = 4_000;
+
 const PUT_IN: Sql = sql!("UPDATE sessions SET rolled_up = $2 WHERE id" THESE);
 
 const DELETE_EMPTY: Sql = sql!("DELETE FROM rollup_users WHERE calls = 0 AND cost_nano_usd = 0");
@@ -204,7 +210,20 @@ impl SqlStore {
     }
 
     pub(in crate::records::store) async fn is_rolled_up(&self) -> Result<bool, StoreError> {
-        Ok(self.statement(ANY_LEFT).fetch_optional(&self.readers).await?.is_none())
+        if self.statement(ANY_LEFT).fetch_optional(&self.readers).await?.is_none() {
+            return Ok(true);
+        }
+        let number: i64 = self.statement(NUMBER).fetch_one(&self.readers).await?.try_get("number")?;
+        if number < 0 {
+            return Ok(false);
+        }
+        let left = self.statement(LEFT).bind(number).bind(LEFT_MAX).fetch_each(&self.readers).await?;
+        let are_all = left.len() < usize::try_from(LEFT_MAX).unwrap_or(usize::MAX);
+        // Nothing can be added up for a session whose id cannot be read.
+        let whole = damage::SESSIONS.readable("a session that has ended", left, |row| {
+            Reading::new(row, "a session that has ended").text("id")
+        })?;
+        Ok(are_all && whole.is_empty())
     }
 
     pub(in crate::records::store) async fn overview(
