@@ -40,6 +40,8 @@ impl Call {
             AgentOutput::TurnBegan { at } => self.begin_turn(at),
             AgentOutput::TurnDropped { at } => self.drop_turn(at),
             AgentOutput::Partial { text, start, end, final_through } => {
+                // Words of a turn, and no sign that the user listens: while no answer is given, they are an interruption.
+                self.drop_unconfirmed();
                 let turn = Turn::new(self.worded_turn(start), Role::User, text, start, end);
                 self.tell_turn(&turn, false);
                 if let Some(through) = final_through {
@@ -51,11 +53,13 @@ impl Call {
             }
             AgentOutput::TurnGoesOn => self.go_on_with_turn(),
             AgentOutput::Said { text, start, end, words_end } => {
+                self.drop_unconfirmed();
                 self.begin_to_answer(words_end);
                 self.user_spoke(text, start, end);
                 self.think();
             }
             AgentOutput::Typed { text, position } => {
+                self.drop_unconfirmed();
                 self.begin_to_answer(position);
                 let mark = Mark { position, ..self.reading.unwrap_or(self.expected) };
                 self.take_text();

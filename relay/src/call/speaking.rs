@@ -208,6 +208,22 @@ impl Call {
         self.end_answer(heard, None);
     }
 
+    /// The user says something while the agent takes all of its answers for heard. A client that was slow to say so may still play them, or go on
+    /// with them when its loudspeaker does: it is told to stop, as in an answer that is being given. Who has never said that anything was played
+    /// may have no loudspeaker, and plays nothing.
+    pub(super) fn drop_unconfirmed(&mut self) {
+        let may_play = self.answer.is_none() && self.ending.is_none() && self.played > 0;
+        let Some(oldest) = self.unconfirmed.front().filter(|_| may_play) else { return };
+        let is_heard = self.played > oldest.turn.start;
+        self.outputs.push_back(Output::Say(Saying::Flush));
+        if is_heard {
+            self.take_back_unconfirmed();
+        } else {
+            // Nothing of them has sounded, and nothing will. The user has answered what there was to read.
+            self.unconfirmed.clear();
+        }
+    }
+
     /// Nothing is played any more of answers that were sent long ago: what was not heard of their words was not said, for the agent as well.
     pub(super) fn take_back_unconfirmed(&mut self) {
         for mut answer in std::mem::take(&mut self.unconfirmed) {

@@ -127,6 +127,84 @@ fn the_agent_is_told_what_is_taken_back_of_an_answer_that_it_took_for_heard_befo
     assert_eq!(stored, ["hello", ""], "and the record says the same");
 }
 
+/// What the agent was told of its answers.
+fn told_of_answers(bench: &Bench) -> Vec<String> {
+    let told = bench.told.lock().expect("one thread");
+    told.iter().filter(|told| told.contains("answer: ")).cloned().collect()
+}
+
+fn flushes(did: &[Did]) -> usize {
+    did.iter().filter(|did| **did == Did::Say(Saying::Flush)).count()
+}
+
+#[test]
+fn what_a_client_still_plays_of_an_answer_that_was_taken_for_heard_stops_when_the_user_says_something() {
+    for says in [
+        AgentOutput::Partial { text: "stop".into(), start: 1_600, end: 3_200, final_through: None },
+        said(1_600, 3_200),
+        AgentOutput::Typed { text: "stop".into(), position: 3_200 },
+    ] {
+        let mut bench = Bench::new();
+        bench.answered(10);
+        bench.input(Input::Played(30_000));
+        // The loudspeaker stands still, and goes on later.
+        let did = bench.wait(Duration::from_secs(14));
+        assert!(did.contains(&Did::Say(Saying::Agent(AgentState::Listening))), "it is not waited for");
+        let did = bench.chunk([says.clone()]);
+        assert_eq!((flushes(&did), stored_heard(&did)), (1, Some(30_000)), "{says:?}: {did:?}");
+        let over = ["AnswerOver { answer: 0, heard: 14 }", "TakenBack { answer: 0, heard: 0 }"];
+        assert_eq!(told_of_answers(&bench), over, "{says:?}");
+        let did = bench.chunk([said(3_200, 4_800)]);
+        assert_eq!((flushes(&did), stored_heard(&did)), (0, None), "it plays nothing any more: {did:?}");
+    }
+}
+
+#[test]
+fn a_sign_that_the_user_listens_and_a_noise_stop_nothing_that_a_client_still_plays() {
+    let mut bench = Bench::new();
+    bench.answered(1);
+    bench.input(Input::Played(12_000));
+    bench.wait(Duration::from_secs(5));
+    let remarked = AgentOutput::Remarked { text: "mhm".into(), start: 1_600, end: 3_200 };
+    let did = bench.chunk([remarked, AgentOutput::SpeechStarted { at: 3_200 }]);
+    assert_eq!((flushes(&did), stored_heard(&did)), (0, None), "{did:?}");
+    assert_eq!(stored_heard(&bench.input(Input::Played(24_000))), Some(24_000));
+}
+
+#[test]
+fn of_answers_of_which_nothing_has_sounded_the_words_stay_which_were_read() {
+    // A client without sound never says that anything was played.
+    let mut bench = Bench::new();
+    bench.answered(1);
+    bench.wait(Duration::from_secs(5));
+    let did = bench.chunk([said(1_600, 3_200)]);
+    assert_eq!((flushes(&did), stored_heard(&did)), (0, None), "{did:?}");
+    assert_eq!(told_of_answers(&bench), ["AnswerOver { answer: 0, heard: 14 }"]);
+
+    // A loudspeaker that stands still before an answer begins may go on with it at any time.
+    let mut bench = Bench::new();
+    bench.answered(1);
+    bench.input(Input::Played(24_000));
+    bench.chunk([said(1_600, 3_200), reply(1)]);
+    bench.wait(Duration::from_secs(5));
+    let did = bench.chunk([said(3_200, 4_800)]);
+    assert_eq!((flushes(&did), stored_heard(&did)), (1, None), "{did:?}");
+    let over = ["AnswerOver { answer: 0, heard: 14 }", "AnswerOver { answer: 1, heard: 14 }"];
+    assert_eq!(told_of_answers(&bench), over);
+}
+
+#[test]
+fn the_end_of_a_call_stops_nothing_that_a_client_still_plays() {
+    let mut bench = Bench::new();
+    bench.answered(1);
+    bench.input(Input::Played(12_000));
+    bench.wait(Duration::from_secs(5));
+    // What the user was saying is understood with the end.
+    bench.script.lock().expect("one thread").push_back(said(1_600, 3_200));
+    let did = bench.input(Input::Stop(CloseCode::TooLong));
+    assert_eq!((flushes(&did), stored_heard(&did)), (0, Some(12_000)), "{did:?}");
+}
+
 #[test]
 fn words_that_come_when_the_user_has_hung_up_stay_with_the_sound_of_their_answer_and_begin_no_other() {
     let mut bench = Bench::new();

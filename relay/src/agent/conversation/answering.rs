@@ -51,6 +51,13 @@ impl<E: Ears> Conversation<E> {
         self.end_answer();
     }
 
+    /// Less was heard of an earlier answer than a model has been told that is being asked: it is asked anew, unless something has come of that.
+    pub(super) fn ask_with_what_was_heard(&mut self) {
+        if self.thinking.is_busy() && !self.has_answered && !self.has_draft() {
+            self.ask_model();
+        }
+    }
+
     /// Gives more of an answer's words.
     pub(super) fn give(&mut self, text: &str, author: Author) {
         self.quiet.pause();

@@ -476,7 +476,10 @@ impl<E: Ears> Agent for Conversation<E> {
                 }
                 self.go_on();
             }
-            (AgentInput::TakenBack { answer, heard }, _) => self.memory.heard(answer, heard),
+            (AgentInput::TakenBack { answer, heard }, _) => {
+                self.memory.heard(answer, heard);
+                self.ask_with_what_was_heard();
+            }
             (AgentInput::Event { request, event }, _) => self.handle_event(request, event),
             (AgentInput::Means { means, refused }, _) => {
                 self.means = means;

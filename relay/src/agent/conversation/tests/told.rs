@@ -281,6 +281,7 @@ fn of_what_is_taken_back_of_an_earlier_answer_no_model_is_told() {
     bench.says(1, "Four.");
     let did = bench.input(AgentInput::TakenBack { answer: 0, heard: 7 });
     assert!(!did.contains(&AgentOutput::Cut), "the answer goes on: {did:?}");
+    assert_eq!(asked(&did), None, "something has come of the question: {did:?}");
     let all = [
         ("system", "Listen."),
         ("user", "Hello"),
@@ -290,4 +291,23 @@ fn of_what_is_taken_back_of_an_earlier_answer_no_model_is_told() {
         ("user", "Stop"),
     ];
     assert_eq!(asked(&bench.types("Stop")), Some(all.to_vec()));
+}
+
+#[test]
+fn a_model_of_which_nothing_has_come_is_asked_anew_when_less_was_heard_than_it_was_told() {
+    let mut bench = Bench::new();
+    bench.types("Hello");
+    bench.says(0, "One two three.");
+    bench.finishes(0, None);
+    bench.input(AgentInput::AnswerOver { answer: 0, heard: 14 });
+    let before =
+        [("system", "Listen."), ("user", "Hello"), ("assistant", "One two three."), ("user", "Stop")];
+    assert_eq!(asked(&bench.types("Stop")), Some(before.to_vec()));
+    let did = bench.input(AgentInput::TakenBack { answer: 0, heard: 7 });
+    let after = [("system", "Listen."), ("user", "Hello"), ("assistant", "One two"), ("user", "Stop")];
+    assert_eq!(asked(&did), Some(after.to_vec()));
+    assert!(did.contains(&AgentOutput::Cancel { request: RequestId(1) }), "{did:?}");
+    assert_eq!(spent(&did), Some((None, true)), "it had not reached anybody");
+    let did = bench.input(AgentInput::Timeout);
+    assert_eq!(asked(&did), None, "once");
 }
