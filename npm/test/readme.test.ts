@@ -42,3 +42,28 @@ describe("the README names, and names nothing else of", () => {
     assert.deepEqual(namesOf("What it shows", "| part | |"), Object.keys(untouched(new LevelSource())).sort());
   });
 });
+
+describe("what the README has a page do", () => {
+  test("reads what a voice that is lost leaves of an answer, and stops when the user says something", () => {
+    const [, code = ""] = README.slice(README.indexOf("\nWhere an answer that is only written is not enough")).split(/^```(?:js)?\n/m);
+    const listeners = new Map<string, (event: object) => void>();
+    const call = { on: (name: string, listener: (event: object) => void) => void listeners.set(name, listener) };
+    const did: string[] = [];
+    const speechSynthesis = { speak: ({ text }: { text: string }) => void did.push(text), cancel: () => void did.push("(stops)") };
+    class Utterance {
+      readonly text: string;
+      constructor(text: string) {
+        this.text = text;
+      }
+    }
+    new Function("call", "speechSynthesis", "SpeechSynthesisUtterance", code)(call, speechSynthesis, Utterance);
+    const tell = (name: string, event: object) => listeners.get(name)?.(event);
+    tell("transcript", { turn: 1, role: "agent", text: "One. ", last: false });
+    tell("degraded", { what: "speaking", degraded: true });
+    tell("transcript", { turn: 1, role: "agent", text: "One. Tw", last: false });
+    tell("transcript", { turn: 1, role: "agent", text: "One. Two.", last: true });
+    assert.deepEqual(did, ["Two."]);
+    tell("transcript", { turn: 2, role: "user", text: "Stop", last: true });
+    assert.deepEqual(did, ["Two.", "(stops)"]);
+  });
+});
