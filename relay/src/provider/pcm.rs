@@ -144,6 +144,11 @@ impl Wav {
             }
         }
     }
+
+    /// Whether its header says that more samples follow than have come.
+    pub(super) fn is_short(&self) -> bool {
+        matches!(self, Wav::Samples(_, Some(left)) if *left > 0)
+    }
 }
 
 impl Header {

@@ -194,6 +194,9 @@ impl Speech {
             self.events();
         }
         match std::mem::replace(&mut self.state, State::Over) {
+            State::File(wav) if self.has_sound && wav.is_short() => {
+                self.fail(FailureKind::Connection, "the sound broke off");
+            }
             State::Samples(_) | State::File(Wav::Samples(..)) if self.has_sound => self.finish(),
             State::Beginning { .. } | State::Samples(_) | State::File(_) => {
                 self.fail(FailureKind::Provider, "the answer has no sound");

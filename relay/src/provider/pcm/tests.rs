@@ -48,6 +48,25 @@ fn a_file_that_does_not_know_its_length_is_read_to_its_end_and_one_that_does_no_
     }
 }
 
+#[test]
+fn a_file_is_short_that_knows_of_more_samples_than_have_come() {
+    let data = [1, 0, 2, 0, 3, 0, 4, 0];
+    for (length, is_short) in [
+        (4, false),
+        (8, false),
+        (9, true),
+        (1_000, true),
+        (0, false),
+        (0x7FFF_F000, false),
+        (u32::MAX, false),
+    ] {
+        let mut wav = Wav::new();
+        assert!(!wav.is_short(), "nothing is known of it");
+        wav.read(&file(1, 1, 16_000, 16, length, &data)).expect("a file");
+        assert_eq!(wav.is_short(), is_short, "length {length}");
+    }
+}
+
 /// A WAV file that is written by somebody else's hand.
 fn written<T: hound::Sample + Copy>(bits: u16, format: hound::SampleFormat, samples: &[T]) -> Vec<u8> {
     let spec =

@@ -94,7 +94,7 @@ fn samples_without_a_header_are_what_their_media_type_says() {
 }
 
 #[test]
-fn a_wav_file_says_its_own_rate_whatever_it_is_called() {
+fn a_wav_file_says_its_own_rate_whatever_it_is_called_and_whether_it_is_whole() {
     let spec = hound::WavSpec {
         channels: 2,
         sample_rate: 22_050,
@@ -114,6 +114,13 @@ fn a_wav_file_says_its_own_rate_whatever_it_is_called() {
             assert_eq!(sound(&events), (22_050, vec![200, 0]), "{media_type} in pieces of {piece}");
             finished(&events);
         }
+    }
+    // Without its last frame it is not whole, whatever has come of it.
+    for piece in 1..60 {
+        let events = said("kokoro", "audio/wav", &file[..file.len() - 4], piece);
+        assert_eq!(sound(&events), (22_050, vec![200]), "in pieces of {piece}");
+        let Some(Event::Failed(failure)) = events.last() else { panic!("{events:?}") };
+        assert_eq!((failure.kind, &*failure.message), (FailureKind::Connection, "the sound broke off"));
     }
 }
 
