@@ -237,6 +237,7 @@ impl Flux {
             let rest = heard.text.split_off(length).trim_start().to_owned();
             let text = std::mem::replace(&mut heard.text, rest);
             let start = std::mem::replace(&mut heard.start, end);
+            heard.words_end = heard.words_end.map(|words_end| words_end.max(end));
             self.stays = self.stays.max(end);
             self.channel.tell(Event::Heard(Heard { text, start, end, words_end: Some(end), is_final: true }));
         } else if self.turn.as_ref().is_some_and(|turn| turn.text == heard.text) {

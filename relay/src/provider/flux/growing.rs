@@ -67,7 +67,7 @@ impl Growing {
         let pairs = self.open.windows(2).enumerate();
         let may_stay = |known: u32| known >= first + AT_LEAST && known.saturating_add(UNCHANGED) <= end;
         let pauses = pairs.filter(|(_, pair)| may_stay(pair[0].1));
-        let (last, _) = pauses.max_by_key(|(_, pair)| pair[1].1 - pair[0].1)?;
+        let (last, _) = pauses.max_by_key(|(_, pair)| pair[1].1.saturating_sub(pair[0].1))?;
         let (_, length) = words(text).nth(last)?;
         self.end = self.open[last].1;
         self.count += last + 1;

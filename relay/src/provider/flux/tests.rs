@@ -191,6 +191,17 @@ fn of_a_long_turn_without_an_end_the_words_that_do_not_change_are_final_before_a
 }
 
 #[test]
+fn that_a_long_turn_seems_to_have_become_shorter_ends_nothing() {
+    let mut bench = listening_to();
+    assert_eq!(bench.message(&turn("Update", "a", 0.0, 1.0)), [heard("a", 0, 16_000, false)]);
+    assert_eq!(bench.message(&turn("Update", "a b", 0.0, 10.0)), [heard("a b", 0, 160_000, false)]);
+    assert_eq!(bench.message(&turn("Update", "a b c", 0.0, 8.0)), [heard("a b c", 0, 128_000, false)]);
+    let told = bench.message(&turn("Update", "a b c", 0.0, 16.0));
+    let rest = heard_since("c", (160_000, 256_000), Some(160_000), false);
+    assert_eq!(told, [heard("a b", 0, 160_000, true), rest], "no word ends before those that stay");
+}
+
+#[test]
 fn a_turn_that_is_told_to_end_stays_whole_from_there_on() {
     let told = |flushed_at| finals(60, flushed_at).iter().map(|(told, _)| *told).collect::<Vec<_>>();
     let whole = told(None);
