@@ -151,6 +151,8 @@ describe("the element in each state", () => {
       const style = await page.locator(selector).first().evaluate((node) => getComputedStyle(node).borderTopStyle);
       assert.equal(style, "solid", selector);
     }
+    const halo = await page.locator(".halo").boundingBox();
+    assert.ok(halo && halo.width > 0 && halo.height > 0, "the meter of the microphone");
     const plain = await page.locator(".mute").screenshot();
     await page.locator(".mute").click();
     assert.notDeepEqual(await page.locator(".mute").screenshot(), plain);
