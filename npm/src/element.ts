@@ -119,7 +119,7 @@ export class VoiceCallElement extends Base {
 
   /** Words in place of the English ones; what is left out stays English. */
   set texts(texts: GivenTexts | null | undefined) {
-    this.#texts = textsWith(texts);
+    this.#texts = texts ? textsWith(texts) : ENGLISH;
     this.#render();
   }
 

@@ -232,6 +232,11 @@ export class CallPage {
     this.#loudspeaker = this.#context = undefined;
   }
 
+  /** Whether something else, such as a phone call, has the sound. */
+  get #isInterrupted(): boolean {
+    return !!this.#context && soundOf(this.#context) === "interrupted";
+  }
+
   /** Gives the microphone back; one that goes on in another place `isKept` open. */
   #letGo(isKept?: boolean): void {
     this.#microphone?.close(isKept);
@@ -356,10 +361,10 @@ export class CallPage {
 
   /**
    * Resumes a context that the browser holds back: at the start, after a gesture, or when the page comes back. An application's own one that has
-   * run was paused by the application.
+   * run was paused by the application. The end of an interruption is the watch's to see.
    */
-  #resume(): void {
-    if (this.#options.audioContext && this.#hasRun) return;
+  #resume(isInterrupted = this.#isInterrupted): void {
+    if (isInterrupted || (this.#options.audioContext && this.#hasRun)) return;
     // Without a gesture WebKit never answers this, so nobody waits for it: the watch sees what came of it.
     void this.#context?.resume().then(
       () => (this.#hasRun = true),
@@ -393,7 +398,7 @@ export class CallPage {
    * Asks for the microphone again if sound can no longer come from this one, or if one is wanted, none is open and none is being asked for. Whoever
    * interrupts the sound has the microphone, too.
    */
-  #mend(isInterrupted = this.#context && soundOf(this.#context) === "interrupted"): void {
+  #mend(isInterrupted = this.#isInterrupted): void {
     const isAway = this.#microphone ? !this.#microphone.isLive() : this.wantsMicrophone && !this.#asking;
     if (isAway && !isInterrupted) this.#run(() => this.#reopenMicrophone());
   }
@@ -453,7 +458,7 @@ export class CallPage {
     on(window, "pageshow", (event) => {
       if (!(event as PageTransitionEvent).persisted) return;
       send(["hold", false]);
-      this.#resume();
+      this.#resume(false);
       this.#mend(false);
     });
     on(document, "visibilitychange resume", () => {

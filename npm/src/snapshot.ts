@@ -51,10 +51,12 @@ export class LevelSource extends Source implements Levels {
   output = -100;
   #looked = 0;
   #isMuted = false;
+  #isOver = false;
 
-  /** The user is not heard, or is heard again; at the end of a call nobody is heard any more. */
+  /** The user is not heard, or is heard again; on hold, and at the end of a call, nobody is. What was measured before that may still come. */
   mute(isMuted: boolean, isOver = false): void {
     this.#isMuted = isMuted;
+    this.#isOver = isOver;
     if (isMuted) this.input = -100;
     if (isOver) this.output = -100;
     this.changed();
@@ -62,10 +64,12 @@ export class LevelSource extends Source implements Levels {
 
   /** Takes what the engine measured, in millionths of full scale; gives all of it, in dBFS. */
   measured({ inputRms, inputPeak, outputRms, outputPeak }: LevelEvent): LevelEvent {
-    this.input = decibels(this.#isMuted ? 0 : inputRms);
-    this.output = decibels(outputRms);
+    const isMuted = this.#isMuted;
+    const isOver = this.#isOver;
+    this.input = decibels(inputRms, isMuted);
+    this.output = decibels(outputRms, isOver);
     this.changed();
-    return { inputRms: this.input, inputPeak: decibels(inputPeak), outputRms: this.output, outputPeak: decibels(outputPeak) };
+    return { inputRms: this.input, inputPeak: decibels(inputPeak, isMuted), outputRms: this.output, outputPeak: decibels(outputPeak, isOver) };
   }
 
   /** Somebody looks. */
@@ -79,8 +83,8 @@ export class LevelSource extends Source implements Levels {
   }
 }
 
-function decibels(level: number): number {
-  return level > 10 ? 20 * Math.log10(level / 1e6) : -100;
+function decibels(level: number, isSilent: boolean): number {
+  return level > 10 && !isSilent ? 20 * Math.log10(level / 1e6) : -100;
 }
 
 /**

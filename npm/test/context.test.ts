@@ -66,6 +66,31 @@ test("a context of the call's own that the browser holds back is resumed by a cl
   await call.close();
 });
 
+test("an interrupted context is left alone by clicks, keys and a tab that is seen again, and resumed after the back/forward cache", async () => {
+  for (const audioContext of [undefined, new AudioContext()]) {
+    browser.reset();
+    const own = audioContext as unknown as Context | undefined;
+    // One of the page's that has run is never resumed, so this one has not.
+    if (own) own.resume = () => Promise.reject(new Error("InvalidStateError: not yet"));
+    const [call, made] = await callOn(audioContext);
+    const context = own ?? made;
+    const { resume } = context;
+    let resumed = 0;
+    context.resume = () => {
+      resumed += 1;
+      return resume.call(context);
+    };
+    context.state = "interrupted";
+    for (const name of ["pointerup", "keyup", "visibilitychange", "resume"]) browser.document.dispatchEvent(new Event(name));
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    assert.equal(resumed, 0, own ? "the page's" : "the call's");
+    browser.window.dispatchEvent(new Event("pagehide"));
+    browser.window.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
+    assert.equal(resumed, 1, own ? "the page's" : "the call's");
+    await call.close();
+  }
+});
+
 test("of sound that stands still nothing is told once the call is over or hung up, and before that it is", async () => {
   for (const end of ["never", "by itself", "by the user"]) {
     browser.reset();

@@ -259,6 +259,26 @@ describe("the element", () => {
     assert.equal(await notice(), "", "it was put away");
   });
 
+  test("a notice that stays is heard once, and its button keeps the focus, whatever else changes", async () => {
+    const page = await open();
+    await connect(page);
+    await tell(page, "complain", "microphone_silent");
+    await page.locator(".dismiss").focus();
+    await page.evaluate(() => {
+      const alert = /** @type {Element} */ (document.querySelector("voice-call")?.shadowRoot?.querySelector("[role=alert]"));
+      const heard = /** @type {string[]} */ ([]);
+      Object.assign(globalThis, { heard });
+      new MutationObserver((changes) => heard.push(...changes.map(({ type }) => type))).observe(alert, { childList: true, subtree: true, characterData: true });
+    });
+    const heard = () => page.evaluate(() => /** @type {any} */ (globalThis).heard.length);
+    for (const audioMs of [1_000, 2_000, 3_000]) await tell(page, "change", { usage: { audioMs } });
+    assert.deepEqual([await heard(), await focused(page)], [0, "dismiss"]);
+    await tell(page, "complain", "audio_unavailable");
+    assert.match(await page.locator("[role=alert]").innerText(), /^There is no sound yet/);
+    assert.ok((await heard()) > 0, "another one is heard");
+    assert.equal(await focused(page), "dismiss");
+  });
+
   test("a page that names no way to a token is told so, and so is its user", async () => {
     const page = await open();
     const thrown = page.waitForEvent("pageerror");

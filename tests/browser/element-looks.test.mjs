@@ -151,6 +151,8 @@ describe("the element in each state", () => {
       const style = await page.locator(selector).first().evaluate((node) => getComputedStyle(node).borderTopStyle);
       assert.equal(style, "solid", selector);
     }
+    const halo = await page.locator(".halo").boundingBox();
+    assert.ok(halo && halo.width > 0 && halo.height > 0, "the meter of the microphone");
     const plain = await page.locator(".mute").screenshot();
     await page.locator(".mute").click();
     assert.notDeepEqual(await page.locator(".mute").screenshot(), plain);
@@ -170,6 +172,12 @@ describe("the element in each state", () => {
       document.querySelector("main")?.append(early);
     });
     assert.equal(await page.locator("voice-call").nth(1).locator(".call").innerText(), "Ring");
+    const first = page.locator("voice-call").first();
+    for (const none of [null, undefined]) {
+      await first.evaluate((node, texts) => void Object.assign(node, { texts: { call: "Anrufen" } }, { texts }), none);
+      assert.equal(await first.locator(".call").innerText(), "Call");
+      assert.equal(await first.locator(".card").getAttribute("lang"), "en", "they are English again");
+    }
   });
 
   test("every part that the README names is there in some state, in the page's style", () => {

@@ -1,13 +1,22 @@
 // @ts-check
-// Loudspeakers that are chosen within a call, and one that goes away: the agent is heard, and the page knows through what.
+// Loudspeakers that are chosen within a call, and one that goes away: the agent is heard, and the page knows through what, and how loud.
 
 import assert from "node:assert/strict";
 import { after, afterEach, describe, test } from "node:test";
 
+import { Fakes } from "../providers/support/fakes.mjs";
 import { launch } from "./support/chromium.mjs";
+import { mindAndMouth } from "./support/mind-and-mouth.mjs";
 import { Relay, until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 import { TestPage } from "./support/test-page.mjs";
+
+/** The agent is heard if it is louder than this, in dB of full scale, and silent at that. */
+const AUDIBLE_DB = -60;
+const SILENT_DB = -100;
+
+/** A minute of the stand-in's voice: nobody hears its end. */
+const STORY = "It was a dark and stormy night. ".repeat(30);
 
 describe("loudspeakers that come and go", () => {
   const stage = new Stage();
@@ -78,6 +87,44 @@ describe("loudspeakers that come and go", () => {
     await assert.rejects(page.setSpeaker("no such loudspeaker"), /This loudspeaker cannot be used/);
     assert.equal(await tell("playsOn"), chosen);
     assert.deepEqual((await page.noted()).filter(({ name }) => name === "error"), []);
+    await page.close();
+  });
+
+  test("an agent that is put on hold, cut off or through is shown as silent, also where no microphone has more levels told", async () => {
+    const fakes = await Fakes.start();
+    stage.after(() => fakes.stop());
+    await fakes.script({ "openai.chat": [{ think: { text: STORY } }] });
+    const relay = await Relay.start({
+      VOXRELAY_AGENTS__DEFAULT: "teller",
+      VOXRELAY_AGENTS__TELLER__LLM: "mind",
+      VOXRELAY_AGENTS__TELLER__TTS: "mouth",
+      ...mindAndMouth(stage, fakes),
+    });
+    stage.after(() => relay.stop());
+    const page = await TestPage.open(await launch(stage), `http://127.0.0.1:${relay.port}`);
+    await page.start({ microphone: false });
+    const isHeard = () => until("the agent is heard", async () => (await page.loudest()) > AUDIBLE_DB);
+    assert.equal(await page.say("sendText", "Tell me a story."), "taken");
+    await isHeard();
+
+    // At once, so that nothing is forgotten that was told on hold.
+    await page.page.evaluate(() => {
+      const { harness } = /** @type {any} */ (globalThis);
+      harness.hold(true);
+      harness.forget();
+    });
+    await until("its silence is told", async () => (await page.loudest()) === SILENT_DB);
+    assert.equal(await page.output(), SILENT_DB);
+    await page.hold(false);
+    await isHeard();
+
+    // The first one cuts the story off. What is told of an end depends on when it comes, so there are some.
+    for (const text of ["One moment.", "Please wait.", "It takes a while.", "Nearly there."]) {
+      await page.forget();
+      assert.equal(await page.say("say", text, { interrupt: true }), "taken");
+      await isHeard();
+      await until("it is shown as silent", async () => (await page.output()) === SILENT_DB);
+    }
     await page.close();
   });
 });

@@ -2,6 +2,8 @@
 // Pages that are not alone: in a frame, beside other tabs, cut off from other origins.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { after, afterEach, describe, test } from "node:test";
 
 import { launch } from "./support/chromium.mjs";
@@ -10,6 +12,9 @@ import { Stage } from "./support/stage.mjs";
 import { TestCall } from "./support/test-call.mjs";
 import { TestPage } from "./support/test-page.mjs";
 import { watchTracks } from "./support/tracks.mjs";
+
+/** What isolates a page. */
+const ISOLATION = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
 
 describe("a page that is not alone", () => {
   const stage = new Stage();
@@ -60,12 +65,46 @@ describe("a page that is not alone", () => {
 
   test("isolated from other origins it calls with the engine in a Worker", async () => {
     const { origin, browser } = await start();
-    const isolation = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
-    const page = await TestPage.open(browser, origin, { headers: isolation });
+    const page = await TestPage.open(browser, origin, { headers: ISOLATION });
     assert.equal(await page.page.evaluate(() => crossOriginIsolated), true);
     assert.equal((await page.start()).engine, "worker");
     await page.hears(({ name, event }) => name === "usage" && event.audioMs > 0);
     await page.close();
+  });
+
+  test("isolated from other origins it calls by the script tag of a relay of another site, with the engine in a Worker", async () => {
+    const server = createServer((_, answer) => {
+      answer.writeHead(200, { ...ISOLATION, "content-type": "text/html" }).end(`<script src="${host}/sdk/voxrelay.js"></script>`);
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    stage.after(() => server.close());
+    const site = `http://localhost:${/** @type {import("node:net").AddressInfo} */ (server.address()).port}`;
+    const relay = await Relay.start({ VOXRELAY_ORIGINS: site });
+    stage.after(() => relay.stop());
+    const host = `http://127.0.0.1:${relay.port}`;
+    const page = await (await launch(stage)).newPage();
+    await page.goto(site);
+    assert.equal(await page.evaluate(() => crossOriginIsolated), true);
+    const made = await page.evaluate(
+      async ({ host, secret }) => {
+        const { Call } = /** @type {any} */ (globalThis).Voxrelay;
+        /** @type {string[]} */
+        const errors = [];
+        const call = new Call({
+          url: `${host}/v1/call`,
+          token: () => secret,
+          microphone: false,
+          onError: (/** @type {Error & { code: string }} */ { code, message }) => errors.push(`${code}: ${message}`),
+        });
+        await call.connect();
+        const made = [call.engine, call.state, errors];
+        await call.close();
+        return made;
+      },
+      { host, secret: relay.token("alice") },
+    );
+    assert.deepEqual(made, ["worker", "connected", []]);
+    assert.equal((await relay.endedSession()).end_reason, "normal");
   });
 
   test("left and come back to, it is the same page with the same call and one open microphone", async () => {

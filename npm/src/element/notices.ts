@@ -11,7 +11,8 @@ const TICK_MS = 250;
 export class Notices {
   readonly #nodes: Nodes;
   readonly #changed: () => void;
-  readonly #text = make("p");
+  readonly #title = make("strong");
+  readonly #hint = make("span");
   readonly #notice: HTMLElement;
   readonly #alert = make("div", { role: "alert" });
   readonly #countdown = make("p", { class: "box wait", part: "notice" });
@@ -30,7 +31,7 @@ export class Notices {
       this.#dismissed = this.#trouble;
       this.refuse(undefined);
     };
-    this.#notice = make("div", { class: "box bad", part: "notice" }, this.#text, dismiss);
+    this.#notice = make("div", { class: "box bad", part: "notice" }, make("p", {}, this.#title, this.#hint), dismiss);
     nodes.formPart.before(this.#alert, this.#countdown);
   }
 
@@ -59,9 +60,10 @@ export class Notices {
     const notice = this.#notice;
     if (trouble !== undefined) {
       const [title, hint] = inWords(trouble, texts);
-      this.#text.replaceChildren(make("strong", {}, title), hint);
-      // An alert is heard when something comes into it.
-      this.#alert.append(notice);
+      write(this.#title, title);
+      write(this.#hint, hint);
+      // An alert is heard when something comes into it, and what is put in again loses the focus: what is there stays as it is.
+      if (!notice.isConnected) this.#alert.append(notice);
     } else if (notice.isConnected) {
       show(notice, false, this.#nodes.callPart);
       notice.remove();

@@ -195,12 +195,12 @@ export const ENGLISH: VoiceCallTexts = {
 };
 
 /** The texts with what the page gave in their place. */
-export function textsWith(given: GivenTexts | null | undefined): VoiceCallTexts {
+export function textsWith(given: GivenTexts): VoiceCallTexts {
   return {
     ...ENGLISH,
     ...given,
-    states: { ...ENGLISH.states, ...given?.states },
-    ends: { ...ENGLISH.ends, ...given?.ends },
-    errors: { ...ENGLISH.errors, ...given?.errors },
+    states: { ...ENGLISH.states, ...given.states },
+    ends: { ...ENGLISH.ends, ...given.ends },
+    errors: { ...ENGLISH.errors, ...given.errors },
   };
 }

@@ -28,7 +28,7 @@ use link::Link;
 use playback::Playback;
 use voice::{Voice, VoiceModule};
 
-/// Levels are told at most this often, in milliseconds, while somebody looks at them: 20 a second.
+/// Levels are told at most this often, in milliseconds, while somebody looks at them: 20 a second. That the agent fell silent is told at once.
 const LEVEL_EVERY_MS: f64 = 50.0;
 /// How well the line does is told so often while there is sound either way, in milliseconds.
 const QUALITY_EVERY_MS: f64 = 2_000.0;
@@ -279,6 +279,10 @@ impl Inner {
                 }
             }
             None => self.playback.flushed(),
+        }
+        // Silence is told at once: the loudspeaker says nothing more that could tell it.
+        if self.playback.is_silent() {
+            self.level_told_ms = 0.0;
         }
         self.tell_level();
         self.link.tell_drained(&self.playback);

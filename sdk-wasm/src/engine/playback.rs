@@ -234,7 +234,12 @@ impl Playback {
 
     /// The level of what is being heard.
     pub(crate) fn level(&self) -> Level {
-        if self.sent.is_empty() { Level::default() } else { self.level }
+        if self.is_silent() { Level::default() } else { self.level }
+    }
+
+    /// Whether nothing sounds: there is nothing to play, or it waits.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.sent.is_empty() || self.held || self.on_hold
     }
 
     /// How loud the agent is that is being heard, or held: the root of the mean square, or a negative number while it is silent.

@@ -97,6 +97,10 @@ export async function interrupt(stage, afterwards, isOwn) {
   await sound.say("interrupted");
   // The microphone goes with the sound.
   await microphones.end();
+  // Whoever takes the phone in hand meanwhile, or looks at the page, changes nothing.
+  await page.page.mouse.click(5, 5);
+  await page.page.keyboard.press("Shift");
+  await page.page.evaluate(() => void document.dispatchEvent(new Event("visibilitychange")));
   await sleep(INTERRUPTION_MS);
   assert.deepEqual(await sound.counts(), before, "nothing is tried meanwhile");
   assert.equal(await microphones.given(), 1, "nor with the microphone");

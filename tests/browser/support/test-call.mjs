@@ -72,6 +72,11 @@ export class TestCall {
     return this.#tell("forget");
   }
 
+  /** How loud the agent is, as the call shows it, in dB of full scale. @returns {Promise<number>} */
+  output() {
+    return this.#tell("output");
+  }
+
   /**
    * How loud loudspeaker and microphone were, in blocks.
    * @returns {Promise<{ blockMs: number, loudspeaker: number[], microphone: number[] }>}

@@ -115,6 +115,9 @@
     /** Forgets how loud the agent was. */
     forget: () => void (loudest = -Infinity),
 
+    /** How loud the agent is, as the call shows it, in dB of full scale. */
+    output: () => call?.levels.output,
+
     /** How loud loudspeaker and microphone were, by the same clock. */
     levels: () => ({ blockMs: 128_000 / rate, loudspeaker: loudness(heard), microphone: loudness(spoken) }),
 
