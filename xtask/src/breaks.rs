@@ -60,8 +60,8 @@ const BREAKS: [Break; 39] = [
     Break {
         wrong: "committed before the store has the turn",
         file: TRANSCRIPT,
-        right: "self.storing += 1;\n        self.revisions += 1;",
-        broken: "self.commit(self.committable);\n        self.storing += 1;\n        self.revisions += 1;",
+        right: "self.storing += 1;\n        for turn in &mut turns {",
+        broken: "self.commit(self.committable);\n        self.storing += 1;\n        for turn in &mut turns {",
     },
     Break {
         wrong: "an answer is stored under a second number",

@@ -56,8 +56,9 @@ async fn asked(port: u16) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Turns what users said into rows that cannot be read, or back.
-const SPOIL: &str = "UPDATE voxrelay.turns SET start_position = -1 - start_position WHERE role = 'user'";
+/// Lets the database refuse whoever reads what was said, and answer again.
+const REFUSE: &str = "ALTER TABLE voxrelay.turns RENAME COLUMN text TO text_away";
+const ANSWER: &str = "ALTER TABLE voxrelay.turns RENAME COLUMN text_away TO text";
 
 /// Asks the model, and asks it again once another relay has taken the call over; `unreadable` means that what was said cannot be read at first.
 async fn goes_on_elsewhere(unreadable: bool) {
@@ -93,8 +94,8 @@ async fn goes_on_elsewhere(unreadable: bool) {
     first.kill().await;
     let session = store.session(&talk.told.session).await.expect("readable").expect("stored");
     if unreadable {
-        let mut spoiling = AnyConnection::connect(database.expose()).await.expect("it is there");
-        sqlx::raw_sql(SPOIL).execute(&mut spoiling).await.expect("spoiled");
+        let mut other = AnyConnection::connect(database.expose()).await.expect("it is there");
+        sqlx::raw_sql(REFUSE).execute(&mut other).await.expect("done");
         let conversation = Some(talk.told.session.clone());
         let anew = Hello { conversation, ..hello(&token_but(&json!({ "sub": "ada" })), None) };
         for hello in [talk.resume(session.committed), anew] {
@@ -104,8 +105,8 @@ async fn goes_on_elsewhere(unreadable: bool) {
             assert_eq!(raw.end().await, refused, "no agent begins that does not know what was said");
         }
         let begun = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM voxrelay.sessions");
-        assert_eq!(begun.fetch_one(&mut spoiling).await.expect("counted"), 1, "no other session began");
-        sqlx::raw_sql(SPOIL).execute(&mut spoiling).await.expect("mended");
+        assert_eq!(begun.fetch_one(&mut other).await.expect("counted"), 1, "no other session began");
+        sqlx::raw_sql(ANSWER).execute(&mut other).await.expect("undone");
     }
     talk.go_on(&second, session.committed, if unreadable { 2 } else { 1 }).await;
     talk.ask().await;

@@ -53,7 +53,10 @@ impl<E: Ears> Conversation<E> {
 
     /// Less was heard of an earlier answer than a model has been told that is being asked: it is asked anew, unless something has come of that.
     pub(super) fn ask_with_what_was_heard(&mut self) {
-        if self.thinking.is_busy() && !self.has_answered && !self.has_draft() {
+        if self.has_draft() {
+            // It answers somebody who has heard what was not heard.
+            self.discard_draft();
+        } else if self.thinking.is_busy() && !self.has_answered {
             self.ask_model();
         }
     }

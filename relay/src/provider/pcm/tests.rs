@@ -57,6 +57,8 @@ fn a_file_is_short_that_knows_of_more_samples_than_have_come() {
         (9, true),
         (1_000, true),
         (0, false),
+        (2_000_000_000, false),
+        (0x7FFF_0000, false),
         (0x7FFF_F000, false),
         (u32::MAX, false),
     ] {
