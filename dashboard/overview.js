@@ -126,7 +126,7 @@ function sums({ total, series, endings }) {
   const nothing = el("p", { class: "soft" }, "Nothing is known of these days.");
   return [
     figures,
-    chart({ title: "Calls", times, lines: [{ name: "Calls", values: of((step) => step.calls) }, { name: "Reconnects", values: of((step) => step.reconnects) }], write: count }),
+    chart({ title: "Calls", times, lines: [{ name: "Calls", values: of((step) => step.calls) }, { name: "Reconnects", values: of((step) => step.reconnects) }], write: (value) => count(value) }),
     chart({ title: "Minutes", times, lines: [{ name: "Minutes", values: of((step) => step.seconds / 60) }], write: minutes, least: 0.1 }),
     chart({ title: "Money", times, lines: [{ name: "Spent", values: of((step) => step.cost_nano_usd) }], write: money, least: LEAST_MONEY }),
     chart({ title: "Success rate", times, lines: [{ name: "Success", values: of(rate) }], write: (value) => `${value.toFixed(0)} %` }),

@@ -12,6 +12,7 @@ import { Relay } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 
 /** @typedef {import("playwright-core").Page} Page */
+/** What `globalThis` holds in the page. @typedef {any} Stub */
 
 const TIME = "2026-11-28T12:00:00.000Z";
 const SESSION = {
@@ -69,6 +70,35 @@ describe("the looks of the dashboard", () => {
     });
   }
 
+  test("no axis of a chart has the same words at two marks, however little or much there is to show", async () => {
+    let most = 0;
+    const { page, complaints } = await begin({}, async (opened) => {
+      await opened.addInitScript(noteMarks);
+      await opened.route((address) => address.pathname === "/v1/admin/overview", (route) => route.fulfill({ json: figuresUpTo(most) }));
+    });
+    for (const [at, next] of [0.004, 0.15, 0.4, 1, 1.2, 3, 7, 40, 2_000, 0].entries()) {
+      most = next;
+      const days = at % 2 === 0 ? "30" : "90";
+      await page.getByLabel("Days (UTC)").selectOption(days);
+      await page.locator("#told", { hasText: `${days} days are shown.` }).waitFor({ state: "attached" });
+      await shows(page, "Overview");
+      // Each chart is painted in a frame of its own.
+      await page.waitForFunction(() => {
+        const painted = [...document.querySelectorAll(".card .plot canvas")];
+        return painted.length === 5 && painted.every((canvas) => /** @type {Stub} */ (globalThis).marksOf(canvas).length > 0);
+      });
+      const charts = await page.locator(".card:has(.plot)").evaluateAll((cards) =>
+        cards.map((card) => ({ title: card.querySelector("h2")?.textContent, marks: /** @type {string[]} */ (/** @type {Stub} */ (globalThis).marksOf(card.querySelector("canvas"))) })),
+      );
+      assert.equal(charts.length, 5);
+      for (const { title, marks } of charts) {
+        assert.ok(marks.length >= 2, `${title}, up to ${most}: ${marks.join()}`);
+        assert.deepEqual(marks, [...new Set(marks)], `${title}, up to ${most}`);
+      }
+    }
+    assert.deepEqual(complaints, []);
+  });
+
   test("the legend of a chart has no lines but around its colours", async () => {
     const { page } = await begin({}, (opened) => opened.route((address) => address.pathname === "/v1/admin/overview", (route) => route.fulfill({ json: figuresUpTo(7) })));
     await page.locator(".u-legend .u-marker").first().waitFor({ state: "attached" });
@@ -79,6 +109,26 @@ describe("the looks of the dashboard", () => {
     assert.ok((await page.locator(".u-legend .u-marker").count()) > 0, "there is a legend");
   });
 });
+
+/** Has the page keep what is written at the marks of upright axes: to the left of them, so that it ends there. */
+function noteMarks() {
+  const { clearRect, fillText } = CanvasRenderingContext2D.prototype;
+  /** @type {WeakMap<HTMLCanvasElement, string[]>} */
+  const marks = new WeakMap();
+  Object.assign(CanvasRenderingContext2D.prototype, {
+    /** @this {CanvasRenderingContext2D} @param {Parameters<typeof clearRect>} place */
+    clearRect(...place) {
+      marks.set(this.canvas, []);
+      clearRect.apply(this, place);
+    },
+    /** @this {CanvasRenderingContext2D} @param {[text: string, x: number, y: number]} written */
+    fillText(...written) {
+      if (this.textAlign === "right") marks.get(this.canvas)?.push(written[0]);
+      fillText.apply(this, written);
+    },
+  });
+  Object.assign(globalThis, { marksOf: (/** @type {HTMLCanvasElement} */ canvas) => marks.get(canvas) ?? [] });
+}
 
 /** What the overview is made of: calls, minutes, hundredths of a cent and milliseconds, none of which is more than this. @param {number} most */
 function figuresUpTo(most) {
