@@ -1,7 +1,7 @@
 // One call: what was said, how long each stage of an answer took, what it cost, and its recording.
 
 import { Refused, ask, read } from "./api.js";
-import { busy, count, duration, el, liveness, money, reading, refill, renew, said, table, takeAway, tell, tiles, when } from "./dom.js";
+import { busy, count, duration, el, leftOut, liveness, money, reading, refill, renew, said, table, takeAway, tell, tiles, when } from "./dom.js";
 import { listening } from "./listening.js";
 import { denyUser, endCall, giveCredit, tellAgent } from "./orders.js";
 import { timeline } from "./timeline.js";
@@ -164,11 +164,13 @@ function sayings(path, signal, isLive) {
 async function transcript(path, signal) {
   /** @type {(Said & import("./timeline.js").Answer)[]} */
   const turns = [];
+  let damaged = 0;
   let cursor = "";
   try {
     for (let page = 0; page < PAGES_MAX; page += 1) {
       const found = await read(`${path}/transcript`, { limit: 100, cursor }, signal);
       turns.push(...found.turns);
+      damaged += found.damaged ?? 0;
       cursor = found.next ?? "";
       if (cursor === "") break;
     }
@@ -176,6 +178,7 @@ async function transcript(path, signal) {
     if (!(error instanceof Refused && error.needsReader)) throw error;
     return [el("p", { class: "soft" }, "This relay does not let this token read what was said.")];
   }
+  if (turns.length === 0 && damaged > 0) return leftOut(damaged);
   if (turns.length === 0) return [el("p", { class: "soft" }, "Nothing was said, or it is not kept any more.")];
   const cut = (/** @type {Said} */ turn) => turn.role === "agent" && turn.heard_position !== null && turn.heard_position < turn.end_position;
   const lines = turns.map((turn) =>
@@ -186,7 +189,7 @@ async function transcript(path, signal) {
       el("p", {}, turn.text),
     ),
   );
-  return [el("ol", { class: "said" }, ...lines), ...timeline(turns)];
+  return [...leftOut(damaged), el("ol", { class: "said" }, ...lines), ...timeline(turns)];
 }
 
 /** @param {string} path @param {any} session @param {AbortSignal} signal */

@@ -14,9 +14,8 @@ addEventListener("resize", () => shown.forEach((fit) => fit()));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => shown.forEach((fit) => fit()));
 
 /**
- * @param {{ title: string, times: string[], lines: { name: string, values: (number | null)[] }[], write: (value: number, step?: number) => string, least?: number, isWide?: boolean, beside?: Node }} chart
- *   `write` writes a value as people read it, or a mark of an axis whose marks are `step` apart. Values that are multiples of `least` are told apart by
- *   what it writes. `beside` stands below the title.
+ * @param {{ title: string, times: string[], lines: { name: string, values: (number | null)[] }[], write: (value: number) => string, least?: number, isWide?: boolean, beside?: Node }} chart
+ *   `write` writes a value as people read it. Values that are multiples of `least` are told apart by what it writes. `beside` stands below the title.
  */
 export function chart({ title, times, lines, write, least = 1, isWide = false, beside }) {
   const Plot = /** @type {any} */ (globalThis).uPlot;
@@ -46,7 +45,7 @@ export function chart({ title, times, lines, write, least = 1, isWide = false, b
 /**
  * @param {any} Plot
  * @param {HTMLElement} place
- * @param {{ times: string[], lines: { name: string, values: (number | null)[] }[], write: (value: number, step?: number) => string, least: number, width: number }} chart
+ * @param {{ times: string[], lines: { name: string, values: (number | null)[] }[], write: (value: number) => string, least: number, width: number }} chart
  */
 function paintInto(Plot, place, { times, lines, write, least, width }) {
   const style = getComputedStyle(document.documentElement);
@@ -58,8 +57,7 @@ function paintInto(Plot, place, { times, lines, write, least, width }) {
   // Marks between multiples of `least` would be written like those beside them, and have neither words nor a line.
   const isMark = (/** @type {number} */ value) => Math.abs(value / least - Math.round(value / least)) < 1e-6;
   const filter = (/** @type {any} */ _, /** @type {number[]} */ splits) => splits.map((value) => (isMark(value) ? value : null));
-  const values = (/** @type {any} */ _, /** @type {(number | null)[]} */ splits, /** @type {any} */ __, /** @type {any} */ ___, /** @type {number} */ step) =>
-    splits.map((value) => (value === null ? null : write(value, step)));
+  const values = (/** @type {any} */ _, /** @type {(number | null)[]} */ splits) => splits.map((value) => (value === null ? null : write(value)));
   const range = (/** @type {any} */ _, /** @type {number | null} */ __, /** @type {number | null} */ most) => [0, Math.max(1.1 * (most ?? 0), least)];
   const options = {
     width,

@@ -224,6 +224,11 @@ export function count(value, digits = 0) {
   return new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
 }
 
+/** What a list says that cannot show all rows. @param {number} rows */
+export function leftOut(rows) {
+  return rows === 0 ? [] : [el("p", { class: "wrong" }, `${count(rows)} cannot be read, and ${rows === 1 ? "is" : "are"} left out: see the relay's log.`)];
+}
+
 /** @param {number} part @param {number} all */
 export function share(part, all) {
   return all === 0 ? "–" : `${((100 * part) / all).toFixed(1)} %`;

@@ -1,7 +1,7 @@
 // A list that is read a page at a time, and what it is narrowed by.
 
 import { read } from "./api.js";
-import { count, el, reading, refill, select, table, tell } from "./dom.js";
+import { count, el, leftOut, reading, refill, select, table, tell } from "./dom.js";
 
 /**
  * @typedef {object} Listing
@@ -27,6 +27,7 @@ export function listing({ title, nothing, path, rows: field, by, columns, cells 
   });
   /** @type {any[]} */
   let rows = [];
+  let damaged = 0;
   let next = "";
   let asks = 0;
   /** What the list is narrowed by: the pages that follow are of the same, whatever is written meanwhile, and whatever could not be read. @type {Record<string, string>} */
@@ -44,12 +45,14 @@ export function listing({ title, nothing, path, rows: field, by, columns, cells 
       });
       if (asked !== asks) return false;
       rows = cursor === "" ? found[field] : [...rows, ...found[field]];
+      damaged = (cursor === "" ? 0 : damaged) + (found.damaged ?? 0);
       [given, next] = [wanted, found.next ?? ""];
     });
     if (shown.isEmpty() && !signal.aborted) refill(list, el("p", { class: "soft" }, "Nothing has been read yet."));
     if (!isNew) return;
     const again = () => show();
-    refill(list, rows.length > 0 ? table(title, columns, rows.map((row) => cells(row, again))) : el("p", { class: "soft" }, nothing));
+    const none = damaged > 0 ? [] : [el("p", { class: "soft" }, nothing)];
+    refill(list, ...leftOut(damaged), ...(rows.length > 0 ? [table(title, columns, rows.map((row) => cells(row, again)))] : none));
     // A button that is gone has no focus to keep: the list has it then.
     if (next === "" && document.activeElement === more) list.querySelector(".wide")?.focus();
     more.hidden = next === "";

@@ -63,9 +63,9 @@ function ms(value) {
   return `${count(Math.round(value))} ms`;
 }
 
-/** Minutes, with a digit after the point where they, or the marks of an axis, are no whole ones. @param {number} value @param {number} [step] Between two marks. */
-function minutes(value, step = value) {
-  return count(value, Number.isInteger(step) ? 0 : 1);
+/** Minutes, with a digit after the point where they are no whole ones. @param {number} value */
+function minutes(value) {
+  return count(value, Number.isInteger(value) ? 0 : 1);
 }
 
 /** How long answers took over time, of the stage that is chosen. @param {string[]} times @param {any[]} series */
@@ -126,7 +126,7 @@ function sums({ total, series, endings }) {
   const nothing = el("p", { class: "soft" }, "Nothing is known of these days.");
   return [
     figures,
-    chart({ title: "Calls", times, lines: [{ name: "Calls", values: of((step) => step.calls) }, { name: "Reconnects", values: of((step) => step.reconnects) }], write: (value) => count(value) }),
+    chart({ title: "Calls", times, lines: [{ name: "Calls", values: of((step) => step.calls) }, { name: "Reconnects", values: of((step) => step.reconnects) }], write: count }),
     chart({ title: "Minutes", times, lines: [{ name: "Minutes", values: of((step) => step.seconds / 60) }], write: minutes, least: 0.1 }),
     chart({ title: "Money", times, lines: [{ name: "Spent", values: of((step) => step.cost_nano_usd) }], write: money, least: LEAST_MONEY }),
     chart({ title: "Success rate", times, lines: [{ name: "Success", values: of(rate) }], write: (value) => `${value.toFixed(0)} %` }),

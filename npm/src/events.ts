@@ -245,7 +245,7 @@ export interface UndeliveredEvent extends Told<"undelivered"> {
   readonly message: PageMessage;
 }
 
-/** How loud it is, in dBFS (0 is full scale; -100 stands for silence). At most 20 a second, and as many only while somebody listens. */
+/** How loud it is, in dBFS (0 is full scale; -100 stands for silence). At most 20 a second, and as many only while somebody listens; and one at once when the agent falls silent. */
 export interface LevelEvent {
   /** The microphone's mean power, in dBFS. */
   readonly inputRms: number;
@@ -331,7 +331,7 @@ export interface CallEvents {
   listened: ListenedEvent;
   /** A message that was taken will not reach the relay. */
   undelivered: UndeliveredEvent;
-  /** How loud it is; at most 20 a second. */
+  /** How loud it is; at most 20 a second, and one at once when the agent falls silent. */
   level: LevelEvent;
   /** The network's round-trip time was measured. */
   rtt: RttEvent;

@@ -70,6 +70,20 @@ describe("the looks of the dashboard", () => {
     });
   }
 
+  test("a list and a transcript say how many rows cannot be read, and not that there are none", async () => {
+    const { page, complaints } = await begin({}, async (opened) => {
+      const some = { ...ANSWERS, "/v1/admin/audit": { audit: [], next: null, damaged: 1 }, "/v1/admin/sessions/s1/transcript": { turns: [], next: null, damaged: 2 } };
+      for (const [path, json] of Object.entries(some)) await opened.route((address) => address.pathname === path, (route) => route.fulfill({ json }));
+    });
+    for (const [hash, title, words] of [["#/audit", "Audit", "1 cannot be read, and is left out"], ["#/call/s1", "Call of ada", "2 cannot be read, and are left out"]]) {
+      await goes(page, hash);
+      await shows(page, title);
+      await page.locator("p.wrong", { hasText: words }).waitFor();
+      assert.equal(await page.getByText(/^(Nothing was said|There is no such)/).count(), 0, hash);
+    }
+    assert.deepEqual(complaints, []);
+  });
+
   test("no axis of a chart has the same words at two marks, however little or much there is to show", async () => {
     let most = 0;
     const { page, complaints } = await begin({}, async (opened) => {

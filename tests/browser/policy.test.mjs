@@ -3,12 +3,11 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { once } from "node:events";
-import { createServer } from "node:http";
 import { after, afterEach, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { launch } from "./support/chromium.mjs";
+import { otherSite } from "./support/other-site.mjs";
 import { Relay } from "./support/relay.mjs";
 import { speak } from "./support/speech.mjs";
 import { Stage } from "./support/stage.mjs";
@@ -103,12 +102,7 @@ describe("a page that allows little", () => {
 
   for (const [file, workers] of /** @type {const} */ ([["voxrelay.js", "blob:"], ["index.js", "blob: RELAY"]])) {
     test(`under trusted types ${file} of another origin has its engine on the page and says so, and in a Worker, also over HTTP, where the page consents`, async () => {
-      const server = createServer((_, answer) => {
-        answer.setHeader("content-security-policy", policy).setHeader("content-type", "text/html").end(`<script src="${host}/sdk/voxrelay.js"></script>`);
-      }).listen(0, "127.0.0.1");
-      await once(server, "listening");
-      stage.after(() => server.close());
-      const origin = `http://127.0.0.1:${/** @type {import("node:net").AddressInfo} */ (server.address()).port}`;
+      const origin = await otherSite(stage, () => ({ headers: { "content-security-policy": policy }, body: `<script src="${host}/sdk/voxrelay.js"></script>` }));
       const relay = await Relay.start({ VOXRELAY_ORIGINS: origin });
       stage.after(() => relay.stop());
       const host = `http://127.0.0.1:${relay.port}`;

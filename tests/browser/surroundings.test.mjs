@@ -2,11 +2,10 @@
 // Pages that are not alone: in a frame, beside other tabs, cut off from other origins.
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer } from "node:http";
 import { after, afterEach, describe, test } from "node:test";
 
 import { launch } from "./support/chromium.mjs";
+import { otherSite } from "./support/other-site.mjs";
 import { Relay, until } from "./support/relay.mjs";
 import { Stage } from "./support/stage.mjs";
 import { TestCall } from "./support/test-call.mjs";
@@ -73,12 +72,7 @@ describe("a page that is not alone", () => {
   });
 
   test("isolated from other origins it calls by the script tag of a relay of another site, with the engine in a Worker", async () => {
-    const server = createServer((_, answer) => {
-      answer.writeHead(200, { ...ISOLATION, "content-type": "text/html" }).end(`<script src="${host}/sdk/voxrelay.js"></script>`);
-    }).listen(0, "127.0.0.1");
-    await once(server, "listening");
-    stage.after(() => server.close());
-    const site = `http://localhost:${/** @type {import("node:net").AddressInfo} */ (server.address()).port}`;
+    const site = await otherSite(stage, () => ({ headers: ISOLATION, body: `<script src="${host}/sdk/voxrelay.js"></script>` }), "localhost");
     const relay = await Relay.start({ VOXRELAY_ORIGINS: site });
     stage.after(() => relay.stop());
     const host = `http://127.0.0.1:${relay.port}`;

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -81,4 +82,16 @@ pub async fn ask(port: u16, method: &str, path: &str, body: &str) -> String {
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
     assert!(head.contains(" 20"), "{answer}");
     body.to_owned()
+}
+
+/// What a model was asked last: who said what, but for its instructions.
+pub async fn asked(port: u16) -> Vec<(String, String)> {
+    let log: Value = serde_json::from_str(&ask(port, "GET", "/log", "").await).expect("JSON");
+    let mut requests = log["requests"].as_array().expect("a list").iter();
+    let last = requests.rfind(|request| request["wire"] == "openai.chat").expect("one was asked");
+    let said = last["body"]["messages"].as_array().expect("a list").iter();
+    let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no text in {last}")).to_owned();
+    said.filter(|message| message["role"] != "system")
+        .map(|message| (text(&message["role"]), text(&message["content"])))
+        .collect()
 }

@@ -3,9 +3,9 @@
 
 use protocol::{Bye, ClientMessage, CloseCode, Hello, Mark, RelayMessage, Resume, Role};
 use relay::records::store::{SqlStore, Store};
-use serde_json::{Value, json};
+use serde_json::json;
 use tests::postgres::shared;
-use tests::stand_ins::{self, PRICES, Provider, ask};
+use tests::stand_ins::{self, PRICES, Provider};
 use tests::{Heard, Raw, Relay, hello, token_but};
 use tokio::time::{Duration, Instant, sleep};
 
@@ -102,12 +102,7 @@ async fn greet(relay: &Relay, hello: Hello) -> Raw {
 
 /// What the model was asked last, in everybody's words.
 async fn asked(port: u16) -> Vec<String> {
-    let log: Value = serde_json::from_str(&ask(port, "GET", "/log", "").await).expect("JSON");
-    let mut requests = log["requests"].as_array().expect("a list").iter();
-    let last = requests.rfind(|request| request["wire"] == "openai.chat").expect("one was asked");
-    let messages = last["body"]["messages"].as_array().expect("a list").iter();
-    let said = messages.filter(|message| message["role"] != "system");
-    said.map(|message| message["content"].as_str().expect("text").to_owned()).collect()
+    stand_ins::asked(port).await.into_iter().map(|(_, text)| text).collect()
 }
 
 async fn start(database: &relay::config::Secret, folder: &std::path::Path, port: u16) -> Relay {

@@ -68,9 +68,7 @@ impl Call {
         }
         self.raise(through);
         let typed = self.take_typed();
-        if !typed.is_empty() {
-            self.push_turns(typed);
-        }
+        self.push_turns(typed);
     }
 
     /// The same before a turn is stored, which takes those texts along.

@@ -108,7 +108,7 @@ impl Call {
         }
         // Its client was away for too long. Should it come back for a session of its own, it still has what was said before the texts; if it
         // does not, they are not lost.
-        if code == CloseCode::Abnormal && !self.typed.is_empty() {
+        if code == CloseCode::Abnormal {
             let turns = self.typed.drain(..).map(|(_, turn)| turn).collect();
             self.push_turns(turns);
         }

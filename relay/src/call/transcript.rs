@@ -13,7 +13,6 @@ const CORRECTABLE: usize = 64;
 /// How many texts may wait until what was said before them is heard. One more is stored at once with all of them, and what was said before it is
 /// nobody's to pay for.
 const TYPED_MAX: usize = 16;
-
 /// How many turns wait at most, with what the agent has said behind those texts.
 const BEHIND_MAX: usize = 4 * TYPED_MAX;
 
@@ -34,12 +33,7 @@ impl Call {
         if let Some(&Understood { said, start, end, .. }) = understood {
             let turn = Turn::new(turn, Role::User, text.to_owned(), start, end);
             self.tell_turn(&turn, true);
-            let waiting = self.typed.iter_mut().find(|(_, typed)| typed.turn == turn.turn);
-            if let Some((_, typed)) = waiting {
-                typed.text = turn.text;
-            } else {
-                self.store_turn(turn);
-            }
+            self.store_turn(turn);
             self.tell_agent(AgentInput::Corrected { said, text });
         } else {
             self.outputs.push_back(Output::Trouble(ErrorCode::TurnUnknown));
@@ -134,14 +128,22 @@ impl Call {
     /// first.
     pub(super) fn push_turn(&mut self, turn: Turn) {
         let mut turns = self.take_typed();
-        let Some(turn) = self.put_behind_typed(turn) else {
-            if !turns.is_empty() {
-                self.push_turns(turns);
-            }
-            return;
-        };
-        turns.push(turn);
+        turns.extend(self.put_behind_typed(turn));
         self.push_turns(turns);
+    }
+
+    /// The same with all of these, in one write, if there are any.
+    pub(super) fn push_turns(&mut self, mut turns: Vec<Turn>) {
+        if turns.is_empty() {
+            return;
+        }
+        self.storing += 1;
+        for turn in &mut turns {
+            self.revisions += 1;
+            turn.revision = self.revisions;
+        }
+        let (committed, replayable) = (self.committable, self.replayable_after_loss());
+        self.outputs.push_back(Output::Store { turns, committed, replayable });
     }
 
     /// What the agent says behind a text that waits is stored with it: whoever goes on with the call gives both the same numbers once more, and
@@ -157,17 +159,6 @@ impl Call {
         let mark = self.typed[before].0;
         self.typed.insert(before + 1, (mark, turn));
         None
-    }
-
-    /// The same with all of these, in one write.
-    pub(super) fn push_turns(&mut self, mut turns: Vec<Turn>) {
-        self.storing += 1;
-        for turn in &mut turns {
-            self.revisions += 1;
-            turn.revision = self.revisions;
-        }
-        let (committed, replayable) = (self.committable, self.replayable_after_loss());
-        self.outputs.push_back(Output::Store { turns, committed, replayable });
     }
 
     /// Texts that waited for what was said before them, as far as that can be committed.

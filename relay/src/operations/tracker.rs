@@ -162,7 +162,7 @@ mod tests {
     use crate::config::{LogConfig, LogFormat, Secret};
     use crate::money::budget::Scope;
     use crate::operations::{alerts, log};
-    use crate::provider::{self, Ask, Deadlines, Failure, FailureKind, Kind, Provider, Upstream};
+    use crate::provider::{self, Ask, Failure, FailureKind, Kind, Provider, Upstream};
 
     type Envelopes = Arc<Mutex<Vec<String>>>;
 
@@ -174,21 +174,8 @@ mod tests {
 
     /// A provider of this name fails until it is not asked any more.
     fn fail(name: &str) {
-        let provider = Provider {
-            name: name.to_owned(),
-            kind: Kind::named("openai-speech").expect("registered"),
-            base_url: "http://127.0.0.1:9/".parse().expect("an address"),
-            key: None,
-            model: "small".to_owned(),
-            voice: None,
-            language: None,
-            key_terms: Vec::new(),
-            eager: false,
-            thinks_first: false,
-            price: "voice/small".to_owned(),
-            deadlines: Deadlines::default(),
-            max_concurrent: 0,
-        };
+        let kind = Kind::named("openai-speech").expect("registered");
+        let provider = Provider { name: name.to_owned(), ..provider::scenario::provider(kind, "small") };
         let upstream = Arc::new(Upstream::new(provider).expect("a client"));
         let failed = provider::Event::Failed(Failure::new(FailureKind::Connection, "broke off"));
         while upstream.is_asked() {

@@ -283,14 +283,14 @@ async fn carry_recordings(app: Arc<App>) {
 }
 
 async fn erase_recordings(app: Arc<App>) {
+    let Some(recordings) = &app.records.recordings else { return };
     let mut tick = every(ERASED_EVERY);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
             () = app.live.erased.notified() => {}
         }
-        let Some(recordings) = app.records.recordings.as_deref() else { continue };
-        if let Err(error) = retention::sweep_erased(&*app.records.store, Some(recordings)).await {
+        if let Err(error) = retention::sweep_erased(&*app.records.store, recordings).await {
             tracing::warn!(%error, "recordings of erased sessions are deleted later");
         }
     }

@@ -34,7 +34,7 @@ mod repeated;
 mod reply;
 mod request;
 #[cfg(test)]
-mod scenario;
+pub(crate) mod scenario;
 mod socket;
 mod speech;
 mod thoughts;

@@ -10,7 +10,7 @@ use super::{
 use crate::config::Secret;
 
 /// The provider of this kind at `https://example.com/`, with a key.
-pub(super) fn provider(kind: &'static Kind, model: &str) -> Provider {
+pub(crate) fn provider(kind: &'static Kind, model: &str) -> Provider {
     Provider {
         name: "p".to_owned(),
         kind,

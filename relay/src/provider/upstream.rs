@@ -1,7 +1,6 @@
 //! A configured provider as all calls of a relay share it: what it is, the connections to it, and whether it is asked.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,14 +18,19 @@ use crate::operations::{telemetry, tracker};
 /// The providers of a relay, by the names that the configuration gives them.
 pub type Upstreams = BTreeMap<String, Arc<Upstream>>;
 
+/// A breaker, and whether its gauge belongs to another one by now: see [`Upstream::retire`].
+#[derive(Debug, Default)]
+struct Guarded {
+    breaker: Breaker,
+    is_retired: bool,
+}
+
 /// One provider, shared by all calls.
 #[derive(Debug)]
 pub struct Upstream {
     provider: Provider,
     connections: Arc<Connections>,
-    breaker: Mutex<Breaker>,
-    /// See [`Upstream::retire`]. It is set and read while the breaker is locked.
-    is_retired: AtomicBool,
+    breaker: Mutex<Guarded>,
     places: Places,
     /// Its WebSockets that wait for a request.
     ahead: Ahead,
@@ -40,14 +44,7 @@ impl Upstream {
     pub fn new(provider: Provider) -> Result<Upstream, reqwest::Error> {
         let connections = Arc::new(Connections::new(&provider.name, provider.deadlines.connect)?);
         let places = Places::new(&provider.name, provider.max_concurrent);
-        Ok(Upstream {
-            provider,
-            connections,
-            breaker: Mutex::default(),
-            is_retired: AtomicBool::new(false),
-            places,
-            ahead: Ahead::default(),
-        })
+        Ok(Upstream { provider, connections, breaker: Mutex::default(), places, ahead: Ahead::default() })
     }
 
     /// The provider as it is configured.
@@ -65,14 +62,14 @@ impl Upstream {
     /// Whether requests of it are made as ever.
     #[must_use]
     pub fn is_asked(&self) -> bool {
-        self.lock().standing() == Standing::Closed
+        self.lock().breaker.standing() == Standing::Closed
     }
 
     /// The configuration has another provider of this name from now on, or none. Calls that have this one go on with it, and the gauge of its breaker
     /// belongs to the other.
     pub(crate) fn retire(&self) {
-        let _breaker = self.lock();
-        self.is_retired.store(true, Ordering::Relaxed);
+        let mut guarded = self.lock();
+        guarded.is_retired = true;
         telemetry::provider_circuit(&self.provider.name, Standing::Closed);
     }
 
@@ -131,26 +128,26 @@ impl Upstream {
 
     /// Tells the breaker something, and the operator if it stands otherwise after that.
     fn with_breaker<T>(&self, tell: impl FnOnce(&mut Breaker) -> T) -> T {
-        let mut breaker = self.lock();
-        let before = breaker.standing();
-        let told = tell(&mut breaker);
-        let after = breaker.standing();
+        let mut guarded = self.lock();
+        let before = guarded.breaker.standing();
+        let told = tell(&mut guarded.breaker);
+        let after = guarded.breaker.standing();
         if before != after {
             // Within the lock, so that the gauge ends where the breaker does.
+            if !guarded.is_retired {
+                telemetry::provider_circuit(&self.provider.name, after);
+            }
             self.tell_operator(before, after);
         }
         told
     }
 
-    fn lock(&self) -> MutexGuard<'_, Breaker> {
+    fn lock(&self) -> MutexGuard<'_, Guarded> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell_operator(&self, before: Standing, after: Standing) {
         let name = &self.provider.name;
-        if !self.is_retired.load(Ordering::Relaxed) {
-            telemetry::provider_circuit(name, after);
-        }
         match (before, after) {
             (Standing::Closed, Standing::Open) => {
                 telemetry::provider_opened(name);

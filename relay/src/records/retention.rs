@@ -73,13 +73,13 @@ pub async fn sweep(
 ///
 /// # Errors
 /// When the database does not answer; the next sweep goes on.
-pub async fn sweep_erased(store: &dyn Store, recordings: Option<&Recordings>) -> Result<Purged, StoreError> {
+pub async fn sweep_erased(store: &dyn Store, recordings: &Recordings) -> Result<(), StoreError> {
     let mut purged = Purged::default();
-    purge_erased(store, recordings, &mut purged).await?;
+    purge_erased(store, Some(recordings), &mut purged).await?;
     if purged.erased > 0 {
         scrub(store).await?;
     }
-    Ok(purged)
+    Ok(())
 }
 
 async fn expire(store: &dyn Store, what: Expiring<'_>) -> Result<u64, StoreError> {

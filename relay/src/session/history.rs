@@ -62,27 +62,13 @@ fn begins_its_conversation(session: &NewSession) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use protocol::{Mark, Role};
+    use protocol::Role;
 
     use super::*;
+    use crate::records::store::sample;
 
     fn session(id: &str, conversation_id: &str) -> NewSession {
-        NewSession {
-            id: id.into(),
-            conversation_id: conversation_id.into(),
-            user_sub: "ada".into(),
-            account: "acme".into(),
-            plan: None,
-            login: None,
-            client: "test/1".into(),
-            agent: "host".into(),
-            started_at_ms: 0,
-            epoch: 0,
-            committed: Mark::default(),
-            resume_hash: [7; 32],
-            recording: None,
-            instead_of: None,
-        }
+        NewSession { conversation_id: conversation_id.into(), ..sample::session(id) }
     }
 
     #[test]

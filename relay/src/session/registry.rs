@@ -166,16 +166,11 @@ impl Registry {
         self.lock().contains_key(id)
     }
 
-    /// Those of these sessions that no task here has, or is about to have.
-    pub(super) fn strays(&self, mut ids: HashSet<String>) -> HashSet<String> {
-        // A session is entered before it is no longer about to be, so one that comes in between is found among the second.
-        {
-            let coming = self.lock_coming();
-            ids.retain(|id| !coming.contains(id));
-        }
-        let sessions = self.lock();
-        ids.retain(|id| !sessions.contains_key(id));
-        ids
+    /// Whether no task here has this session, or is about to have it.
+    pub(super) fn is_stray(&self, id: &str) -> bool {
+        // A session is entered before it is no longer about to be, so one that comes in between is found by the second look.
+        let is_coming = self.lock_coming().contains(id);
+        !is_coming && !self.has(id)
     }
 
     /// The ids of all sessions.

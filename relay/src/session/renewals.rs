@@ -130,7 +130,7 @@ async fn look(app: &App) -> Result<HashSet<String>, StoreError> {
         app.live.sessions.tell(id, Command::TakenOver);
     }
     // Those that were here have perhaps ended since.
-    Ok(app.live.sessions.strays(own.into_iter().filter(|id| !known.contains(id)).collect()))
+    Ok(own.into_iter().filter(|id| !known.contains(id) && app.live.sessions.is_stray(id)).collect())
 }
 
 /// Ends the leases of sessions that have no task here, so that another relay may take them over.
@@ -138,7 +138,7 @@ async fn give_up(app: Arc<App>, ids: Vec<String>) {
     for id in ids {
         // Nobody here takes it over meanwhile, and whoever has begun to has it.
         let _rebuilding = app.live.sessions.lock_rebuilding(&id).await;
-        if app.live.sessions.strays(HashSet::from([id.clone()])).is_empty() {
+        if !app.live.sessions.is_stray(&id) {
             continue;
         }
         tracing::warn!(session = %id, "a session without a task here is given up");
@@ -151,20 +151,16 @@ async fn give_up(app: Arc<App>, ids: Vec<String>) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
-    use protocol::Mark;
     use tempfile::TempDir;
 
     use super::super::Registry;
     use super::*;
     use crate::admission::auth::Verifier;
     use crate::config::Secret;
-    use crate::money::budget::{Caps, Range, TokenCaps};
     use crate::money::price::PriceTable;
     use crate::records::spill::Spill;
-    use crate::records::store::{DATABASE_FILE, NewSession, Opened, Quota, SqlStore};
-    use crate::{Config, NanoUsd, Records};
+    use crate::records::store::{DATABASE_FILE, Opened, SqlStore, sample};
+    use crate::{Config, Records};
 
     /// A relay that does nothing by itself, with its data in a folder.
     async fn relay() -> (Arc<App>, TempDir) {
@@ -180,35 +176,7 @@ mod tests {
 
     /// Stores a session as this relay's.
     async fn store(app: &App, id: &str) {
-        let session = NewSession {
-            id: id.into(),
-            conversation_id: id.into(),
-            user_sub: "ada".into(),
-            account: "acme".into(),
-            plan: None,
-            login: None,
-            client: "test/1".into(),
-            agent: "echo".into(),
-            started_at_ms: 0,
-            epoch: 0,
-            committed: Mark::default(),
-            resume_hash: [7; 32],
-            recording: None,
-            instead_of: None,
-        };
-        let much = NanoUsd::new(1_000_000_000);
-        let nothing = Range { at_least: NanoUsd::ZERO, at_most: NanoUsd::ZERO };
-        let quota = Quota {
-            sessions_per_user: 10,
-            sessions_per_account: 10,
-            sessions_per_minute: 100,
-            address: Ipv4Addr::LOCALHOST.into(),
-            sessions_per_minute_per_address: 100,
-            caps: Caps { session: much, user_day: much, account_month: much, token: TokenCaps::NONE },
-            reserve: nothing,
-            relay: app.live.relay_id.clone(),
-            lease: Duration::from_secs(60),
-        };
+        let (session, quota) = (sample::session(id), sample::quota(&app.live.relay_id));
         let opened = app.records.store.open_session(&session, &quota).await.expect("written");
         assert!(matches!(opened, Opened::Yes { .. }), "{opened:?}");
     }

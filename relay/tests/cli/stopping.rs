@@ -1,6 +1,6 @@
 //! Commands that take long, and are told to stop.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
 use relay::records::store::{DATABASE_FILE, LOCK_FILE};
@@ -43,4 +43,27 @@ async fn migrate_that_is_told_to_stop_ends_between_two_migrations_and_goes_on_wh
     let (output, errors) = run(&mut migrate());
     assert_eq!((output.status.code(), errors), (Some(0), String::new()));
     assert_eq!(String::from_utf8(output.stdout).expect("UTF-8"), "the schema is up to date\n");
+}
+
+#[test]
+fn an_import_that_waits_for_its_standard_input_is_ended_by_a_second_signal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = voxrelay(folder.path());
+    command.args(["import", "-"]).env("VOXRELAY_AUTH__HS256_SECRET", SECRET);
+    command.env("VOXRELAY_DATA_DIR", folder.path().join("data"));
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().expect("it starts");
+    let mut file = child.stdin.take().expect("piped");
+    // More than a pipe holds: it is taken when the command reads, and no line of it ends.
+    file.write_all(&[b' '; 200_000]).expect("it reads");
+    let pid = child.id().to_string();
+    let terminate = || assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+    terminate();
+    let mut errors = BufReader::new(child.stderr.take().expect("piped"));
+    let mut said = String::new();
+    errors.read_line(&mut said).expect("a line");
+    assert!(said.contains("a second signal ends it at once"), "{said}");
+    assert!(child.try_wait().expect("asked").is_none(), "it waits for what it reads");
+    terminate();
+    assert_eq!(child.wait().expect("ended").code(), Some(1));
 }

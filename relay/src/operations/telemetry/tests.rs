@@ -19,7 +19,7 @@ use super::{
 use crate::NanoUsd;
 use crate::admission::auth::AuthError;
 use crate::money::ledger::LedgerRow;
-use crate::provider::{self as providers, Ask, Deadlines, Event, Failure, FailureKind, Upstream};
+use crate::provider::{self as providers, Ask, Event, Failure, FailureKind, Upstream};
 use crate::records::store::{IncidentKind, OPERATIONS, READ_TABLES, STAGE_BUCKETS_MS};
 use crate::session::machine::Moment;
 
@@ -139,21 +139,9 @@ fn what_is_stored_of_stages_is_counted_in_the_buckets_of_the_metric() {
 
 /// The provider `voice`, which asks to be left alone for as long as the operator needs with its first failure.
 fn voice() -> Arc<Upstream> {
-    let voice = providers::Provider {
-        name: "voice".to_owned(),
-        kind: providers::Kind::named("openai-speech").expect("registered"),
-        base_url: "http://127.0.0.1:9/".parse().expect("an address"),
-        key: None,
-        model: "small".to_owned(),
-        voice: None,
-        language: None,
-        key_terms: Vec::new(),
-        eager: false,
-        thinks_first: false,
-        price: "voice/small".to_owned(),
-        deadlines: Deadlines::default(),
-        max_concurrent: 0,
-    };
+    let kind = providers::Kind::named("openai-speech").expect("registered");
+    let voice =
+        providers::Provider { name: "voice".to_owned(), ..providers::scenario::provider(kind, "small") };
     Arc::new(Upstream::new(voice).expect("a client"))
 }
 

@@ -1,14 +1,11 @@
-use std::net::Ipv4Addr;
-use std::time::Duration;
-
 use protocol::Role;
 
 use super::*;
 use crate::call::Latency;
 use crate::money::NanoUsd;
-use crate::money::budget::{Caps, Range, TokenCaps};
+use crate::money::budget::{Caps, TokenCaps};
 use crate::money::ledger::{LateCredit, LedgerRow};
-use crate::records::store::{NewSession, Opened, Payer, Quota, SqlStore};
+use crate::records::store::{NewSession, Opened, Payer, SqlStore, sample};
 
 fn settle() -> Settle {
     let row = LedgerRow {
@@ -194,40 +191,10 @@ async fn two_thousand_that_keep_something_at_once_all_find_a_place() {
 async fn owed_by(dir: &Path, ids: &[String]) -> (SqlStore, Vec<Owed>) {
     let database = dir.join("voxrelay.db");
     let store = SqlStore::sqlite(&database).await.expect("opened");
-    let caps = Caps {
-        session: NanoUsd::MAX,
-        user_day: NanoUsd::MAX,
-        account_month: NanoUsd::MAX,
-        token: TokenCaps::NONE,
-    };
-    let quota = Quota {
-        sessions_per_user: 1_000,
-        sessions_per_account: 1_000,
-        sessions_per_minute: u32::MAX,
-        address: Ipv4Addr::LOCALHOST.into(),
-        sessions_per_minute_per_address: u32::MAX,
-        caps,
-        reserve: Range { at_least: NanoUsd::ZERO, at_most: NanoUsd::ZERO },
-        relay: "relay-1".into(),
-        lease: Duration::from_secs(60),
-    };
+    let quota = sample::quota("relay-1");
+    let caps = quota.caps;
     for id in ids {
-        let session = NewSession {
-            id: id.clone(),
-            conversation_id: id.clone(),
-            user_sub: "ada".into(),
-            account: "acme".into(),
-            plan: None,
-            login: None,
-            client: "test/1".into(),
-            agent: "echo".into(),
-            started_at_ms: 0,
-            epoch: 3,
-            committed: Mark::default(),
-            resume_hash: [7; 32],
-            recording: None,
-            instead_of: None,
-        };
+        let session = NewSession { epoch: 3, ..sample::session(id) };
         let opened = store.open_session(&session, &quota).await.expect("written");
         assert!(matches!(opened, Opened::Yes { .. }), "{opened:?}");
     }

@@ -22,6 +22,8 @@ mod incident;
 mod pools;
 mod query;
 mod rollup;
+#[cfg(test)]
+pub(crate) mod sample;
 #[expect(
     clippy::disallowed_methods,
     reason = "a transaction's work is polled by the task that the transaction is"

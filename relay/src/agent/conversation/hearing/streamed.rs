@@ -171,8 +171,8 @@ impl<E: Ears> Streamed<E> {
     /// Of a turn whose recogniser broke behind words that stay, the one that stands in may hear nothing, or say nothing of it.
     fn end_inherited_turn(&mut self) {
         let is_silent = self.is_inherited && self.loose.is_empty();
-        let connected = self.asked.as_ref().and_then(|asked| asked.connected_at).filter(|_| is_silent);
-        if let (Some(connected), Some((_, last))) = (connected, self.span)
+        let connected = self.asked.as_ref().and_then(|asked| asked.connected).filter(|_| is_silent);
+        if let (Some((connected, _)), Some((_, last))) = (connected, self.span)
             && self.end.saturating_sub(last.max(connected)) >= END_OF_TURN
         {
             self.turn_over();
@@ -291,8 +291,7 @@ impl<E: Ears> Streamed<E> {
     ) -> bool {
         let Some(asked) = self.asked.as_mut().filter(|asked| asked.request == request) else { return false };
         if !matches!(event, Event::Failed(_)) {
-            asked.connected_at.get_or_insert(self.end);
-            asked.there_since.get_or_insert(now);
+            asked.connected.get_or_insert((self.end, now));
         }
         match event {
             Event::Named(name) => asked.provider_id = Some(name.clone()),
@@ -336,10 +335,9 @@ impl<E: Ears> Streamed<E> {
     /// The recogniser is of no use any more, for this reason or because it closed: another one is asked.
     fn broke(&mut self, now: Time, failure: Option<&Failure>, outbox: &mut Outbox) {
         let Some(asked) = &self.asked else { return };
-        let (next, was_of_use) = (asked.recogniser + 1, asked.was_of_use(self.end));
         // One that was never there, whatever it answered to being called, has not listened in silence.
-        let was_there = asked.connected_at.is_some();
-        self.spent(outbox);
+        let (next, was_there) = (asked.recogniser + 1, asked.connected.is_some());
+        let was_of_use = self.spent(outbox);
         let was_silent = was_there && failure.is_some_and(|failure| failure.kind == FailureKind::Timeout);
         if was_silent && next >= self.recognisers.len() {
             // All of them took so long to say nothing that the user is told before they are asked once more.
@@ -367,13 +365,12 @@ impl<E: Ears> Streamed<E> {
     /// has no last word. A provider may also close in order whatever it is given, which is a failure like any other: none is asked with each sample.
     fn closed(&mut self, now: Time, outbox: &mut Outbox) {
         let Some(asked) = &self.asked else { return };
-        let (next, was_of_use) = (asked.recogniser + 1, asked.was_of_use(self.end));
-        let was_idle = asked.there_since.is_some_and(|since| now.since(since) >= IDLE);
+        let next = asked.recogniser + 1;
+        let was_idle = asked.connected.is_some_and(|(_, since)| now.since(since) >= IDLE);
         if self.kept.is_empty() && asked.has_heard && was_idle {
             return self.let_go_of(outbox);
         }
-        self.spent(outbox);
-        if was_of_use {
+        if self.spent(outbox) {
             return;
         }
         self.waits_for_audio = true;
@@ -384,24 +381,30 @@ impl<E: Ears> Streamed<E> {
         }
     }
 
-    /// The request is over, of a recogniser from which no more is wanted. If it has said anything, it was well, and whatever failed before it is
-    /// no part of an outage that begins later.
+    /// The request is over, of a recogniser from which no more is wanted.
     fn let_go_of(&mut self, outbox: &mut Outbox) {
-        if self.asked.as_ref().is_some_and(|asked| asked.has_heard) {
-            self.outage = Outage::default();
-        }
+        self.note_well();
         self.spent(outbox);
     }
 
-    /// The request is over. Where its recogniser was of use, those that failed before it count no more.
-    fn spent(&mut self, outbox: &mut Outbox) {
-        let Some(asked) = &mut self.asked else { return };
-        if asked.was_of_use(self.end) {
+    /// A recogniser that has said anything was well: whatever failed before it is no part of an outage that begins later.
+    fn note_well(&mut self) {
+        if self.asked.as_ref().is_some_and(|asked| asked.has_heard) {
+            self.outage = Outage::default();
+        }
+    }
+
+    /// The request is over. Where its recogniser was of use, which is returned, those that failed before it count no more.
+    fn spent(&mut self, outbox: &mut Outbox) -> bool {
+        let Some(asked) = &mut self.asked else { return false };
+        let was_of_use = asked.was_of_use(self.end);
+        if was_of_use {
             self.outage = Outage::default();
         }
         let (request, provider_id) = (asked.request, asked.provider_id.take());
         let used = self.end_request();
         outbox.push(AgentOutput::Spent { request, used, estimated: false, provider_id });
+        was_of_use
     }
 
     /// Nobody hears the user, and nothing is kept for anybody.
@@ -484,7 +487,7 @@ impl<E: Ears> Streamed<E> {
 
     /// The request is over. What it has used beyond what the call meters as it comes: audio that another one had been given before.
     fn end_request(&mut self) -> Option<Quantity> {
-        let asked = self.asked.take().filter(|asked| asked.connected_at.is_some())?;
+        let asked = self.asked.take().filter(|asked| asked.connected.is_some())?;
         self.given_through = self.given_through.max(asked.position(asked.fed));
         self.given_again += u64::from(asked.again);
         (asked.repeated > 0).then(|| Quantity::Repeated(asked.repeated.into()))
@@ -536,9 +539,7 @@ impl<E: Ears> Streamed<E> {
         }
         if heard.is_final && self.is_paused && end.saturating_add(ROUNDING) >= self.end {
             // That was all that there is, and whoever has said so was well.
-            if self.asked.as_ref().is_some_and(|asked| asked.has_heard) {
-                self.outage = Outage::default();
-            }
+            self.note_well();
             self.turn_over();
             self.forget();
             self.finalise(self.end, 1);

@@ -69,7 +69,7 @@ const IS_CHARGED: Sql = sql!("SELECT 1 AS there FROM ledger WHERE session_id = $
 
 const SUM_BY_ITEM: Sql = sql!(
     "SELECT item, unit, CAST(SUM(quantity) AS BIGINT) AS quantity, CAST(SUM(cost_nano_usd) AS BIGINT) AS cost_nano_usd,
-        MIN(CASE WHEN quantity < 0 OR cost_nano_usd < 0 THEN key END) AS damaged
+        MIN(CASE WHEN quantity < 0 OR cost_nano_usd < 0 THEN 'ledger row ' || key || ' of session ' || session_id END) AS damaged
     FROM ledger WHERE session_id = $1 GROUP BY item, unit ORDER BY item, unit"
 );
 

@@ -108,14 +108,13 @@ impl Select {
     async fn note(&self, on: impl Place + Copy, table: &Table, damaged: Vec<(u32, StoreError)>) -> u32 {
         let (mut count, mut named) = (0, 0);
         for (place, error) in damaged {
-            let is_named = matches!(error, StoreError::Corrupt { .. });
-            let of = if is_named || named >= NAMED_MAX {
-                format!("a row of {}", table.name())
+            let error = if named < NAMED_MAX {
+                named += u32::from(!matches!(error, StoreError::Corrupt { .. }));
+                self.about(on, table, place, error).await
             } else {
-                named += 1;
-                self.name(on, table, place).await
+                error.about_row(|| format!("a row of {}", table.name()))
             };
-            table.note(&error.about_row(|| of));
+            table.note(&error);
             count += 1;
         }
         count
@@ -138,8 +137,7 @@ impl Select {
             match row.and_then(|row| read(&row)) {
                 Ok(row) => rows.push(row),
                 Err(error) if error.is_damage() => {
-                    let of = self.name(on, table, place).await;
-                    let error = error.about_row(|| of);
+                    let error = self.about(on, table, place, error).await;
                     table.note(&error);
                     return Err(error);
                 }
@@ -165,6 +163,15 @@ impl Select {
             sql.push_str(&format!(" OFFSET ${}", values.len()));
         }
         values.into_iter().fold(Statement::new(within(sql)), Statement::bind)
+    }
+
+    /// The error of a damaged row with the row's name, which is looked up if the error does not have it.
+    async fn about(&self, on: impl Place, table: &Table, place: u32, error: StoreError) -> StoreError {
+        if matches!(error, StoreError::Corrupt { .. }) {
+            return error;
+        }
+        let row = self.name(on, table, place).await;
+        error.about_row(|| row)
     }
 
     /// What tells a row apart that cannot be read, by its place: its key alone is read.

@@ -241,14 +241,11 @@ pub(super) fn whole_sum(sum: &Reading<'_>) -> Result<(), StoreError> {
     }
 }
 
-/// The sum of an item in a session's ledger. A row that would make the sum smaller is none that a relay writes.
+/// The sum of an item in a session's ledger.
 pub(super) fn item_sum(session_id: &str, row: &AnyRow) -> Result<ItemSum, StoreError> {
     let name = format!("the sum of an item of session {session_id}");
     let row = Reading::new(row, &name);
-    if let Some(key) = row.maybe_text("damaged")? {
-        let row = format!("ledger row {key} of session {session_id}");
-        return Err(StoreError::Corrupt { row, column: "quantity or cost_nano_usd" });
-    }
+    whole_sum(&row)?;
     Ok(ItemSum {
         item: row.text("item")?,
         unit: row.text("unit")?,

@@ -79,13 +79,7 @@ const SOME: Sql = sql!(
     "SELECT id FROM sessions WHERE state = 'ended' AND rolled_up < $1 ORDER BY rolled_up LIMIT $2 OFFSET $3" LOCK_FREE_ONES
 );
 
-/// Finds an ended session that is not in, if there is one, also while the rollups are being emptied.
-const ANY_LEFT: Sql = sql!(
-    "SELECT 1 AS one FROM revisions WHERE name = 'rollups' AND (number < 0 OR EXISTS (
-        SELECT 1 FROM sessions WHERE state = 'ended' AND rolled_up < number))"
-);
-
-/// Those sessions.
+/// Ended sessions that are not in.
 const LEFT: Sql =
     sql!("SELECT id FROM sessions WHERE state = 'ended' AND rolled_up < $1 ORDER BY rolled_up LIMIT $2");
 /// How many of them are looked at.
@@ -210,11 +204,9 @@ impl SqlStore {
     }
 
     pub(in crate::records::store) async fn is_rolled_up(&self) -> Result<bool, StoreError> {
-        if self.statement(ANY_LEFT).fetch_optional(&self.readers).await?.is_none() {
-            return Ok(true);
-        }
         let number: i64 = self.statement(NUMBER).fetch_one(&self.readers).await?.try_get("number")?;
         if number < 0 {
+            // They are being emptied.
             return Ok(false);
         }
         let left = self.statement(LEFT).bind(number).bind(LEFT_MAX).fetch_each(&self.readers).await?;

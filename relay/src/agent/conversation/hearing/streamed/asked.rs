@@ -37,10 +37,8 @@ pub(super) struct Asked {
     pub(super) repeated: u32,
     /// Those of them that another one had been given, whoever was known to hear.
     pub(super) again: u32,
-    /// Where the audio stood when it was known to be connected, so that it gets what it is given.
-    pub(super) connected_at: Option<u32>,
-    /// Since when that was known.
-    pub(super) there_since: Option<Time>,
+    /// Where the audio stood, and when that was, when it was known to be connected, so that it gets what it is given.
+    pub(super) connected: Option<(u32, Time)>,
     /// Where in the user's timeline its samples are: from this sample on they go on at this position. Never empty.
     places: VecDeque<(u32, u32)>,
 }
@@ -72,8 +70,7 @@ impl Asked {
             fed: 0,
             repeated: 0,
             again: 0,
-            connected_at: None,
-            there_since: None,
+            connected: None,
             places: VecDeque::new(),
         }
     }
