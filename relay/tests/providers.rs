@@ -248,11 +248,11 @@ async fn a_provider_that_floods_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_provider_that_breaks_off_or_is_not_there_is_a_failed_connection() {
+async fn a_provider_that_breaks_off_is_told_from_one_that_is_not_there() {
     for row in &ROWS {
         let events = row.answered(row.stream(&[row.piece], false)).await;
         let end = (text(&events), failure(&events));
-        assert_eq!(end, ("Hello".to_owned(), FailureKind::Connection), "{}", row.kind);
+        assert_eq!(end, ("Hello".to_owned(), FailureKind::BrokeOff), "{}", row.kind);
         // In the middle of a chunk of HTTP.
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("bound").port();
@@ -263,7 +263,7 @@ async fn a_provider_that_breaks_off_or_is_not_there_is_a_failed_connection() {
             let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\nff\r\ndata: {";
             stream.write_all(head.as_bytes()).await.expect("it reads");
         });
-        assert_eq!(failure(&all(row.request(port)).await), FailureKind::Connection, "{}", row.kind);
+        assert_eq!(failure(&all(row.request(port)).await), FailureKind::BrokeOff, "{}", row.kind);
         // Nobody listens there any more.
         assert_eq!(failure(&all(row.request(port)).await), FailureKind::Connection, "{}", row.kind);
     }
@@ -273,12 +273,12 @@ async fn a_provider_that_breaks_off_or_is_not_there_is_a_failed_connection() {
 async fn what_says_nothing_or_something_else_is_no_answer() {
     for row in &ROWS {
         for (media_type, body, kind) in [
-            (row.media_type, "", FailureKind::Connection),
-            (row.media_type, row.noise, FailureKind::Connection),
+            (row.media_type, "", FailureKind::BrokeOff),
+            (row.media_type, row.noise, FailureKind::BrokeOff),
             ("text/html; charset=utf-8", "<html>It works!</html>", FailureKind::Provider),
             ("application/json", "<html>It works!</html>", FailureKind::Provider),
             ("application/json", "", FailureKind::Provider),
-            ("", "", FailureKind::Connection),
+            ("", "", FailureKind::BrokeOff),
         ] {
             let events = row.answered(move || answer(200, media_type, Body::from(body))).await;
             assert_eq!(events.len(), 1, "{}: {events:?}", row.kind);

@@ -215,6 +215,11 @@ fn remedy(provider: &Provider, failure: &Failure) -> String {
         FailureKind::Connection => {
             format!("it cannot be reached: check url = \"{base_url}\", and what lets this machine out")
         }
+        FailureKind::BrokeOff => {
+            format!(
+                "its answer breaks off: try again later, and look at what lies between this machine and url = \"{base_url}\""
+            )
+        }
         FailureKind::Clogged => {
             format!("its connection is not there in time for what it is given: check url = \"{base_url}\"")
         }

@@ -126,9 +126,11 @@ impl Breaker {
             FailureKind::Busy => failure
                 .retry_after
                 .map(|seconds| Duration::from_secs(seconds.clamp(1, RETRY_AFTER_MAX).into())),
-            FailureKind::Provider | FailureKind::Timeout | FailureKind::Connection | FailureKind::Flood => {
-                None
-            }
+            FailureKind::Provider
+            | FailureKind::Timeout
+            | FailureKind::Connection
+            | FailureKind::BrokeOff
+            | FailureKind::Flood => None,
         };
         match (wait, self.state) {
             (Some(wait), State::Closed { .. } | State::Probing { .. }) => self.open(now, wait),

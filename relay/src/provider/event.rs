@@ -288,8 +288,10 @@ pub enum FailureKind {
     Provider,
     /// It was silent for too long.
     Timeout,
-    /// It could not be reached, or the connection broke in the middle.
+    /// It could not be reached, or the connection broke before it had begun to answer.
     Connection,
+    /// It had begun to answer over HTTP, and the answer broke off.
+    BrokeOff,
     /// It sent more than any answer has.
     Flood,
     /// It was not asked: it has failed too often just now, for any call of this relay. Another provider may answer.
@@ -336,7 +338,7 @@ impl Failure {
 
 impl FailureKind {
     /// All of them.
-    pub const ALL: [FailureKind; 11] = [
+    pub const ALL: [FailureKind; 12] = [
         FailureKind::Key,
         FailureKind::Payment,
         FailureKind::Busy,
@@ -344,6 +346,7 @@ impl FailureKind {
         FailureKind::Provider,
         FailureKind::Timeout,
         FailureKind::Connection,
+        FailureKind::BrokeOff,
         FailureKind::Flood,
         FailureKind::CircuitOpen,
         FailureKind::AtLimit,
@@ -353,7 +356,7 @@ impl FailureKind {
     /// Whether the provider may bill what it was asked, although nothing has come of it: it has read it.
     #[must_use]
     pub fn may_be_billed(self) -> bool {
-        matches!(self, FailureKind::Timeout | FailureKind::Flood)
+        matches!(self, FailureKind::Timeout | FailureKind::BrokeOff | FailureKind::Flood)
     }
 
     /// The word in logs and metrics.
@@ -367,6 +370,7 @@ impl FailureKind {
             FailureKind::Provider => "provider",
             FailureKind::Timeout => "timeout",
             FailureKind::Connection => "connection",
+            FailureKind::BrokeOff => "broke_off",
             FailureKind::Flood => "flood",
             FailureKind::CircuitOpen => "circuit_open",
             FailureKind::AtLimit => "at_limit",

@@ -101,6 +101,8 @@ pub struct Exchange {
     /// When it has taken too long in all.
     over_at: Option<Time>,
     received: usize,
+    /// It answers over HTTP, and so has read what it was asked.
+    has_begun: bool,
     /// It was refused with this status, to be asked again after so many seconds: that counts, however the words about it end.
     refused: Option<(u16, Option<u32>)>,
     /// The end, told after everything that the codec still has.
@@ -123,6 +125,7 @@ impl Exchange {
             fed_at: None,
             over_at: bounds.whole.map(|whole| now + whole),
             received: 0,
+            has_begun: false,
             refused: None,
             failed: None,
             ended: false,
@@ -139,6 +142,7 @@ impl Exchange {
         match input {
             Input::Head { status, retry_after, .. } => {
                 self.is_connecting = false;
+                self.has_begun = (200..300).contains(&status);
                 self.refused = (status >= 300).then_some((status, retry_after));
                 self.heard(now);
                 self.silent_at = self.bounds.first.map(|first| self.began + first).or(self.silent_at);
@@ -171,10 +175,15 @@ impl Exchange {
         }
         match input {
             // What the codec makes of it comes first; an end without an end is told below.
-            Input::End => self.fail(FailureKind::Connection, "the answer broke off"),
-            Input::Lost(cause) => self.fail(FailureKind::Connection, cause),
+            Input::End => self.fail(self.cut(), "the answer broke off"),
+            Input::Lost(cause) => self.fail(self.cut(), cause),
             _ => {}
         }
+    }
+
+    /// What it is called that the connection is gone.
+    fn cut(&self) -> FailureKind {
+        if self.has_begun { FailureKind::BrokeOff } else { FailureKind::Connection }
     }
 
     /// What is asked over HTTP is on its way: the connection is there, and takes it. The driver tells whoever asked, by [`Event::Ready`].
@@ -426,5 +435,26 @@ mod tests {
         exchange.handle_input(Time::ZERO, HEAD);
         exchange.handle_input(Time::ZERO, Input::End);
         assert_eq!(failure(&mut exchange), Some(FailureKind::Connection));
+    }
+
+    #[test]
+    fn an_answer_that_has_begun_may_be_billed_and_a_connection_that_breaks_before_it_is_not() {
+        let head = |status| Input::Head { status, retry_after: None, request_id: None, media_type: "" };
+        for end in [Input::End, Input::Lost("reset")] {
+            for (head, kind) in [
+                (None, FailureKind::Connection),
+                (Some(head(101)), FailureKind::Connection),
+                (Some(head(200)), FailureKind::BrokeOff),
+                (Some(head(206)), FailureKind::BrokeOff),
+                (Some(head(503)), FailureKind::Provider),
+            ] {
+                let mut exchange = open();
+                exchange.sent();
+                head.into_iter().for_each(|head| exchange.handle_input(Time::ZERO, head));
+                exchange.handle_input(Time::ZERO, end);
+                assert_eq!(failure(&mut exchange), Some(kind), "{head:?}, {end:?}");
+                assert_eq!(kind.may_be_billed(), kind == FailureKind::BrokeOff);
+            }
+        }
     }
 }

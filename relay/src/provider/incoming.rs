@@ -1,5 +1,6 @@
 //! The answer of an HTTP provider as it comes: a stream of events, one whole body, or a refusal.
 
+use serde::de::IgnoredAny;
 use sse_parse::SseParser;
 
 use super::essence;
@@ -7,6 +8,12 @@ use super::refusal::Refusal;
 
 /// The longest event: several times the longest answer, should a server send it in one piece.
 const EVENT_MAX_BYTES: usize = 256 * 1024;
+
+/// Whether it is a JSON object that breaks off. Not every server says beforehand how long its answer is, so that this alone tells.
+pub(super) fn breaks_off(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"{")
+        && serde_json::from_slice::<IgnoredAny>(body).is_err_and(|error| error.is_eof())
+}
 
 /// How far an answer has come.
 pub(super) enum Incoming {

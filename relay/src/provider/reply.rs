@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use protocol::Time;
 
-use super::incoming::Incoming;
+use super::incoming::{Incoming, breaks_off};
 use super::{Answer, Codec, Event, Failure, FailureKind, Finish, Input, Opening, Output, Target};
 use crate::money::bill::Quantity;
 
@@ -134,7 +134,7 @@ impl<D: Dialect> Reply<D> {
         self.events();
         match self.incoming.take() {
             Incoming::Events { .. } if self.told.has_stopped => self.told.done(),
-            Incoming::Whole(body) => {
+            Incoming::Whole(body) if !breaks_off(&body) => {
                 self.dialect.whole(&body, &mut self.told);
                 if self.told.has_stopped {
                     self.told.done();
@@ -142,7 +142,7 @@ impl<D: Dialect> Reply<D> {
             }
             Incoming::Refused(refusal) => self.told.fail(refusal.failure()),
             // The exchange says that it broke off.
-            Incoming::Events { .. } | Incoming::Waiting | Incoming::Over => {}
+            Incoming::Events { .. } | Incoming::Whole(_) | Incoming::Waiting | Incoming::Over => {}
         }
         self.end();
     }

@@ -195,7 +195,7 @@ impl Speech {
         }
         match std::mem::replace(&mut self.state, State::Over) {
             State::File(wav) if self.has_sound && wav.is_short() => {
-                self.fail(FailureKind::Connection, "the sound broke off");
+                self.fail(FailureKind::BrokeOff, "the sound broke off");
             }
             State::Samples(_) | State::File(Wav::Samples(..)) if self.has_sound => self.finish(),
             State::Beginning { .. } | State::Samples(_) | State::File(_) => {

@@ -8,6 +8,7 @@ use protocol::Time;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::incoming::breaks_off;
 use super::refusal::{Refusal, words};
 use super::registry::model_line;
 use super::{
@@ -85,10 +86,10 @@ impl Transcription {
 
     fn end(&mut self) {
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Answering { body, plain } => self.answer(&body, plain),
+            State::Answering { body, plain } if !breaks_off(&body) => self.answer(&body, plain),
             State::Refused(refusal) => self.tell(Event::Failed(refusal.failure())),
             // The exchange says that it broke off.
-            State::Waiting | State::Over => {}
+            State::Answering { .. } | State::Waiting | State::Over => {}
         }
     }
 

@@ -253,6 +253,7 @@ fn an_answer_that_comes_whole_is_as_good() {
     for body in ["not JSON", "{}", "null", "{\"content\":7}"] {
         assert_eq!(failed(&answered(head, body, 3)).kind, FailureKind::Provider, "{body}");
     }
+    assert_eq!(failed(&answered(head, r#"{"content":["#, 3)).kind, FailureKind::BrokeOff);
 }
 
 #[test]
@@ -260,7 +261,7 @@ fn what_breaks_off_is_a_failure_and_its_half_of_a_call_was_never_made() {
     let events = conversation();
     for kept in 0..=20 {
         let events = answered(HEAD, &stream(&events[..kept]), 1_000);
-        assert_eq!(failed(&events).kind, FailureKind::Connection, "after {kept}");
+        assert_eq!(failed(&events).kind, FailureKind::BrokeOff, "after {kept}");
         let calls = events.iter().filter(|event| matches!(event, Event::ToolCall(_))).count();
         assert_eq!(calls, kept.saturating_sub(18), "after {kept}");
     }

@@ -242,7 +242,7 @@ fn step() -> impl Strategy<Value = Step> {
         FailureKind::Provider,
         FailureKind::Timeout,
         FailureKind::Connection,
-        FailureKind::Connection,
+        FailureKind::BrokeOff,
         FailureKind::Flood,
         FailureKind::Clogged,
     ]);

@@ -75,11 +75,11 @@ fn an_answer_that_breaks_off_is_a_failure_however_far_it_came() {
     let events = answered(HEAD, "data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\ndata: {\"cho", 7);
     assert_eq!(text_of(&events), "Hel");
     let Some(Event::Failed(failure)) = events.last() else { panic!("{events:?}") };
-    assert_eq!(failure.kind, FailureKind::Connection);
+    assert_eq!(failure.kind, FailureKind::BrokeOff);
     for body in ["", "data: [DO", "<html>503</html>"] {
         let events = answered(HEAD, body, 4);
         assert!(
-            matches!(&events[..], [Event::Failed(Failure { kind: FailureKind::Connection, .. })]),
+            matches!(&events[..], [Event::Failed(Failure { kind: FailureKind::BrokeOff, .. })]),
             "{events:?}"
         );
     }
@@ -217,6 +217,13 @@ fn an_answer_that_comes_whole_is_as_good() {
     let answer = Answer { finish: Finish::Length, usage: Some(usage), request_id: Some("r-9".to_owned()) };
     let said = Event::Text("Hello".to_owned());
     assert_eq!(events, [Event::Usage(usage), said, Event::Finished(answer)]);
+    for end in 1..body.len() {
+        let events = answered(head, &body[..end], 1_000);
+        assert!(
+            matches!(&events[..], [Event::Failed(Failure { kind: FailureKind::BrokeOff, .. })]),
+            "{end}: {events:?}"
+        );
+    }
     let events = answered(head, "not JSON", 10);
     assert!(
         matches!(&events[..], [Event::Failed(Failure { kind: FailureKind::Provider, .. })]),

@@ -120,7 +120,7 @@ fn a_wav_file_says_its_own_rate_whatever_it_is_called_and_whether_it_is_whole() 
         let events = said("kokoro", "audio/wav", &file[..file.len() - 4], piece);
         assert_eq!(sound(&events), (22_050, vec![200]), "in pieces of {piece}");
         let Some(Event::Failed(failure)) = events.last() else { panic!("{events:?}") };
-        assert_eq!((failure.kind, &*failure.message), (FailureKind::Connection, "the sound broke off"));
+        assert_eq!((failure.kind, &*failure.message), (FailureKind::BrokeOff, "the sound broke off"));
     }
 }
 
@@ -200,7 +200,7 @@ fn what_is_no_sound_is_a_failure_in_the_providers_words() {
         (
             "text/event-stream",
             b"data: {\"type\":\"speech.audio.delta\",\"audio\":\"\"}\n\n",
-            FailureKind::Connection,
+            FailureKind::BrokeOff,
             "broke off",
         ),
     ] {

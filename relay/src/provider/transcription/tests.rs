@@ -122,6 +122,15 @@ fn what_is_no_transcription_is_a_failure() {
         assert_eq!(failure.kind, FailureKind::Provider);
         assert!(failure.message.contains(words), "{failure}");
     }
+    // One that breaks off, wherever that is, was made, and may be billed.
+    let whole = r#"{"text":"Hello.","usage":{"type":"duration","seconds":2}}"#;
+    for media_type in ["application/json", "text/plain"] {
+        for end in 1..whole.len() {
+            let events = words_of(media_type, &whole[..end], 3);
+            let [Event::Failed(failure)] = &events[..] else { panic!("{end}: {events:?}") };
+            assert_eq!((failure.kind, &*failure.message), (FailureKind::BrokeOff, "the answer broke off"));
+        }
+    }
     let refusal = br#"{"error":{"message":"Incorrect API key provided"}}"#;
     let provider = provider(&OPENAI_TRANSCRIPTION, "whisper-1");
     let events = answered(&provider, &ask(), (401, "application/json"), refusal, 7);

@@ -171,8 +171,9 @@ impl<E: Ears> Spoken<E> {
                     utterance.in_vain += u32::from(is_billed);
                     (position, in_vain) = (utterance.end, utterance.in_vain);
                 }
-                // Who was silent for so long is not asked for the same again.
-                let may_pass = may_pass(failure) && !failure.kind.may_be_billed();
+                // Who was silent for so long, or said too much, is not asked for the same again.
+                let is_useless = matches!(failure.kind, FailureKind::Timeout | FailureKind::Flood);
+                let may_pass = may_pass(failure) && !is_useless;
                 match self.outage.failed(now, may_pass, self.recognisers.len(), position) {
                     Then::AskNext => self.ask(next, outbox),
                     // What may be billed each time is not asked again and again.

@@ -1,6 +1,8 @@
 //! Models that stand in for others.
 
-use super::talk::{EARS, MIND, MOUTH, OTHER_MIND, Talk, ask_of, said_words, spoken, talker, used_by};
+use super::talk::{
+    EARS, MIND, MOUTH, OTHER_MIND, OTHER_MOUTH, Talk, ask_of, said_words, spoken, talker, used_by,
+};
 use super::tools::{AT_EIGHT, toolbox};
 use super::*;
 use crate::agent::tool::Runs;
@@ -105,6 +107,34 @@ fn a_model_that_calls_what_it_was_not_offered_and_says_nothing_is_stood_in_for()
     let did = talk.finishes(mind);
     assert_eq!(asked_instead(&did).1, [("user", "Well?".to_owned())]);
     assert!(!is_degraded(&did), "{did:?}");
+}
+
+#[test]
+fn a_model_that_broke_off_before_its_first_word_is_billed_and_one_that_never_began_is_not() {
+    for (broke, is_billed) in [(FailureKind::BrokeOff, true), (FailureKind::Connection, false)] {
+        let mut talk = Talk::new();
+        let ears = ask_of(&talk.chunk(), EARS).0;
+        let mind = talk.asked(ears, "Well?");
+        talk.event(mind, &Event::Ready);
+        let did = talk.fails(mind, broke);
+        assert_eq!(used_by(&did, mind).is_some(), is_billed, "{did:?}");
+        asked_instead(&did);
+    }
+}
+
+#[test]
+fn a_voice_that_broke_off_before_its_first_sound_is_billed_and_one_that_never_began_is_not() {
+    for (broke, is_billed) in [(FailureKind::BrokeOff, true), (FailureKind::Connection, false)] {
+        let mut talk = Talk::new();
+        let ears = ask_of(&talk.chunk(), EARS).0;
+        let mind = talk.asked(ears, "Well?");
+        talk.thinks(mind, "All is well.");
+        let mouth = ask_of(&talk.finishes(mind), MOUTH).0;
+        talk.event(mouth, &Event::Ready);
+        let did = talk.fails(mouth, broke);
+        assert_eq!(used_by(&did, mouth).is_some(), is_billed, "{did:?}");
+        ask_of(&did, OTHER_MOUTH);
+    }
 }
 
 #[test]

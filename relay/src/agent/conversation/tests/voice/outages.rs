@@ -212,11 +212,12 @@ fn one_that_refuses_to_be_called_since_somebody_waited_too_long_has_not_listened
 
 #[test]
 fn an_utterance_that_somebody_had_when_the_connection_broke_is_the_operators_to_pay_and_asked_about_twice() {
-    for is_heard in [true, false] {
+    let broke = [FailureKind::Connection, FailureKind::BrokeOff];
+    for (is_heard, broke) in [true, false].into_iter().flat_map(|heard| broke.map(|broke| (heard, broke))) {
         let mut talk = Talk::of(hears_utterances());
         let first = asked_about(&mut talk);
         talk.event(first, &Event::Ready);
-        let did = talk.fails(first, FailureKind::Connection);
+        let did = talk.fails(first, broke);
         let Some(Quantity::Repeated(samples)) = used_by(&did, first) else { panic!("{did:?}") };
         assert!(!is_given_up(&did) && talk.waits_for_ears(), "{did:?}");
         let second = ask_of(&talk.asks_ears_again(), EARS).0;
@@ -226,7 +227,7 @@ fn an_utterance_that_somebody_had_when_the_connection_broke_is_the_operators_to_
             let did = talk.finishes(second);
             assert_eq!(used_by(&did, second), Some(Quantity::Samples(samples)), "the user pays once");
         } else {
-            let did = talk.fails(second, FailureKind::Connection);
+            let did = talk.fails(second, broke);
             assert_eq!(used_by(&did, second), Some(Quantity::Repeated(samples)));
             assert!(told_deaf(&did) == [true] && did.contains(&trouble()), "{did:?}");
             assert!(!talk.waits_for_ears(), "it is not paid for again and again");
