@@ -293,6 +293,24 @@ async fn an_import_notices_what_was_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_export_says_which_row_is_damaged_and_not_what_stands_in_it() {
+    let folder = filled().await;
+    for (damage, place) in [
+        (
+            "UPDATE turns SET text = CAST(X'41C3' AS TEXT) WHERE session_id = 's4' AND turn = 0",
+            "the row of turns after s3 3",
+        ),
+        ("UPDATE sessions SET started_at = 'secret' WHERE id = 's1'", "the row of sessions after s0"),
+        ("UPDATE sessions SET client = CAST(X'41C3' AS TEXT) WHERE id = 's0'", "the first row of sessions"),
+    ] {
+        change(&file(folder.path()), damage).await;
+        let said = fails(folder.path(), None, &["export", "whole"]);
+        assert!(said.contains(place) && said.contains("VoxrelayRowsDamaged"), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn live_sessions_and_relays_that_run_are_in_the_way_of_an_export() {
     let folder = tempfile::tempdir().expect("a folder");
     let said = fails(folder.path(), None, &["export", "file"]);
@@ -329,11 +347,15 @@ async fn live_sessions_and_relays_that_run_are_in_the_way_of_an_export() {
 
 /// Has SQLite make a copy of a database, whoever uses it.
 pub(super) async fn copy_database(from: &Path, to: &Path) {
+    change(from, &format!("VACUUM INTO '{}'", to.display())).await;
+}
+
+/// Has SQLite do this in a database.
+async fn change(database: &Path, sql: &str) {
     sqlx::any::install_default_drivers();
     let mut connection =
-        AnyConnection::connect(&format!("sqlite://{}", from.display())).await.expect("it is there");
-    let copy = format!("VACUUM INTO '{}'", to.display());
-    sqlx::raw_sql(sqlx::AssertSqlSafe(copy)).execute(&mut connection).await.expect("copied");
+        AnyConnection::connect(&format!("sqlite://{}", database.display())).await.expect("it is there");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.expect("done");
     connection.close().await.expect("closed");
 }
 
@@ -411,11 +433,7 @@ fn most_memory(child: &Child) -> u64 {
 async fn a_million_rows_move_within_a_bounded_memory() {
     let folder = tempfile::tempdir().expect("a folder");
     Store::close(&SqlStore::sqlite(&file(folder.path())).await.expect("made")).await;
-    sqlx::any::install_default_drivers();
-    let address = format!("sqlite://{}", file(folder.path()).display());
-    let mut connection = AnyConnection::connect(&address).await.expect("it is there");
-    sqlx::raw_sql(MANY).execute(&mut connection).await.expect("filled");
-    connection.close().await.expect("closed");
+    change(&file(folder.path()), MANY).await;
     let url = postgres::shared().database().await;
     let begin = Instant::now();
     let mut export =

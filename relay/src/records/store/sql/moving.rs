@@ -166,6 +166,16 @@ impl MovedTable {
         Ok(statement)
     }
 
+    /// Which row it is that comes after this one, in words.
+    fn place_after(&self, before: Option<&MovedRow>) -> String {
+        let Some(row) = before else { return format!("the first row of {}", self.name) };
+        let cells = self.key.iter().map(|at| match &row[*at] {
+            Json::String(text) => text.clone(),
+            cell => cell.to_string(),
+        });
+        format!("the row of {} after {}", self.name, cells.collect::<Vec<_>>().join(" "))
+    }
+
     fn value(&self, at: usize, cell: Option<&Json>) -> Result<Value, StoreError> {
         let wrong = || corrupt(self.name, "a value");
         Ok(match (self.columns[at].kind, cell.ok_or_else(wrong)?) {
@@ -239,15 +249,22 @@ impl Snapshot {
     /// Reads at most so many rows of a table, in the order of its primary key: those after this row, or the first ones.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database fails, or one of them is damaged: the error says where it is.
     pub async fn rows(
         &mut self,
         table: &MovedTable,
         after: Option<&MovedRow>,
         limit: u32,
     ) -> Result<Vec<MovedRow>, StoreError> {
-        let rows = table.select(after, limit)?.fetch_all(self.taken.connection()).await?;
-        rows.iter().map(|row| table.read(row)).collect()
+        let found = table.select(after, limit)?.fetch_each(self.taken.connection()).await?;
+        let mut rows: Vec<MovedRow> = Vec::with_capacity(found.len());
+        for row in found {
+            let row = row.and_then(|row| table.read(&row));
+            // A row that is damaged may not say its own key.
+            let before = rows.last().or(after);
+            rows.push(row.map_err(|error| error.about_row(|| table.place_after(before)))?);
+        }
+        Ok(rows)
     }
 
     /// How many sessions are live.
