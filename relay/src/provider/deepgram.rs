@@ -104,6 +104,11 @@ pub(super) fn place(seconds: &Value) -> Option<u32> {
     seconds.as_f64().map(|seconds| (seconds * RATE).round() as u32)
 }
 
+/// Where the first of these words begins, if they have times.
+pub(super) fn words_start(words: &Value) -> Option<u32> {
+    place(&words.as_array()?.first()?["start"])
+}
+
 /// Where the last of these words ends, if they have times.
 pub(super) fn words_end(words: &Value) -> Option<u32> {
     place(&words.as_array()?.last()?["end"])
@@ -218,12 +223,14 @@ impl Deepgram {
         let text = best["transcript"].as_str().unwrap_or_default();
         let says = |name: &str| message[name].as_bool().unwrap_or(false);
         let is_final = says("is_final") || says("from_finalize");
-        let start = place(&message["start"]).unwrap_or(self.place);
-        let end = start.saturating_add(place(&message["duration"]).unwrap_or(0));
+        // What it tells of begins where the last words ended that stay, whatever silence that is.
+        let window = place(&message["start"]).unwrap_or(self.place);
+        let end = window.saturating_add(place(&message["duration"]).unwrap_or(0));
         if end <= self.told && self.told > 0 {
             return;
         }
         self.in_turn |= !text.is_empty();
+        let start = words_start(&best["words"]).map_or(window, |at| at.clamp(window, end));
         let words_end = words_end(&best["words"]).map(|at| at.clamp(start, end));
         let heard = Heard { text: text.to_owned(), start, end, words_end, is_final };
         self.loose = (!is_final && !text.is_empty()).then(|| heard.clone());

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::channel::{Channel, address};
 use super::deepgram::{
     FLUSHED_WITHIN, Flushed, LAST_WORDS_WITHIN, closed, failure, headers, listening, place, samples,
-    words_end,
+    words_end, words_start,
 };
 use super::registry::model_line;
 use super::{
@@ -164,8 +164,11 @@ impl Flux {
             self.growing = Growing::default();
         }
         self.index = index;
-        let start = place(&message["audio_window_start"]).unwrap_or(self.place).max(self.growing.end());
-        let end = place(&message["audio_window_end"]).unwrap_or(start).max(start);
+        // What it tells of may begin where the turn before it ended, whatever silence that is.
+        let window = place(&message["audio_window_start"]).unwrap_or(self.place);
+        let end = place(&message["audio_window_end"]).unwrap_or(window).max(window);
+        let start = self.words_start(&message["words"]).clamp(window, end).max(self.growing.end());
+        let end = end.max(start);
         let text = message["transcript"].as_str().unwrap_or_default();
         let text = self.growing.rest(text).to_owned();
         let words_end = self.words_end(&text, &message["words"], end).map(|at| at.clamp(start, end));
@@ -191,6 +194,12 @@ impl Flux {
             "EndOfTurn" => self.turn_is_over(heard),
             _ => {}
         }
+    }
+
+    /// Where the first word of a turn begins. Without a time of its own that is a while before the last sound in which there was none.
+    fn words_start(&self, words: &Value) -> u32 {
+        let known = self.turn.as_ref().map(|turn| turn.start);
+        words_start(words).or(known).unwrap_or(self.place.saturating_sub(ONSET))
     }
 
     /// Where the last word of a turn ends. Without a time of its own it was known first at the end of the sound in which the words became these,

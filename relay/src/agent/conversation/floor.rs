@@ -259,21 +259,30 @@ impl Floor {
         }
     }
 
-    /// What the words are of the turn that the user takes, between these positions. More may follow, unless the turn `is_whole`.
-    pub(super) fn judge(&mut self, text: &str, start: u32, end: u32, is_whole: bool) -> Remark {
+    /// What the words are of the turn that the user takes, which begin at `start` and end at `words_end`, in what was heard up to `end`. More may
+    /// follow, unless the turn `is_whole`.
+    pub(super) fn judge(
+        &mut self,
+        text: &str,
+        start: u32,
+        words_end: u32,
+        end: u32,
+        is_whole: bool,
+    ) -> Remark {
         if self.is_turn {
             return Remark::Turn;
         }
         let is_sounding = matches!(self.state, State::Speaking | State::Held { .. });
         if let Some((_, until)) = self.sounded.filter(|(from, _)| *from <= start.saturating_add(EARLY)) {
-            let may_be_echo = start <= until.saturating_add(ECHO_MAX);
+            // Behind that nobody listens for a voice, either, so that words which the user says after the agent were quiet as well.
+            let may_be_echo = words_end <= until.saturating_add(ECHO_MAX);
             let is_quiet = !self.loudness.had_voice_between(start.saturating_sub(ECHO_MAX), end);
             // Whoever has held the answer is somebody.
             let is_sure = is_whole || matches!(self.state, State::Held { .. });
             if may_be_echo && is_quiet && self.echo.has(text, is_sure) {
                 return Remark::Echo;
             }
-            let is_early = end.saturating_add(ANSWERS_WITHIN) <= until;
+            let is_early = words_end.saturating_add(ANSWERS_WITHIN) <= until;
             if (is_sounding || is_early) && self.back_channels.has(text, is_whole) {
                 return Remark::BackChannel;
             }

@@ -41,8 +41,10 @@ pub(super) enum Understood {
         text: String,
         /// Where they begin.
         start: u32,
-        /// Where they end.
+        /// Up to where it was heard: the silence behind the last word may be part of it.
         end: u32,
+        /// Where the last word ends.
+        words_end: u32,
         /// The words stay as they are up to here, and only what comes behind is still open.
         final_through: Option<u32>,
     },

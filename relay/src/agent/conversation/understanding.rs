@@ -30,9 +30,9 @@ impl<E: Ears> Conversation<E> {
                         self.outbox.push(AgentOutput::SpeechStarted { at });
                     }
                 }
-                Understood::Words { text, start, end, final_through } => {
+                Understood::Words { text, start, end, words_end, final_through } => {
                     // What is no turn so far may still become one: nothing of it is told or stored before.
-                    if self.floor.judge(&text, start, end, false) == Remark::Turn {
+                    if self.floor.judge(&text, start, words_end, end, false) == Remark::Turn {
                         let are_first = !self.is_user_speaking;
                         self.seem_to_speak(end);
                         if !self.is_owed() && !self.is_drafted(&text) {
@@ -53,11 +53,11 @@ impl<E: Ears> Conversation<E> {
                     if self.talks_on {
                         self.user_heard_at = self.now;
                     }
-                    let remark = self.floor.judge(&text, start, end, true);
+                    let remark = self.floor.judge(&text, start, words_end, end, true);
                     if remark == Remark::Turn {
                         self.words_at = self.now;
                     }
-                    self.floor.turn_over(self.now, remark, end);
+                    self.floor.turn_over(self.now, remark, words_end);
                     self.eager.next_turn();
                     match remark {
                         Remark::Turn if self.use_draft(&text) => {

@@ -82,7 +82,7 @@ fn a_conversation_is_heard_from_its_first_word_to_its_last() {
 }
 
 #[test]
-fn where_the_last_word_ends_is_told_beside_the_silence_that_was_heard_with_it() {
+fn where_the_first_word_begins_and_the_last_one_ends_is_told_whatever_silence_was_heard_with_them() {
     let mut bench = listening_to(None);
     let mut last = results("How are you?", 0.0, 2.5, true, true);
     last["channel"]["alternatives"][0]["words"] = json!([
@@ -90,7 +90,8 @@ fn where_the_last_word_ends_is_told_beside_the_silence_that_was_heard_with_it() 
         {"word": "you", "start": 1.0, "end": 1.75, "punctuated_word": "you?"},
     ]);
     let words_end = Some(28_000);
-    let heard = Heard { text: "How are you?".to_owned(), start: 0, end: 40_000, words_end, is_final: true };
+    let heard =
+        Heard { text: "How are you?".to_owned(), start: 8_000, end: 40_000, words_end, is_final: true };
     assert_eq!(bench.message(&last), [Event::Heard(heard), OVER]);
     // A stranger's figure leaves what was heard.
     let mut odd = results("Yes.", 2.5, 1.0, true, false);

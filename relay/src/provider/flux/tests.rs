@@ -55,19 +55,19 @@ fn a_turn_is_told_as_it_grows_and_is_final_with_its_end() {
     assert_eq!(bench.handle(Input::Feed(&Feed::Audio(audio.clone()))), [Output::Binary(audio)]);
     assert_eq!(bench.message(&turn("Update", "", 0.0, 3.0)), [heard("", 0, 32_000, true)]);
     assert_eq!(bench.message(&turn("Update", "", 0.0, 2.5)), [], "it is no news that nobody spoke then");
-    let began = bench.message(&turn("StartOfTurn", "Hel", 0.5, 1.0));
-    assert_eq!(began, [Event::Turn(TurnSign::Began { at: 8_000 }), heard("Hel", 8_000, 16_000, false)]);
-    assert_eq!(bench.message(&turn("Update", "Hel", 0.5, 1.25)), [], "that is no news");
-    assert_eq!(bench.message(&turn("Update", "Hello", 0.5, 1.5)), [heard("Hello", 8_000, 24_000, false)]);
-    let maybe = bench.message(&turn("EagerEndOfTurn", "Hello.", 0.5, 2.0));
+    let began = bench.message(&turn("StartOfTurn", "Hel", 3.0, 3.5));
+    assert_eq!(began, [Event::Turn(TurnSign::Began { at: 48_000 }), heard("Hel", 48_000, 56_000, false)]);
+    assert_eq!(bench.message(&turn("Update", "Hel", 3.0, 3.75)), [], "that is no news");
+    assert_eq!(bench.message(&turn("Update", "Hello", 3.0, 4.0)), [heard("Hello", 48_000, 64_000, false)]);
+    let maybe = bench.message(&turn("EagerEndOfTurn", "Hello.", 3.0, 4.5));
     assert_eq!(
         maybe,
-        [heard_since("Hello.", (8_000, 32_000), Some(24_000), false), Event::Turn(TurnSign::MayBeOver)]
+        [heard_since("Hello.", (48_000, 72_000), Some(64_000), false), Event::Turn(TurnSign::MayBeOver)]
     );
-    let resumed = bench.message(&turn("TurnResumed", "Hello. You", 0.5, 2.25));
-    assert_eq!(resumed, [Event::Turn(TurnSign::GoesOn), heard("Hello. You", 8_000, 36_000, false)]);
-    let over = bench.message(&turn("EndOfTurn", "Hello. You there?", 0.5, 3.0));
-    assert_eq!(over, [heard("Hello. You there?", 8_000, 48_000, true), Event::Turn(TurnSign::Over)]);
+    let resumed = bench.message(&turn("TurnResumed", "Hello. You", 3.0, 4.75));
+    assert_eq!(resumed, [Event::Turn(TurnSign::GoesOn), heard("Hello. You", 48_000, 76_000, false)]);
+    let over = bench.message(&turn("EndOfTurn", "Hello. You there?", 3.0, 5.5));
+    assert_eq!(over, [heard("Hello. You there?", 48_000, 88_000, true), Event::Turn(TurnSign::Over)]);
     assert_eq!(bench.feed(&Feed::Flush), [json!({"type": "ForceEndTurn"})]);
     assert_eq!(bench.feed(&Feed::Finish), [json!({"type": "CloseStream"})]);
     let done = bench.events(Input::End);
@@ -84,7 +84,24 @@ fn the_last_word_ends_where_it_says_so_or_else_where_it_was_known_first() {
     let mut timed = turn("EndOfTurn", "Yes.", 2.5, 4.0);
     timed["turn_index"] = json!(1);
     timed["words"] = json!([{"word": "Yes.", "start": 2.75, "end": 3.25, "confidence": 0.9}]);
-    assert_eq!(bench.message(&timed)[0], heard_since("Yes.", (40_000, 64_000), Some(52_000), true));
+    assert_eq!(bench.message(&timed)[0], heard_since("Yes.", (44_000, 64_000), Some(52_000), true));
+}
+
+#[test]
+fn the_first_word_begins_where_it_says_so_or_else_a_while_before_it_was_known_whatever_silence_was_heard_with_it()
+ {
+    let mut bench = listening_to();
+    bench.message(&turn("Update", "", 0.0, 10.0));
+    let began = bench.message(&turn("StartOfTurn", "Yes", 0.0, 10.25));
+    assert_eq!(began, [Event::Turn(TurnSign::Began { at: 144_000 }), heard("Yes", 144_000, 164_000, false)]);
+    let over = bench.message(&turn("EndOfTurn", "Yes, please.", 0.0, 12.0));
+    assert_eq!(over[0], heard("Yes, please.", 144_000, 192_000, true));
+    let mut timed = turn("StartOfTurn", "No.", 12.0, 20.0);
+    timed["turn_index"] = json!(1);
+    timed["words"] = json!([{"word": "No.", "start": 19.5, "end": 19.75, "confidence": 0.9}]);
+    let began = bench.message(&timed);
+    let words = heard_since("No.", (312_000, 320_000), Some(316_000), false);
+    assert_eq!(began, [Event::Turn(TurnSign::Began { at: 312_000 }), words]);
 }
 
 #[test]

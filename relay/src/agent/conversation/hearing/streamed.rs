@@ -535,7 +535,8 @@ impl<E: Ears> Streamed<E> {
         if let Some((start, last)) = self.span.filter(|_| !text.is_empty()) {
             let text = self.words();
             let final_through = heard.is_final.then_some(end);
-            self.understood.push_back(Understood::Words { text, start, end: last, final_through });
+            let words_end = self.words_end.clamp(start, last);
+            self.understood.push_back(Understood::Words { text, start, end: last, words_end, final_through });
         }
         if heard.is_final && self.is_paused && end.saturating_add(ROUNDING) >= self.end {
             // That was all that there is, and whoever has said so was well.

@@ -37,7 +37,7 @@ fn a_sign_that_the_user_listens_is_one_while_the_answer_sounds_or_where_it_ended
         if is_over {
             floor.answer_over(Time::ZERO);
         }
-        assert_eq!(floor.judge("Mhm.", 8_000, end, true), expected, "{is_over}, {end}");
+        assert_eq!(floor.judge("Mhm.", 8_000, end, 40_000, true), expected, "{is_over}, {end}");
     }
 }
 
@@ -46,17 +46,18 @@ fn what_was_said_before_an_answer_is_no_remark_about_it() {
     // Words may be said to begin 300 ms early.
     for (start, expected) in [(11_200, Remark::BackChannel), (11_199, Remark::Turn)] {
         let mut floor = answered(16_000, TurnTaking::default());
-        assert_eq!(floor.judge("Mhm.", start, 20_000, true), expected, "{start}");
+        assert_eq!(floor.judge("Mhm.", start, 20_000, 20_000, true), expected, "{start}");
     }
 }
 
 #[test]
 fn the_agents_words_come_back_within_half_a_second_after_its_end() {
-    for (start, expected) in [(40_000, Remark::Echo), (40_001, Remark::Turn)] {
+    for (words_end, expected) in [(40_000, Remark::Echo), (40_001, Remark::Turn)] {
         let mut floor = answered(0, TurnTaking::default());
         floor.answer_over(Time::ZERO);
         hears(&mut floor, 32_000, 48_000);
-        assert_eq!(floor.judge("Four five six.", start, 48_000, true), expected, "{start}");
+        let remark = floor.judge("Four five six.", 30_000, words_end, 48_000, true);
+        assert_eq!(remark, expected, "{words_end}");
     }
     let mut floor = answered(0, TurnTaking::default());
     floor.answer_over(Time::ZERO);
