@@ -385,6 +385,36 @@ async fn what_deepgram_says_after_a_call_that_it_bills_is_a_row_of_the_operators
     assert_eq!((excess(&rows), credits), (Vec::new(), Vec::new()), "a server that says 0 does not count");
 }
 
+/// A call in which each turn of the user but the first is words that the agent has just said, so long after the agent.
+async fn answers_in_its_words(stt: Provider) -> Told {
+    let llm = Provider("openai-chat", "small", "openai/chat", "");
+    let tts = Provider("openai-speech", "tts-1", "openai/tts-1", "");
+    let port = stand_ins::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config(port, &stt, &llm, &tts)).await;
+    let mut talk = Talk::begin(&relay).await;
+    for pause in [0.5, 0.1, 1.0, 2.2] {
+        talk.ask_by(&[silence(pause), voice(0.9), silence(1.0)].concat()).await;
+    }
+    let told = talk.hang_up().await;
+    relay.terminate().await;
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_answers_in_the_agents_own_words_is_answered_whichever_recogniser_hears_them() {
+    let (listen, flux, utterances) = tokio::join!(
+        answers_in_its_words(Provider("deepgram", "nova-3", "deepgram/nova-3", "language = \"en\"")),
+        answers_in_its_words(Provider("deepgram-flux", "flux-general-en", "deepgram/flux-general-en", "")),
+        answers_in_its_words(Provider("openai-transcription", "whisper-1", "openai/whisper", "")),
+    );
+    for told in [listen, flux, utterances] {
+        assert_eq!((told.closed, told.errors.as_slice()), (1000, &[][..]), "{told:?}");
+        assert_eq!((told.user.len(), told.agent.len()), (4, 4), "{told:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_muted_for_longer_than_flux_waits_is_not_told_that_nobody_hears_them_and_is_heard_afterwards()
 {
