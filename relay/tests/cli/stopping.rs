@@ -63,6 +63,8 @@ fn an_import_that_waits_for_its_standard_input_is_ended_by_a_second_signal() {
     let mut said = String::new();
     errors.read_line(&mut said).expect("a line");
     assert!(said.contains("a second signal ends it at once"), "{said}");
+    // One that ends does so within this time.
+    std::thread::sleep(std::time::Duration::from_millis(300));
     assert!(child.try_wait().expect("asked").is_none(), "it waits for what it reads");
     terminate();
     assert_eq!(child.wait().expect("ended").code(), Some(1));

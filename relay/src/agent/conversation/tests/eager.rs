@@ -240,3 +240,27 @@ fn a_model_that_fails_in_secret_is_asked_again_in_the_open() {
     let did = is_over(&mut talk, ears, "Hello.");
     assert_eq!(questions(&did), ["Hello."]);
 }
+
+#[test]
+fn a_draft_that_answers_somebody_who_has_heard_more_than_was_heard_is_dropped() {
+    let (mut talk, ears, did) = maybe("Hello.");
+    let mind = ask_of(&did, MIND).0;
+    talk.thinks(mind, "Good morning.");
+    talk.event(mind, &whole());
+    let did = is_over(&mut talk, ears, "Hello.");
+    let mouth = ask_of(&did, MOUTH).0;
+    talk.sounds(mouth, 2_400);
+    talk.finishes(mouth);
+    talk.heard(usize::MAX);
+    (0..20).for_each(|_| drop(talk.chunk()));
+    let place = (32_000, 40_000);
+    let did = may_be_over_at(&mut talk, ears, "A table, please.", place);
+    assert_eq!(questions(&did), ["Hello.", "Good morning.", "A table, please."]);
+    let draft = ask_of(&did, MIND).0;
+    let did = talk.input(AgentInput::TakenBack { answer: 0, heard: 4 });
+    assert!(did.contains(&AgentOutput::Cancel { request: draft }), "{did:?}");
+    assert!(matches!(used_by(&did, draft), Some(Quantity::Eager(_))), "{did:?}");
+    let mut did = talk.hears(ears, "A table, please.", place, true);
+    did.extend(talk.over(ears));
+    assert_eq!(questions(&did), ["Hello.", "Good", "A table, please."]);
+}
