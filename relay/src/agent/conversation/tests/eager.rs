@@ -257,6 +257,7 @@ fn a_draft_that_answers_somebody_who_has_heard_more_than_was_heard_is_dropped() 
     let did = may_be_over_at(&mut talk, ears, "A table, please.", place);
     assert_eq!(questions(&did), ["Hello.", "Good morning.", "A table, please."]);
     let draft = ask_of(&did, MIND).0;
+    talk.thinks(draft, "For two?");
     let did = talk.input(AgentInput::TakenBack { answer: 0, heard: 4 });
     assert!(did.contains(&AgentOutput::Cancel { request: draft }), "{did:?}");
     assert!(matches!(used_by(&did, draft), Some(Quantity::Eager(_))), "{did:?}");
