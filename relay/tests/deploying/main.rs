@@ -5,7 +5,7 @@ mod files;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use files::{dockerfile, kubernetes, seconds, services, text, toml, unit, words};
@@ -259,13 +259,63 @@ fn a_relay_takes_the_variables_that_it_is_given() {
     let fly = toml("deploy/fly.toml");
     let on_fly = Config::load(None, variables(&fly["env"])).expect("Fly.io");
     assert!(on_fly.network.may_listen(everywhere));
-    for (pod, listens) in pods().into_iter().zip([true, false]) {
-        let given = container(&pod)["env"].as_array().expect("variables").iter();
-        let text = |value: &Value| value.as_str().expect("a text").to_owned();
-        let given = given.map(|variable| (text(&variable["name"]), text(&variable["value"])));
-        let config = Config::load(None, given).expect("Kubernetes");
-        assert_eq!(config.network.may_listen(everywhere), listens);
+    assert_eq!(on_fly.listen.ip(), Ipv6Addr::UNSPECIFIED, "machines reach each other by IPv6");
+    assert_eq!(fly["http_service"]["internal_port"], on_fly.listen.port());
+    let own = format!("http://{POD_IP}:8080");
+    for (pod, advertise) in pods().into_iter().zip([Some(own), None]) {
+        let config = Config::load(None, filled_by_kubernetes(container(&pod))).expect("Kubernetes");
+        assert_eq!(config.network.may_listen(everywhere), advertise.is_some());
+        assert_eq!(config.network.advertise, advertise, "by the Pod's address, on its port");
     }
+}
+
+/// Where a Pod is that is not there.
+const POD_IP: &str = "10.244.1.7";
+
+/// The variables of a container as Kubernetes fills them: with what it knows of the Pod, and with the variables above in the place of `$(NAME)`.
+fn filled_by_kubernetes(container: &Value) -> Vec<(String, String)> {
+    let mut given: Vec<(String, String)> = Vec::new();
+    for variable in container["env"].as_array().expect("variables") {
+        let field = &variable["valueFrom"]["fieldRef"]["fieldPath"];
+        let value = match field.as_str() {
+            Some("status.podIP") => POD_IP,
+            Some(other) => panic!("{other} is not known here"),
+            None => variable["value"].as_str().expect("a text"),
+        };
+        let put =
+            |value: String, (name, known): &(String, String)| value.replace(&format!("$({name})"), known);
+        let value = given.iter().fold(value.to_owned(), put);
+        assert!(!value.contains("$("), "{value}: no variable above it has that name");
+        given.push((variable["name"].as_str().expect("a name").to_owned(), value));
+    }
+    given
+}
+
+#[cfg(unix)]
+#[test]
+fn a_machine_of_fly_says_where_others_reach_it_and_starts_without_an_address_too() {
+    let fly = toml("deploy/fly.toml");
+    let entrypoint = words(&fly["experimental"]["entrypoint"]);
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_voxrelay"));
+    let mut path = program.parent().expect("a folder").as_os_str().to_owned();
+    path.push(":/usr/bin:/bin");
+    let check = |own: Option<&str>| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = Command::new(&entrypoint[0]);
+        command.args(&entrypoint[1..]).args(["config", "--check"]).current_dir(folder.path());
+        command.env_clear().env("PATH", &path).envs(variables(&fly["env"]));
+        command.env("DATABASE_URL", "postgres://voxrelay@localhost/voxrelay");
+        command.env("VOXRELAY_AUTH__HS256_SECRET", "a-secret-that-is-longer-than-32-bytes");
+        command.envs(own.map(|own| ("FLY_PRIVATE_IP", own)));
+        let output = command.output().expect("a shell");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        said.lines().find(|line| line.starts_with("network.advertise")).map(str::to_owned)
+    };
+    let port = fly["http_service"]["internal_port"].as_u64().expect("a port");
+    let advertised = format!("network.advertise = \"http://[fdaa:0:1:a7b:7b:0:1:2]:{port}\"  # environment");
+    assert_eq!(check(Some("fdaa:0:1:a7b:7b:0:1:2")), Some(advertised));
+    assert_eq!(check(None), None);
 }
 
 #[test]
@@ -327,8 +377,9 @@ fn every_command_that_is_given_is_one() {
     let ours = of_the_relay();
     let given = ours.values().map(|service| &service["command"]).filter(|command| !command.is_null());
     commands.extend(given.map(words));
+    commands.push(words(&toml("deploy/fly.toml")["experimental"]["cmd"]));
     commands.extend(pods().iter().map(|pod| words(&container(pod)["args"])));
-    assert_eq!(commands.len(), 7, "{commands:?}");
+    assert_eq!(commands.len(), 8, "{commands:?}");
     for command in commands {
         let voxrelay = Command::new(env!("CARGO_BIN_EXE_voxrelay")).args(&command).arg("--help").output();
         let output = voxrelay.expect("it runs");
