@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
-use files::{dockerfile, kubernetes, seconds, services, text, toml, unit, words};
+use files::{all_of_unit, dockerfile, kubernetes, seconds, services, text, toml, unit, words};
 use relay::Config;
 use serde_json::{Map, Value};
 
@@ -34,6 +34,12 @@ fn one_of_several() -> Config {
 fn instruction(name: &str) -> String {
     let mut all = dockerfile().into_iter().filter(|(word, _)| word == name);
     all.next_back().unwrap_or_else(|| panic!("there is no {name}")).1
+}
+
+/// The value of a variable that the image has.
+fn of_the_image(name: &str) -> Option<String> {
+    let mut all = dockerfile().into_iter().filter(|(word, _)| word == "ENV");
+    all.find_map(|(_, rest)| Some(rest.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
 }
 
 /// The services of `compose.yaml` whose image is the relay's.
@@ -166,9 +172,7 @@ fn each_probe_asks_what_a_relay_answers() {
 
 #[test]
 fn everybody_knows_the_port_on_which_a_relay_listens() {
-    let environment = dockerfile().into_iter().filter(|(word, _)| word == "ENV").map(|(_, rest)| rest);
-    let mut listens = environment.filter_map(|rest| Some(rest.strip_prefix("VOXRELAY_LISTEN=")?.to_owned()));
-    let listens = listens.next().expect("where it listens");
+    let listens = of_the_image("VOXRELAY_LISTEN").expect("where it listens");
     let port: u64 = listens.strip_prefix("0.0.0.0:").and_then(|port| port.parse().ok()).expect("a port");
     assert_eq!(instruction("EXPOSE"), port.to_string());
     let fly = toml("deploy/fly.toml");
@@ -199,6 +203,31 @@ fn everybody_knows_the_port_on_which_a_relay_listens() {
     assert!(policy[1]["from"].is_array(), "metrics are not for everybody");
     assert_eq!(fly["metrics"]["port"], metrics_port(&fly["env"]["VOXRELAY_METRICS__LISTEN"]));
     assert_eq!(fly["metrics"]["path"], "/metrics");
+}
+
+#[test]
+fn every_relay_that_is_deployed_serves_metrics_and_none_of_them_to_everybody() {
+    let name = "VOXRELAY_METRICS__LISTEN";
+    let [pod, _] = pods();
+    let port = filled_by_kubernetes(container(&pod)).into_iter().find(|(variable, _)| variable == name);
+    let port = metrics_port(&Value::String(port.expect("where metrics are served").1));
+    let image = of_the_image(name).expect("where the image serves them");
+    assert_eq!(metrics_port(&Value::String(image)), port);
+    assert_ne!(instruction("EXPOSE"), port.to_string(), "`--publish-all` would publish it");
+    let relays = relays();
+    assert_eq!(relays.len(), 2);
+    for (relay, service) in relays {
+        assert_eq!(metrics_port(&service["environment"][name]), port, "{relay}");
+        assert!(service["ports"].is_null(), "{relay}: whatever it publishes is for everybody");
+    }
+    let own = format!("{name}=127.0.0.1:{port}");
+    assert!(all_of_unit("Environment").contains(&own), "the unit does not say {own}");
+    // Nothing in front of relays passes them on.
+    for proxy in ["deploy/Caddyfile", "deploy/haproxy.cfg", "deploy/nginx.conf"] {
+        assert!(!text(proxy).contains(&port.to_string()), "{proxy}");
+    }
+    let guide = text("docs/metrics.md");
+    assert!(guide.contains(&format!("relay-1:{port}")) && guide.contains(&format!("127.0.0.1:{port}")));
 }
 
 fn metrics_port(listens: &Value) -> u64 {
@@ -330,7 +359,7 @@ fn every_relay_that_is_deployed_logs_an_object_a_line() {
     let formats: Vec<_> =
         given.filter(|variable| variable["name"] == name).map(|one| &one["value"]).collect();
     assert_eq!(formats, ["json"], "Kubernetes");
-    assert_eq!(unit("Environment"), Some(format!("{name}=json")));
+    assert!(all_of_unit("Environment").contains(&format!("{name}=json")));
     let guide = text("docs/deploying.md");
     let run = guide.split("docker run ").find(|run| run.contains("--detach")).expect("how a relay is run");
     assert!(run.contains(&format!("--env {name}=json")), "{run}");
