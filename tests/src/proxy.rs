@@ -11,6 +11,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
+/// What stands in each configuration before the lines for TLS.
+const TLS: &str = "# With the certificate here, in place of the line above:";
+
+/// The certificate that proxies with TLS show. It is for localhost, and signed by itself.
+#[must_use]
+pub fn certificate() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../relay/tests/tls/first.pem")
+}
+
 /// A program that stands before relays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -37,8 +46,9 @@ impl Kind {
     }
 
     /// The configuration as it stands there, but for addresses, and for where nginx keeps what it writes: its own folder is not ours.
-    fn configuration(self, relays: [SocketAddr; 2], own: SocketAddr, folder: &Path) -> String {
+    fn configuration(self, relays: [SocketAddr; 2], own: SocketAddr, folder: &Path, has_tls: bool) -> String {
         let text = std::fs::read_to_string(self.file()).expect("it is in the repository");
+        let text = if has_tls { self.with_tls(&text, own, folder) } else { text };
         let text = text.replace("relay-1:8080", &relays[0].to_string());
         let text = text.replace("relay-2:8080", &relays[1].to_string());
         match self {
@@ -53,6 +63,32 @@ impl Kind {
                 text.replace("bind :8000", &format!("bind {own}")).replace("maxconn 20000", "maxconn 1000")
             }
             Kind::Caddy => text.replace(":8000 {", &format!(":{} {{\n\tbind {}", own.port(), own.ip())),
+        }
+    }
+
+    /// The configuration with its lines for TLS, but for the address, and for where certificate and key are.
+    fn with_tls(self, text: &str, own: SocketAddr, folder: &Path) -> String {
+        let pair = [certificate(), certificate().with_extension("key.pem")];
+        let [certificate, key] = pair.each_ref().map(|path| path.display().to_string());
+        let text = uncommented(text);
+        match self {
+            Kind::Nginx => text
+                .replace("listen 443 ", &format!("listen {own} "))
+                .replace("/etc/ssl/voice.example.com.pem", &certificate)
+                .replace("/etc/ssl/voice.example.com.key", &key),
+            Kind::Haproxy => {
+                let both = folder.join("pair.pem");
+                let parts = pair.map(|path| std::fs::read(path).expect("it is in the repository"));
+                std::fs::write(&both, parts.concat()).expect("ours");
+                text.replace("bind :443 ", &format!("bind {own} "))
+                    .replace("/etc/haproxy/voice.example.com.pem", &both.display().to_string())
+            }
+            // It would listen on port 80 as well, to send whoever comes there to the other one.
+            Kind::Caddy => text
+                .replace("\tadmin off\n", "\tadmin off\n\tauto_https disable_redirects\n")
+                .replace("voice.example.com {", &format!("localhost:{} {{\n\tbind {}", own.port(), own.ip()))
+                .replace("/etc/ssl/voice.example.com.pem", &certificate)
+                .replace("/etc/ssl/voice.example.com.key", &key),
         }
     }
 
@@ -85,12 +121,34 @@ impl Kind {
     }
 }
 
+/// A configuration with the lines that it has as comments behind [`TLS`], and without the one above them.
+fn uncommented(text: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut are_for_tls = false;
+    for line in text.lines() {
+        let (indent, rest) = line.split_at(line.len() - line.trim_start().len());
+        match rest.strip_prefix("# ") {
+            Some(_) if rest == TLS => {
+                lines.pop();
+                are_for_tls = true;
+            }
+            Some(setting) if are_for_tls => lines.push(format!("{indent}{setting}")),
+            _ => {
+                are_for_tls = false;
+                lines.push(line.to_owned());
+            }
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
 /// A proxy that serves. Dropped, it ends.
 #[derive(Debug)]
 pub struct Proxy {
     _child: Child,
     /// Where it listens.
     pub address: SocketAddr,
+    has_tls: bool,
     _folder: TempDir,
 }
 
@@ -100,19 +158,36 @@ impl Proxy {
     /// # Panics
     /// When it does not serve within 10 s.
     pub async fn start(kind: Kind, relays: [SocketAddr; 2]) -> Proxy {
+        Proxy::serve(kind, relays, false).await
+    }
+
+    /// Starts a proxy that speaks TLS, with [`certificate`], before these relays.
+    ///
+    /// # Panics
+    /// When it does not listen within 10 s.
+    pub async fn start_with_tls(kind: Kind, relays: [SocketAddr; 2]) -> Proxy {
+        Proxy::serve(kind, relays, true).await
+    }
+
+    async fn serve(kind: Kind, relays: [SocketAddr; 2], has_tls: bool) -> Proxy {
         let folder = tempfile::tempdir().expect("a folder");
         let free = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = free.local_addr().expect("bound");
         drop(free);
         let configuration = folder.path().join("configuration");
-        std::fs::write(&configuration, kind.configuration(relays, address, folder.path())).expect("ours");
+        let text = kind.configuration(relays, address, folder.path(), has_tls);
+        std::fs::write(&configuration, text).expect("ours");
         let mut command = kind.command(folder.path(), &configuration);
         let log = std::fs::File::create(folder.path().join("log")).expect("ours");
         command.stdout(Stdio::null()).stderr(log).kill_on_drop(true);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{kind:?} is not installed: {error}"));
         for _ in 0..200 {
-            if get(address, "/livez").await == Some(200) {
-                return Proxy { _child: child, address, _folder: folder };
+            let serves = match has_tls {
+                true => TcpStream::connect(address).await.is_ok(),
+                false => get(address, "/livez").await == Some(200),
+            };
+            if serves {
+                return Proxy { _child: child, address, has_tls, _folder: folder };
             }
             assert!(child.try_wait().expect("asked").is_none(), "{kind:?}: {}", said(folder.path()));
             sleep(Duration::from_millis(50)).await;
@@ -123,10 +198,14 @@ impl Proxy {
     /// Where to call.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("ws://{}/v1/call", self.address)
+        match self.has_tls {
+            // By the name that the certificate is for.
+            true => format!("wss://localhost:{}/v1/call", self.address.port()),
+            false => format!("ws://{}/v1/call", self.address),
+        }
     }
 
-    /// The status of the answer to a plain `GET` through it.
+    /// The status of the answer to a plain `GET` through it. One with TLS gives none.
     pub async fn status(&self, path: &str) -> Option<u16> {
         get(self.address, path).await
     }

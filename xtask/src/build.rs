@@ -51,6 +51,29 @@ const WASM_FEATURES: [&str; 7] = [
     "--enable-multivalue",
 ];
 
+/// A package from npm of which files lie beside the dashboard, and are inside the relay.
+pub(crate) struct Vendored {
+    /// Its name at npm.
+    pub(crate) package: &'static str,
+    /// Its files, each with its name in [`VENDOR`].
+    pub(crate) files: &'static [(&'static str, &'static str)],
+}
+
+/// Where these files lie.
+pub(crate) const VENDOR: &str = "dashboard/vendor";
+/// The one of them that no browser fetches.
+const LICENCE: &str = "LICENSE.txt";
+
+/// What paints the dashboard's charts.
+pub(crate) const VENDORED: [Vendored; 1] = [Vendored {
+    package: "uplot",
+    files: &[
+        ("dist/uPlot.iife.min.js", "uplot.js"),
+        ("dist/uPlot.min.css", "uplot.css"),
+        ("LICENSE", LICENCE),
+    ],
+}];
+
 /// Builds everything a page needs.
 pub(crate) fn sdk() -> Result<()> {
     let begin = std::time::Instant::now();
@@ -228,22 +251,21 @@ fn bundle() -> Result<()> {
     stamp.keep()
 }
 
-/// Puts the library that paints the dashboard's charts beside the dashboard, with its licence: the relay serves it, and no page loads it from
-/// elsewhere.
+/// Puts the files of others beside the dashboard, with their licences: the relay serves them, and no page loads them from elsewhere.
 fn vendor() -> Result<()> {
-    let (from, to) = (workspace::path("node_modules/uplot"), workspace::path("dashboard/vendor"));
+    let to = workspace::path(VENDOR);
     fs::create_dir_all(&to)?;
-    for (source, name) in [
-        ("dist/uPlot.iife.min.js", "uplot.js"),
-        ("dist/uPlot.min.css", "uplot.css"),
-        ("LICENSE", "LICENSE.txt"),
-    ] {
-        let content = fs::read(from.join(source))
-            .with_context(|| format!("uPlot lacks {source}: run `npm ci` in the root of the workspace"))?;
-        fs::write(to.join(name), &content)?;
-        if name != "LICENSE.txt" {
-            fs::write(to.join(format!("{name}.gz")), size::gzip(&content)?)?;
-            fs::write(to.join(format!("{name}.br")), size::brotli(&content)?)?;
+    for Vendored { package, files } in VENDORED {
+        let from = workspace::path("node_modules").join(package);
+        for (source, name) in files {
+            let content = fs::read(from.join(source)).with_context(|| {
+                format!("{package} lacks {source}: run `npm ci` in the root of the workspace")
+            })?;
+            fs::write(to.join(name), &content)?;
+            if *name != LICENCE {
+                fs::write(to.join(format!("{name}.gz")), size::gzip(&content)?)?;
+                fs::write(to.join(format!("{name}.br")), size::brotli(&content)?)?;
+            }
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::build;
+use crate::build::{self, VENDORED};
 use crate::cargo_tool::CargoTool;
 use crate::gate;
 use crate::step::{output, run as run_program, step};
@@ -19,12 +19,14 @@ use crate::workspace::{self, WASM};
 const TOOL: CargoTool = CargoTool { name: "cargo-cyclonedx", version: "0.5.9" };
 /// The name that the tool is told to write under, without its ending: a file of this name beside each manifest of the workspace.
 const BILL: &str = "voxrelay-bill-of-materials";
+/// The room whose program has the dashboard inside.
+const RELAY_ROOM: &str = "relay";
 /// Rooms, each with the name of its bill.
 type Rooms = &'static [(&'static str, &'static str)];
 
 /// For which target, of which rooms, and under which names bills are released; without a target it is this system's.
 const BILLS: [(Option<&str>, Rooms); 2] = [
-    (None, &[("relay", "voxrelay.cdx.json")]),
+    (None, &[(RELAY_ROOM, "voxrelay.cdx.json")]),
     (Some(WASM), &[("sdk-wasm", "voxrelay-wasm.cdx.json"), ("voice-wasm", "voxrelay-voice.cdx.json")]),
 ];
 /// How the relay is built that is deployed, here and in the image. By itself: beside other packages its dependencies would have what those want, too.
@@ -48,6 +50,14 @@ struct Workspace {
 #[derive(Deserialize)]
 struct Versioned {
     version: String,
+}
+
+/// A package from npm, as its `package.json` has it.
+#[derive(Deserialize)]
+struct Packaged {
+    name: String,
+    version: String,
+    license: String,
 }
 
 /// Builds a release into a folder of the target directory, says what is in it, and fails if it may not be published. If it is a dry run it may lack
@@ -163,7 +173,7 @@ fn crates_bills(folder: &Path) -> Result<Vec<PathBuf>> {
         let mut taken = Ok(());
         if written.is_ok() {
             for (room, kept) in rooms {
-                let bill = copied(&workspace::path(room).join(&name), &folder.join(kept));
+                let bill = complete(room, &workspace::path(room).join(&name), &folder.join(kept));
                 taken = taken.and(bill.map(|bill| bills.push(bill)));
             }
         }
@@ -177,6 +187,46 @@ fn crates_bills(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     bills.iter().try_for_each(|bill| look_at(bill))?;
     Ok(bills)
+}
+
+/// Writes the bill of a room as it is released, from what the tool wrote.
+fn complete(room: &str, from: &Path, to: &Path) -> Result<PathBuf> {
+    let written = fs::read_to_string(from).with_context(|| format!("{} was not made", from.display()))?;
+    let mut bill: Value = serde_json::from_str(&written)?;
+    add_vendored(room, &mut bill)?;
+    fs::write(to, serde_json::to_string_pretty(&bill)?)?;
+    Ok(to.to_owned())
+}
+
+/// Adds to the relay's bill the packages from npm whose files it serves with the dashboard: they are inside of it, and no crate brings them.
+fn add_vendored(room: &str, bill: &mut Value) -> Result<()> {
+    if room != RELAY_ROOM {
+        return Ok(());
+    }
+    for vendored in VENDORED {
+        let manifest = format!("node_modules/{}/package.json", vendored.package);
+        let manifest = fs::read_to_string(workspace::path(&manifest))
+            .with_context(|| format!("{manifest} is not there: run `npm ci` in the root of the workspace"))?;
+        let Packaged { name, version, license } =
+            serde_json::from_str(&manifest).context("it has no name, version or licence")?;
+        // A scope begins with what has a meaning in such an address.
+        let purl = format!("pkg:npm/{}@{version}", name.replace('@', "%40"));
+        let whole = bill["metadata"]["component"]["bom-ref"].clone();
+        let components = bill["components"].as_array_mut().context("the bill has no components")?;
+        components.push(json!({
+            "type": "library", "bom-ref": purl, "name": name, "version": version, "scope": "required",
+            "licenses": [{ "expression": license }], "purl": purl,
+        }));
+        let dependencies = bill["dependencies"].as_array_mut().context("the bill has no dependencies")?;
+        let of_the_relay = dependencies.iter_mut().find(|dependency| dependency["ref"] == whole);
+        let of_the_relay = of_the_relay.context("the bill does not say on what the relay depends")?;
+        match of_the_relay["dependsOn"].as_array_mut() {
+            Some(others) => others.push(json!(purl)),
+            None => of_the_relay["dependsOn"] = json!([purl]),
+        }
+        dependencies.push(json!({ "ref": purl }));
+    }
+    Ok(())
 }
 
 /// What whoever installs the package gets with it.
@@ -222,6 +272,7 @@ fn copied(from: &Path, to: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::build::{VENDOR, Vendored};
 
     #[test]
     fn a_release_has_one_version_and_a_section_that_says_what_is_new() {
@@ -242,6 +293,42 @@ mod tests {
         let image = fs::read_to_string(workspace::path("deploy/Dockerfile")).expect("it is there");
         let command = format!("&& cargo {} \\\n", RELAY.join(" "));
         assert!(image.contains(&command), "no `{command}` in {image}");
+    }
+
+    #[test]
+    fn all_that_the_dashboard_has_of_others_is_in_the_relays_bill() {
+        let written = json!({
+            "metadata": { "component": { "bom-ref": "the relay" } },
+            "components": [],
+            "dependencies": [{ "ref": "the relay" }],
+        });
+        let mut bill = written.clone();
+        add_vendored("relay", &mut bill).expect("the packages are installed");
+        let lock = fs::read_to_string(workspace::path("package-lock.json")).expect("it is there");
+        let lock: Value = serde_json::from_str(&lock).expect("JSON");
+        let mut known = Vec::new();
+        for Vendored { package, files } in VENDORED {
+            let locked = &lock["packages"][format!("node_modules/{package}")];
+            let components = bill["components"].as_array().expect("a list");
+            let found = components.iter().find(|component| component["name"] == package);
+            let found = found.unwrap_or_else(|| panic!("{package} is not in {bill}"));
+            let version = locked["version"].as_str().expect("a version");
+            assert_eq!(found["version"], version);
+            assert_eq!(found["licenses"][0]["expression"], locked["license"]);
+            assert_eq!(found["purl"], format!("pkg:npm/{package}@{version}"));
+            let depends = bill["dependencies"][0]["dependsOn"].as_array().expect("a list");
+            assert!(depends.contains(&found["bom-ref"]), "the relay depends on it: {bill}");
+            known.extend(files.iter().map(|(_, name)| *name));
+        }
+        let folder = fs::read_dir(workspace::path(VENDOR)).expect("`cargo xtask build` makes it");
+        for file in folder {
+            let name = file.expect("readable").file_name().to_string_lossy().into_owned();
+            let plain = name.trim_end_matches(".gz").trim_end_matches(".br");
+            assert!(known.contains(&plain), "{VENDOR}/{name} is of no package that is in the bill");
+        }
+        let mut of_another = written.clone();
+        add_vendored("sdk-wasm", &mut of_another).expect("nothing to add");
+        assert_eq!(of_another, written, "what a page loads has no dashboard in it");
     }
 
     #[test]

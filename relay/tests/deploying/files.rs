@@ -59,9 +59,14 @@ pub(crate) fn dockerfile() -> Vec<(String, String)> {
 
 /// What the unit says of a key; nothing if it says nothing.
 pub(crate) fn unit(key: &str) -> Option<String> {
+    all_of_unit(key).into_iter().next()
+}
+
+/// What the unit says of a key that it may have several times.
+pub(crate) fn all_of_unit(key: &str) -> Vec<String> {
     let unit = text("deploy/voxrelay.service");
-    let mut found = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-    found.next().map(str::to_owned)
+    let found = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    found.map(str::to_owned).collect()
 }
 
 /// The documents of the example for Kubernetes of this kind.

@@ -5,10 +5,10 @@ mod files;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
-use files::{dockerfile, kubernetes, seconds, services, text, toml, unit, words};
+use files::{all_of_unit, dockerfile, kubernetes, seconds, services, text, toml, unit, words};
 use relay::Config;
 use serde_json::{Map, Value};
 
@@ -34,6 +34,12 @@ fn one_of_several() -> Config {
 fn instruction(name: &str) -> String {
     let mut all = dockerfile().into_iter().filter(|(word, _)| word == name);
     all.next_back().unwrap_or_else(|| panic!("there is no {name}")).1
+}
+
+/// The value of a variable that the image has.
+fn of_the_image(name: &str) -> Option<String> {
+    let mut all = dockerfile().into_iter().filter(|(word, _)| word == "ENV");
+    all.find_map(|(_, rest)| Some(rest.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
 }
 
 /// The services of `compose.yaml` whose image is the relay's.
@@ -166,9 +172,7 @@ fn each_probe_asks_what_a_relay_answers() {
 
 #[test]
 fn everybody_knows_the_port_on_which_a_relay_listens() {
-    let environment = dockerfile().into_iter().filter(|(word, _)| word == "ENV").map(|(_, rest)| rest);
-    let mut listens = environment.filter_map(|rest| Some(rest.strip_prefix("VOXRELAY_LISTEN=")?.to_owned()));
-    let listens = listens.next().expect("where it listens");
+    let listens = of_the_image("VOXRELAY_LISTEN").expect("where it listens");
     let port: u64 = listens.strip_prefix("0.0.0.0:").and_then(|port| port.parse().ok()).expect("a port");
     assert_eq!(instruction("EXPOSE"), port.to_string());
     let fly = toml("deploy/fly.toml");
@@ -199,6 +203,31 @@ fn everybody_knows_the_port_on_which_a_relay_listens() {
     assert!(policy[1]["from"].is_array(), "metrics are not for everybody");
     assert_eq!(fly["metrics"]["port"], metrics_port(&fly["env"]["VOXRELAY_METRICS__LISTEN"]));
     assert_eq!(fly["metrics"]["path"], "/metrics");
+}
+
+#[test]
+fn every_relay_that_is_deployed_serves_metrics_and_none_of_them_to_everybody() {
+    let name = "VOXRELAY_METRICS__LISTEN";
+    let [pod, _] = pods();
+    let port = filled_by_kubernetes(container(&pod)).into_iter().find(|(variable, _)| variable == name);
+    let port = metrics_port(&Value::String(port.expect("where metrics are served").1));
+    let image = of_the_image(name).expect("where the image serves them");
+    assert_eq!(metrics_port(&Value::String(image)), port);
+    assert_ne!(instruction("EXPOSE"), port.to_string(), "`--publish-all` would publish it");
+    let relays = relays();
+    assert_eq!(relays.len(), 2);
+    for (relay, service) in relays {
+        assert_eq!(metrics_port(&service["environment"][name]), port, "{relay}");
+        assert!(service["ports"].is_null(), "{relay}: whatever it publishes is for everybody");
+    }
+    let own = format!("{name}=127.0.0.1:{port}");
+    assert!(all_of_unit("Environment").contains(&own), "the unit does not say {own}");
+    // Nothing in front of relays passes them on.
+    for proxy in ["deploy/Caddyfile", "deploy/haproxy.cfg", "deploy/nginx.conf"] {
+        assert!(!text(proxy).contains(&port.to_string()), "{proxy}");
+    }
+    let guide = text("docs/metrics.md");
+    assert!(guide.contains(&format!("relay-1:{port}")) && guide.contains(&format!("127.0.0.1:{port}")));
 }
 
 fn metrics_port(listens: &Value) -> u64 {
@@ -259,13 +288,63 @@ fn a_relay_takes_the_variables_that_it_is_given() {
     let fly = toml("deploy/fly.toml");
     let on_fly = Config::load(None, variables(&fly["env"])).expect("Fly.io");
     assert!(on_fly.network.may_listen(everywhere));
-    for (pod, listens) in pods().into_iter().zip([true, false]) {
-        let given = container(&pod)["env"].as_array().expect("variables").iter();
-        let text = |value: &Value| value.as_str().expect("a text").to_owned();
-        let given = given.map(|variable| (text(&variable["name"]), text(&variable["value"])));
-        let config = Config::load(None, given).expect("Kubernetes");
-        assert_eq!(config.network.may_listen(everywhere), listens);
+    assert_eq!(on_fly.listen.ip(), Ipv6Addr::UNSPECIFIED, "machines reach each other by IPv6");
+    assert_eq!(fly["http_service"]["internal_port"], on_fly.listen.port());
+    let own = format!("http://{POD_IP}:8080");
+    for (pod, advertise) in pods().into_iter().zip([Some(own), None]) {
+        let config = Config::load(None, filled_by_kubernetes(container(&pod))).expect("Kubernetes");
+        assert_eq!(config.network.may_listen(everywhere), advertise.is_some());
+        assert_eq!(config.network.advertise, advertise, "by the Pod's address, on its port");
     }
+}
+
+/// Where a Pod is that is not there.
+const POD_IP: &str = "10.244.1.7";
+
+/// The variables of a container as Kubernetes fills them: with what it knows of the Pod, and with the variables above in the place of `$(NAME)`.
+fn filled_by_kubernetes(container: &Value) -> Vec<(String, String)> {
+    let mut given: Vec<(String, String)> = Vec::new();
+    for variable in container["env"].as_array().expect("variables") {
+        let field = &variable["valueFrom"]["fieldRef"]["fieldPath"];
+        let value = match field.as_str() {
+            Some("status.podIP") => POD_IP,
+            Some(other) => panic!("{other} is not known here"),
+            None => variable["value"].as_str().expect("a text"),
+        };
+        let put =
+            |value: String, (name, known): &(String, String)| value.replace(&format!("$({name})"), known);
+        let value = given.iter().fold(value.to_owned(), put);
+        assert!(!value.contains("$("), "{value}: no variable above it has that name");
+        given.push((variable["name"].as_str().expect("a name").to_owned(), value));
+    }
+    given
+}
+
+#[cfg(unix)]
+#[test]
+fn a_machine_of_fly_says_where_others_reach_it_and_starts_without_an_address_too() {
+    let fly = toml("deploy/fly.toml");
+    let entrypoint = words(&fly["experimental"]["entrypoint"]);
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_voxrelay"));
+    let mut path = program.parent().expect("a folder").as_os_str().to_owned();
+    path.push(":/usr/bin:/bin");
+    let check = |own: Option<&str>| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = Command::new(&entrypoint[0]);
+        command.args(&entrypoint[1..]).args(["config", "--check"]).current_dir(folder.path());
+        command.env_clear().env("PATH", &path).envs(variables(&fly["env"]));
+        command.env("DATABASE_URL", "postgres://voxrelay@localhost/voxrelay");
+        command.env("VOXRELAY_AUTH__HS256_SECRET", "a-secret-that-is-longer-than-32-bytes");
+        command.envs(own.map(|own| ("FLY_PRIVATE_IP", own)));
+        let output = command.output().expect("a shell");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        said.lines().find(|line| line.starts_with("network.advertise")).map(str::to_owned)
+    };
+    let port = fly["http_service"]["internal_port"].as_u64().expect("a port");
+    let advertised = format!("network.advertise = \"http://[fdaa:0:1:a7b:7b:0:1:2]:{port}\"  # environment");
+    assert_eq!(check(Some("fdaa:0:1:a7b:7b:0:1:2")), Some(advertised));
+    assert_eq!(check(None), None);
 }
 
 #[test]
@@ -280,7 +359,7 @@ fn every_relay_that_is_deployed_logs_an_object_a_line() {
     let formats: Vec<_> =
         given.filter(|variable| variable["name"] == name).map(|one| &one["value"]).collect();
     assert_eq!(formats, ["json"], "Kubernetes");
-    assert_eq!(unit("Environment"), Some(format!("{name}=json")));
+    assert!(all_of_unit("Environment").contains(&format!("{name}=json")));
     let guide = text("docs/deploying.md");
     let run = guide.split("docker run ").find(|run| run.contains("--detach")).expect("how a relay is run");
     assert!(run.contains(&format!("--env {name}=json")), "{run}");
@@ -327,8 +406,9 @@ fn every_command_that_is_given_is_one() {
     let ours = of_the_relay();
     let given = ours.values().map(|service| &service["command"]).filter(|command| !command.is_null());
     commands.extend(given.map(words));
+    commands.push(words(&toml("deploy/fly.toml")["experimental"]["cmd"]));
     commands.extend(pods().iter().map(|pod| words(&container(pod)["args"])));
-    assert_eq!(commands.len(), 7, "{commands:?}");
+    assert_eq!(commands.len(), 8, "{commands:?}");
     for command in commands {
         let voxrelay = Command::new(env!("CARGO_BIN_EXE_voxrelay")).args(&command).arg("--help").output();
         let output = voxrelay.expect("it runs");

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use protocol::{Bye, ClientMessage, CloseCode, RelayMessage, Resume, Welcome};
+use relay::client::{Options, Trust, run};
 use serde_json::{Value, json};
 use tests::caller::Caller;
 use tests::over_http::{BINARY, OverHttp, body, post};
 use tests::postgres::{Server, shared};
-use tests::proxy::{Kind, Proxy};
+use tests::proxy::{Kind, Proxy, certificate};
+use tests::sound::{silence, voice};
 use tests::{Heard, Raw, Relay, alone, chunk, hello, token_but};
-use tokio::time::sleep;
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Error;
 
 /// Code and close code of what a `hello` of this user is refused with, if it is.
@@ -202,6 +205,53 @@ async fn each_request_of_a_call_over_http_comes_through_a_proxy_to_the_relay_tha
             assert_eq!(wire.say(&ClientMessage::from(Bye { end: 5 })).await, 204, "{kind:?}");
             assert_eq!(wire.end().await, (vec![], CloseCode::Normal.code()), "{kind:?}");
         }
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_heard_and_answered_through_a_proxy_that_speaks_tls() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let trusts = "[network]\ntrusted_proxies = [\"127.0.0.1\"]\n";
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", trusts).await;
+    join_all(Kind::ALL.map(async |kind| {
+        let proxy = Proxy::start_with_tls(kind, [relay.address; 2]).await;
+        let token = token_but(&json!({ "sub": format!("{kind:?}") }));
+        let speech = [silence(0.5), voice(1.5)].concat();
+        let trust = Trust::read(&certificate()).expect("a certificate");
+        let options = Options { trust: Some(trust), ..Options::new(proxy.url(), token, speech) };
+        let report = run(options, |_| {}).await;
+        assert!(report.is_good() && report.reconnects == 0, "{kind:?}: {report:?}");
+    }))
+    .await;
+}
+
+/// More calls at a time than a browser opens connections of HTTP/1.1 to a host, which are six.
+const CALLS: usize = 8;
+/// How long they may take at most on a busy machine.
+const CALLS_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_over_http_share_one_connection_of_http_2_to_a_proxy_that_speaks_tls() {
+    let database = shared().database().await;
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let first = Relay::start_on(&database, folders[0].path(), "").await;
+    let second = Relay::start_on(&database, folders[1].path(), "").await;
+    let relays = [first.address, second.address];
+    join_all(Kind::ALL.map(async |kind| {
+        let proxy = Proxy::start_with_tls(kind, relays).await;
+        let hellos = (0..CALLS).map(|nth| {
+            let token = token_but(&json!({ "sub": format!("{kind:?}, call {nth} over HTTP/2") }));
+            ClientMessage::from(hello(&token, None)).to_json()
+        });
+        let mut browser = Command::new("node");
+        browser.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proxies/http2.mjs"));
+        browser.arg(proxy.address.port().to_string()).arg(certificate()).args(hellos);
+        let calls = timeout(CALLS_TIMEOUT, browser.kill_on_drop(true).output()).await;
+        let calls = calls.unwrap_or_else(|_| panic!("{kind:?}: not all of them were welcomed"));
+        let calls = calls.expect("Node.js is installed");
+        assert!(calls.status.success(), "{kind:?}: {}", String::from_utf8_lossy(&calls.stderr));
+        assert_eq!(String::from_utf8_lossy(&calls.stdout), format!("h2 {CALLS}\n"), "{kind:?}");
     }))
     .await;
 }
