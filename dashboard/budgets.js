@@ -27,11 +27,12 @@ export async function budgets(place, signal) {
   const list = listing(
     {
       title: "Budgets",
-      nothing: "There is no such budget. Those that calls have used in this day or month are listed.",
+      nothing: "There is no such budget. Those that calls have used in this day or month are listed, and those that are set by hand; All has also those of which little or nothing is spent.",
       path: "/v1/admin/budgets",
       rows: "budgets",
       by: {
         kind: { label: "Of", choices: { "": "All", user: "Users", account: "Accounts" } },
+        subject: { label: "Name" },
         above_percent: { label: "Spent or set aside", choices: SHARES, value: "50" },
       },
       columns: COLUMNS,

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use crate::config::Config;
 use crate::money::price::PriceTable;
 use crate::operations::traces::Traces;
 use crate::provider::Upstreams;
+use crate::records::store::StoreError;
 use crate::server::Tls;
 use crate::session::lease::Lease;
 use crate::session::{OwnLease, Registry};
@@ -54,6 +56,8 @@ pub struct Live {
     pub lease: OwnLease,
     /// Cancelled when the relay is told to stop: it is not ready any more, and load balancers are to send new calls elsewhere.
     pub unready: CancellationToken,
+    /// Whether the schema of the database lacked what this relay needs when it was asked last.
+    is_outdated: AtomicBool,
     /// Cancelled when it takes no calls any more, and sends its own elsewhere. Then it is not ready either.
     pub moving: CancellationToken,
     /// When the last of them is to be gone.
@@ -148,6 +152,7 @@ impl Live {
             sessions: Registry::default(),
             lease: OwnLease::new(Lease::new(protocol::Time::ZERO, store_grace)),
             unready: moving.child_token(),
+            is_outdated: AtomicBool::new(false),
             moving,
             moved_by: OnceLock::new(),
             shutdown,
@@ -166,6 +171,27 @@ impl Live {
     /// How much of that time is left.
     pub(crate) fn moves_within(&self) -> Duration {
         self.moved_by.get().map_or(Duration::ZERO, |by| by.since(self.now()))
+    }
+
+    /// Notes what the database said when it was asked whether it serves this relay. While it does not answer, its schema is what it was.
+    pub(crate) fn note_schema(&self, answer: &Result<(), StoreError>) {
+        let is_outdated = match answer {
+            Ok(()) => false,
+            Err(StoreError::Outdated { .. }) => true,
+            Err(_) => return,
+        };
+        if self.is_outdated.swap(is_outdated, Ordering::Relaxed) == is_outdated {
+            return;
+        }
+        match answer {
+            Err(error) => tracing::error!(%error, "calls are to be sent elsewhere"),
+            Ok(()) => tracing::info!("the schema of the database is up to date again"),
+        }
+    }
+
+    /// Whether the schema of the database lacks what this relay needs, as was noted last.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.is_outdated.load(Ordering::Relaxed)
     }
 
     /// The time since the start, as the machines want it.

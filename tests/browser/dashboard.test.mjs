@@ -364,6 +364,13 @@ describe("the dashboard", () => {
       return audit.length >= 3 && audit.map((/** @type {any} */ deed) => `${deed.what} ${deed.reason}`);
     };
     const deeds = await until("all of it is in the audit", given);
+    // It is in the list although nobody has spent anything of it, and is found by its name.
+    const unspent = page.getByRole("row").filter({ has: page.getByRole("rowheader", { name: "account a/new one", exact: true }) });
+    await unspent.waitFor();
+    await page.getByLabel("Name", { exact: true }).fill("a/new one");
+    await page.getByRole("button", { name: "Show", exact: true }).click();
+    await page.getByRole("rowheader", { name: `user ${user}`, exact: true }).waitFor({ state: "detached" });
+    await unspent.getByRole("button", { name: "Reset the budget of account a/new one", exact: true }).waitFor();
     assert.deepEqual(deeds, ["set_budget not yet", "reset_budget ", "set_budget a good customer"]);
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(width <= SCREENS["a small phone"].width, `it is ${width} wide`);

@@ -1,16 +1,20 @@
 //! `voxrelay migrate` as an operator runs it.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use protocol::{Bye, ClientMessage};
 use relay::config::Secret;
 use relay::records::store::{SqlStore, Store};
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection};
+use tests::http::{free_address, get};
 use tests::postgres::shared;
 use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, binary, chunk};
 use tokio::process::Command;
+use tokio::time::sleep;
 
 async fn run(database: &Secret, arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
@@ -79,16 +83,36 @@ async fn a_relay_wants_its_schema_first_and_migrate_brings_it() {
     Relay::start_with(folder.path(), "127.0.0.1:0", &config).await.terminate().await;
 }
 
+/// Waits until a relay serves these metrics with these values.
+async fn measures(metrics: SocketAddr, wanted: [(&str, u32); 2]) {
+    let lines = wanted.map(|(name, value)| format!("{name} {value}"));
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = get(metrics, "/metrics").await;
+        if lines.iter().all(|wanted| answer.lines().any(|line| line == wanted)) {
+            return;
+        }
+        assert!(Instant::now() < end, "no {lines:?} in {answer}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_relay_whose_schema_is_put_back_to_one_from_before_is_not_ready_until_it_is_migrated() {
     let database = shared().database().await;
     let folder = tempfile::tempdir().expect("a folder");
-    let relay = Relay::start_on(&database, folder.path(), "").await;
+    let metrics = free_address().await;
+    let served = format!("[metrics]\nlisten = \"{metrics}\"\n");
+    let relay = Relay::start_on(&database, folder.path(), &served).await;
     assert_eq!(relay.becomes_ready(200).await, 200);
+    let (ready, outdated) = ("voxrelay_ready", "voxrelay_schema_outdated");
+    measures(metrics, [(ready, 1), (outdated, 0)]).await;
     let newest = "WHERE version = (SELECT MAX(version) FROM voxrelay._sqlx_migrations)";
     let keep = format!("CREATE TABLE public.kept AS SELECT * FROM voxrelay._sqlx_migrations {newest}");
     order(&database, &keep).await;
     order(&database, &format!("DELETE FROM voxrelay._sqlx_migrations {newest}")).await;
+    // Nobody asks `/readyz` meanwhile.
+    measures(metrics, [(ready, 0), (outdated, 1)]).await;
     assert_eq!(relay.becomes_ready(503).await, 503);
     let answer = relay.get("/readyz").await;
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
@@ -99,6 +123,7 @@ async fn a_relay_whose_schema_is_put_back_to_one_from_before_is_not_ready_until_
     assert_eq!(relay.status("/livez").await, 200, "nobody restarts it");
 
     order(&database, "INSERT INTO voxrelay._sqlx_migrations SELECT * FROM public.kept").await;
+    measures(metrics, [(ready, 1), (outdated, 0)]).await;
     assert_eq!(relay.becomes_ready(200).await, 200);
     relay.terminate().await;
 }

@@ -48,6 +48,8 @@ const CERTIFICATE_EVERY: Duration = Duration::from_secs(60);
 const ROLL_UP_EVERY: Duration = Duration::from_secs(60);
 /// How many of them one transaction adds.
 const ROLL_UP: u32 = 200;
+/// Between two looks at whether the schema of the database is one that this relay can use.
+const SCHEMA_EVERY: Duration = Duration::from_secs(5);
 /// Between two looks for what is too old.
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -91,6 +93,7 @@ pub(crate) fn start(app: &Arc<App>, apps: &watch::Receiver<Arc<App>>) -> JoinSet
     spawn(&mut tasks, app, erase_recordings(Arc::clone(app)));
     spawn(&mut tasks, app, forget_rates(Arc::clone(app)));
     spawn(&mut tasks, app, roll_up(Arc::clone(app)));
+    spawn(&mut tasks, app, watch_schema(Arc::clone(app)));
     spawn(&mut tasks, app, expire(Arc::clone(app)));
     if let Some(tls) = &app.tls {
         spawn(&mut tasks, app, renew_certificate(Arc::clone(tls)));
@@ -329,6 +332,15 @@ async fn roll_up(app: Arc<App>) {
                 }
             }
         }
+    }
+}
+
+/// Asks the database whether it serves this relay, so that metrics say so also where nobody asks `/readyz`.
+async fn watch_schema(app: Arc<App>) {
+    let mut tick = every(SCHEMA_EVERY);
+    loop {
+        tick.tick().await;
+        app.live.note_schema(&app.records.store.ping().await);
     }
 }
 

@@ -53,6 +53,7 @@ use over_http::Wires;
 pub use over_http::{Brought, Malformed, ROUND_ONE_MESSAGE_BYTES, Record};
 use problem::Problem;
 use ready::Readiness;
+pub(crate) use ready::is_ready;
 use request_id::RequestId;
 use socket::Socket;
 use stream::{CallPlace, CallStream};

@@ -118,6 +118,9 @@ impl Readiness {
             let App { records, live, .. } = &*readiness.app;
             let answer = timeout(PATIENCE, records.store.ping());
             let Some(answer) = live.shutdown.run_until_cancelled(answer).await else { return };
+            if let Ok(answer) = &answer {
+                live.note_schema(answer);
+            }
             let said = match answer {
                 // A database with a full disk, or one that only follows another, answers and takes no writes. The renewal of the lease shows that.
                 Ok(Ok(())) if live.lease.is_renewed() => Database::Ok,
@@ -130,24 +133,32 @@ impl Readiness {
     }
 
     async fn tell(self: &Arc<Self>) -> Told {
-        let (live, database) = (&self.app.live, self.database().await);
-        let has_keys = self.app.admission.verifier.has_keys();
-        let reasons = [
-            (live.unready.is_cancelled(), Reason::Draining),
-            (!has_keys, Reason::NoKeys),
-            (database == Database::Outdated, Reason::SchemaTooOld),
-        ];
-        let reasons: Vec<Reason> =
-            reasons.into_iter().filter(|(holds, _)| *holds).map(|(_, reason)| reason).collect();
+        let database = self.database().await;
+        let reasons = reasons(&self.app, database == Database::Outdated);
         let are_asked = self.app.upstreams.values().all(|upstream| Upstream::is_asked(upstream));
         Told {
             ready: reasons.is_empty(),
+            keys: Health::of(!reasons.contains(&Reason::NoKeys)),
             reasons,
             database,
-            keys: Health::of(has_keys),
             providers: Health::of(are_asked),
         }
     }
+}
+
+/// Whether calls are to be sent here, for the metric: by what the schema was when the database was asked last.
+pub(crate) fn is_ready(app: &App) -> bool {
+    reasons(app, app.live.is_outdated()).is_empty()
+}
+
+/// Why calls are to be sent elsewhere, if they are.
+fn reasons(app: &App, is_outdated: bool) -> Vec<Reason> {
+    let reasons = [
+        (app.live.unready.is_cancelled(), Reason::Draining),
+        (!app.admission.verifier.has_keys(), Reason::NoKeys),
+        (is_outdated, Reason::SchemaTooOld),
+    ];
+    reasons.into_iter().filter(|(holds, _)| *holds).map(|(_, reason)| reason).collect()
 }
 
 /// `GET /readyz`.
@@ -162,4 +173,32 @@ pub(super) async fn readyz(State(readiness): State<Arc<Readiness>>) -> Response 
     let seconds = if is_draining { STOPPING_RETRY_AFTER_SECONDS } else { RETRY_AFTER_SECONDS };
     headers.insert(header::RETRY_AFTER, seconds.into());
     (StatusCode::SERVICE_UNAVAILABLE, headers, Json(told)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each reason with the next one.
+    fn all() -> Vec<Reason> {
+        std::iter::successors(Some(Reason::Draining), |reason| match reason {
+            Reason::Draining => Some(Reason::NoKeys),
+            Reason::NoKeys => Some(Reason::SchemaTooOld),
+            Reason::SchemaTooOld => None,
+        })
+        .collect()
+    }
+
+    #[test]
+    fn the_runbook_and_the_alert_say_what_to_do_about_each_reason_for_which_calls_are_sent_elsewhere() {
+        let runbook = include_str!("../../../docs/runbook.md");
+        let begun = runbook.split_once("\n### VoxrelayNotReady\n").expect("a chapter").1;
+        let chapter = begun.split("\n#").next().expect("what stands in it");
+        let steps: Vec<&str> = chapter.lines().filter_map(|line| line.strip_prefix("- Do: ")).collect();
+        for reason in all() {
+            let word = serde_json::to_string(&reason).expect("a word");
+            let step = format!("`{}`: ", word.trim_matches('"'));
+            assert!(steps.iter().any(|does| does.starts_with(&step)), "nothing is said of {step}");
+        }
+    }
 }

@@ -76,13 +76,59 @@ async fn administrators_list_budgets_set_them_and_take_that_back() {
 }
 
 #[tokio::test]
+async fn administrators_see_what_they_have_set_for_whoever_has_spent_nothing_yet() {
+    let relay = Relay::start().await;
+    session(&relay, "a-1", "ada", unix_ms()).await;
+    let new = json!({ "cap_nano_usd": 100, "reason": "a new customer" });
+    for path in ["user/eve", "account/a%2Fnew%20one"] {
+        assert_eq!(put(&relay, &admin(), &format!("/v1/admin/budgets/{path}"), &new).await.status, 204);
+    }
+    let list = async |query: &str| {
+        let list = get(&relay, &admin(), &format!("/v1/admin/budgets{query}")).await.json();
+        list["budgets"].as_array().expect("a list").clone()
+    };
+    assert_eq!(list("").await.len(), 4, "and those that are used");
+    let found = list("?kind=user&subject=eve").await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    let eve = &found[0];
+    assert_eq!((&eve["user_sub"], &eve["scope"]), (&json!("eve"), &json!("user")));
+    for (field, value) in [
+        ("cap_nano_usd", 100),
+        ("set_nano_usd", 100),
+        ("spent_nano_usd", 0),
+        ("reserved_nano_usd", 0),
+        ("left_nano_usd", 100),
+    ] {
+        assert_eq!(eve[field], value, "{field}");
+    }
+    assert_eq!(eve["period"].as_str().map(str::len), Some("2026-12-31".len()));
+    let found = list("?subject=a%2Fnew%20one").await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((&found[0]["account"], &found[0]["set_nano_usd"]), (&json!("a/new one"), &json!(100)));
+    assert_eq!(list("?subject=ada").await[0]["spent_nano_usd"], 70);
+    for none in ["?subject=nobody", "?kind=account&subject=eve"] {
+        assert!(list(none).await.is_empty(), "{none}");
+    }
+    assert_eq!(as_user(&relay, &admin(), "DELETE", "/v1/admin/budgets/user/eve").await.status, 204);
+    assert!(list("?subject=eve").await.is_empty(), "nothing is set, and nothing is used");
+}
+
+#[tokio::test]
 async fn budgets_are_for_administrators_and_what_cannot_be_read_is_said() {
     let relay = Relay::start().await;
     let good = json!({ "cap_nano_usd": 1, "reason": "why" });
     let path = "/v1/admin/budgets/user/bob";
     assert_eq!(put(&relay, &token("bob"), path, &good).await.json()["code"], "admin_only");
-    for query in ["kind=planet", "above_percent=-1", "above_percent=10001", "cursor=x", "limit=0", "who=ada"]
-    {
+    for query in [
+        "kind=planet",
+        "subject=",
+        "subject=%0A",
+        "above_percent=-1",
+        "above_percent=10001",
+        "cursor=x",
+        "limit=0",
+        "who=ada",
+    ] {
         let answer = get(&relay, &admin(), &format!("/v1/admin/budgets?{query}")).await;
         assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("bad_query")), "{query}");
     }

@@ -14,6 +14,8 @@ on_both_databases! {
     thresholds_are_shares_of_what_is_set
     thresholds_that_a_lower_cap_puts_below_what_is_spent_are_told_with_the_next_spending_and_once
     budgets_are_listed_by_name_and_by_what_is_used_of_them
+    a_cap_that_is_set_is_listed_also_where_nothing_is_used_of_it
+    a_cap_of_somebody_whose_name_was_taken_out_is_listed_with_what_is_used_of_it
     an_erased_user_is_no_longer_among_the_budgets
     setting_a_cap_and_taking_it_back_are_in_the_audit
 }
@@ -131,7 +133,12 @@ async fn told(store: &dyn Store, filter: &BudgetFilter) -> Vec<String> {
 }
 
 fn all() -> BudgetFilter {
-    BudgetFilter { scope: None, above_percent: None, at_ms: unix_ms() }
+    BudgetFilter { scope: None, subject: None, above_percent: None, at_ms: unix_ms() }
+}
+
+/// Those of another day and another month.
+fn later() -> BudgetFilter {
+    BudgetFilter { at_ms: unix_ms() + 40 * 86_400_000, ..all() }
 }
 
 async fn filled(store: &dyn Store) {
@@ -150,7 +157,6 @@ async fn budgets_are_listed_by_name_and_by_what_is_used_of_them(bench: Bench) {
     assert_eq!(told(store, &all()).await, [""; 0]);
     filled(store).await;
     store.set_cap(&cap(Scope::User, "bob", 20)).await.expect("written");
-    store.set_cap(&cap(Scope::User, "nobody", 20)).await.expect("written");
     let listed =
         ["account acme 1000 - 70 0", "account beta 1000 - 0 0", "user ada 100 - 60 0", "user bob 20 20 10 0"];
     assert_eq!(told(store, &all()).await, listed);
@@ -162,8 +168,8 @@ async fn budgets_are_listed_by_name_and_by_what_is_used_of_them(bench: Bench) {
     assert_eq!(told(store, &above(60)).await, [""; 0]);
     store.set_cap(&cap(Scope::Account, "beta", u64::MAX)).await.expect("written");
     assert_eq!(told(store, &above(0)).await.len(), 3, "however large a cap is");
-    let later = BudgetFilter { at_ms: unix_ms() + 40 * 86_400_000, ..all() };
-    assert_eq!(told(store, &later).await, [""; 0], "nobody has spent anything then");
+    store.take_back_cap(Scope::Account, "beta", "root").await.expect("written");
+    assert_eq!(told(store, &later()).await, ["user bob 20 20 0 0"], "nobody has spent anything then");
     let (mut names, mut after) = (Vec::new(), None);
     loop {
         let page = store.list_budgets(&all(), after.as_ref(), 1).await.expect("read");
@@ -174,6 +180,63 @@ async fn budgets_are_listed_by_name_and_by_what_is_used_of_them(bench: Bench) {
         }
     }
     assert_eq!(names, ["acme", "beta", "ada", "bob"]);
+}
+
+async fn a_cap_that_is_set_is_listed_also_where_nothing_is_used_of_it(bench: Bench) {
+    let store = &*bench.store;
+    filled(store).await;
+    for new in [
+        cap(Scope::User, "bob", 20),
+        cap(Scope::User, "carl", 0),
+        cap(Scope::User, "acme", 30),
+        cap(Scope::Account, "gamma", 40),
+    ] {
+        store.set_cap(&new).await.expect("written");
+    }
+    let listed = [
+        "account acme 1000 - 70 0",
+        "account beta 1000 - 0 0",
+        "account gamma 40 40 0 0",
+        "user acme 30 30 0 0",
+        "user ada 100 - 60 0",
+        "user bob 20 20 10 0",
+        "user carl 0 0 0 0",
+    ];
+    assert_eq!(told(store, &all()).await, listed);
+    assert_eq!(told(store, &BudgetFilter { scope: Some(Scope::User), ..all() }).await, listed[3..]);
+    assert_eq!(told(store, &BudgetFilter { above_percent: Some(0), ..all() }).await.len(), 3);
+    let of = |name: &str| BudgetFilter { subject: Some(name.into()), ..all() };
+    assert_eq!(told(store, &of("acme")).await, [listed[0], listed[3]], "a user and an account of one name");
+    assert_eq!(told(store, &BudgetFilter { scope: Some(Scope::User), ..of("acme") }).await, listed[3..4]);
+    assert_eq!(told(store, &of("bob")).await, listed[5..6]);
+    assert_eq!(told(store, &of("carl")).await, listed[6..]);
+    assert_eq!(told(store, &of("somebody")).await, [""; 0]);
+    let set = ["account gamma 40 40 0 0", "user acme 30 30 0 0", "user bob 20 20 0 0", "user carl 0 0 0 0"];
+    assert_eq!(told(store, &later()).await, set, "what is set is so in every period");
+    let rows = store.list_budgets(&all(), None, 100).await.expect("read").rows;
+    let period = |name: &str| rows.iter().find(|row| row.name == name).map(|row| row.used.period.len());
+    assert_eq!((period("gamma"), period("carl")), (Some("2026-12".len()), Some("2026-12-31".len())));
+    let (mut names, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.list_budgets(&all(), after.as_ref(), 2).await.expect("read");
+        names.extend(page.rows.into_iter().map(|row| row.name));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(names, ["acme", "beta", "gamma", "acme", "ada", "bob", "carl"], "a page at a time");
+    store.take_back_cap(Scope::User, "carl", "root").await.expect("written");
+    assert_eq!(told(store, &of("carl")).await, [""; 0]);
+}
+
+async fn a_cap_of_somebody_whose_name_was_taken_out_is_listed_with_what_is_used_of_it(bench: Bench) {
+    let store = &*bench.store;
+    filled(store).await;
+    store.set_cap(&cap(Scope::User, "ada", 90)).await.expect("written");
+    store.delete_session("a", None).await.expect("erased");
+    let users = BudgetFilter { subject: Some("ada".into()), ..all() };
+    assert_eq!(told(store, &users).await, ["user ada 90 90 60 0"], "no budget is full again");
 }
 
 async fn an_erased_user_is_no_longer_among_the_budgets(bench: Bench) {

@@ -164,7 +164,7 @@ async fn ask(store: &dyn Store, what: &str) -> u32 {
     list!(store.list_credits(&CreditFilter::default(), None, 100));
     list!(store.api_keys(&ApiKeyFilter::default(), None, 100));
     list!(store.denials(None, 100));
-    let budgets = BudgetFilter { scope: None, above_percent: None, at_ms: unix_ms() };
+    let budgets = BudgetFilter { scope: None, subject: None, above_percent: None, at_ms: unix_ms() };
     list!(store.list_budgets(&budgets, None, 100));
     let said =
         store.newest_turns("a", "ada", "acme", 100).await.unwrap_or_else(|error| panic!("{what}: {error}"));

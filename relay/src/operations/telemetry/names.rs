@@ -39,7 +39,7 @@ metrics! {
     SESSIONS_LIVE = "voxrelay_sessions_live", Gauge, [], "sessions that live in this relay";
     SESSIONS_OPENED = "voxrelay_sessions_opened_total", Counter, [], "sessions that began here, or were taken over from another relay";
     SESSIONS_ENDED = "voxrelay_sessions_ended_total", Counter, ["reason"], "sessions that ended or left this relay, by the name of the close code";
-    READY = "voxrelay_ready", Gauge, [], "1 while calls are to be sent here: the relay is not told to stop, and has the keys with which tokens are checked. That the schema is too old only `/readyz` says";
+    READY = "voxrelay_ready", Gauge, [], "1 while calls are to be sent here: the relay is not told to stop, has the keys with which tokens are checked, and finds in the database the schema that it needs. `/readyz` says which of them it is";
     DRAINING = "voxrelay_draining", Gauge, [], "1 from the moment at which the relay is told to stop";
     MOVED = "voxrelay_moved_total", Counter, ["how"], "calls that a relay which is told to stop has sent elsewhere: in a `pause` between two turns, or at the `deadline` of `drain.move_seconds`, whatever was said";
     CONNECTIONS = "voxrelay_connections_total", Counter, ["transport"], "connections of calls whose user is known, by what they go over: a `websocket`, or plain requests of `http`. A call has another one after each loss";
@@ -61,6 +61,7 @@ metrics! {
     STORE_SECONDS = "voxrelay_store_seconds", Histogram, ["operation"], "time that the database took to answer";
     STORE_ERRORS = "voxrelay_store_errors_total", Counter, ["operation", "kind"], "answers of the database that were errors: `away`, `fenced` or `other`";
     STORE_AWAY = "voxrelay_store_away", Gauge, [], "1 while the database could not be reached or written to within the last 10 s";
+    SCHEMA_OUTDATED = "voxrelay_schema_outdated", Gauge, [], "1 while the schema of the database lacks what this relay needs, as after a database was put back to a copy from before an update. It is asked every 5 s";
     ROWS_DAMAGED = "voxrelay_rows_damaged_total", Counter, ["table"], "rows that were asked for and cannot be read, each time that they are: they are left out of what is told and shown, and where money depends on one, what needs it is refused. `usage` is sums of the ledger";
     STORE_CONNECTIONS = "voxrelay_store_connections", Gauge, ["pool", "state"], "open connections to the database, `in_use` or `idle`: with SQLite those that `writes` and `reads` have, with PostgreSQL those that both have (`shared`) and the one that renews the `lease`, and with either those for `prompt` work, which waits for nobody";
     LEASE_MARGIN = "voxrelay_lease_margin_seconds", Gauge, [], "time until this relay has to stop its sessions, unless the database takes the renewal of its lease before";

@@ -6,19 +6,21 @@ use metrics::{counter, gauge};
 use tokio::task::spawn_blocking;
 
 use super::names::{
-    DATA_FREE, LEASE_MARGIN, LOG_LINES_DROPPED, READY, SESSIONS_LIVE, SPILL_BYTES, STORE_CONNECTIONS,
+    DATA_FREE, LEASE_MARGIN, LOG_LINES_DROPPED, READY, SCHEMA_OUTDATED, SESSIONS_LIVE, SPILL_BYTES,
+    STORE_CONNECTIONS,
 };
 use super::process;
 use crate::App;
 use crate::operations::log;
 use crate::records::spill::SPILL_FILE;
+use crate::server;
 
 /// Sets the gauges. Returns what is told of the process, as text.
 pub(super) async fn measure(app: &App) -> String {
     let live = &app.live;
-    let is_ready = !live.unready.is_cancelled() && app.admission.verifier.has_keys();
     gauge!(SESSIONS_LIVE).set(live.sessions.len() as f64);
-    gauge!(READY).set(u8::from(is_ready));
+    gauge!(READY).set(u8::from(server::is_ready(app)));
+    gauge!(SCHEMA_OUTDATED).set(u8::from(live.is_outdated()));
     gauge!(LEASE_MARGIN).set(live.lease.margin(live.now()).as_secs_f64());
     for pool in app.records.store.pools() {
         for (state, connections) in [("in_use", pool.in_use), ("idle", pool.idle)] {

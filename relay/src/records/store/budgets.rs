@@ -27,7 +27,7 @@ pub struct BudgetsOf {
     pub overrides: Overrides,
 }
 
-/// A budget of which a call has set money aside in the period that is.
+/// A budget of which a call has set money aside in the period that is, or that an administrator has set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetRow {
     /// Whether it is a user's or an account's.
@@ -44,10 +44,12 @@ pub struct BudgetRow {
 }
 
 /// Which budgets to list: those for which everything holds that is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetFilter {
     /// Budgets of users, or of accounts.
     pub scope: Option<Scope>,
+    /// Budgets of whoever has this name.
+    pub subject: Option<String>,
     /// Budgets of which more than so many percent are spent or set aside.
     pub above_percent: Option<u32>,
     /// The time whose day and month it is about, in milliseconds since 1970.

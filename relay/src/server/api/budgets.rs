@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::{Admin, User};
-use super::extract::{self, Path, Query, bad_request, name, reason};
+use super::extract::{self, Path, Query, bad_request, maybe_name, name, reason};
 use super::responses::{OrNone, Usual, WithBody};
 use super::{Problem, cursor};
 use crate::App;
@@ -88,6 +88,9 @@ pub(super) struct BudgetsAsked {
     /// Only budgets of users, or of accounts.
     #[param(inline, nullable = false)]
     kind: Option<BudgetKind>,
+    /// Only the budget of this user, or of this account.
+    #[param(min_length = 1, max_length = 255, nullable = false)]
+    subject: Option<String>,
     /// Only budgets of which more than so many percent are spent or set aside.
     #[param(minimum = 0, maximum = 10000, nullable = false)]
     above_percent: Option<u32>,
@@ -134,7 +137,8 @@ pub(super) async fn own(
     Ok(Json(OwnBudgets { budgets: [user, account].map(BudgetEntry::from).into() }))
 }
 
-/// Lists the budgets of this day and month of which calls have set money aside. The cap of each is by the last call that did.
+/// Lists the budgets of this day and month of which calls have set money aside, and those that are set, used or not. The cap of each is by the last
+/// call that did. One of which nothing is used has what is set.
 #[utoipa::path(
     get, path = "/v1/admin/budgets", operation_id = "list_budgets", tag = "admin", params(BudgetsAsked),
     responses((status = 200, description = "A page, accounts first, by name", body = Budgets), Usual),
@@ -150,6 +154,7 @@ pub(super) async fn list(
     }
     let filter = BudgetFilter {
         scope: asked.kind.map(Scope::from),
+        subject: maybe_name("subject", asked.subject)?,
         above_percent: asked.above_percent,
         at_ms: unix_ms(),
     };

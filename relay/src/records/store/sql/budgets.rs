@@ -43,6 +43,13 @@ const NAMED: &str = "SELECT scope, name, period, spent_nano_usd, reserved_nano_u
     FROM budgets LEFT JOIN budget_caps ON budget_caps.scope = budgets.scope AND budget_caps.subject = budgets.name
     WHERE budgets.name IS NOT NULL";
 
+/// Goes on with the caps that are set for somebody of whom no budget of the period has the name: no call of theirs has set money aside in it, or they
+/// were erased since. A budget is known by a hash that databases do not make, so what is used of it is read for each of them afterwards. Until then
+/// they have no period.
+const SET_ALONE: &str = " UNION ALL SELECT budget_caps.scope, budget_caps.subject, '', 0, 0, budget_caps.cap_nano_usd, budget_caps.cap_nano_usd
+    FROM budget_caps WHERE NOT EXISTS (SELECT 1 FROM budgets WHERE budgets.scope = budget_caps.scope AND budgets.name = budget_caps.subject
+        AND budgets.period = CASE budget_caps.scope WHEN 'user' THEN ? ELSE ? END)";
+
 impl SqlStore {
     /// Takes a user's name out of their budgets. The next call that sets money aside puts it back. Each budget is changed by itself, so that
     /// a call which waits for one of them while it has another is waited for by nobody here.
@@ -84,14 +91,22 @@ impl SqlStore {
         after: Option<&BudgetCursor>,
         limit: u32,
     ) -> Result<Page<BudgetRow, BudgetCursor>, StoreError> {
-        let Periods { user, account } = Periods::at(filter.at_ms);
+        let periods = Periods::at(filter.at_ms);
+        let Periods { user, account } = &periods;
+        let (scope, subject) = (filter.scope.map(Scope::name), filter.subject.as_deref());
         let mut select = Select::new(NAMED);
-        let periods = [user.into(), account.into()];
         select.push(
             " AND ((budgets.scope = 'user' AND budgets.period = ?) OR (budgets.scope = 'account' AND budgets.period = ?))",
-            periods,
+            [user.into(), account.into()],
         );
-        select.push_if(" AND budgets.scope = ?", filter.scope.map(Scope::name));
+        select.push_if(" AND budgets.scope = ?", scope);
+        select.push_if(" AND budgets.name = ?", subject);
+        // Nothing is no share of any cap.
+        if filter.above_percent.is_none() {
+            select.push(SET_ALONE, [user.into(), account.into()]);
+            select.push_if(" AND budget_caps.scope = ?", scope);
+            select.push_if(" AND budget_caps.subject = ?", subject);
+        }
         select.push(") AS named WHERE 1 = 1", []);
         // In fractions, because a cap may be as large as a number can be.
         select.push_if(
@@ -104,7 +119,20 @@ impl SqlStore {
         select.push(" ORDER BY scope, name", []);
         let cursor =
             |row: &BudgetRow| BudgetCursor { scope: row.scope.name().to_owned(), name: row.name.clone() };
-        select.page(&self.readers, damage::BUDGETS, limit, read, cursor).await
+        let page = select.page(&self.readers, damage::BUDGETS, limit, read, cursor).await?;
+        let (mut rows, mut damaged) = (Vec::with_capacity(page.rows.len()), page.damaged);
+        for row in page.rows {
+            if !row.used.period.is_empty() {
+                rows.push(row);
+                continue;
+            }
+            match self.used(row.scope, &Owners::new(&row.name, &row.name), &periods).await {
+                Ok(used) => rows.push(BudgetRow { used, ..row }),
+                Err(error) if error.is_damage() => damaged += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Page { rows, next: page.next, damaged })
     }
 
     pub(in crate::records::store) async fn set_cap(&self, new: &NewCap) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@ use super::super::types::Attempted;
 use super::audit::{self, Done};
 use super::page::Select;
 use super::read::{Reading, named};
-use super::{Durability, Sql, SqlStore, StoreError, Tx, damage, millis, sql};
+use super::{Dialect, Durability, Sql, SqlStore, StoreError, Tx, damage, millis, sql};
 
 const ANNOUNCE: Sql = sql!(
     "INSERT INTO webhooks (name, events, seen_at) VALUES ($1, $2, " NOW ")
@@ -142,20 +142,7 @@ impl SqlStore {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page<Delivery, Cursor>, StoreError> {
-        let mut select = Select::new(self.dialect.pick(DELIVERIES));
-        select.push_if(" AND webhook = ?", filter.webhook.as_ref());
-        select.push_if(" AND event = ?", filter.event.map(HookEvent::name));
-        let state = match filter.state {
-            Some(DeliveryState::Waiting) => " AND next_attempt_at IS NOT NULL",
-            Some(DeliveryState::Delivered) => " AND next_attempt_at IS NULL AND delivered_at IS NOT NULL",
-            Some(DeliveryState::GivenUp) => " AND next_attempt_at IS NULL AND delivered_at IS NULL",
-            None => "",
-        };
-        select.push(state, []);
-        if let Some(Cursor { at_ms, id }) = after {
-            select.push(" AND (created_at, id) < (?, ?)", [(*at_ms).into(), id.into()]);
-        }
-        select.push(" ORDER BY created_at DESC, id DESC", []);
+        let select = deliveries(self.dialect, filter, after);
         let cursor = |row: &Delivery| Cursor { at_ms: row.created_at_ms, id: row.id.clone() };
         select.page(&self.readers, damage::DELIVERIES, limit, read, cursor).await
     }
@@ -185,6 +172,32 @@ impl SqlStore {
         })
         .await
     }
+}
+
+/// Deliveries for which all of it holds, the newest first.
+pub(super) fn deliveries(dialect: Dialect, filter: &DeliveryFilter, after: Option<&Cursor>) -> Select {
+    let mut select = Select::new(dialect.pick(DELIVERIES));
+    // Few wait or were given up, which have indexes of their own. SQLite would walk all that the webhook was told, or all of the event: no index has an
+    // expression in it.
+    let are_few = matches!(filter.state, Some(DeliveryState::Waiting | DeliveryState::GivenUp));
+    let (by_webhook, by_event) = match are_few {
+        true => (" AND webhook || '' = ?", " AND event || '' = ?"),
+        false => (" AND webhook = ?", " AND event = ?"),
+    };
+    select.push_if(by_webhook, filter.webhook.as_ref());
+    select.push_if(by_event, filter.event.map(HookEvent::name));
+    let state = match filter.state {
+        Some(DeliveryState::Waiting) => " AND next_attempt_at IS NOT NULL",
+        Some(DeliveryState::Delivered) => " AND next_attempt_at IS NULL AND delivered_at IS NOT NULL",
+        Some(DeliveryState::GivenUp) => " AND next_attempt_at IS NULL AND delivered_at IS NULL",
+        None => "",
+    };
+    select.push(state, []);
+    if let Some(Cursor { at_ms, id }) = after {
+        select.push(" AND (created_at, id) < (?, ?)", [(*at_ms).into(), id.into()]);
+    }
+    select.push(" ORDER BY created_at DESC, id DESC", []);
+    select
 }
 
 /// Tells whoever wants to hear of it that a user is erased, in the transaction in which the last of them is. It is told once for each `act`,

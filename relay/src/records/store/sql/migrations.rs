@@ -50,6 +50,7 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     27 "relay addresses" "0027_relay_addresses.sql";
     28 "held keys" "0028_held_keys.sql";
     29 "relay epochs" "0029_relay_epochs.sql";
+    30 "list indexes" "0030_list_indexes.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -82,6 +83,7 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     27 "relay addresses" "0027_relay_addresses.sql";
     28 "held keys" "0028_held_keys.sql";
     29 "relay epochs" "0029_relay_epochs.sql";
+    30 "list indexes" "0030_list_indexes.sql";
 };
 
 /// The migration since which a schema says which relays it serves.

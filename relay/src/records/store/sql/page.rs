@@ -57,6 +57,16 @@ impl Select {
         statement.fetch_all(on).await?.iter().map(read).collect()
     }
 
+    /// How SQLite finds the first rows, in its own words.
+    #[cfg(test)]
+    pub(super) async fn plan(self, on: impl Place) -> Result<String, StoreError> {
+        let explain = |sql: String| format!("EXPLAIN QUERY PLAN {sql}");
+        let steps = self.part_in(PAGE_MAX, 0, explain).fetch_all(on).await?;
+        let steps: Vec<String> =
+            steps.iter().map(|step| step.try_get("detail")).collect::<Result<_, sqlx::Error>>()?;
+        Ok(steps.join("; "))
+    }
+
     /// Reads a page of at most `limit` rows. `cursor` makes the place where the next page begins out of the last row. Damaged rows are left out and
     /// counted: each belongs to the page whose rows come behind it, or to the last one. Where they leave the page short, all of it is read again with
     /// more rows: what one statement finds is a page of one moment, in which no row is missing or there twice.

@@ -11,7 +11,7 @@ use super::budget_rows::Periods;
 use super::page::Select;
 use super::read::{self, Reading};
 use super::statement::Value;
-use super::{Sql, SqlStore, StoreError, alerts, damage, sql};
+use super::{Dialect, Sql, SqlStore, StoreError, alerts, damage, sql};
 
 const SESSIONS: Sql = sql!("SELECT " SESSION " FROM sessions WHERE 1 = 1");
 
@@ -67,14 +67,7 @@ impl SqlStore {
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page<SessionRow, Cursor>, StoreError> {
-        let mut select = Select::new(self.dialect.pick(SESSIONS));
-        select.push_if(" AND user_sub = ?", filter.user_sub.as_ref());
-        select.push_if(" AND account = ?", filter.account.as_ref());
-        select.push_if(" AND conversation_id = ?", filter.conversation_id.as_ref());
-        select.push_if(" AND state = ?", filter.state.map(SessionState::name));
-        select.push_if(" AND started_at >= ?", filter.from_ms);
-        select.push_if(" AND started_at < ?", filter.to_ms);
-        newest_first(&mut select, "started_at", after);
+        let select = sessions(self.dialect, filter, after);
         select.page(&self.readers, damage::SESSIONS, limit, read::session, of_session).await
     }
 
@@ -202,6 +195,23 @@ impl SqlStore {
             |row: &AlertRow| Cursor { at_ms: row.alert.created_at_ms(), id: row.alert.id().to_owned() };
         select.page(&self.readers, damage::ALERTS, limit, alert, cursor).await
     }
+}
+
+/// Sessions for which all of it holds, the newest first.
+pub(super) fn sessions(dialect: Dialect, filter: &SessionFilter, after: Option<&Cursor>) -> Select {
+    let mut select = Select::new(dialect.pick(SESSIONS));
+    select.push_if(" AND user_sub = ?", filter.user_sub.as_ref());
+    select.push_if(" AND account = ?", filter.account.as_ref());
+    select.push_if(" AND conversation_id = ?", filter.conversation_id.as_ref());
+    match filter.state {
+        // There are few among all, with indexes of their own, which only a statement can use that says so itself.
+        Some(SessionState::Live) => select.push(" AND state = 'live'", []),
+        state => select.push_if(" AND state = ?", state.map(SessionState::name)),
+    }
+    select.push_if(" AND started_at >= ?", filter.from_ms);
+    select.push_if(" AND started_at < ?", filter.to_ms);
+    newest_first(&mut select, "started_at", after);
+    select
 }
 
 fn newest_first(select: &mut Select, time: &str, after: Option<&Cursor>) {

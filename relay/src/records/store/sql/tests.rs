@@ -1,6 +1,12 @@
 use std::fs;
 use std::path::Path;
 
+use super::super::audit::{DeedFilter, DeedKind};
+use super::super::delivery::{DeliveryFilter, DeliveryState, HookEvent};
+use super::super::query::SessionFilter;
+use super::super::types::SessionState;
+use super::{Dialect, SqlStore, audit, deliveries, records};
+
 /// A relay goes on while a newer one migrates: what it has prepared must not change by that.
 #[test]
 fn no_statement_reads_columns_that_it_does_not_name() {
@@ -23,4 +29,57 @@ fn no_statement_reads_columns_that_it_does_not_name() {
         }
     }
     assert!(files > 20, "{files} files were read");
+}
+
+/// The longer a relay is there, the more rows a list would walk that are none of what it is narrowed by.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_list_is_narrowed_by_is_found_by_the_index_that_leaves_the_fewest_rows() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = SqlStore::sqlite(&dir.path().join("voxrelay.db")).await.expect("opened");
+    let sqlite = Dialect::Sqlite;
+    let (someone, live) = (Some("ada".to_owned()), Some(SessionState::Live));
+    let sessions = |filter: SessionFilter| records::sessions(sqlite, &filter, None);
+    let all = SessionFilter::default;
+    let told = |webhook: Option<&str>, event, state| {
+        let filter = DeliveryFilter { webhook: webhook.map(str::to_owned), event, state };
+        deliveries::deliveries(sqlite, &filter, None)
+    };
+    let (waiting, given_up) = (Some(DeliveryState::Waiting), Some(DeliveryState::GivenUp));
+    let erased = Some(HookEvent::UserErased);
+    let denied = || DeedFilter { what: Some(DeedKind::Deny), ..DeedFilter::default() };
+    for (select, index) in [
+        (sessions(all()), "sessions_by_time"),
+        (sessions(SessionFilter { user_sub: someone.clone(), ..all() }), "sessions_of_user"),
+        (sessions(SessionFilter { account: someone.clone(), ..all() }), "sessions_of_account"),
+        (sessions(SessionFilter { state: live, ..all() }), "sessions_live_by_time"),
+        (sessions(SessionFilter { state: live, from_ms: Some(1), ..all() }), "sessions_live_by_time"),
+        (
+            sessions(SessionFilter { state: live, user_sub: someone.clone(), ..all() }),
+            "sessions_live_of_user_by_time",
+        ),
+        (
+            sessions(SessionFilter { state: live, account: someone.clone(), ..all() }),
+            "sessions_live_of_account_by_time",
+        ),
+        (
+            sessions(SessionFilter { state: Some(SessionState::Ended), account: someone.clone(), ..all() }),
+            "sessions_of_account",
+        ),
+        (told(None, None, None), "deliveries_by_time"),
+        (told(Some("crm"), None, None), "deliveries_of_webhook"),
+        (told(None, erased, None), "deliveries_of_event"),
+        (told(None, None, waiting), "deliveries_waiting"),
+        (told(Some("crm"), erased, waiting), "deliveries_waiting"),
+        (told(None, None, given_up), "deliveries_given_up"),
+        (told(Some("crm"), erased, given_up), "deliveries_given_up"),
+        (audit::deeds(&DeedFilter::default(), None), "audit_by_time"),
+        (audit::deeds(&denied(), None), "audit_of_kind"),
+        (audit::deeds(&DeedFilter { by: someone.clone(), ..denied() }, None), "audit_by_whom"),
+        (audit::deeds(&DeedFilter { user_sub: someone.clone(), ..denied() }, None), "audit_of_user"),
+    ] {
+        let plan = select.plan(&store.readers).await.expect("explained");
+        let is_found = plan.split_whitespace().any(|word| word == index);
+        assert!(is_found && !plan.contains("TEMP B-TREE"), "{index} is not what is used: {plan}");
+    }
+    store.close().await;
 }
