@@ -1,10 +1,12 @@
 //! Plain HTTP requests, and addresses for whoever is to answer them.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
 
 use crate::{Relay, token_but};
 
@@ -22,6 +24,32 @@ pub async fn get(address: SocketAddr, path: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");
     answer
+}
+
+/// The value of a series, such as `voxrelay_draining`, where a relay shows its metrics.
+///
+/// # Panics
+/// When there is no such series.
+pub async fn metric(metrics: SocketAddr, series: &str) -> f64 {
+    let text = get(metrics, "/metrics").await;
+    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+    value.unwrap_or_else(|| panic!("no {series} in {text}"))
+}
+
+/// Waits until this holds of the value of a series.
+///
+/// # Panics
+/// When it does not within 30 s, or there is no such series.
+pub async fn metric_until(metrics: SocketAddr, series: &str, holds: impl Fn(f64) -> bool) {
+    let since = Instant::now();
+    loop {
+        let value = metric(metrics, series).await;
+        if holds(value) {
+            return;
+        }
+        assert!(since.elapsed() < Duration::from_secs(30), "{series} is {value}");
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// The body of the answer to a plain `GET` by whoever has this token, which has to be a good one.

@@ -7,6 +7,7 @@ use protocol::{BudgetScope, ClientMessage, RelayMessage, Role};
 use relay::records::store::{AlertFilter, SqlStore, Store};
 use serde_json::json;
 use sqlx::{AnyConnection, Connection};
+use tests::http::{free_address, metric_until};
 use tests::postgres::shared;
 use tests::{Heard, Raw, Relay, chunk, hello, token_but};
 use tokio::net::TcpListener;
@@ -79,7 +80,9 @@ async fn call(relay: &Relay, sub: &str, chunks: u32) -> Went {
 async fn a_call_that_reaches_its_cap_is_told_so_in_words_and_ends_without_a_cent_over_it() {
     let folder = tempfile::tempdir().expect("a folder");
     // 12.5 s and half a chunk.
-    let relay = Relay::start(folder.path(), "127.0.0.1:0", "[limits]\nsession_usd = \"0.001004\"\n").await;
+    let metrics = free_address().await;
+    let config = format!("[limits]\nsession_usd = \"0.001004\"\n[metrics]\nlisten = \"{metrics}\"\n");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config).await;
     let begin = std::time::Instant::now();
     let went = call(&relay, "ada", 200).await;
     assert_eq!(went.code, 4402, "{went:?}");
@@ -111,6 +114,10 @@ async fn a_call_that_reaches_its_cap_is_told_so_in_words_and_ends_without_a_cent
     assert_eq!(alerted, went.spent, "the operator hears the sums that the page heard, in their order");
     assert_eq!(alerted.iter().map(|(percent, _)| *percent).collect::<Vec<_>>(), [50, 80, 100]);
     assert_eq!(alerted[2].1, 125 * CHUNK_COST, "all that was spent, not what was known before");
+    for percent in [50, 80, 100] {
+        let series = format!("voxrelay_budget_alerts_total{{scope=\"session\",percent=\"{percent}\"}}");
+        metric_until(metrics, &series, |count| count == 1.0).await;
+    }
 
     let token = token_but(&json!({ "app_metadata": { "limits": { "session_usd": "0.00001" } } }));
     let mut raw = Raw::connect(&relay, None).await.expect("connects");

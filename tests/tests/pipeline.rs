@@ -25,6 +25,7 @@ use protocol::{
 use relay::money::ledger::LedgerRow;
 use relay::records::store::{CREDITED_BY_RELAY, Credit, CreditFilter, DATABASE_FILE, SqlStore, Store};
 use serde_json::{Value, json};
+use tests::http::{free_address, metric};
 use tests::sound::{silence, voice};
 use tests::stand_ins::{self, PRICES, Provider, ask};
 use tests::{Heard, Raw, Relay};
@@ -191,10 +192,16 @@ async fn holds(stt: Provider, llm: Provider, tts: Provider) {
     let port = stand_ins::start().await;
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
-    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config(port, &stt, &llm, &tts)).await;
+    let metrics = free_address().await;
+    let config = config(port, &stt, &llm, &tts) + &format!("[metrics]\nlisten = \"{metrics}\"\n");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config).await;
     let told = talk(&relay).await;
     assert_eq!((told.closed, told.errors.as_slice()), (1000, &[][..]), "{told:?}");
     assert_eq!(told.user.len(), 1, "{told:?}");
+    for stage in ["llm", "tts", "total"] {
+        let count = metric(metrics, &format!("voxrelay_answer_seconds_count{{stage=\"{stage}\"}}")).await;
+        assert_eq!(count, 1.0, "{stage} of one answer: {told:?}");
+    }
     assert!(told.user[0].to_lowercase().contains("one"), "{told:?}");
     let answer = told.agent.last().expect("answered");
     assert!(answer.starts_with("You said"), "{told:?}");

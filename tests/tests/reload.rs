@@ -1,4 +1,7 @@
-//! What a relay shows of itself before and after it reads its configuration again.
+//! A relay that reads its configuration again while it runs: what it shows of itself before and after, and what is different then.
+
+#[path = "reload/changed.rs"]
+mod changed;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

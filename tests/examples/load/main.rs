@@ -13,8 +13,8 @@
 //! relay adds to a turn: from text to question, from sentence to voice and from sound to caller, summed up; and what a call leaves in the database.
 //!
 //! A row is void, and so is the run, if the calls were late or used more than 80 % of their core, since that would be measured as the server's, or if
-//! server and calls shared a core. Below the rows stand the goals. The command ends with code 1 if a row is void, a call was lost, or a goal that was
-//! measured is not reached.
+//! server and calls shared a core. Below the rows stand the goals of what was asked for. The command ends with code 1 if a row is void, a call was lost, or
+//! a goal is not reached or was not measured. Every turn that was spoken has to be answered: a turn without an answer misses a goal.
 //!
 //! With `--opening` it is also measured how long pings of 200 calls take while 1,000 more are opened in each of five seconds, whether those before are
 //! admitted or not, and how many warnings the relay logs meanwhile: each of them, and each call that is not admitted, is a fault. `load --opening`
@@ -130,7 +130,7 @@ async fn main() -> ExitCode {
     let calls = match numbers.next() {
         Some(list) => listed(list),
         None if is_opening || talks.is_some() => Vec::new(),
-        None => vec![300, 600],
+        None => vec![600, 2_500],
     };
     let span = Duration::from_secs(numbers.next().map_or(20, |n| n.parse().expect("a number of seconds")));
     let as_json = arguments.iter().any(|argument| argument == "--json");
@@ -159,9 +159,12 @@ async fn main() -> ExitCode {
         goals::print(&goals);
     }
     let is_opened = opened.iter().all(|opened| opened.void().is_none() && opened.is_whole());
+    for error in goals::unmeasured(&goals) {
+        eprintln!("{error}");
+    }
     let is_good = is_opened
         && rows.iter().all(|row| row.void().is_none() && row.lost == 0)
-        && goals.iter().all(|goal| goal.is_reached() != Some(false));
+        && goals.iter().all(|goal| goal.is_reached() == Some(true));
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -231,10 +234,10 @@ impl Row {
         self.readings.own_cpu_seconds / self.readings.seconds * 100.0
     }
 
-    /// How many of a hundred turns were answered, of calls that converse.
-    fn answered_percent(&self) -> Option<f64> {
+    /// How many turns were not answered, of calls that converse.
+    fn unanswered(&self) -> Option<usize> {
         let conversed = self.conversed.as_ref()?;
-        Some(conversed.answered as f64 / conversed.spoken as f64 * 100.0)
+        Some(conversed.spoken.saturating_sub(conversed.answered))
     }
 
     /// Why it says nothing about the server, if it does not.

@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use relay::client::{HEARD_RATE, Options, Report, converse, run};
 use relay::records::store::{AlertFilter, DATABASE_FILE, SqlStore, Store};
 use serde_json::{Value, json};
-use tests::http::{free_address, get};
+use tests::http::{free_address, get, metric_until};
 use tests::sound::{silence, voice};
 use tests::stand_ins::{self, KEY, Provider, ask};
 use tests::{Relay, token_but};
@@ -410,6 +410,9 @@ async fn what_a_model_reports_beyond_what_was_set_aside_costs_nobody_anything_an
     }
     let told = alerts.lock().expect("no panic")[0].clone();
     let excess: u64 = bench.metric("voxrelay_excess_nano_usd_total").await.parse().expect("a number");
+    // It is counted once it was answered.
+    let delivered = "voxrelay_webhook_deliveries_total{outcome=\"delivered\"}";
+    metric_until(bench.metrics, delivered, |count| count == 1.0).await;
     bench.relay.terminate().await;
     let store = SqlStore::sqlite(&folder.path().join("data").join(DATABASE_FILE)).await.expect("it is there");
     let id = report.session_id.as_deref().expect("it was there");

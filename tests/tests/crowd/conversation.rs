@@ -8,6 +8,7 @@ use protocol::client::{Event, State};
 use protocol::{CloseCode, Role};
 use relay::client::{Options, Report, run};
 use relay::config::Secret;
+use relay::money::ledger::LedgerRow;
 use relay::records::store::{SqlStore, Store};
 use serde_json::json;
 use tempfile::TempDir;
@@ -17,20 +18,26 @@ use tests::stand_ins::{self, PRICES, Provider};
 use tests::{Relay, sharing, token_but};
 use tokio::task::JoinHandle;
 
+use crate::delivered::{CALLED_BY, Delivered, EARS, MODEL, Spoken, VOICE, check_answers, check_requests};
+
 /// What each of them says in a round: so many words, and a pause in which that is answered.
 const PHRASES: [usize; 6] = [2, 4, 1, 5, 3, 2];
 const PAUSE_SECONDS: f64 = 4.0;
 /// What the stand-in for a recogniser hears in 400 ms of loud sound, one after another.
 const WORDS: [&str; 6] = ["word", "one", "two", "three", "four", "five"];
+
 fn config(port: u16) -> String {
-    let mut config = "[network]\ntrusted_proxies = [\"127.0.0.1\"]\n[prices]\nfile = \"prices.toml\"\n[agents]\ndefault = \"host\"\n\
-        [agents.host]\nstt = \"ears\"\nllm = \"mind\"\ntts = \"mouth\"\ninstructions = \"Be brief.\"\n"
-        .to_owned();
+    let (before, behind) = CALLED_BY;
+    let mut config = format!(
+        "[network]\ntrusted_proxies = [\"127.0.0.1\"]\n[prices]\nfile = \"prices.toml\"\n[agents]\ndefault = \"host\"\n\
+        [agents.host]\nstt = \"ears\"\nllm = \"mind\"\ntts = \"mouth\"\nvariables = [\"caller\"]\n\
+        instructions = \"Be brief. {before}{{caller}}{behind}\"\n"
+    );
     let english = "language = \"en\"";
     for (name, provider) in [
-        ("ears", Provider("deepgram", "nova-3", "deepgram/nova-3", english)),
-        ("mind", Provider("openai-chat", "small", "openai/chat", english)),
-        ("mouth", Provider("openai-speech", "tts-1", "openai/tts-1", english)),
+        ("ears", Provider("deepgram", "nova-3", EARS, english)),
+        ("mind", Provider("openai-chat", "small", MODEL, english)),
+        ("mouth", Provider("openai-speech", "tts-1", VOICE, english)),
     ] {
         config += &provider.table(name, port);
     }
@@ -42,6 +49,8 @@ pub(crate) struct Place {
     database: Secret,
     folders: [TempDir; 2],
     config: String,
+    /// Where the stand-ins for the providers listen.
+    providers: u16,
 }
 
 impl Place {
@@ -51,8 +60,9 @@ impl Place {
         for folder in &folders {
             std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
         }
-        let config = config(stand_ins::start().await) + more;
-        Place { database: shared().database().await, folders, config }
+        let providers = stand_ins::start().await;
+        let config = config(providers) + more;
+        Place { database: shared().database().await, folders, config, providers }
     }
 
     /// Starts one of the two relays, which listens there.
@@ -61,17 +71,38 @@ impl Place {
         Relay::start_with(folder, listen, &sharing(&self.database, folder, &self.config)).await
     }
 
-    /// What is wrong with the records of these calls, if anything is.
-    pub(crate) async fn check(&self, calls: &[Call], rounds: usize) -> BTreeMap<usize, String> {
+    /// What is wrong with the records of these calls, if anything is: by the number of the caller, and behind all of them what is wrong with all together.
+    /// A call that was connected again may have lost as many relays as were killed.
+    pub(crate) async fn check(
+        &self,
+        calls: &[Call],
+        rounds: usize,
+        killed: usize,
+    ) -> BTreeMap<usize, String> {
         let store = SqlStore::postgres(&self.database).await.expect("opened");
+        let delivered = Delivered::by(self.providers).await;
         let said: Vec<String> = PHRASES.repeat(rounds).into_iter().map(text).collect();
-        let mut wrong = BTreeMap::new();
+        let (mut wrong, mut spoken) = (BTreeMap::new(), Spoken::default());
         for (caller, call) in calls.iter().enumerate() {
-            if let Err(what) = check(&store, &call.report, &said).await {
+            let crashes = killed.min(call.report.reconnects as usize);
+            let ledger = match check(&store, &call.report, &said, crashes).await {
+                Ok(ledger) => ledger,
+                Err(what) => {
+                    wrong.insert(caller, what);
+                    continue;
+                }
+            };
+            if let Err(what) = check_requests(&ledger, delivered.answers(&name(caller)), crashes) {
                 wrong.insert(caller, what);
             }
+            spoken.add(&ledger, crashes);
         }
         store.close().await;
+        if wrong.is_empty()
+            && let Err(what) = spoken.check(&delivered)
+        {
+            wrong.insert(calls.len(), what);
+        }
         wrong
     }
 }
@@ -89,7 +120,9 @@ pub(crate) struct Crowd(Vec<JoinHandle<Call>>);
 impl Crowd {
     pub(crate) fn call(url: &str, calls: usize, rounds: usize) -> Crowd {
         let call = |caller| {
-            let token = token_but(&json!({ "sub": format!("caller {caller}") }));
+            let name = name(caller);
+            let token =
+                token_but(&json!({ "sub": name, "app_metadata": { "variables": { "caller": name } } }));
             let options = Options {
                 longest: Duration::from_secs(180),
                 ..Options::new(url.to_owned(), token, speech(caller, rounds))
@@ -114,6 +147,11 @@ impl Crowd {
     }
 }
 
+/// What one of them is called.
+fn name(caller: usize) -> String {
+    format!("caller {caller}")
+}
+
 /// What one of them says. They do not speak in step.
 fn speech(caller: usize, rounds: usize) -> Vec<i16> {
     let mut speech = silence(0.3 + (caller % 20) as f64 / 10.0);
@@ -129,8 +167,13 @@ fn text(words: usize) -> String {
     WORDS[..words].join(" ")
 }
 
-/// What is wrong with the record of a call in which this was said, if anything is.
-async fn check(store: &SqlStore, report: &Report, said: &[String]) -> Result<(), String> {
+/// The ledger of a call in which this was said and whose relay was killed so often, or what is wrong with its record.
+async fn check(
+    store: &SqlStore,
+    report: &Report,
+    said: &[String],
+    crashes: usize,
+) -> Result<Vec<LedgerRow>, String> {
     if report.ended != Some(CloseCode::Normal) || report.missing() > 0 {
         return Err(format!(
             "it ended with {:?}, {} samples are missing: {:?}",
@@ -142,15 +185,17 @@ async fn check(store: &SqlStore, report: &Report, said: &[String]) -> Result<(),
     let id = report.session_id.as_deref().ok_or("there was no session")?;
     let session = store.session(id).await.map_err(|error| error.to_string())?.ok_or("it is not stored")?;
     let turns = store.turns(id).await.map_err(|error| error.to_string())?;
-    let of =
-        |role: Role| turns.iter().filter(move |row| row.turn.role == role).map(|row| row.turn.text.as_str());
-    let heard: Vec<String> = of(Role::User).map(str::to_lowercase).collect();
+    // A turn that nobody has heard a word of says nothing.
+    let of = |role: Role| -> Vec<&str> {
+        let of_role = turns.iter().filter(|row| row.turn.role == role).map(|row| row.turn.text.as_str());
+        of_role.filter(|text| !text.trim().is_empty()).collect()
+    };
+    let (asked, answered) = (of(Role::User), of(Role::Agent));
+    let heard: Vec<String> = asked.iter().map(|text| text.to_lowercase()).collect();
     if heard != said {
         return Err(format!("{said:?} was said, and {heard:?} stands in the transcript"));
     }
-    if of(Role::Agent).count() < said.len() {
-        return Err(format!("not everything was answered: {turns:#?}"));
-    }
+    check_answers(&asked, &answered, crashes)?;
     let ledger = store.ledger(id).await.map_err(|error| error.to_string())?;
     let cost: u64 = ledger.iter().map(|row| row.cost.get()).sum();
     if cost != session.cost.get() || report.usage.cost_nano_usd != cost {
@@ -167,5 +212,5 @@ async fn check(store: &SqlStore, report: &Report, said: &[String]) -> Result<(),
             report.spoken, session.audio_samples
         ));
     }
-    Ok(())
+    Ok(ledger)
 }

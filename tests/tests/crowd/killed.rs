@@ -52,7 +52,7 @@ async fn killed_behind(kind: Kind) {
         back[back.len() - 1],
     );
     assert!(ninety_nine < BACK_WITHIN, "{kind:?}: {ninety_nine:?}");
-    let wrong = place.check(&calls, 1).await;
+    let wrong = place.check(&calls, 1, 1).await;
     assert!(wrong.is_empty(), "{kind:?}, {} of {CALLS}: {wrong:#?}", wrong.len());
     second.terminate().await;
 }

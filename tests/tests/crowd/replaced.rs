@@ -52,7 +52,7 @@ async fn replaced_behind(kind: Kind) {
         gaps[CALLS / 2],
         gaps[CALLS - 1],
     );
-    let wrong = place.check(&calls, ROUNDS).await;
+    let wrong = place.check(&calls, ROUNDS, 0).await;
     assert!(wrong.is_empty(), "{kind:?}, {} of {CALLS}: {wrong:#?}", wrong.len());
     assert_eq!(moved, CALLS, "{kind:?}: each was on a relay that was replaced");
     assert!(gaps[CALLS - 1] <= LONGEST_GAP, "{kind:?}: {gaps:?}");

@@ -9,6 +9,7 @@ use relay::records::store::SqlStore;
 use tests::balancer::Balancer;
 use tests::caller::Caller;
 use tests::hopper::Hopper;
+use tests::http::{free_address, metric, metric_until};
 use tests::over_http::{BINARY, OverHttp};
 use tests::postgres::shared;
 use tests::{Heard, Raw, Relay, chunk};
@@ -71,9 +72,11 @@ async fn twenty_calls_of_a_relay_that_is_told_to_stop_go_on_at_another_one_and_l
     let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
     let logs = folders.each_ref().map(|folder| folder.path().join("log"));
     let [kept, kept_too] = logs.each_ref().map(|log| File::create(log).expect("the folder is ours"));
-    let drain = "[drain]\nserve_seconds = 1\nmove_seconds = 4\n";
-    let first = Relay::start_on_logging(&database, folders[0].path(), drain, kept.into()).await;
-    let second = Relay::start_on_logging(&database, folders[1].path(), "", kept_too.into()).await;
+    let metrics = [free_address().await, free_address().await];
+    let [drain, shown] = metrics.map(|address| format!("[metrics]\nlisten = \"{address}\"\n"));
+    let drain = drain + "[drain]\nserve_seconds = 1\nmove_seconds = 4\n";
+    let first = Relay::start_on_logging(&database, folders[0].path(), &drain, kept.into()).await;
+    let second = Relay::start_on_logging(&database, folders[1].path(), &shown, kept_too.into()).await;
     let balancer = Balancer::before(vec![first.address, second.address]).await;
     let mut callers: Vec<Caller> =
         (0..CALLS).map(|n| Caller::call(&balancer.url(), &format!("caller {n}"))).collect();
@@ -82,6 +85,9 @@ async fn twenty_calls_of_a_relay_that_is_told_to_stop_go_on_at_another_one_and_l
     sleep(Duration::from_secs(2)).await;
 
     first.signal("-TERM").await;
+    metric_until(metrics[0], "voxrelay_draining", |value| value == 1.0).await;
+    // Those who speak all the time keep it until its deadline.
+    metric_until(metrics[0], "voxrelay_moved_total{how=\"pause\"}", |count| count > 0.0).await;
     first.end().await;
     join_all(callers.iter().map(Caller::speak)).await;
     sleep(Duration::from_secs(2)).await;
@@ -105,6 +111,8 @@ async fn twenty_calls_of_a_relay_that_is_told_to_stop_go_on_at_another_one_and_l
         away[CALLS / 2],
         away[CALLS - 1]
     );
+    let taken_over = metric(metrics[1], "voxrelay_resumes_total{outcome=\"taken_over\"}").await;
+    assert_eq!(taken_over, CALLS as f64);
     second.terminate().await;
     let [first, second] = logs.map(|log| std::fs::read_to_string(log).expect("it was written"));
     assert!(first.contains("told to stop: not ready for 1 s, then 20 calls move within 4 s"), "{first}");
