@@ -44,7 +44,7 @@ const TENTATIVE: &str = "relay/src/agent/conversation/tentative.rs";
 const THINKING: &str = "relay/src/agent/conversation/thinking.rs";
 const PIECE: &str = "relay/src/agent/conversation/speaking/piece.rs";
 
-const BREAKS: [Break; 39] = [
+const BREAKS: [Break; 43] = [
     Break {
         wrong: "what was set aside for a lost session stays set aside",
         file: BOOKS,
@@ -80,6 +80,13 @@ const BREAKS: [Break; 39] = [
         file: SPENDING,
         right: "((bytes / 2) as u32).saturating_sub(self.replayable)",
         broken: "(bytes / 2) as u32",
+    },
+    Break {
+        wrong: "an agent hears each sample twice",
+        file: HEARING,
+        right: "            self.tell_agent(AgentInput::Audio { position, samples });",
+        broken: "            self.tell_agent(AgentInput::Audio { position, samples });\n            \
+                 self.tell_agent(AgentInput::Audio { position, samples });",
     },
     Break {
         wrong: "audio is heard before it is paid for",
@@ -128,6 +135,13 @@ const BREAKS: [Break; 39] = [
         file: SPEAKING,
         right: "self.shorten_answer();\n            self.finish_answer();",
         broken: "self.shorten_answer();",
+    },
+    Break {
+        wrong: "the sound of an answer is sent twice",
+        file: ANSWER,
+        right: "self.waiting.extend(&samples[..samples.len().min(room)]);",
+        broken: "self.waiting.extend(&samples[..samples.len().min(room)]);\n        \
+                 self.waiting.extend(&samples[..samples.len().min(room)]);",
     },
     Break {
         wrong: "an answer that is held is sent on",
@@ -238,6 +252,18 @@ const BREAKS: [Break; 39] = [
         file: POLICY,
         right: "visitor.token.clone_from(&resume.resume_token);",
         broken: "let _ = resume;",
+    },
+    Break {
+        wrong: "a session whose client never comes back does not end",
+        file: POLICY,
+        right: "                    self.phase = Phase::Ending(code);\n                }\n                self.push(Output::Stop(code));",
+        broken: "                    self.phase = Phase::Ending(code);\n                }",
+    },
+    Break {
+        wrong: "a session that has ended writes that its client is away",
+        file: JOURNAL,
+        right: "if *attached == self.attached || self.is_ending => return,",
+        broken: "if *attached == self.attached => return,",
     },
     Break {
         wrong: "what could not be written is not written again",

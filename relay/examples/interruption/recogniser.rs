@@ -10,8 +10,8 @@ use super::set::{Item, Kind, hash};
 
 /// Who hears the words; see the example.
 pub(crate) enum Recogniser {
-    Stream,
-    Utterances,
+    Stream { invents: bool },
+    Utterances { invents: bool },
     Sphinx(Sphinx),
     Nobody,
 }
@@ -20,8 +20,10 @@ impl Recogniser {
     /// What it is called, where a voice that goes on for so long decides if nobody hears its words.
     pub(crate) fn title(&self, interrupted_after: Duration) -> String {
         match self {
-            Recogniser::Stream => "a stream, scripted".to_owned(),
-            Recogniser::Utterances => "utterances, scripted".to_owned(),
+            Recogniser::Stream { invents: false } => "a stream, scripted".to_owned(),
+            Recogniser::Utterances { invents: false } => "utterances, scripted".to_owned(),
+            Recogniser::Stream { invents: true } => "a stream, scripted, that invents words".to_owned(),
+            Recogniser::Utterances { invents: true } => "utterances, scripted, that invent words".to_owned(),
             Recogniser::Sphinx(_) => "utterances, heard by pocketsphinx".to_owned(),
             Recogniser::Nobody => {
                 format!("nobody hears, interruption_ms = {}", interrupted_after.as_millis())
@@ -32,8 +34,16 @@ impl Recogniser {
     /// Whether it hears any words at all.
     pub(crate) fn hears_words(&self) -> bool {
         match self {
-            Recogniser::Stream | Recogniser::Utterances | Recogniser::Sphinx(_) => true,
+            Recogniser::Stream { .. } | Recogniser::Utterances { .. } | Recogniser::Sphinx(_) => true,
             Recogniser::Nobody => false,
+        }
+    }
+
+    /// Whether it hears words in noises that have none.
+    pub(crate) fn invents(&self) -> bool {
+        match self {
+            Recogniser::Stream { invents } | Recogniser::Utterances { invents } => *invents,
+            Recogniser::Sphinx(_) | Recogniser::Nobody => false,
         }
     }
 
@@ -43,15 +53,33 @@ impl Recogniser {
             Recogniser::Sphinx(_) => {
                 item.language == "en" && matches!(item.kind, Kind::Interruption | Kind::BackChannel)
             }
-            Recogniser::Stream | Recogniser::Utterances | Recogniser::Nobody => true,
+            Recogniser::Stream { invents: true } | Recogniser::Utterances { invents: true } => {
+                item.kind == Kind::Interruption || item.kind.is_noise()
+            }
+            Recogniser::Stream { .. } | Recogniser::Utterances { .. } | Recogniser::Nobody => true,
         }
     }
 
     /// Whether it is given everything as it comes.
     pub(crate) fn is_fed(&self) -> bool {
-        matches!(self, Recogniser::Stream | Recogniser::Nobody)
+        matches!(self, Recogniser::Stream { .. } | Recogniser::Nobody)
+    }
+
+    /// The words that it can hear in an item that begins here.
+    pub(crate) fn words_in(&self, item: &Item, begins: u32) -> Vec<Word> {
+        if self.invents() && item.kind.is_noise() {
+            return invented(item, begins).into_iter().collect();
+        }
+        words_of(&item.words, begins, begins + item.sound.len() as u32, 0)
     }
 }
+
+/// Of so many noises one has a word for a recogniser that invents some.
+pub(crate) const INVENTED_ONE_IN: u64 = 4;
+/// What such a noise is heard as: short words that are no back-channels.
+const INVENTED: [&str; 5] = ["uh", "the", "huh", "a", "you"];
+/// How long such a word lasts: 200 ms.
+const INVENTED_LASTS: u32 = 3_200;
 
 /// A word that can be heard, and from where to where, in the user's timeline.
 pub(crate) struct Word {
@@ -83,6 +111,21 @@ pub(crate) fn words_of(text: &str, start: u32, end: u32, sentence: usize) -> Vec
         }
     });
     words.collect()
+}
+
+/// The word that is heard in this noise, somewhere in it, if one is.
+fn invented(item: &Item, begins: u32) -> Option<Word> {
+    let number = hash(&format!("{} invented", item.name()));
+    let length = item.sound.len() as u32;
+    let lasts = INVENTED_LASTS.min(length);
+    let start = begins + (number >> 16) as u32 % (length - lasts + 1);
+    number.is_multiple_of(INVENTED_ONE_IN).then(|| Word {
+        text: INVENTED[(number / INVENTED_ONE_IN % INVENTED.len() as u64) as usize].to_owned(),
+        start,
+        end: start + lasts,
+        sentence: 0,
+        is_last: true,
+    })
 }
 
 /// How long after its end a word is told, in samples: 150 to 400 ms.

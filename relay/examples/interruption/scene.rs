@@ -135,9 +135,8 @@ impl<'a> Scene<'a> {
             ..Persona::default()
         };
         let begins = ASKS + 24_000 + (item.seed() >> 8) as u32 % 32_000;
-        let end = begins + item.sound.len() as u32;
         Scene {
-            words: words_of(&item.words, begins, end, 0),
+            words: recogniser.words_in(item, begins),
             agent: Conversation::new(persona, team, 16_000, 0, &[]),
             position: 0,
             begins,
@@ -245,9 +244,8 @@ impl<'a> Scene<'a> {
 
     /// A stream says what it has heard by now.
     fn tell_words(&mut self) -> Outcome<()> {
-        let Some(request) = self.listens.filter(|_| matches!(self.recogniser, Recogniser::Stream)) else {
-            return Ok(());
-        };
+        let is_stream = matches!(self.recogniser, Recogniser::Stream { .. });
+        let Some(request) = self.listens.filter(|_| is_stream) else { return Ok(()) };
         if self.item.kind != Kind::OwnVoice && !self.signed && self.position >= self.begins + SIGN {
             self.signed = true;
             let began = Event::Turn(TurnSign::Began { at: self.begins });

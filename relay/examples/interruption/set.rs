@@ -36,6 +36,11 @@ impl Kind {
         Kind::OtherVoice,
     ];
 
+    /// Nobody's voice, and no words.
+    pub(crate) fn is_noise(self) -> bool {
+        matches!(self, Kind::Cough | Kind::Key | Kind::Door | Kind::Music)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Interruption => "interruption",

@@ -3,12 +3,15 @@
 use serde_json::{Value, json};
 
 use super::goals::Goal;
+use super::recogniser::INVENTED_ONE_IN;
 use super::scene::Fate;
 use super::set::{Item, Kind};
 
 /// The items that one recogniser has heard.
 pub(crate) struct Table {
     title: String,
+    /// It has heard words in some of the noises.
+    invents: bool,
     rows: Vec<Row>,
 }
 
@@ -42,8 +45,8 @@ struct Marks {
 }
 
 impl Table {
-    pub(crate) fn new(title: String) -> Table {
-        Table { title, rows: Vec::new() }
+    pub(crate) fn new(title: String, invents: bool) -> Table {
+        Table { title, invents, rows: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, item: &Item, fate: Fate) {
@@ -54,16 +57,16 @@ impl Table {
     pub(crate) fn print(&self, prints_items: bool) {
         println!("{}", self.title);
         println!(
-            "{:<26}{:>7}{:>12}{:>18}{:>7}{:>8}",
+            "{:<36}{:>7}{:>12}{:>18}{:>7}{:>8}",
             "", "items", "never held", "held and went on", "cut", "turns"
         );
         for is_held_out in [false, true] {
             for kind in Kind::ALL {
                 let counts = self.counts(kind, is_held_out);
                 if counts.items > 0 {
-                    let label = format!("{}, {}", kind.name(), half(is_held_out));
+                    let label = format!("{}, {}", self.name(kind), half(is_held_out));
                     let Counts { items, never_held, went_on, cut, turns } = counts;
-                    println!("{label:<26}{items:>7}{never_held:>12}{went_on:>18}{cut:>7}{turns:>8}");
+                    println!("{label:<36}{items:>7}{never_held:>12}{went_on:>18}{cut:>7}{turns:>8}");
                 }
             }
             let marks = self.marks(is_held_out);
@@ -94,7 +97,7 @@ impl Table {
                     let Counts { items, never_held, went_on, cut, turns } = self.counts(*kind, is_held_out);
                     let counts = json!({ "items": items, "never_held": never_held, "went_on": went_on,
                         "cut": cut, "turns": turns });
-                    (kind.name().to_owned(), counts)
+                    (self.name(*kind), counts)
                 })
                 .collect();
             let marks = self.marks(is_held_out);
@@ -120,6 +123,15 @@ impl Table {
             Goal::precision(&of, is_interrupted.then_some(precision)),
             Goal::self_interruptions(&of, has(Kind::OwnVoice).then_some(self_interruptions as f64)),
         ]
+    }
+
+    /// What its rows of this kind are called.
+    fn name(&self, kind: Kind) -> String {
+        if self.invents && kind.is_noise() {
+            format!("{}, 1 in {INVENTED_ONE_IN} a word", kind.name())
+        } else {
+            kind.name().to_owned()
+        }
     }
 
     fn half(&self, is_held_out: bool) -> impl Iterator<Item = &Row> {

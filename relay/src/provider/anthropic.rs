@@ -1,7 +1,7 @@
 //! The wire of Anthropic's messages.
 //!
 //! One `POST`, answered by server-sent events (Anthropic's API reference, "Messages, streaming"). What a model thinks is not told, only how
-//! long it was. Usage is cumulative, and comes at the beginning and at the end. What cannot be read is left out.
+//! long it was: in blocks of its own or, as with some models behind servers that are compatible with this wire, in the text. Usage is cumulative, and comes at the beginning and at the end. What cannot be read is left out.
 
 mod body;
 
@@ -15,6 +15,7 @@ use super::prompt::{call_names, paired};
 use super::refusal::words;
 use super::registry::model_line;
 use super::reply::{Dialect, Reply, Told};
+use super::thoughts::Thoughts;
 use super::{Ask, Event, Failure, FailureKind, Finish, Kind, Service, Target, ToolCall};
 use crate::config::Secret;
 use crate::money::bill::{AnthropicUsage, ItemPrice, Quantity, TokenUsage};
@@ -47,6 +48,8 @@ type Anthropic = Reply<Messages>;
 /// How Anthropic answers.
 #[derive(Default)]
 struct Messages {
+    /// Tells words from thoughts in the text of all blocks.
+    thoughts: Thoughts,
     usage: AnthropicUsage,
     /// Calls that are not whole.
     calls: Vec<Open>,
@@ -96,14 +99,17 @@ impl Messages {
             "content_block_start" => {
                 let block = said.get("content_block").unwrap_or(&Value::Null);
                 match text(block, "type") {
-                    "text" => told.say(text(block, "text")),
+                    "text" => self.say(text(block, "text"), told),
                     "tool_use" => self.call(index, block),
                     // Thoughts, and what is for nobody here.
                     _ => {}
                 }
             }
             "content_block_delta" => self.delta(index, said.get("delta").unwrap_or(&Value::Null), told),
-            "content_block_stop" => self.tell_calls(|open| open.index == index, told),
+            "content_block_stop" => {
+                self.say_held(told);
+                self.tell_calls(|open| open.index == index, told);
+            }
             "message_delta" => {
                 self.used(said, told);
                 stop(said.get("delta").unwrap_or(&Value::Null), told);
@@ -118,13 +124,8 @@ impl Messages {
 
     fn delta(&mut self, index: Option<u64>, delta: &Value, told: &mut Told) {
         match text(delta, "type") {
-            "text_delta" => told.say(text(delta, "text")),
-            "thinking_delta" => {
-                let bytes = text(delta, "thinking").len();
-                if bytes > 0 {
-                    told.tell(Event::Thought { bytes });
-                }
-            }
+            "text_delta" => self.say(text(delta, "text"), told),
+            "thinking_delta" => told.thought(text(delta, "thinking").len()),
             "input_json_delta" => {
                 if let Some(open) = self.calls.iter_mut().rfind(|open| open.index == index) {
                     open.call.arguments.push_str(text(delta, "partial_json"));
@@ -133,6 +134,20 @@ impl Messages {
             // Signatures, citations, and what may come one day.
             _ => {}
         }
+    }
+
+    /// More of the text.
+    fn say(&mut self, text: &str, told: &mut Told) {
+        let read = self.thoughts.read(text);
+        told.thought(read.thought);
+        told.say(read.words);
+    }
+
+    /// A block of text is over: what was held back of it is said before what follows.
+    fn say_held(&mut self, told: &mut Told) {
+        let read = self.thoughts.end();
+        told.thought(read.thought);
+        told.say(read.words);
     }
 
     /// A call begins.
@@ -192,7 +207,7 @@ impl Dialect for Messages {
         self.used(&said, told);
         for block in content {
             match text(block, "type") {
-                "text" => told.say(text(block, "text")),
+                "text" => self.say(text(block, "text"), told),
                 "tool_use" => self.call(None, block),
                 _ => {}
             }
@@ -202,6 +217,7 @@ impl Dialect for Messages {
     }
 
     fn rest(&mut self, told: &mut Told) {
+        self.say_held(told);
         self.tell_calls(|_| true, told);
     }
 }

@@ -161,10 +161,7 @@ impl Completions {
 
     fn delta(&mut self, delta: &Delta, told: &mut Told) {
         let read = self.thoughts.read(&delta.text());
-        let bytes = read.thought + delta.reasoning().len() + delta.thought();
-        if bytes > 0 {
-            told.tell(Event::Thought { bytes });
-        }
+        told.thought(read.thought + delta.reasoning().len() + delta.thought());
         told.say(read.words);
         for piece in delta.tool_calls.iter().filter_map(Value::as_array).flatten() {
             self.calls.read(piece);
@@ -189,7 +186,9 @@ impl Dialect for Completions {
     }
 
     fn rest(&mut self, told: &mut Told) {
-        told.say(self.thoughts.end());
+        let read = self.thoughts.end();
+        told.thought(read.thought);
+        told.say(read.words);
         for call in self.calls.take() {
             // Some say that they stopped, and not why.
             if told.finish() == Finish::Complete {

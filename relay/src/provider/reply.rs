@@ -69,6 +69,13 @@ impl Told {
         }
     }
 
+    /// So many bytes of what is thought.
+    pub(super) fn thought(&mut self, bytes: usize) {
+        if bytes > 0 {
+            self.tell(Event::Thought { bytes });
+        }
+    }
+
     /// What the request has used so far. A later number takes the place of an earlier one.
     pub(super) fn used(&mut self, used: Quantity) {
         self.answer.usage = Some(used);

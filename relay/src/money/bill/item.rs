@@ -135,9 +135,10 @@ impl Quantity {
 }
 
 impl ItemPrice {
-    /// The price of a language model that is asked with text and answers with text. Where the table has a price for what comes from a cache or
-    /// is written to it, that may be billed, too. What is written for an hour is not among it: no codec asks for that, and it would make
-    /// every worst case dearer.
+    /// The price of a language model that is asked with text and answers with text. A worst case counts each token at the dearest kind that the
+    /// table has of those by which such a request can be billed: what comes from a cache or is written to it is among them. What is written for
+    /// an hour is not, since it is billed only to a request that asks for it, and no codec does. A provider that reports it all the same
+    /// is billed at the price of the table, and what goes beyond the worst case then is the operator's.
     ///
     /// # Errors
     /// [`PriceError::Missing`] when there is none at that time, in milliseconds since 1970.

@@ -165,6 +165,29 @@ fn the_worst_case_is_the_dearest_kind_at_the_dearest_prompt_size() {
 }
 
 #[test]
+fn what_a_model_is_asked_costs_at_most_the_dearest_kind_by_which_the_request_can_be_billed() {
+    let table = PriceTable::shipped();
+    let worst_case = |item: &str| {
+        let price = ItemPrice::model(&table, item, NOON).expect("priced");
+        price.worst_case(&AtMost::Tokens { prompt: 1_000, output: 10 }).get()
+    };
+    // Written to the cache for as long as is usual, which is dearer than read anew; nobody asks for an hour, which is dearer still.
+    assert_eq!(worst_case(HAIKU), 1_000 * 125 + 10 * 500);
+    for item in [HAIKU, "anthropic/claude-sonnet-5-5", "anthropic/claude-opus-5-5"] {
+        let of = |kind| table.price_at(item, Unit::Token(kind), NOON, 0).expect("priced").cost(1_000).get();
+        let kinds = [TokenKind::Input, TokenKind::Cached, TokenKind::Written];
+        let (dearest, hour) = (kinds.map(of).into_iter().max(), of(TokenKind::Written1h));
+        let output = worst_case(item) - dearest.unwrap_or_default();
+        assert_eq!(output, of(TokenKind::Output) / 100, "{item}");
+        assert!(dearest < Some(hour), "{item}");
+    }
+    // What is reported all the same costs what it costs.
+    let usage = Quantity::Tokens(TokenUsage { written_1h: 1_000, ..TokenUsage::default() });
+    let price = ItemPrice::model(&table, HAIKU, NOON).expect("priced");
+    assert_eq!(total(&price.rows("k", &usage, false)).get(), 1_000 * 200);
+}
+
+#[test]
 fn a_large_prompt_that_is_cheaper_does_not_hide_a_dearer_small_one() {
     let table = own(&[
         "unit = \"input_token\", usd = \"0.000000010\", per = 1",

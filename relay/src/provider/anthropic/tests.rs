@@ -117,6 +117,43 @@ fn a_whole_conversation_is_read_however_it_is_cut() {
 }
 
 #[test]
+fn what_is_thought_in_the_text_is_counted_and_neither_shown_nor_spoken_however_it_is_cut() {
+    let begins = |index: u32, block: Value| json!({"type": "content_block_start", "index": index, "content_block": block});
+    let says = |index: u32, text: &str| {
+        let delta = json!({"type": "text_delta", "text": text});
+        json!({"type": "content_block_delta", "index": index, "delta": delta})
+    };
+    let stops = |index: u32| json!({"type": "content_block_stop", "index": index});
+    let lines = stream(&[
+        begins(0, json!({"type": "text", "text": "\n<thi"})),
+        says(0, "nk>so</think>\n\nGrüß <thin"),
+        says(0, "k>or not</thi"),
+        says(0, "nk>dich <"),
+        stops(0),
+        begins(1, json!({"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}})),
+        stops(1),
+        json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}}),
+        json!({"type": "message_stop"}),
+    ]);
+    let whole = json!({"content": [{"type": "text", "text": "<think>so</think>Grüß <think>or"},
+        {"type": "text", "text": " not</think>dich <"}], "stop_reason": "end_turn"});
+    for piece in (1..80).chain([100_000]) {
+        let events = answered(HEAD, &lines, piece);
+        assert_eq!(text_of(&events), "Grüß dich <");
+        let thought = |event: &Event| if let Event::Thought { bytes } = event { *bytes } else { 0 };
+        let thought: usize = events.iter().map(thought).sum();
+        assert_eq!(thought, "\n<think>so</think>\n\n<think>or not</think>".len());
+        let last = |is_it: fn(&Event) -> bool| events.iter().rposition(is_it);
+        let is_before =
+            last(|event| matches!(event, Event::Text(_))) < last(|event| matches!(event, Event::ToolCall(_)));
+        assert!(is_before, "what was held back is said before the call: {events:?}");
+        let head =
+            Input::Head { status: 200, retry_after: None, request_id: None, media_type: "application/json" };
+        assert_eq!(text_of(&answered(head, &whole.to_string(), piece)), "Grüß dich <");
+    }
+}
+
+#[test]
 fn usage_is_cumulative_a_zero_is_a_number_and_null_says_nothing() {
     let start = |usage: Value| json!({"type": "message_start", "message": {"usage": usage}});
     let delta = |usage: Value| json!({"type": "message_delta", "delta": {}, "usage": usage});

@@ -380,14 +380,17 @@ fn thoughts_are_counted_and_neither_shown_nor_spoken_however_they_are_cut() {
         r#"{"delta":{"reasoning":"?","content":""}}"#,
         r#"{"delta":{"reasoning":{"of":"no text"},"content":"\n<thi"}}"#,
         r#"{"delta":{"content":"nk>so</th"}}"#,
-        r#"{"delta":{"content":"ink>\n\nGrüezi <think>"},"finish_reason":"stop"}"#,
+        r#"{"delta":{"content":"ink>\n\nGrüezi <thi"}}"#,
+        r#"{"delta":{"content":"nk>or not</think>mitenand, `<think>`"}}"#,
+        r#"{"delta":{"content":"!<think>"},"finish_reason":"stop"}"#,
     ]);
     for piece in (1..60).chain([10_000]) {
         let events = answered(HEAD, &body, piece);
-        assert_eq!(text_of(&events), "Grüezi <think>");
+        assert_eq!(text_of(&events), "Grüezi mitenand, `<think>`!");
         let thought = |event: &Event| if let Event::Thought { bytes } = event { *bytes } else { 0 };
         let thought: usize = events.iter().map(thought).sum();
-        assert_eq!(thought, "Hm, Zürich?".len() + "\n<think>so</think>\n\n".len());
+        let in_text = "\n<think>so</think>\n\n<think>or not</think><think>";
+        assert_eq!(thought, "Hm, Zürich?".len() + in_text.len());
     }
     // What only looked like a thought is said before the end.
     let events = answered(HEAD, &stream(&[r#"{"delta":{"content":"<thi"},"finish_reason":"stop"}"#]), 7);
@@ -405,7 +408,7 @@ fn of_a_model_that_thinks_first_nothing_is_shown_before_the_end_of_its_thought()
         r#"{"delta":{"content":" says hello.\n</th"}}"#,
         r#"{"delta":{"content":"ink>\n\nHello!"},"finish_reason":"stop"}"#,
     ]);
-    for (thinks_first, words) in [(true, "Hello!"), (false, "Hm, the user says hello.\n</think>\n\nHello!")] {
+    for (thinks_first, words) in [(true, "Hello!"), (false, "Hm, the user says hello.\n\n\nHello!")] {
         let provider = Provider { thinks_first, ..provider(&OPENAI_CHAT, "deepseek-r1") };
         for piece in (1..60).chain([10_000]) {
             let codec = provider.codec(&Ask::Chat(ask())).expect("it thinks");

@@ -3,9 +3,8 @@
 use serde_json::Value;
 
 use super::super::Spoken;
+use crate::agent::speech_rate::{ends_of_words, look_ahead, words};
 
-/// So many words of the text may be spoken in other words (`7` as `seven`) before the voice is lost track of.
-const LOOK_AHEAD_WORDS: usize = 8;
 /// No word is longer; what is longer is no word.
 const WORD_MAX_BYTES: usize = 200;
 
@@ -38,26 +37,42 @@ impl Words {
         let (Some(characters), Some(starts), Some(lengths)) = (characters, starts, lengths) else {
             return Vec::new();
         };
-        let mut words = Vec::new();
+        let mut spoken = Vec::new();
         for ((character, start), length) in characters.iter().zip(starts).zip(lengths) {
             let (Some(character), Some(start)) = (character.as_str(), start.as_f64()) else { continue };
-            if character.trim().is_empty() {
-                words.extend(self.end());
-            } else if self.word.len() + character.len() <= WORD_MAX_BYTES {
-                self.word.push_str(character);
-                // A float beyond the range becomes the nearest number in it.
-                let ends = (start + length.as_f64().unwrap_or(0.0)).round() as u64;
-                self.word_ends_ms = self.word_ends_ms.max(begins_ms.saturating_add(ends));
-            }
+            // A float beyond the range becomes the nearest number in it.
+            let ends = (start + length.as_f64().unwrap_or(0.0)).round() as u64;
+            let ends_ms = begins_ms.saturating_add(ends);
+            spoken.extend(character.chars().filter_map(|character| self.goes_on(character, ends_ms)));
         }
-        words
+        spoken
+    }
+
+    /// The next character, whose sound ends then. It may end the word before it.
+    fn goes_on(&mut self, character: char, ends_ms: u64) -> Option<Spoken> {
+        if character.is_whitespace() {
+            return self.end();
+        }
+        let before = self.word.len();
+        self.word.push(character);
+        let mut ended = None;
+        if before > 0 && ends_of_words(&self.word).any(|end| end == before) {
+            let next = self.word.split_off(before);
+            ended = self.end();
+            self.word = next;
+        } else if self.word.len() > WORD_MAX_BYTES {
+            self.word.truncate(before);
+            return None;
+        }
+        self.word_ends_ms = self.word_ends_ms.max(ends_ms);
+        ended
     }
 
     /// The word that was being spoken is over.
     pub(super) fn end(&mut self) -> Option<Spoken> {
         let word = std::mem::take(&mut self.word);
         let rest = self.text.get(self.spoken..)?;
-        let there = rest.split_whitespace().take(LOOK_AHEAD_WORDS).find(|there| *there == word)?;
+        let there = words(rest).take(look_ahead(&word)).find(|there| *there == word)?;
         // Both are parts of the same text.
         let begins = there.as_ptr() as usize - self.text.as_ptr() as usize;
         self.spoken = begins + there.len();

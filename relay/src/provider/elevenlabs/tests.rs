@@ -114,6 +114,36 @@ fn words_that_are_spoken_otherwise_than_they_are_written_are_passed_over() {
 }
 
 #[test]
+fn each_word_of_a_script_without_spaces_is_told_when_its_sound_ends() {
+    let long = "字".repeat(200);
+    let of_long: Vec<(u32, u32)> = (1..=200).map(|place| (place * 3, place * 10)).collect();
+    let odd = format!("{}你好", "x".repeat(300));
+    for (text, said, expected) in [
+        ("你好，世界。", "你好，世界。", &[(3, 10), (6, 20), (9, 30), (12, 40), (15, 50), (18, 60)][..]),
+        ("コーヒーです。", "コーヒーです。", &[(12, 40), (15, 50), (18, 60), (21, 70)]),
+        ("สวัสดี ค่ะ", "สวัสดี ค่ะ", &[(3, 10), (9, 30), (12, 40), (18, 60), (25, 90), (28, 100)]),
+        ("OK你好 Tom，再", "OK你好 Tom，再", &[(2, 20), (5, 30), (8, 40), (12, 80), (15, 90), (18, 100)]),
+        // A number is spoken in other words, and a character that stands behind it by chance is not taken for one of them.
+        ("有23只猫，三只", "有二十三只猫，三只", &[(3, 10), (8, 50), (11, 60), (14, 70), (17, 80), (20, 90)]),
+        (long.as_str(), long.as_str(), &of_long[..]),
+        // What is longer than any word is none, and what follows is not lost with it.
+        (odd.as_str(), odd.as_str(), &[(303, 3_010), (306, 3_020)]),
+    ] {
+        let characters: Vec<char> = said.chars().collect();
+        // A word may go on in the next message, whose times begin with its own sound.
+        for first in [0, 1, 2, 5] {
+            let (mut bench, _) = voice(text);
+            bench.feed(&Feed::Finish);
+            let (first, rest) = characters.split_at(first);
+            let mut events = bench.message(&sound(first.len() * 10, &String::from_iter(first)));
+            events.extend(bench.message(&sound(rest.len() * 10, &String::from_iter(rest))));
+            events.extend(bench.message(&json!({"audio": null, "isFinal": true, "alignment": null})));
+            assert_eq!(spoken(&events), expected, "{text}, {first:?}");
+        }
+    }
+}
+
+#[test]
 fn a_flush_that_is_answered_is_no_end() {
     let (mut bench, _) = voice("One. ");
     bench.feed(&Feed::Flush);

@@ -3,10 +3,8 @@
 //! A voice tells that of the text that it was given. What is told of a piece is the text as it was written, with what nobody speaks: the words
 //! that both have in common are found in it, one after the other.
 
+use crate::agent::speech_rate::{look_ahead, words};
 use crate::provider::Spoken;
-
-/// So many written words may have no spoken one before the written text is lost track of.
-const LOOK_AHEAD_WORDS: usize = 8;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -77,7 +75,7 @@ impl Alignment {
         if written.starts_with(text) {
             self.written = through;
         } else {
-            said.split_whitespace().for_each(|word| self.find(word, written));
+            words(said).for_each(|word| self.find(word, written));
         }
         self.spoken = through;
         self.marks.push(Mark { spoken: self.spoken, written: self.written, samples });
@@ -87,7 +85,9 @@ impl Alignment {
     fn find(&mut self, word: &str, written: &str) {
         let Some(rest) = written.get(self.written..) else { return };
         let is_it = |there: &&str| letters(there).eq(letters(word)) && letters(word).next().is_some();
-        if let Some(there) = rest.split_whitespace().take(LOOK_AHEAD_WORDS).find(is_it) {
+        // Marks alone are spoken by nobody.
+        let spoken = words(rest).filter(|there| letters(there).next().is_some());
+        if let Some(there) = spoken.take(look_ahead(word)).find(is_it) {
             // Both are parts of the same text.
             self.written = there.as_ptr() as usize - written.as_ptr() as usize + there.len();
         }
@@ -129,6 +129,21 @@ mod tests {
         // Of several words at once the last one that both have counts.
         let known = aligned("One two three.", "- One *two* three.", &[(7, 300)]);
         assert_eq!(known, [("- One *two*".into(), 7_200)]);
+    }
+
+    #[test]
+    fn what_is_written_without_spaces_is_aligned_by_its_characters() {
+        let known =
+            aligned("你好，世界。", "**你好**，「👋」世界。", &[(3, 100), (6, 200), (9, 300), (15, 900)]);
+        assert_eq!(
+            known,
+            [("**你".into(), 2_400), ("**你好".into(), 4_800), ("**你好**，「👋」世界".into(), 21_600)]
+        );
+        let known = aligned("コーヒーです", "*コーヒー*です", &[(12, 400), (15, 500), (18, 600)]);
+        assert_eq!(
+            known,
+            [("*コーヒー".into(), 9_600), ("*コーヒー*で".into(), 12_000), ("*コーヒー*です".into(), 14_400)]
+        );
     }
 
     #[test]

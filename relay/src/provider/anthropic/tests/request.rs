@@ -99,6 +99,17 @@ fn it_asks_as_the_reference_says_and_marks_what_stays_for_the_cache() {
 }
 
 #[test]
+fn nothing_is_to_be_kept_in_the_cache_for_an_hour_which_is_dearer_than_what_is_set_aside() {
+    let messages = vec![system("Be brief."), user("Hi"), said("Hi."), user("Rain?")];
+    let body = body(&event::Chat { tools: vec![look()], ..ask(messages) });
+    // Without a `ttl` it is five minutes.
+    let cached = json!({"type": "ephemeral"});
+    for marked in [&body["tools"][0], &body["system"][0], &body["messages"][1]["content"][0]] {
+        assert_eq!(marked["cache_control"], cached, "{marked}");
+    }
+}
+
+#[test]
 fn the_user_has_the_first_word_and_the_last() {
     let begins = "(the call begins)";
     for (messages, roles, first, last) in [
