@@ -300,7 +300,10 @@ async fn an_export_says_which_row_is_damaged_and_not_what_stands_in_it() {
             "UPDATE turns SET text = CAST(X'41C3' AS TEXT) WHERE session_id = 's4' AND turn = 0",
             "the row of turns after s3 3",
         ),
-        ("UPDATE sessions SET started_at = 'secret' WHERE id = 's1'", "the row of sessions after s0"),
+        (
+            "UPDATE sessions SET client = CAST(X'736563726574C3' AS TEXT) WHERE id = 's1'",
+            "the row of sessions after s0",
+        ),
         ("UPDATE sessions SET client = CAST(X'41C3' AS TEXT) WHERE id = 's0'", "the first row of sessions"),
     ] {
         change(&file(folder.path()), damage).await;
