@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::config;
 use crate::operations::clock::DatabaseClock;
@@ -50,6 +50,8 @@ const ROLL_UP_EVERY: Duration = Duration::from_secs(60);
 const ROLL_UP: u32 = 200;
 /// Between two looks at whether the schema of the database is one that this relay can use.
 const SCHEMA_EVERY: Duration = Duration::from_secs(5);
+/// How long it may take to say so.
+const SCHEMA_WITHIN: Duration = Duration::from_secs(2);
 /// Between two looks for what is too old.
 const RETENTION_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -340,7 +342,10 @@ async fn watch_schema(app: Arc<App>) {
     let mut tick = every(SCHEMA_EVERY);
     loop {
         tick.tick().await;
-        app.live.note_schema(&app.records.store.ping().await);
+        // An answer that comes late may be about what was there before.
+        if let Ok(answer) = timeout(SCHEMA_WITHIN, app.records.store.ping()).await {
+            app.live.note_schema(&answer);
+        }
     }
 }
 

@@ -134,7 +134,8 @@ impl Readiness {
 
     async fn tell(self: &Arc<Self>) -> Told {
         let database = self.database().await;
-        let reasons = reasons(&self.app, database == Database::Outdated);
+        // A schema that was too old when the database was asked last still is while it does not answer.
+        let reasons = reasons(&self.app, self.app.live.is_outdated());
         let are_asked = self.app.upstreams.values().all(|upstream| Upstream::is_asked(upstream));
         Told {
             ready: reasons.is_empty(),

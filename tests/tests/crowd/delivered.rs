@@ -84,22 +84,22 @@ impl Spoken {
 }
 
 /// What is wrong with what the agent has said, if anything is: each question has one answer, in their order and word for word as the model gave it, and
-/// nothing else was said. As many of them as relays were killed may end before their last word: of such an answer that stands which was heard.
+/// nothing else was said. As many of them as relays were killed may end before their last word: of such an answer that stands which was heard,
+/// which may be nothing.
 pub(crate) fn check_answers(asked: &[&str], answered: &[&str], crashes: usize) -> Result<(), String> {
     let expected: Vec<String> = asked.iter().map(|question| format!("You said: {question}")).collect();
     let wrong = || format!("the model has said {expected:#?}, and these are the answers: {answered:#?}");
-    if expected.len() != answered.len() {
-        return Err(wrong());
-    }
+    let mut answered = answered.iter().peekable();
     let mut cut = 0;
-    for (whole, said) in expected.iter().zip(answered) {
-        let [whole, said] = [whole.as_str(), *said].map(|text| text.split_whitespace().collect::<Vec<_>>());
-        if said.is_empty() || !whole.starts_with(&said) {
-            return Err(wrong());
-        }
-        cut += usize::from(said.len() < whole.len());
+    for whole in &expected {
+        let whole: Vec<&str> = whole.split_whitespace().collect();
+        let said = answered.next_if(|said| {
+            let said: Vec<&str> = said.split_whitespace().collect();
+            !said.is_empty() && whole.starts_with(&said)
+        });
+        cut += usize::from(said.is_none_or(|said| said.split_whitespace().count() < whole.len()));
     }
-    if cut > crashes { Err(wrong()) } else { Ok(()) }
+    if cut > crashes || answered.next().is_some() { Err(wrong()) } else { Ok(()) }
 }
 
 /// What is wrong with what the ledger of a call says of its model and its voice, if anything is. The model has answered it so, and its relay was killed so
@@ -230,8 +230,7 @@ mod checks {
         let good = ["You said: word one", "You said: word "];
         assert_eq!(check_answers(&asked, &good, 0), Ok(()));
         for bad in [
-            &["You said: word one"][..],
-            &["You said: word one", "You said: word one", "You said: word"],
+            &["You said: word one", "You said: word one", "You said: word"][..],
             &["You said: word", "You said: word one"],
             &["You said: word one one", "You said: word"],
             &["You said: word one", "You said: word You said: word"],
@@ -239,9 +238,14 @@ mod checks {
         ] {
             assert!(check_answers(&asked, bad, 1).is_err(), "{bad:?}");
         }
-        let cut = ["You said: word", "You said: word"];
-        assert_eq!(check_answers(&asked, &cut, 1), Ok(()));
-        assert!(check_answers(&asked, &cut, 0).is_err(), "nothing was killed that could have cut it");
+        for cut in [&["You said: word", "You said: word"][..], &["You said: word one"]] {
+            assert_eq!(check_answers(&asked, cut, 1), Ok(()), "{cut:?}");
+            assert!(check_answers(&asked, cut, 0).is_err(), "nothing was killed that could have cut it");
+        }
+        assert!(
+            check_answers(&asked, &["You said: word"], 1).is_err(),
+            "one is cut, and another one is missing"
+        );
     }
 
     #[test]

@@ -50,7 +50,9 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     27 "relay addresses" "0027_relay_addresses.sql";
     28 "held keys" "0028_held_keys.sql";
     29 "relay epochs" "0029_relay_epochs.sql";
-    30 "list indexes" "0030_list_indexes.sql";
+    30 "session lists" "0030_session_lists.sql";
+    31 "delivery lists" "0031_delivery_lists.sql";
+    32 "audit lists" "0032_audit_lists.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -83,7 +85,9 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     27 "relay addresses" "0027_relay_addresses.sql";
     28 "held keys" "0028_held_keys.sql";
     29 "relay epochs" "0029_relay_epochs.sql";
-    30 "list indexes" "0030_list_indexes.sql";
+    30 "session lists" "0030_session_lists.sql";
+    31 "delivery lists" "0031_delivery_lists.sql";
+    32 "audit lists" "0032_audit_lists.sql";
 };
 
 /// The migration since which a schema says which relays it serves.
