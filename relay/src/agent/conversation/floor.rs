@@ -45,6 +45,9 @@ const ANSWERS_WITHIN: u32 = 16_000;
 const UNDERSTOOD_WITHIN: Duration = Duration::from_secs(3);
 /// The agent's own voice may come back as late as this after its end: 0.5 s, in samples of the user.
 const ECHO_MAX: u32 = 8_000;
+/// Words may be said to end so much after they do, 500 ms: by a recogniser, and since the page says a little late that the agent has ended, or is
+/// told so.
+const TOLD_LATE: u32 = 8_000;
 /// Words may be said to begin so much before they do, 300 ms: a detector of voice reports some of the silence before it, and more than the
 /// echo is late.
 const EARLY: u32 = 4_800;
@@ -112,6 +115,10 @@ pub(super) struct Floor {
     greets: bool,
     /// Where in the user's timeline the sound of the last answer began, and where it ended.
     sounded: Option<(u32, u32)>,
+    /// The same of the answer before it, whose words a recogniser may tell when the last one sounds.
+    sounded_before: Option<(u32, u32)>,
+    /// Somebody was loud just before the last answer began, and it was no echo of the one before.
+    was_loud: bool,
     /// Words of the turn that the user is taking were taken for one.
     is_turn: bool,
     /// Where the last back-channel ended that was said into the answer, and when it was understood.
@@ -152,6 +159,8 @@ impl Floor {
             is_new,
             greets: false,
             sounded: None,
+            sounded_before: None,
+            was_loud: false,
             is_turn: false,
             remarked: None,
             end: position,
@@ -183,8 +192,11 @@ impl Floor {
     pub(super) fn agent_sounds(&mut self, samples: &[i16], rate: u32) {
         self.loudness.agent_sounds(samples, rate);
         if self.state == State::Silent {
+            self.was_loud =
+                !self.may_still_come_back() && self.loudness.was_loud_since(self.end.saturating_sub(EARLY));
             self.state = State::Speaking;
-            (self.sounded, self.remarked) = (Some((self.end, self.end)), None);
+            (self.sounded_before, self.sounded) = (self.sounded, Some((self.end, self.end)));
+            self.remarked = None;
         }
     }
 
@@ -209,8 +221,12 @@ impl Floor {
 
     /// Whether it has to know where somebody speaks: while the agent sounds, and as long as its voice may come back.
     pub(super) fn wants_ears(&self) -> bool {
-        let may_be_echo = |(_, until): (u32, u32)| self.end <= until.saturating_add(ECHO_MAX);
-        self.state != State::Silent || self.sounded.is_some_and(may_be_echo)
+        self.state != State::Silent || self.may_still_come_back()
+    }
+
+    /// Whether words that end here may be those of the last answer that come back.
+    fn may_still_come_back(&self) -> bool {
+        self.sounded.is_some_and(|(_, until)| self.end <= until.saturating_add(ECHO_MAX + TOLD_LATE))
     }
 
     /// Audio of the user, in which somebody speaks or not. Where it [does not have to know](Self::wants_ears), nobody does.
@@ -272,16 +288,11 @@ impl Floor {
         if self.is_turn {
             return Remark::Turn;
         }
-        let is_sounding = matches!(self.state, State::Speaking | State::Held { .. });
+        if self.is_echo(text, start, words_end, end, is_whole) {
+            return Remark::Echo;
+        }
         if let Some((_, until)) = self.sounded.filter(|(from, _)| *from <= start.saturating_add(EARLY)) {
-            // Behind that nobody listens for a voice, either, so that words which the user says after the agent were quiet as well.
-            let may_be_echo = words_end <= until.saturating_add(ECHO_MAX);
-            let is_quiet = !self.loudness.had_voice_between(start.saturating_sub(ECHO_MAX), end);
-            // Whoever has held the answer is somebody.
-            let is_sure = is_whole || matches!(self.state, State::Held { .. });
-            if may_be_echo && is_quiet && self.echo.has(text, is_sure) {
-                return Remark::Echo;
-            }
+            let is_sounding = matches!(self.state, State::Speaking | State::Held { .. });
             let is_early = words_end.saturating_add(ANSWERS_WITHIN) <= until;
             if (is_sounding || is_early) && self.back_channels.has(text, is_whole) {
                 return Remark::BackChannel;
@@ -289,6 +300,22 @@ impl Floor {
         }
         self.is_turn = true;
         Remark::Turn
+    }
+
+    /// Whether these words are the agent's own: where its voice may come back, without anybody's voice, and alike.
+    fn is_echo(&self, text: &str, start: u32, words_end: u32, end: u32, is_whole: bool) -> bool {
+        // Behind that nobody listens for a voice, either, so that words which the user says after the agent were quiet as well.
+        let comes_back = |(from, until): (u32, u32), early: u32| {
+            from <= start.saturating_add(early) && words_end <= until.saturating_add(ECHO_MAX + TOLD_LATE)
+        };
+        // Nobody has listened for a voice before the answer: who was loud there may have said the first of the words.
+        let early = if self.was_loud { 0 } else { EARLY };
+        let may_be_echo = self.sounded.is_some_and(|sounded| comes_back(sounded, early))
+            || self.sounded_before.is_some_and(|sounded| comes_back(sounded, EARLY));
+        let is_quiet = !self.loudness.had_voice_between(start.saturating_sub(ECHO_MAX), end);
+        // Whoever has held the answer is somebody.
+        let is_sure = is_whole || matches!(self.state, State::Held { .. });
+        may_be_echo && is_quiet && self.echo.has(text, is_sure)
     }
 
     /// The user's turn is over, and was this.

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-/// The agent's newest words, so many of them.
-const REMEMBERED: usize = 80;
+/// The agent's newest words, so many of them: more than a piece has that is told when its sound begins, where each character is a word, and the
+/// piece before it.
+const REMEMBERED: usize = 800;
 /// Of what was heard, the newest words are looked at, so many of them.
 const LOOKED_AT: usize = 30;
 /// So many hundredths of a whole turn's words have to be the agent's, in its order: a recogniser mishears an echo now and then.
@@ -104,7 +105,7 @@ mod tests {
     fn the_newest_words_of_the_agent_and_of_the_user_are_compared() {
         let mut echo = Echo::default();
         echo.agent_says("zebra");
-        echo.agent_says(&"la ".repeat(79));
+        echo.agent_says(&"la ".repeat(REMEMBERED - 1));
         assert!(echo.has("Zebra?", true));
         echo.agent_says("la");
         assert!(!echo.has("Zebra?", true));
