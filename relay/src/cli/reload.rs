@@ -95,7 +95,6 @@ async fn reload(source: &Source, apps: &watch::Sender<Arc<App>>) {
             // A token that is looked at in between is looked at with the new keys and the old limits, each of them whole.
             app.admission.verifier.renew(&app.config.auth);
             apps.send_replace(Arc::new(app));
-            tracing::info!("the configuration was read again, and applies to all that begins from now on");
         }
         Err(faults) => {
             for fault in faults.lines() {

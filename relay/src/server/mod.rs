@@ -124,6 +124,8 @@ async fn follow(
         }
         let app = Arc::clone(&apps.borrow_and_update());
         drop(newest.send_replace(router(app, &shared)));
+        // Not before a request is answered by it.
+        tracing::info!("the configuration was read again, and applies to all that begins from now on");
     }
 }
 

@@ -73,7 +73,7 @@ fn days_of_ears() -> Vec<Day> {
     days.extend([
         ("slow", json!({ "pace": { "head_ms": 60_000 } }), Comes::NothingForMoney),
         ("a break in the middle", fault(1, "drop"), Comes::NothingForMoney),
-        ("an end in the middle", fault(1, "close"), Comes::Nothing),
+        ("an end in the middle", fault(1, "close"), Comes::NothingForMoney),
         (
             "an error as its answer",
             json!({ "faults": [{ "at": 0, "kind": "error", "error": "server_error" }] }),
