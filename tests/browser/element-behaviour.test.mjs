@@ -242,6 +242,35 @@ describe("the element", () => {
     assert.equal(await page.locator("[role=alert]").innerText(), "");
   });
 
+  test("that no token comes, or that one is refused, is told when the call is over and not before: it may come back by itself", async () => {
+    const page = await open();
+    const notice = () => page.locator("[role=alert]").innerText();
+    await page.locator(".call").click();
+    for (const wanted of ["connecting", "connected", "reconnecting"]) {
+      if (wanted === "connected") await tell(page, "answer");
+      else await tell(page, "enter", wanted);
+      await reaches(page, wanted);
+      for (const code of ["token_unavailable", "unauthorized"]) {
+        await tell(page, "complain", code);
+        assert.equal(await notice(), "", `${wanted}: ${code}`);
+      }
+    }
+    // The last one is why it ended.
+    await tell(page, "end", "unauthorized");
+    await until("it says so", async () => /^You could not be let in/.test(await notice()));
+  });
+
+  test("only who has to sign in again is told to: a token that may come later was kept away by the network", async () => {
+    const page = await open();
+    const notice = () => page.locator("[role=alert]").innerText();
+    await page.locator(".call").click();
+    await tell(page, "refuse", "token_unavailable", { retryable: true });
+    await until("it is told", async () => /^No connection/.test(await notice()));
+    await presses(page, 2);
+    await tell(page, "refuse", "token_unavailable");
+    await until("it is told", async () => /^You could not be let in/.test(await notice()));
+  });
+
   test("a user who is too loud for the microphone is told so, until it is over or put away", async () => {
     const page = await open();
     await connect(page);

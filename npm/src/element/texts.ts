@@ -74,7 +74,7 @@ export interface VoiceCallTexts {
     /** For every reason that has no words of its own. */
     readonly normal: Words;
   };
-  /** What went wrong, by the error's code, or `clipping`; `other` with `{code}`. */
+  /** What went wrong, by the error's code, or `clipping`; `other` with `{code}`. A token that may come later is told as `gave_up`. */
   readonly errors: Readonly<Record<string, Words>> & {
     /** For every code that has no words of its own. */
     readonly other: Words;
