@@ -19,7 +19,7 @@ const SETTLE_MS = 500;
 /** The clock of the day went on for so long while the page's stood still: the machine slept. */
 const SLEPT_MS = 5_000;
 
-/** What a context that stands still waits for. */
+/** What a context that stands still waits for; in the cause of an error its state stands before that. */
 const CAUSES = {
   running: "the sound stands still",
   suspended: "the browser holds the sound back until the page is clicked",
@@ -432,7 +432,7 @@ export class CallPage {
     // An application that gave the context may also pause it. What interrupts it is never the application.
     if (this.#options.audioContext && sound !== "interrupted" && this.#watch.sound !== "interrupted") return;
     const { tell, isHeard, resume, isBack, rebuild } = this.#watch.look(context.currentTime, sound);
-    if (tell) this.#tellError(noAudio(CAUSES[sound]));
+    if (tell) this.#tellError(noAudio(`${sound}: ${CAUSES[sound]}`));
     if (isHeard) this.#listener.sounds();
     if (resume) void context.resume().catch(() => undefined);
     if (isBack) this.#mend();

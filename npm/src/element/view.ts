@@ -93,9 +93,9 @@ function troubleOf(state: View["state"], snapshot: CallSnapshot | undefined, fai
 
 /** An error in the user's words; one that nobody foresaw with its code, for whom the user asks. */
 export function inWords(trouble: unknown, { errors }: VoiceCallTexts): Words {
-  const { code, name, retryable } = trouble as { code?: string; name?: string; retryable?: boolean };
-  // One that may come later was kept away by the network, or by what gives it.
-  const word = retryable && code === "token_unavailable" ? "gave_up" : code;
+  const { code, name, retryable, cause } = trouble as { code?: string; name?: string; retryable?: boolean; cause?: unknown };
+  // A token that may come later was kept away by the network, or by what gives it.
+  const word = /^audio_unavailable (suspended|interrupted):/.exec(`${code} ${String(cause)}`)?.[1] ?? (retryable && code === "token_unavailable" ? "gave_up" : code);
   const known = word && Object.hasOwn(errors, word) ? errors[word] : undefined;
   if (known) return known;
   const [title, hint] = errors.other;
