@@ -175,6 +175,15 @@ describe("a preflight", () => {
     for (const report of [missing, silent]) isCurable(report);
   });
 
+  test("names a microphone that opens and is not heard, since the browser's sound does not run", async () => {
+    const { page, look, alive } = await open();
+    await page.page.evaluate(() => void Object.defineProperty(BaseAudioContext.prototype, "currentTime", { get: () => 0 }));
+    const deaf = await look();
+    assert.deepEqual([deaf.grade, deaf.checks.permission.grade, deaf.checks.microphone.grade, deaf.checks.microphone.code], ["poor", "good", "poor", "audio_unavailable"]);
+    isCurable(deaf);
+    assert.equal(await alive(), 0);
+  });
+
   test("that is given up leaves nothing", async () => {
     const line = await SlowLine.start(relay.port, 200_000);
     stage.after(() => line.stop());
