@@ -477,6 +477,13 @@ export class CallPage {
         this.#mend();
       }, SETTLE_MS);
     });
+    // Who has taken the permission back may give it again, which is no change of devices. Not every browser knows it by this name.
+    void navigator.permissions?.query({ name: "microphone" as PermissionName }).then(
+      (permission) => {
+        if (!this.#closed) on(permission, "change", () => permission.state === "granted" && !this.#asking && this.#mend());
+      },
+      () => undefined,
+    );
     // While the machine sleeps, `performance.now()` stands still in most systems, here and in the engine: no timer of theirs is late when it wakes.
     let before = Infinity;
     const looking = setInterval(() => {
