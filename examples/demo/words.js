@@ -94,7 +94,9 @@ const ERRORS = {
   microphone_missing: ["No microphone found", "Plug one in and call again, or write."],
   microphone_busy: ["Your microphone is in use", "Close the program that holds it and call again, or write."],
   microphone_silent: ["Your microphone is silent", "Check its switch, the system's mute, or choose another one."],
-  audio_unavailable: ["The sound cannot start", "Click anywhere on the page. If that does not help, reload it."],
+  audio_unavailable: ["There is no sound", "Choose another loudspeaker in the system, call again, or write."],
+  suspended: ["The sound cannot start", "Click anywhere on the page. If that does not help, connect a loudspeaker."],
+  interrupted: ["Another app has the sound", "A phone call, for example. The call goes on when it is over."],
   engine_unavailable: ["The voice engine did not load", "Reload the page. If that does not help, use a current browser."],
   token_unavailable: ["The relay gave no token", "Is it still running? Start it with `cargo xtask demo`, then call again."],
   unauthorized: ["The relay refused the token", "Reload the page to get a new one."],
@@ -124,6 +126,8 @@ const ERRORS = {
 
 /** An error in words. @param {unknown} thrown @returns {Words} */
 export function inWords(thrown) {
-  const { code, message } = /** @type {{ code?: string, message?: string }} */ (thrown ?? {});
-  return (code ? ERRORS[code] : undefined) ?? ["Something went wrong", message ?? String(thrown)];
+  const { code, message, cause } = /** @type {{ code?: string, message?: string, cause?: unknown }} */ (thrown ?? {});
+  // What the sound waits for stands before the cause.
+  const word = /^audio_unavailable (suspended|interrupted):/.exec(`${code} ${cause}`)?.[1] ?? code;
+  return (word ? ERRORS[word] : undefined) ?? ["Something went wrong", message ?? String(thrown)];
 }

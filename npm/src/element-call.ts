@@ -1,3 +1,4 @@
+/// <reference path="./styles.d.ts" />
 /**
  * What the element `<voice-call>` shows of a call: fetched when one is about to be made.
  *

@@ -335,7 +335,7 @@ export interface CallEvents {
   level: LevelEvent;
   /** The network's round-trip time was measured. */
   rtt: RttEvent;
-  /** How well the line does; every 2 s while there is sound, and when a warning is raised or clear. */
+  /** How well the line does; every 2 s while there is sound and for 12 s more, and when a warning is raised or clear. */
   quality: QualityEvent;
   /** Audio of the microphone was lost. */
   gap: GapEvent;

@@ -19,7 +19,7 @@ const SETTLE_MS = 500;
 /** The clock of the day went on for so long while the page's stood still: the machine slept. */
 const SLEPT_MS = 5_000;
 
-/** What a context that stands still waits for. */
+/** What a context that stands still waits for; in the cause of an error its state stands before that. */
 const CAUSES = {
   running: "the sound stands still",
   suspended: "the browser holds the sound back until the page is clicked",
@@ -432,7 +432,7 @@ export class CallPage {
     // An application that gave the context may also pause it. What interrupts it is never the application.
     if (this.#options.audioContext && sound !== "interrupted" && this.#watch.sound !== "interrupted") return;
     const { tell, isHeard, resume, isBack, rebuild } = this.#watch.look(context.currentTime, sound);
-    if (tell) this.#tellError(noAudio(CAUSES[sound]));
+    if (tell) this.#tellError(noAudio(`${sound}: ${CAUSES[sound]}`));
     if (isHeard) this.#listener.sounds();
     if (resume) void context.resume().catch(() => undefined);
     if (isBack) this.#mend();
@@ -477,6 +477,13 @@ export class CallPage {
         this.#mend();
       }, SETTLE_MS);
     });
+    // Who has taken the permission back may give it again, which is no change of devices. Not every browser knows it by this name.
+    void navigator.permissions?.query({ name: "microphone" as PermissionName }).then(
+      (permission) => {
+        if (!this.#closed) on(permission, "change", () => permission.state === "granted" && !this.#asking && this.#mend());
+      },
+      () => undefined,
+    );
     // While the machine sleeps, `performance.now()` stands still in most systems, here and in the engine: no timer of theirs is late when it wakes.
     let before = Infinity;
     const looking = setInterval(() => {

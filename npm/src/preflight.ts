@@ -39,7 +39,7 @@ export interface PreflightChecks {
   readonly token: PreflightCheck;
   /**
    * Whether a WebSocket opens, and the relay would take the call over it now. `value`: milliseconds until the relay said so. `fair` where no
-   * WebSocket carries a call, but plain requests reach the relay, so that the call goes over HTTP.
+   * WebSocket carries a call, but plain requests reach the relay, so that the call goes over HTTP. With `transport: "http"` they have to.
    */
   readonly connection: PreflightCheck;
   /** Whether the connection carries a call's audio. `value`: bytes a second upwards, while half as much again came down; a call needs 32,000. */

@@ -4,8 +4,9 @@
  * @packageDocumentation
  */
 
-import { type ReactElement, type ReactNode, createContext, createElement, useContext, useEffect, useInsertionEffect, useState, useSyncExternalStore } from "react";
+import { type HTMLAttributes, type ReactElement, type ReactNode, type RefAttributes, createContext, createElement, useContext, useEffect, useInsertionEffect, useState, useSyncExternalStore } from "react";
 
+import type { GivenTexts, VoiceCallElement } from "./element.js";
 import { Calls } from "./react/calls.js";
 import type { Call, CallSnapshot, ConnectOptions, Levels } from "./index.js";
 
@@ -20,6 +21,28 @@ export interface UsedCall extends CallSnapshot {
   readonly connect: () => Promise<void>;
   /** Hangs up, if there is a call. Always the same function. */
   readonly close: () => Promise<void>;
+}
+
+/**
+ * What `<voice-call>` takes in JSX, once `voxrelay/element` is imported: its attributes, and what every element takes. React sets properties that are
+ * no attributes, such as `options`, from version 19 on.
+ */
+export type VoiceCallProps = HTMLAttributes<VoiceCallElement> &
+  RefAttributes<VoiceCallElement> &
+  Partial<Pick<VoiceCallElement, "relay" | "tokenUrl" | "agent" | "conversation" | "mode" | "consent" | "theme" | "token" | "options">> & {
+    /** Where the page's own server gives an access token. */
+    readonly "token-url"?: string | undefined;
+    /** Words in place of the English ones. */
+    readonly texts?: GivenTexts | undefined;
+  };
+
+declare module "react" {
+  namespace JSX {
+    interface IntrinsicElements {
+      /** A whole call. */
+      "voice-call": VoiceCallProps;
+    }
+  }
 }
 
 const Provided = createContext<Calls | undefined>(undefined);

@@ -110,7 +110,7 @@ export interface CallSnapshot extends StateEvent {
   readonly onHold: boolean;
   /** Microphone and loudspeaker. */
   readonly devices: Devices;
-  /** How well the line does: another object every 2 s while there is sound, and whenever a warning is raised or clears. */
+  /** How well the line does: another object every 2 s while there is sound and for 12 s more, and whenever a warning is raised or clears. */
   readonly quality: Quality;
   /** Always the same: has listeners of its own. */
   readonly levels: Levels;

@@ -115,3 +115,24 @@ test("of sound that stands still nothing is told once the call is over or hung u
     }
   }
 });
+
+test("what the sound waits for stands before the cause of the error: a click or a loudspeaker, another app, or nothing that is known", async () => {
+  for (const sound of ["suspended", "interrupted", "running"]) {
+    browser.reset();
+    mock.timers.enable({ apis: ["setInterval"] });
+    try {
+      const causes: string[] = [];
+      const call = new Call({ ...OPTIONS, onError: ({ cause }) => void causes.push(String(cause)) });
+      await call.connect();
+      const context = browser.contexts[0]!;
+      context.state = sound;
+      context.resume = () => new Promise(() => undefined);
+      mock.timers.tick(3_000);
+      assert.equal(causes.length, 1, sound);
+      assert.match(causes[0]!, new RegExp(`^${sound}: \\w`));
+      await call.close();
+    } finally {
+      mock.timers.reset();
+    }
+  }
+});

@@ -339,6 +339,32 @@ test("a microphone that another program has when the page comes back is shown as
   await call.close();
 });
 
+test("a microphone that the user forbids within the call is taken again when it is allowed, and asked for no sooner", async () => {
+  const call = new Call(OPTIONS);
+  await call.connect();
+  const decides = (state: string): void => {
+    browser.permission.state = state;
+    browser.permission.dispatchEvent(new Event("change"));
+  };
+  browser.asking = async () => {
+    throw new DOMException("Permission denied", "NotAllowedError");
+  };
+  browser.tracks[0]!.end();
+  decides("denied");
+  await until(() => call.snapshot.error?.code === "microphone_denied", "it is told");
+  browser.asking = async () => undefined;
+  decides("prompt");
+  assert.deepEqual([open(), call.snapshot.devices.microphone?.live, browser.asked.length], [[], false, 2]);
+  decides("granted");
+  await until(() => call.snapshot.devices.microphone?.live === true, "it is heard again");
+  assert.deepEqual([open(), call.snapshot.error, browser.asked.length], [["default"], undefined, 3]);
+  // One that is heard is not opened once more.
+  decides("granted");
+  assert.equal(browser.asked.length, 3);
+  await call.close();
+  assert.equal(browser.left().listeners, 0);
+});
+
 test("a context that is made anew hears the microphone that is open, whatever the browser answers then", async () => {
   const taps = (): number => browser.engine.sent.filter(([name]) => name === "tap").length;
   for (const refusal of ["NotReadableError", "NotAllowedError", undefined]) {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { ERROR_CODES } from "../src/codes.js";
 import { gradeRelay } from "../src/preflight/connection.js";
-import { measured, trouble } from "../src/preflight/grade.js";
+import { type PreflightCheck, measured, trouble } from "../src/preflight/grade.js";
 
 test("the words of a code are what is so, and then what to do", () => {
   const { message, cure, grade, code } = trouble("unauthorized", ERROR_CODES.unauthorized.message);
@@ -142,6 +142,34 @@ test("where a WebSocket brings nothing and plain requests reach the relay, the c
     assert.equal(asked.length, 2);
     assert.equal(await look("auto", reached("not_found")), "failed", "a relay without wires");
     assert.equal(await look("auto", async () => Promise.reject(new TypeError("Failed to fetch"))), "failed");
+  } finally {
+    Object.assign(globalThis, { fetch: before });
+  }
+});
+
+test("a call that is to go over HTTP needs the plain requests to get through, however well a WebSocket does", async () => {
+  let asked = 0;
+  const look = async (transport: "auto" | "websocket" | "http", code: string, token = "token"): Promise<PreflightCheck> => {
+    Socket.relay = takes;
+    const answers: typeof fetch = async () => {
+      asked += 1;
+      return new Response(JSON.stringify({ status: 409, code }), { status: 409 });
+    };
+    Object.assign(globalThis, { WebSocket: Socket, location: { href: "https://app.example.com/", protocol: "https:" }, fetch: answers });
+    const giving = async (): Promise<string> => (token ? token : Promise.reject(new Error("no")));
+    return (await gradeRelay({ url: "wss://voice.example.com/v1/call", token: giving, transport }, new AbortController().signal)).connection;
+  };
+  const { fetch: before } = globalThis;
+  try {
+    const reached = await look("http", "wire_unknown");
+    assert.deepEqual([reached.grade, reached.code, asked], ["good", undefined, 1]);
+    for (const token of ["token", ""]) {
+      const cut = await look("http", "not_found", token);
+      assert.deepEqual([cut.grade, cut.code], ["failed", "gave_up"]);
+      assert.match(cut.cure ?? "", /`\/http\/`/);
+    }
+    assert.equal(asked, 3);
+    assert.deepEqual([(await look("auto", "not_found")).grade, (await look("websocket", "not_found")).grade, asked], ["good", "good", 3], "others do without");
   } finally {
     Object.assign(globalThis, { fetch: before });
   }

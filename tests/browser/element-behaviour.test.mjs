@@ -242,6 +242,53 @@ describe("the element", () => {
     assert.equal(await page.locator("[role=alert]").innerText(), "");
   });
 
+  test("that no token comes, or that one is refused, is told when the call is over and not before: it may come back by itself", async () => {
+    const page = await open();
+    const notice = () => page.locator("[role=alert]").innerText();
+    await page.locator(".call").click();
+    for (const wanted of ["connecting", "connected", "reconnecting"]) {
+      if (wanted === "connected") await tell(page, "answer");
+      else await tell(page, "enter", wanted);
+      await reaches(page, wanted);
+      for (const code of ["token_unavailable", "unauthorized"]) {
+        await tell(page, "complain", code);
+        assert.equal(await notice(), "", `${wanted}: ${code}`);
+      }
+    }
+    // The last one is why it ended.
+    await tell(page, "end", "unauthorized");
+    await until("it says so", async () => /^You could not be let in/.test(await notice()));
+  });
+
+  test("only who has to sign in again is told to: a token that may come later was kept away by the network", async () => {
+    const page = await open();
+    const notice = () => page.locator("[role=alert]").innerText();
+    await page.locator(".call").click();
+    await tell(page, "refuse", "token_unavailable", { retryable: true });
+    await until("it is told", async () => /^No connection/.test(await notice()));
+    await presses(page, 2);
+    await tell(page, "refuse", "token_unavailable");
+    await until("it is told", async () => /^You could not be let in/.test(await notice()));
+  });
+
+  test("who has no sound is told what to do about what keeps it away, and to press only where a press may help", async () => {
+    const page = await open();
+    await connect(page);
+    const notice = () => page.locator("[role=alert]").innerText();
+    for (const [cause, words] of /** @type {const} */ ([
+      ["suspended: the browser holds the sound back until the page is clicked", /^There is no sound yet\s+Press anywhere/],
+      ["interrupted: another app, such as a phone call, has the sound", /^Your sound is in use\s+End the phone call/],
+      ["running: the sound stands still", /^There is no sound\s+Choose another/],
+      ["NotFoundError: no such loudspeaker", /^There is no sound\s+Choose another/],
+    ])) {
+      await tell(page, "complain", "audio_unavailable", { cause });
+      await until(`the words are those of "${cause}"`, async () => words.test(await notice()));
+      assert.equal(/press/i.test(await notice()), cause.startsWith("suspended"), cause);
+    }
+    await tell(page, "complain", "not_heard", { cause: "suspended: of something else" });
+    await until("another error has its own", async () => /^That was not heard/.test(await notice()));
+  });
+
   test("a user who is too loud for the microphone is told so, until it is over or put away", async () => {
     const page = await open();
     await connect(page);
@@ -274,7 +321,7 @@ describe("the element", () => {
     for (const audioMs of [1_000, 2_000, 3_000]) await tell(page, "change", { usage: { audioMs } });
     assert.deepEqual([await heard(), await focused(page)], [0, "dismiss"]);
     await tell(page, "complain", "audio_unavailable");
-    assert.match(await page.locator("[role=alert]").innerText(), /^There is no sound yet/);
+    assert.match(await page.locator("[role=alert]").innerText(), /^There is no sound/);
     assert.ok((await heard()) > 0, "another one is heard");
     assert.equal(await focused(page), "dismiss");
   });
@@ -380,7 +427,7 @@ describe("the element", () => {
     await until("the one in use is shown", async () => (await speakers.inputValue()) === ids[2]);
     await page.evaluate(() => void (/** @type {any} */ (globalThis).calls[0].refusal = "audio_unavailable"));
     await speakers.selectOption({ index: 1 });
-    await until("a refusal is told", async () => /^There is no sound/.test(await page.locator("[role=alert]").innerText()));
+    await until("a refusal is told", async () => /^There is no sound\s+Choose another loudspeaker/.test(await page.locator("[role=alert]").innerText()));
     await until("the one in use stays", async () => (await speakers.inputValue()) === ids[2]);
     await page.locator(".settings").click();
     assert.equal(await speakers.isVisible(), false);

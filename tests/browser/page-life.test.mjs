@@ -29,6 +29,24 @@ describe("what calls leave behind", () => {
     await leavesOnly(page.page, {});
   });
 
+  // Each connection over HTTP has a Worker of its own, which the engine begins: in its own Worker, or on the page.
+  for (const [where, options] of Object.entries({ "": {}, " with the engine on the page": { workerUrl: "/missing.js" } })) {
+    test(`five closed calls over HTTP${where} leave nothing either, and the relay has ended each`, async () => {
+      const { page, tracks, relay } = await openWatched(stage);
+      for (let call = 0; call < 5; call += 1) {
+        const from = (await page.noted()).length;
+        await page.start({ transport: "http", ...options });
+        await page.hears(({ name }) => name === "usage", from);
+        await page.close();
+      }
+      assert.equal(await tracks.live(), 0);
+      await tracks.forget();
+      await leavesOnly(page.page, {});
+      await until("no session is live", () => relay.sessions().every(({ state }) => state === "ended"));
+      assert.equal(relay.sessions().length, 5);
+    });
+  }
+
   test("hanging up gives the microphone back at once, and is through when the last word is", async () => {
     const relay = await Relay.start();
     stage.after(() => relay.stop());
@@ -111,26 +129,28 @@ describe("what calls leave behind", () => {
     }
   });
 
-  test("an abort at any moment leaves no live track, and rejects with its reason or ends the call", async () => {
-    const { page, tracks } = await openWatched(stage);
-    for (const ms of [0, 1, 5, 10, 20, 40, 80, 120, 160, 240]) {
-      const outcome = await page.page.evaluate(async (after) => {
-        const { VoiceClient } = /** @type {typeof import("voxrelay")} */ (Reflect.get(globalThis, "Voxrelay"));
-        const controller = new AbortController();
-        setTimeout(() => controller.abort("unmounted"), after);
-        const token = async () => (await fetch("/dev/token")).text();
-        const options = { url: new URL("/v1/call", location.href), token, signal: controller.signal };
-        return VoiceClient.connect(options).then(
-          (call) => new Promise((resolve) => void call.on("ended", () => resolve("ended"))),
-          (thrown) => String(thrown),
-        );
-      }, ms);
-      assert.ok(outcome === "unmounted" || outcome === "ended", `after ${ms} ms: ${outcome}`);
-    }
-    await until("no track is live", async () => (await tracks.live()) === 0);
-    await tracks.forget();
-    await leavesOnly(page.page, {});
-  });
+  for (const transport of /** @type {const} */ (["websocket", "http"])) {
+    test(`an abort at any moment leaves no live track, and rejects with its reason or ends the call, over ${transport}`, async () => {
+      const { page, tracks } = await openWatched(stage);
+      for (const ms of [0, 1, 5, 10, 20, 40, 80, 120, 160, 240]) {
+        const outcome = await page.page.evaluate(async ([after, transport]) => {
+          const { VoiceClient } = /** @type {typeof import("voxrelay")} */ (Reflect.get(globalThis, "Voxrelay"));
+          const controller = new AbortController();
+          setTimeout(() => controller.abort("unmounted"), after);
+          const token = async () => (await fetch("/dev/token")).text();
+          const options = { url: new URL("/v1/call", location.href), token, transport, signal: controller.signal };
+          return VoiceClient.connect(options).then(
+            (call) => new Promise((resolve) => void call.on("ended", () => resolve("ended"))),
+            (thrown) => String(thrown),
+          );
+        }, /** @type {const} */ ([ms, transport]));
+        assert.ok(outcome === "unmounted" || outcome === "ended", `after ${ms} ms: ${outcome}`);
+      }
+      await until("no track is live", async () => (await tracks.live()) === 0);
+      await tracks.forget();
+      await leavesOnly(page.page, {});
+    });
+  }
 
   test("a token function that gives up ends the call at once, and nobody holds a microphone", async () => {
     const { page, tracks, relay } = await openWatched(stage);

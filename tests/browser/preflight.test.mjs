@@ -131,6 +131,20 @@ describe("a preflight", () => {
     for (const each of [elsewhere, away, report]) isCurable(each);
   });
 
+  test("looks whether plain requests get through where the call is to go over HTTP", async () => {
+    const { page, look, alive } = await open();
+    const over = /** @type {const} */ ({ ...NONE, transport: "http" });
+    const before = relay.sessions().length;
+    assert.deepEqual([(await look(over)).grade, relay.sessions().length], ["good", before]);
+    // As a proxy does that was not told of them.
+    await page.page.route("**/v1/call/http/**", (route) => route.fulfill({ status: 404, body: "Not here." }));
+    const cut = await look(over);
+    assert.deepEqual([cut.grade, cut.checks.address.grade, cut.checks.connection.code], ["failed", "good", "gave_up"], JSON.stringify(cut));
+    isCurable(cut);
+    assert.equal((await look(NONE)).grade, "good", "a call that may choose needs none of them");
+    assert.equal(await alive(), 0);
+  });
+
   test("measures a line that is too slow for a call", async () => {
     const line = await SlowLine.start(relay.port, 20_000);
     stage.after(() => line.stop());
@@ -159,6 +173,15 @@ describe("a preflight", () => {
     await mute.close();
 
     for (const report of [missing, silent]) isCurable(report);
+  });
+
+  test("names a microphone that opens and is not heard, since the browser's sound does not run", async () => {
+    const { page, look, alive } = await open();
+    await page.page.evaluate(() => void Object.defineProperty(BaseAudioContext.prototype, "currentTime", { get: () => 0 }));
+    const deaf = await look();
+    assert.deepEqual([deaf.grade, deaf.checks.permission.grade, deaf.checks.microphone.grade, deaf.checks.microphone.code], ["poor", "good", "poor", "audio_unavailable"]);
+    isCurable(deaf);
+    assert.equal(await alive(), 0);
   });
 
   test("that is given up leaves nothing", async () => {

@@ -60,14 +60,21 @@ describe("the packed package", () => {
     const folder = workplace("types");
     const code = 'import "voxrelay/voxrelay.js";\nimport { VoiceClient } from "voxrelay";\nexport const same: typeof VoiceClient = Voxrelay.VoiceClient;\n';
     writeFileSync(join(folder, "own.ts"), code);
+    const card = `import "voxrelay/element";
+import type {} from "voxrelay/react";
+export const card = <voice-call relay="/" token-url="/token" options={{ agent: "host" }} lang="de" ref={(element) => void element?.connect()}></voice-call>;
+// @ts-expect-error it is a name
+export const wrong = <voice-call agent={1}></voice-call>;
+`;
+    writeFileSync(join(folder, "card.tsx"), card);
     writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
     const tsc = join(ROOT, "node_modules", "typescript", "bin", "tsc");
     for (const [module, resolution] of [
       ["esnext", "bundler"],
       ["nodenext", "nodenext"],
     ]) {
-      const settings = ["--strict", "--noEmit", "--noUncheckedSideEffectImports", "--types", "", "--module", module, "--moduleResolution", resolution];
-      const { status, stdout } = spawnSync(process.execPath, [tsc, ...settings, "own.ts"], { cwd: folder, encoding: "utf8" });
+      const settings = ["--strict", "--noEmit", "--noUncheckedSideEffectImports", "--types", "", "--jsx", "react-jsx", "--module", module, "--moduleResolution", resolution];
+      const { status, stdout } = spawnSync(process.execPath, [tsc, ...settings, "own.ts", "card.tsx"], { cwd: folder, encoding: "utf8" });
       assert.equal(status, 0, stdout);
     }
   });

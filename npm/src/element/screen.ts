@@ -1,3 +1,4 @@
+/// <reference path="../styles.d.ts" />
 import type { Call, CallSnapshot } from "../index.js";
 import { set, sheetOf, show, write } from "./dom.js";
 import type { Nodes } from "./nodes.js";

@@ -74,7 +74,11 @@ export interface VoiceCallTexts {
     /** For every reason that has no words of its own. */
     readonly normal: Words;
   };
-  /** What went wrong, by the error's code, or `clipping`; `other` with `{code}`. */
+  /**
+   * What went wrong, by the error's code, or `clipping`; `other` with `{code}`. A token that may come later is told as `gave_up`. Sound that the
+   * browser holds back, or finds no loudspeaker for, is `suspended`, and sound that a phone call or another app has, `interrupted`; any other that is
+   * not there is `audio_unavailable`.
+   */
   readonly errors: Readonly<Record<string, Words>> & {
     /** For every code that has no words of its own. */
     readonly other: Words;
@@ -179,7 +183,9 @@ export const ENGLISH: VoiceCallTexts = {
     microphone_busy: ["Your microphone is in use", "Close the program that holds it, or write."],
     microphone_silent: ["Your microphone is silent", "Check its switch, or choose another one."],
     clipping: ["You are very loud", "Turn your microphone down, or move away from it."],
-    audio_unavailable: ["There is no sound yet", "Press anywhere on this page."],
+    audio_unavailable: ["There is no sound", "Choose another loudspeaker, or write."],
+    suspended: ["There is no sound yet", "Press anywhere on this page, or connect a loudspeaker."],
+    interrupted: ["Your sound is in use", "End the phone call or app that has it, or write."],
     engine_unavailable: ["The call did not load", "Reload the page."],
     token_unavailable: SHUT_OUT,
     unauthorized: SHUT_OUT,

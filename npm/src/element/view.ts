@@ -5,6 +5,12 @@ import type { StateWord, VoiceCallTexts, Words } from "./texts.js";
 /** The user is so loud that the microphone cuts it off. */
 const CLIPPING = { code: "clipping" };
 
+/**
+ * What is not told, by the state and the error's code: nothing in these states, and before the call is over nothing of its being let in. Until then it
+ * asks for another token by itself, and in an outage none comes.
+ */
+const UNTOLD = /^(idle|consent|waiting|closing)|^(?!closed).* (token_una|unauth)/;
+
 /** How things stand, as a colour says it, too. */
 export type Tone = "idle" | "good" | "wait" | "bad";
 
@@ -79,16 +85,18 @@ function endOf(snapshot: CallSnapshot | undefined, ended: string | undefined, { 
 
 /** What went wrong and is worth telling: whatever kept a call from being made, and within one what there are words for. */
 function troubleOf(state: View["state"], snapshot: CallSnapshot | undefined, failure: unknown, texts: VoiceCallTexts): unknown {
-  if (/^(idle|consent|waiting|closing)$/.test(state)) return undefined;
   const error = snapshot?.error;
+  if (UNTOLD.test(`${state} ${error?.code}`)) return undefined;
   if (failure || (error && Object.hasOwn(texts.errors, error.code))) return failure ?? error;
   return snapshot?.quality.warnings.includes("clipping") ? CLIPPING : undefined;
 }
 
 /** An error in the user's words; one that nobody foresaw with its code, for whom the user asks. */
 export function inWords(trouble: unknown, { errors }: VoiceCallTexts): Words {
-  const { code, name } = trouble as { code?: string; name?: string };
-  const known = code && Object.hasOwn(errors, code) ? errors[code] : undefined;
+  const { code, name, retryable, cause } = trouble as { code?: string; name?: string; retryable?: boolean; cause?: unknown };
+  // A token that may come later was kept away by the network, or by what gives it.
+  const word = /^audio_unavailable (suspended|interrupted):/.exec(`${code} ${String(cause)}`)?.[1] ?? (retryable && code === "token_unavailable" ? "gave_up" : code);
+  const known = word && Object.hasOwn(errors, word) ? errors[word] : undefined;
   if (known) return known;
   const [title, hint] = errors.other;
   return [title, hint.replace("{code}", code ?? name ?? "?")];

@@ -56,7 +56,11 @@ export async function gradeRelay(call: PreflightCall, signal: AbortSignal): Prom
     return { ...checks, ...(typeof token !== "string" && { token }), ...(await whyNot(call)) };
   }
   try {
-    return { address: REACHED, ...(await greeted(line, token, call)) };
+    const found = await greeted(line, token, call);
+    // What a call over HTTP alone needs is asked for: that a WebSocket opens says nothing about it.
+    const isAsked = call.transport === "http" && found.connection.grade === "good";
+    const connection = isAsked ? await orOverHttp(call, "gave_up", "No plain requests reach the relay's calls", "A proxy before it has to pass on `/http/` below their path.") : undefined;
+    return { address: REACHED, ...found, ...(connection?.grade === "failed" && { connection }) };
   } finally {
     line.close();
   }

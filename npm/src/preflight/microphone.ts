@@ -11,8 +11,8 @@ const LISTEN_MS = 500;
 const SILENT_MS = 2_000;
 /** Between two looks at what was heard: the analyser keeps more than that, at every usual rate. */
 const LOOK_MS = 30;
-/** A context that the browser holds back is not waited for. */
-const START_MS = 1_000;
+/** A context that does not run by then is held back by the browser, or has no loudspeaker whose clock it could run by: a call hears nothing then, either. */
+const START_MS = 3_000;
 /** So many samples of a look at full scale are sound that is cut off. */
 const CLIPPED = 20;
 
@@ -78,8 +78,8 @@ async function listen(stream: MediaStream, signal: AbortSignal): Promise<Preflig
       await unlessAborted(signal, new Promise((resolve) => setTimeout(resolve, LOOK_MS)));
       const now = performance.now();
       if (context.currentTime && context.state === "running") heardFrom ||= now;
-      else if (now - begun > START_MS) return good("It opens. How loud it is was not heard: the browser waits for a click.");
-      else continue;
+      else if (now - begun <= START_MS) continue;
+      else return trouble("audio_unavailable", "It opens, but the browser's sound stands still. Click on the page, or connect a loudspeaker, and look again.", { grade: "poor" });
       analyser.getFloatTimeDomainData(samples);
       peak = samples.reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), peak);
       clipped = Math.max(clipped, samples.filter((sample) => Math.abs(sample) >= 0.999).length);

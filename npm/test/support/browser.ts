@@ -276,6 +276,8 @@ export const browser = {
       ...browser.speakers.map((deviceId) => ({ kind: "audiooutput", deviceId, groupId: deviceId, label: deviceId })),
     ],
   }),
+  /** Whether the page may open a microphone, as the user says in the browser's settings. */
+  permission: Object.assign(new Target(), { state: "granted" }),
   /** What was asked of microphones. */
   asked: [] as object[],
   tracks: [] as Track[],
@@ -310,12 +312,12 @@ export const browser = {
     return browser.workers.at(-1)!.engine;
   },
   left(): Left {
-    const { tracks, contexts, workers, window, document, devices } = browser;
+    const { tracks, contexts, workers, window, document, devices, permission } = browser;
     return {
       tracks: tracks.filter(({ readyState }) => readyState === "live").length,
       contexts: contexts.filter(({ state }) => state !== "closed").length,
       workers: workers.filter(({ isRunning }) => isRunning).length,
-      listeners: window.count + document.count + devices.count,
+      listeners: window.count + document.count + devices.count + permission.count,
       sessions: workers.filter(({ engine }) => engine.hasSession).length,
       locks: browser.locks.filter(({ released }) => !released).length,
     };
@@ -323,6 +325,7 @@ export const browser = {
   /** Nothing has happened yet. */
   reset(): void {
     for (const list of [browser.asked, browser.tracks, browser.contexts, browser.workers, browser.locks, browser.reported, browser.pageEngines]) list.splice(0);
+    browser.permission.state = "granted";
     Object.assign(browser, {
       microphone: "default",
       microphones: [],
@@ -392,7 +395,7 @@ const wakeLock = {
     return lock;
   },
 };
-Object.defineProperty(globalThis, "navigator", { value: { mediaDevices: devices, wakeLock }, configurable: true });
+Object.defineProperty(globalThis, "navigator", { value: { mediaDevices: devices, wakeLock, permissions: { query: async () => browser.permission } }, configurable: true });
 
 /** Waits until it is so, for 5 s at most. */
 export async function until(isSo: () => boolean, what: string): Promise<void> {

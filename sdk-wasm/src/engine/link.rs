@@ -12,7 +12,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::playback::Playback;
 use super::report::{Outlet, Report};
 use super::socket::Socket;
-use super::{Inner, parts};
+use super::{Inner, QUALITY_EVERY_MS, QUIET_QUALITIES, parts};
 use crate::arrays::copy_bytes;
 use crate::timer::Timer;
 
@@ -37,6 +37,8 @@ pub(crate) struct Link {
     pub(crate) held: bool,
     /// The armed timer, and when it will ring.
     timer: Option<(Time, Timer)>,
+    /// Rings where no sound has it told how well the line does, and how many times more it is to be told then.
+    quiet: Option<(Timer, u8)>,
     /// What to tell when the drain is over.
     events: Vec<Event>,
     /// What became of messages of the application.
@@ -63,6 +65,7 @@ impl Link {
             socket: None,
             held: false,
             timer: None,
+            quiet: None,
             events: Vec::new(),
             answers: Vec::new(),
             wants_token: false,
@@ -147,17 +150,34 @@ impl Link {
         });
     }
 
-    /// Tells the application how well the line does.
-    pub(crate) fn tell_quality(&self, playback: &mut Playback, clipped_ms: u32) {
+    /// Tells the application how well the line does. Without sound nothing else would tell that what was warned of is over, so it is told so many
+    /// times more, counted from when nothing waits to be sent any more.
+    pub(crate) fn tell_quality(&mut self, playback: &mut Playback, clipped_ms: u32, left: u8) {
         let (came, underruns, dropped_ms) = playback.quality();
+        let waiting_ms = self.client.waiting() / 16;
         self.outlet.tell(Report::Quality {
             jitter_ms: came.map(|came| came.jitter_ms as u32),
             late_ms: came.map(|came| came.late_ms as u32),
             underruns,
             dropped_ms,
-            waiting_ms: self.client.waiting() / 16,
+            waiting_ms,
             clipped_ms,
         });
+        let left = if waiting_ms > 0 { QUIET_QUALITIES } else { left };
+        let engine = self.engine.clone();
+        self.quiet = (left > 0).then(|| {
+            let timer = Timer::new(QUALITY_EVERY_MS as i32, move || {
+                if let Some(engine) = engine.upgrade() {
+                    parts(&engine).quiet();
+                }
+            });
+            (timer, left - 1)
+        });
+    }
+
+    /// How many times more it is to be told how well the line does.
+    pub(crate) fn quiet_left(&mut self) -> u8 {
+        self.quiet.take().map_or(0, |(_, left)| left)
     }
 
     /// Tells the application, once, that the last words of an ended call were heard.

@@ -32,6 +32,8 @@ use voice::{Voice, VoiceModule};
 const LEVEL_EVERY_MS: f64 = 50.0;
 /// How well the line does is told so often while there is sound either way, in milliseconds.
 const QUALITY_EVERY_MS: f64 = 2_000.0;
+/// So often it is told once more where there is no sound: the page warns by the last five, and none of these has anything of the sound.
+const QUIET_QUALITIES: u8 = 6;
 /// Levels are told this often otherwise. Each one wakes the page's main thread, and 20 a second take as much of it as all else of a call.
 const LEVEL_UNWATCHED_EVERY_MS: f64 = 250.0;
 
@@ -296,9 +298,20 @@ impl Inner {
             self.link.tell_level(self.capture.level(), self.playback.level());
         }
         if now - self.quality_told_ms >= QUALITY_EVERY_MS {
-            self.quality_told_ms = now;
-            self.link.tell_quality(&mut self.playback, self.capture.clipped_ms());
+            self.tell_quality(QUIET_QUALITIES);
         }
+    }
+
+    /// There was no sound that would have had it told how well the line does.
+    fn quiet(&mut self) {
+        let left = self.link.quiet_left();
+        self.tell_quality(left);
+    }
+
+    /// Tells how well the line does, and so many times more unless there is sound.
+    fn tell_quality(&mut self, left: u8) {
+        self.quality_told_ms = link::now_ms();
+        self.link.tell_quality(&mut self.playback, self.capture.clipped_ms(), left);
     }
 }
 

@@ -60,6 +60,26 @@ describe("the quality of a call", () => {
     await quiet.close();
   });
 
+  test("warns no more of a voice that the microphone cuts off, nor of what waits, when the user is on hold and nothing sounds", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "voxrelay-quality-"));
+    stage.after(() => rmSync(folder, { recursive: true }));
+    const [spoken, loud] = ["a.wav", "loud.wav"].map((name) => join(folder, name));
+    execFileSync("espeak-ng", ["-v", "en-us", "-w", spoken, "One two three four five."]);
+    execFileSync("sox", [spoken, "-r", "44100", "-b", "16", "-c", "1", loud, "gain", "30", "repeat", "39"], { stdio: ["ignore", "ignore", "ignore"] });
+    const proxy = await Proxy.start(relay.port);
+    stage.after(() => proxy.stop());
+    const page = await call(proxy.url, loud);
+    proxy.freeze();
+    for (const name of ["clipping", "uplink-backlog"]) await warned(page, name, true, 60_000);
+    const raised = async () => (await told(page)).at(-1)?.warnings ?? [];
+    await page.hold(true);
+    await until("nothing is cut off any more", async () => !(await raised()).includes("clipping"));
+    assert.ok((await raised()).includes("uplink-backlog"), "what waits still does");
+    proxy.thaw();
+    await warned(page, "uplink-backlog", false, 60_000);
+    await page.close();
+  });
+
   /** A call of a user who tells a story, and again once it was answered, over a line that a test can hold. */
   async function storyTeller() {
     const { file } = speak(stage, [0.5, STORY, 40, STORY, 40]);

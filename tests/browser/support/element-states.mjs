@@ -154,7 +154,7 @@ export const STATES = {
   },
   "no sound": async (page) => {
     await talk(page);
-    await tell(page, "complain", "audio_unavailable");
+    await tell(page, "complain", "audio_unavailable", { cause: "suspended: it waits for a click" });
   },
   closing: async (page) => {
     await talk(page);

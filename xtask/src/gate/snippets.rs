@@ -43,6 +43,7 @@ pub(super) fn write() -> Result<(PathBuf, u32)> {
             "paths": {
                 "voxrelay": [workspace::path("npm/src/index.ts")],
                 "voxrelay/react": [workspace::path("npm/src/react.ts")],
+                "voxrelay/element": [workspace::path("npm/src/element.ts")],
             },
         },
         "include": ["*.ts", "*.tsx", workspace::path(AROUND)],

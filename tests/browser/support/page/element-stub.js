@@ -193,9 +193,9 @@ export class Call {
     this.tell("error", error);
   }
 
-  /** Is refused for good. @param {string} code */
-  refuse(code) {
-    const error = new VoxrelayError(code, `The message of ${code}.`, false);
+  /** Is refused, for good unless `details` say otherwise. @param {string} code @param {object} [details] */
+  refuse(code, details) {
+    const error = new VoxrelayError(code, `The message of ${code}.`, false, details);
     this.change({ error });
     this.enter("closed");
     this.#up.reject(error);
