@@ -13,6 +13,8 @@ const LOUD_MS: u32 = 60;
 const ECHO: f32 = 0.025;
 /// The softest block that can be a voice, whatever the agent does: -50 dB of full scale, as power of 16-bit samples.
 const SOFTEST: f32 = 10_737.0;
+/// What is louder than this is somebody close by, whatever a room is like: -36 dB of full scale, as power of 16-bit samples.
+const CLOSE: f32 = 269_704.0;
 /// A sound that is known may vary so much: 3 dB, as a ratio of powers.
 const VARIES: f32 = 2.0;
 /// How much of what the agent has sounded is looked at, in hundredths of a second. A relay sends it up to 2 s before it is heard.
@@ -151,6 +153,12 @@ impl Loudness {
     #[must_use]
     pub fn goes_on(&self) -> u32 {
         self.burst.map_or(0, |(from, to)| to - from)
+    }
+
+    /// Whether somebody close by is loud, or was no longer ago than a voice pauses. No detector has to look for a voice for that.
+    #[must_use]
+    pub fn is_close(&self) -> bool {
+        self.loudest > CLOSE && self.goes_on() >= LOUD_MS * 16
     }
 
     /// Whether anything loud was heard after this position.

@@ -256,6 +256,7 @@ export abstract class Course extends Emitter<CallEvents> {
   async #token(): Promise<void> {
     try {
       this.command(["token", tokenOf(await this.callOptions.token())]);
+      this.#mended("token_una");
     } catch (thrown) {
       if ((thrown as { retryable?: unknown } | undefined)?.retryable !== false) return this.command(["tokenFailed", String(thrown)]);
       // The application says that there will be no token: nobody is to wait for one.

@@ -86,8 +86,8 @@ function endOf(snapshot: CallSnapshot | undefined, ended: string | undefined, { 
 /** What went wrong and is worth telling: whatever kept a call from being made, and within one what there are words for. */
 function troubleOf(state: View["state"], snapshot: CallSnapshot | undefined, failure: unknown, texts: VoiceCallTexts): unknown {
   const error = snapshot?.error;
-  if (UNTOLD.test(`${state} ${error?.code}`)) return undefined;
-  if (failure || (error && Object.hasOwn(texts.errors, error.code))) return failure ?? error;
+  const told = !UNTOLD.test(`${state} ${error?.code}`);
+  if (told && (failure || (error && Object.hasOwn(texts.errors, error.code)))) return failure ?? error;
   return snapshot?.quality.warnings.includes("clipping") ? CLIPPING : undefined;
 }
 

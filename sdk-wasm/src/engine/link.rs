@@ -175,6 +175,13 @@ impl Link {
         });
     }
 
+    /// There is sound: what is counted without it is counted anew.
+    pub(crate) fn sounds(&mut self) {
+        if let Some((_, left)) = &mut self.quiet {
+            *left = QUIET_QUALITIES;
+        }
+    }
+
     /// How many times more it is to be told how well the line does.
     pub(crate) fn quiet_left(&mut self) -> u8 {
         self.quiet.take().map_or(0, |(_, left)| left)

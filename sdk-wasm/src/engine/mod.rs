@@ -292,6 +292,7 @@ impl Inner {
 
     fn tell_level(&mut self) {
         let now = link::now_ms();
+        self.link.sounds();
         let every = if self.levels_watched { LEVEL_EVERY_MS } else { LEVEL_UNWATCHED_EVERY_MS };
         if now - self.level_told_ms >= every {
             self.level_told_ms = now;

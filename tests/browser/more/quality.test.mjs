@@ -77,6 +77,12 @@ describe("the quality of a call", () => {
     assert.ok((await raised()).includes("uplink-backlog"), "what waits still does");
     proxy.thaw();
     await warned(page, "uplink-backlog", false, 60_000);
+    await page.hold(false);
+    await until("it is cut off again", async () => (await raised()).includes("clipping"), 60_000);
+    // However long there was sound before, and nothing waited.
+    await sleep(15_000);
+    await page.hold(true);
+    await until("nothing is cut off any more, once more", async () => !(await raised()).includes("clipping"), 30_000);
     await page.close();
   });
 

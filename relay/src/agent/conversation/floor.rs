@@ -192,8 +192,7 @@ impl Floor {
     pub(super) fn agent_sounds(&mut self, samples: &[i16], rate: u32) {
         self.loudness.agent_sounds(samples, rate);
         if self.state == State::Silent {
-            self.was_loud =
-                !self.may_still_come_back() && self.loudness.was_loud_since(self.end.saturating_sub(EARLY));
+            self.was_loud = !self.may_still_come_back() && self.loudness.is_close();
             self.state = State::Speaking;
             (self.sounded_before, self.sounded) = (self.sounded, Some((self.end, self.end)));
             self.remarked = None;

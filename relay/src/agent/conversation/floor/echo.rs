@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-/// The agent's newest words, so many of them: more than a piece has that is told when its sound begins, where each character is a word, and the
-/// piece before it.
+/// The agent's newest words, so many characters of them: a piece that is told when its sound begins, and the one before it. In a script without
+/// spaces each character is a word.
 const REMEMBERED: usize = 800;
 /// Of what was heard, the newest words are looked at, so many of them.
 const LOOKED_AT: usize = 30;
@@ -17,15 +17,20 @@ const OTHERS_SO_FAR: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Echo {
     said: VecDeque<String>,
+    /// Characters of those.
+    characters: usize,
 }
 
 impl Echo {
     pub(super) fn agent_says(&mut self, text: &str) {
         for word in words(text) {
-            if self.said.len() == REMEMBERED {
-                self.said.pop_front();
-            }
+            self.characters += word.chars().count();
             self.said.push_back(word);
+            while self.characters > REMEMBERED
+                && let Some(oldest) = self.said.pop_front()
+            {
+                self.characters -= oldest.chars().count();
+            }
         }
     }
 
@@ -105,7 +110,7 @@ mod tests {
     fn the_newest_words_of_the_agent_and_of_the_user_are_compared() {
         let mut echo = Echo::default();
         echo.agent_says("zebra");
-        echo.agent_says(&"la ".repeat(REMEMBERED - 1));
+        echo.agent_says(&"la ".repeat((REMEMBERED - "zebra".len()) / 2));
         assert!(echo.has("Zebra?", true));
         echo.agent_says("la");
         assert!(!echo.has("Zebra?", true));

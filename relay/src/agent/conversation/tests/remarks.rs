@@ -82,16 +82,24 @@ fn the_agents_words_come_back_into_its_next_answer() {
 
 #[test]
 fn words_that_somebody_says_just_before_an_answer_with_the_same_words_are_theirs() {
-    for (is_loud, expected) in [(true, Remark::Turn), (false, Remark::Echo)] {
+    // Somebody, a room at -45 dB of full scale, a key of 10 ms, and silence.
+    for (loudest, samples, expected) in [
+        (6_000, 1_600, Remark::Turn),
+        (184, 1_600, Remark::Echo),
+        (6_000, 160, Remark::Echo),
+        (3, 1_600, Remark::Echo),
+    ] {
         let mut floor = Floor::new(TurnTaking::default(), 0, true, false);
         floor.begin(Time::ZERO);
         hears(&mut floor, 0, 14_400);
-        let sample = if is_loud { 6_000 } else { 3 };
-        floor.hear(Time::ZERO, 14_400, &[sample; 1_600], false);
+        let mut heard = [3; 1_600];
+        heard[..samples].fill(loudest);
+        floor.hear(Time::ZERO, 14_400, &heard, false);
         floor.agent_says("Which day, Thursday or Friday?");
         floor.agent_sounds(&[9; 2_400], 24_000);
         hears(&mut floor, 16_000, 32_000);
-        assert_eq!(floor.judge("Friday.", 14_400, 17_000, 24_000, true), expected, "{is_loud}");
+        let remark = floor.judge("Friday.", 14_400, 17_000, 24_000, true);
+        assert_eq!(remark, expected, "{samples} samples of {loudest}");
     }
 }
 
