@@ -219,10 +219,10 @@ impl Call {
         if is_heard {
             self.take_back_unconfirmed();
         } else {
-            // Nothing of them has sounded, and nothing will. The user has answered what there was to read, which counts as heard: that is settled, so
-            // that no relay which goes on with the call takes the words back.
+            // Nothing of them has sounded, and nothing will. The user has answered what there was to read: that is settled, so that no relay which
+            // goes on with the call takes the words back.
             for answer in std::mem::take(&mut self.unconfirmed) {
-                let heard = Some(answer.turn.end);
+                let heard = Some(answer.turn.start);
                 self.store_turn(Turn { heard, ..answer.turn });
             }
         }

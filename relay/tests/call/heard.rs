@@ -188,7 +188,7 @@ fn of_answers_of_which_nothing_has_sounded_the_words_stay_which_were_read() {
     bench.chunk([said(1_600, 3_200), reply(1)]);
     bench.wait(Duration::from_secs(5));
     let did = bench.chunk([said(3_200, 4_800)]);
-    assert_eq!((flushes(&did), stored_heard(&did)), (1, Some(48_000)), "it is settled: {did:?}");
+    assert_eq!((flushes(&did), stored_heard(&did)), (1, Some(24_000)), "it is settled: {did:?}");
     let stored = did.iter().find_map(|did| match did {
         Did::Store(turns, _) => turns.iter().find(|turn| turn.role == Role::Agent),
         _ => None,
