@@ -25,6 +25,7 @@ use protocol::{
 use relay::money::ledger::LedgerRow;
 use relay::records::store::{CREDITED_BY_RELAY, Credit, CreditFilter, DATABASE_FILE, SqlStore, Store};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tests::http::{free_address, metric};
 use tests::sound::{silence, voice};
 use tests::stand_ins::{self, PRICES, Provider, ask};
@@ -46,6 +47,14 @@ fn config(port: u16, stt: &Provider, llm: &Provider, tts: &Provider) -> String {
         config += &provider.table(name, port);
     }
     config
+}
+
+/// A relay with this configuration, and its folder.
+async fn started(config: &str) -> (TempDir, Relay) {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
+    let relay = Relay::start(folder.path(), "127.0.0.1:0", config).await;
+    (folder, relay)
 }
 
 #[derive(Debug, Default)]
@@ -190,11 +199,9 @@ fn is_numbered(message: &RelayMessage) -> bool {
 
 async fn holds(stt: Provider, llm: Provider, tts: Provider) {
     let port = stand_ins::start().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
     let metrics = free_address().await;
     let config = config(port, &stt, &llm, &tts) + &format!("[metrics]\nlisten = \"{metrics}\"\n");
-    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config).await;
+    let (folder, relay) = started(&config).await;
     let told = talk(&relay).await;
     assert_eq!((told.closed, told.errors.as_slice()), (1000, &[][..]), "{told:?}");
     assert_eq!(told.user.len(), 1, "{told:?}");
@@ -308,9 +315,7 @@ async fn a_call_on_hold_lets_its_recogniser_go_and_another_one_hears_what_is_sai
     let llm = Provider("openai-chat", "small", "openai/chat", "");
     let tts = Provider("openai-speech", "tts-1", "openai/tts-1", "");
     let port = stand_ins::start().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
-    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config(port, &stt, &llm, &tts)).await;
+    let (folder, relay) = started(&config(port, &stt, &llm, &tts)).await;
     let mut talk = Talk::begin(&relay).await;
     talk.ask().await;
     assert_eq!(recognisers(port).await, [false], "one hears the call");
@@ -343,9 +348,7 @@ async fn billed_late(says_ms: u64) -> (Vec<LedgerRow>, u64, Vec<Credit>) {
     let port = stand_ins::start().await;
     let script = json!({"deepgram.listen": [{"times": 99, "hear": {"says_ms": says_ms}}]});
     ask(port, "POST", "/script", &script.to_string()).await;
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
-    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config(port, &stt, &llm, &tts)).await;
+    let (folder, relay) = started(&config(port, &stt, &llm, &tts)).await;
     let told = talk(&relay).await;
     assert_eq!((told.closed, told.errors.as_slice()), (1000, &[][..]), "{told:?}");
     relay.terminate().await;
@@ -397,9 +400,7 @@ async fn answers_in_its_words(stt: Provider) -> Told {
     let llm = Provider("openai-chat", "small", "openai/chat", "");
     let tts = Provider("openai-speech", "tts-1", "openai/tts-1", "");
     let port = stand_ins::start().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
-    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config(port, &stt, &llm, &tts)).await;
+    let (_folder, relay) = started(&config(port, &stt, &llm, &tts)).await;
     let mut talk = Talk::begin(&relay).await;
     for pause in [0.5, 0.1, 1.0, 2.2] {
         talk.ask_by(&[silence(pause), voice(0.9), silence(1.0)].concat()).await;
@@ -432,9 +433,7 @@ async fn who_is_muted_for_longer_than_flux_waits_is_not_told_that_nobody_hears_t
     // It closes what nothing comes over after four seconds, and not after ten.
     let script = json!({"deepgram.flux": [{"times": 99, "idle_ms": 4_000}]});
     ask(port, "POST", "/script", &script.to_string()).await;
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
-    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config(port, &stt, &llm, &tts)).await;
+    let (folder, relay) = started(&config(port, &stt, &llm, &tts)).await;
     let mut talk = Talk::begin(&relay).await;
     talk.ask().await;
     assert_eq!(recognisers(port).await.last(), Some(&false), "one hears the call");
@@ -462,11 +461,9 @@ async fn a_turn_is_a_trace_at_the_collector_with_the_figures_of_the_ledger_and_w
     let llm = Provider("anthropic", "claude-haiku-5-5", "anthropic/claude-haiku-5-5", "");
     let tts = Provider("openai-speech", "tts-1", "openai/tts-1", "");
     let (port, (endpoint, collected)) = (stand_ins::start().await, Collected::start().await);
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
     let traces = format!("[traces]\nendpoint = {endpoint:?}\nheaders = \"authorization=Bearer hunter2\"\n");
     let config = config(port, &stt, &llm, &tts) + &traces;
-    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config).await;
+    let (folder, relay) = started(&config).await;
     let told = talk(&relay).await;
     relay.terminate().await;
 

@@ -2,12 +2,11 @@
 
 use relay::records::store::{DATABASE_FILE, SqlStore, Store};
 use serde_json::json;
-use tests::Relay;
 use tests::sound::{silence, voice};
-use tests::stand_ins::{self, PRICES, Provider, ask};
+use tests::stand_ins::{self, Provider, ask};
 use tokio::time::{Duration, Instant};
 
-use super::{CHUNK, Talk, config, get};
+use super::{CHUNK, Talk, config, get, started};
 
 /// What the model was asked, request by request: the words that the user had said last.
 async fn asked(port: u16) -> Vec<String> {
@@ -34,9 +33,7 @@ async fn answers_are_prepared_while_flux_is_not_sure_and_billed_as_that_where_it
         "openai.chat": [{ "times": 99, "pace": { "first_ms": 1_000 }, "think": { "text": "There is one." } }],
     });
     ask(port, "POST", "/script", &script.to_string()).await;
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
-    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config(port, &stt, &llm, &tts)).await;
+    let (folder, relay) = started(&config(port, &stt, &llm, &tts)).await;
     let mut talk = Talk::begin(&relay).await;
     talk.ask().await;
     assert_eq!(talk.told.user, ["Is there a table?"]);

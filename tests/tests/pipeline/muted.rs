@@ -1,12 +1,11 @@
 //! A recogniser of a muted call that takes messages which keep it.
 
 use serde_json::json;
-use tests::Relay;
 use tests::sound::{silence, voice};
-use tests::stand_ins::{self, PRICES, Provider, ask};
+use tests::stand_ins::{self, Provider, ask};
 use tokio::time::{Duration, Instant};
 
-use super::{Talk, check_bill, check_let_go, config, recognisers};
+use super::{Talk, check_bill, check_let_go, config, recognisers, started};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_muted_for_long_keeps_a_deepgram_recogniser_and_is_heard_from_the_first_word() {
@@ -17,9 +16,7 @@ async fn who_is_muted_for_long_keeps_a_deepgram_recogniser_and_is_heard_from_the
     // It closes what nothing comes over after six seconds, and not after ten.
     let script = json!({"deepgram.listen": [{"times": 99, "idle_ms": 6_000}]});
     ask(port, "POST", "/script", &script.to_string()).await;
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
-    let relay = Relay::start(folder.path(), "127.0.0.1:0", &config(port, &stt, &llm, &tts)).await;
+    let (folder, relay) = started(&config(port, &stt, &llm, &tts)).await;
     let mut talk = Talk::begin(&relay).await;
     talk.ask().await;
     assert_eq!(recognisers(port).await, [false], "one hears the call");

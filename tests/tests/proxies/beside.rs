@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use protocol::{Bye, ClientMessage, CloseCode, RelayMessage, Resume, Welcome};
 use relay::client::{Options, Trust, run};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tests::caller::Caller;
 use tests::over_http::{BINARY, OverHttp, body, post};
 use tests::postgres::{Server, shared};
@@ -169,6 +170,15 @@ async fn a_call_that_is_cut_comes_back_through_a_proxy_while_the_database_does_n
     relay.terminate().await;
 }
 
+/// Two relays of one database, and their folders.
+async fn two_relays() -> ([TempDir; 2], [Relay; 2]) {
+    let database = shared().database().await;
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let first = Relay::start_on(&database, folders[0].path(), "").await;
+    let second = Relay::start_on(&database, folders[1].path(), "").await;
+    (folders, [first, second])
+}
+
 /// How many wires are opened through each proxy at least.
 const WIRES: usize = 8;
 /// How many of them are opened at most until each relay has one.
@@ -176,10 +186,7 @@ const MOST_WIRES: usize = 64;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_request_of_a_call_over_http_comes_through_a_proxy_to_the_relay_that_has_the_call() {
-    let database = shared().database().await;
-    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-    let first = Relay::start_on(&database, folders[0].path(), "").await;
-    let second = Relay::start_on(&database, folders[1].path(), "").await;
+    let (_folders, [first, second]) = two_relays().await;
     let relays = [first.address, second.address];
     join_all(Kind::ALL.map(async |kind| {
         let proxy = Proxy::start(kind, relays).await;
@@ -233,10 +240,7 @@ const CALLS_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_over_http_share_one_connection_of_http_2_to_a_proxy_that_speaks_tls() {
-    let database = shared().database().await;
-    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-    let first = Relay::start_on(&database, folders[0].path(), "").await;
-    let second = Relay::start_on(&database, folders[1].path(), "").await;
+    let (_folders, [first, second]) = two_relays().await;
     let relays = [first.address, second.address];
     join_all(Kind::ALL.map(async |kind| {
         let proxy = Proxy::start_with_tls(kind, relays).await;
