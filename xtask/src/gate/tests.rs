@@ -36,9 +36,12 @@ const BESIDE: [&str; 8] =
 pub(super) fn rust() -> Result<Outcome> {
     let advice = "install Rust by https://rustup.rs";
     let mut outcome = Outcome::ok();
+    // Many of them wait for a socket, a timer or a database for most of their time.
+    let at_a_time = 2 * std::thread::available_parallelism().map_or(2, usize::from);
     let tests = || {
         let mut tests = workspace::cargo();
         tests.args(["test", "--workspace", "--exclude", "xtask", "--no-fail-fast"]);
+        tests.env("RUST_TEST_THREADS", at_a_time.to_string());
         tests.env("E2E_RELAY", workspace::program("voxrelay"));
         tests
     };
