@@ -23,7 +23,8 @@ use relay::config::{self, Secret};
 use relay::money::ledger::LedgerRow;
 use relay::operations::webhook::{Pace, Webhook, deliver_or_let_go};
 use relay::records::store::{
-    IncidentKind, IncidentPace, IncidentState, NewIncident, Quota, Settle, SqlStore, Store, unix_ms,
+    DeliveryFilter, DeliveryState, IncidentKind, IncidentPace, IncidentState, NewIncident, Quota, Replayed,
+    Settle, SqlStore, Store, unix_ms,
 };
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
@@ -331,4 +332,50 @@ async fn what_is_wrong_with_the_service_is_told_to_the_receiver_and_that_it_is_o
     let told: Vec<(&str, serde_json::Value)> =
         told.iter().map(|(name, data)| (name.as_str(), data.clone())).collect();
     assert_eq!(told, wanted);
+}
+
+#[tokio::test]
+async fn an_alert_is_told_once_more_on_demand_and_its_user_reads_nothing_of_the_receiver() {
+    let (store, _dir) = sqlite().await;
+    let receiver = Receiver::start(&[StatusCode::NO_CONTENT]).await;
+    raise(&store, 1).await;
+    let (kind, subject) = (IncidentKind::ProviderDown, "ears".to_owned());
+    let down = NewIncident { kind, subject, state: IncidentState::Firing, value: 0, threshold: 0 };
+    let pace = IncidentPace { again: Duration::from_secs(3_600), calm: Duration::ZERO };
+    assert!(store.note_incident(&down, pace).await.expect("written"));
+    let listed = async || {
+        let page = store.list_deliveries(&DeliveryFilter::default(), None, 10).await.expect("read");
+        assert_eq!(page.rows.len(), 4);
+        page.rows
+    };
+
+    // Nobody listens there any more.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/hook", listener.local_addr().expect("bound"));
+    drop(listener);
+    let secrets = vec![Secret::new(SECRET.into())];
+    let config = config::Webhook { url: url.parse().expect("a URL"), secrets };
+    let nowhere = Webhook::new(&config, Pace { attempts: 1, ..Pace::default() }).expect("a client");
+    deliver_or_let_go(Some(&nowhere), &store).await.expect("the database answers");
+    for row in listed().await {
+        assert_eq!((row.state(), row.attempts), (DeliveryState::GivenUp, 1));
+        let answer = row.answer.expect("why there was none");
+        // The row of a budget's alert is one that its user may read.
+        let is_told =
+            if row.event == "budget.threshold" { answer == "no answer" } else { answer.contains("refused") };
+        assert!(is_told, "{}: {answer}", row.event);
+        assert_eq!(store.replay_delivery(&row.id, "root").await.expect("written"), Replayed::Yes);
+    }
+
+    for times in 1..=2 {
+        deliver_or_let_go(Some(&receiver.webhook()), &store).await.expect("the database answers");
+        let got = receiver.got();
+        assert_eq!(got.len(), 4);
+        for row in listed().await {
+            assert_eq!((row.state(), row.answer.as_deref()), (DeliveryState::Delivered, Some("204")));
+            let bodies = &got[&row.id];
+            assert!(bodies.len() == times && bodies.iter().all(|body| body == &bodies[0]), "{bodies:?}");
+            assert_eq!(store.replay_delivery(&row.id, "root").await.expect("written"), Replayed::Yes);
+        }
+    }
 }

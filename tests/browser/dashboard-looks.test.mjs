@@ -21,6 +21,7 @@ const SESSION = {
 };
 const BUDGET = { scope: "user", user_sub: "ada", account: null, period: "2026-11-28", spent_nano_usd: 8e8, reserved_nano_usd: 0, left_nano_usd: 2e8, cap_nano_usd: 1e9, set_nano_usd: 1e9 };
 const DELIVERY = { id: "d1", created_at: TIME, name: "crm", event: "call.ended", session_id: "s1", state: "given_up", attempts: 12, answer: "the receiver answered 500" };
+const ALERT = { id: "a1", created_at: TIME, name: "webhook", event: "budget.threshold", about: "account, 100 %", session_id: null, state: "waiting", attempts: 3, answer: "no answer" };
 
 /** What the relay would answer if it had a row for each list. @type {Record<string, object>} */
 const ANSWERS = {
@@ -29,7 +30,7 @@ const ANSWERS = {
   "/v1/admin/sessions": { sessions: [SESSION, { ...SESSION, id: "s2", state: "ended", end_reason: "normal" }], next: null },
   "/v1/admin/sessions/s1": SESSION,
   "/v1/admin/sessions/s1/transcript": { turns: [], next: null },
-  "/v1/admin/webhooks": { deliveries: [DELIVERY], next: "more" },
+  "/v1/admin/webhooks": { deliveries: [ALERT, DELIVERY], next: "more" },
   "/v1/admin/audit": { audit: [{ at: TIME, by: "root", what: "deny", user_sub: "ada", subject: "ada", reason: "a reason that is so long that it has several lines on every screen that there is" }], next: null },
 };
 /** Its pages, with the headings of theirs. */
@@ -66,7 +67,7 @@ describe("the looks of the dashboard", () => {
         assert.deepEqual(await brokenNames(page), [], hash);
         buttons += await page.locator("td button").count();
       }
-      assert.equal(buttons, 6, "two calls end, two budgets are set and one of them is reset, and a message is sent again");
+      assert.equal(buttons, 7, "two calls end, two budgets are set and one of them is reset, and two messages are sent again");
     });
   }
 

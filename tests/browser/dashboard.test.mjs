@@ -38,6 +38,21 @@ describe("the dashboard", () => {
     return violations.map((/** @type {Stub} */ { id, nodes }) => `${id}: ${nodes.map((/** @type {Stub} */ node) => node.html).join(" ")}`);
   }
 
+  /** Somebody who takes messages: where, and the ids of those that came. */
+  async function receiver() {
+    /** @type {string[]} */
+    const got = [];
+    const server = createServer((request, answer) => {
+      request.resume();
+      got.push(String(request.headers["webhook-id"]));
+      answer.writeHead(204).end();
+    });
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(undefined)));
+    stage.after(() => server.close());
+    const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+    return { got, url: `http://127.0.0.1:${port}/` };
+  }
+
   test("takes a token out of the address at once, and keeps it nowhere but in the page", async () => {
     const { relay, browser, origin } = await begin();
     const token = adminOf(relay);
@@ -261,18 +276,9 @@ describe("the dashboard", () => {
   });
 
   test("shows what webhooks were told, and sends it once more when that is confirmed", async () => {
-    /** @type {string[]} */
-    const got = [];
-    const receiver = createServer((request, answer) => {
-      request.resume();
-      got.push(String(request.headers["webhook-id"]));
-      answer.writeHead(204).end();
-    });
-    await new Promise((resolve) => receiver.listen(0, "127.0.0.1", () => resolve(undefined)));
-    stage.after(() => receiver.close());
-    const { port } = /** @type {import("node:net").AddressInfo} */ (receiver.address());
+    const { got, url } = await receiver();
     const { relay, browser, origin, caller } = await begin({
-      VOXRELAY_WEBHOOKS__CRM__URL: `http://127.0.0.1:${port}/`,
+      VOXRELAY_WEBHOOKS__CRM__URL: url,
       VOXRELAY_WEBHOOKS__CRM__SECRET: "a secret of the tests, long enough",
       VOXRELAY_WEBHOOKS__CRM__EVENTS: "call.ended",
     });
@@ -298,6 +304,40 @@ describe("the dashboard", () => {
     await page.getByRole("dialog").getByRole("button", { name: "Send it" }).click();
     await until("it comes once more", async () => got.length > 1);
     assert.deepEqual(got, [id, id], "under the same id");
+    assert.deepEqual(complaints, []);
+  });
+
+  test("shows whether an alert arrived, and sends it once more when that is confirmed", async () => {
+    const { got, url } = await receiver();
+    // 5 s of listening.
+    const { relay, browser, origin, caller } = await begin({
+      VOXRELAY_WEBHOOK__URL: url,
+      VOXRELAY_WEBHOOK__SECRET: "a secret of the tests, long enough",
+      VOXRELAY_LIMITS__USER_DAY_USD: "0.0004",
+    });
+    await caller.hears(({ name, event }) => name === "ended" && event.reason === "budget");
+    await until("all three thresholds are told", async () => got.length === 3);
+    const token = adminOf(relay);
+    await until("they are known to have arrived", async () => {
+      const answer = await fetch(`${origin}/v1/admin/webhooks?name=webhook&state=delivered`, { headers: { authorization: `Bearer ${token}` } });
+      return /** @type {any} */ (await answer.json()).deliveries.length === 3;
+    });
+    const { page, complaints } = await open(browser, `${origin}/dashboard#token=${token}`);
+    await shows(page, "Overview");
+    await page.getByRole("link", { name: "Webhooks" }).click();
+    await shows(page, "Webhooks");
+    await page.getByLabel("Event").selectOption("budget.threshold");
+    await page.getByRole("button", { name: "Show", exact: true }).click();
+    const row = page.getByRole("row").filter({ has: page.getByRole("cell", { name: "budget.threshold (user, 80 %)", exact: true }) });
+    for (const words of ["webhook", "Delivered", "204"]) await row.getByRole("cell", { name: words, exact: true }).waitFor();
+    const again = page.getByRole("button", { name: /^Send again: budget.threshold \(user, 80 %\) to webhook/ });
+    await again.click();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    assert.equal(got.length, 3, "nothing is sent that is not confirmed");
+    await again.click();
+    await page.getByRole("dialog").getByRole("button", { name: "Send it" }).click();
+    await until("it comes once more", async () => got.length > 3);
+    assert.equal(new Set(got).size, 3, "under the same id");
     assert.deepEqual(complaints, []);
   });
 

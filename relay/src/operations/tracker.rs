@@ -211,6 +211,7 @@ mod tests {
             limit: NanoUsd::new(10),
             spent: NanoUsd::new(8),
             created_at_ms: 0,
+            due_since_ms: 0,
             attempts: 0,
         });
         tokio::task::spawn_blocking(finish).await.expect("it waits");

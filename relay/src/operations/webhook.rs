@@ -23,7 +23,7 @@ use sha2::Sha256;
 use crate::config::{self, Secret};
 use crate::money::budget::Scope;
 use crate::operations::{log, outbound, telemetry};
-use crate::records::store::{Alert, Attempted, Notice, Store, StoreError, unix_ms};
+use crate::records::store::{Alert, Attempted, MessageKind, Notice, Store, StoreError, unix_ms};
 
 /// For a whole request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,6 +62,15 @@ pub struct Webhook {
     pace: Pace,
 }
 
+/// What a receiver answered.
+#[derive(Debug)]
+enum Answer {
+    /// A status.
+    Status(StatusCode),
+    /// Nothing, for this reason.
+    Failure(String),
+}
+
 /// A message on its way.
 #[derive(Debug)]
 struct Message<'a> {
@@ -83,6 +92,25 @@ impl Default for Pace {
             attempts: 12,
             give_up_after: Duration::from_secs(24 * 3_600),
             at_least: 4,
+        }
+    }
+}
+
+impl Answer {
+    /// The status, or why there was none.
+    fn in_full(self) -> String {
+        match self {
+            Answer::Status(status) => status.as_u16().to_string(),
+            Answer::Failure(failure) => failure,
+        }
+    }
+
+    /// The status, or that there was none: it stands in a row that with Supabase the user reads whom the alert is about, and why there was none may
+    /// name the operator's server. The log says it.
+    fn in_brief(self) -> String {
+        match self {
+            Answer::Status(status) => status.as_u16().to_string(),
+            Answer::Failure(_) => "no answer".to_owned(),
         }
     }
 }
@@ -137,22 +165,22 @@ impl Webhook {
     async fn deliver_in_order(&self, store: &dyn Store, alerts: Vec<&Notice>) -> Result<(), StoreError> {
         for alert in alerts {
             // One that fails holds up none of the others: it may be refused for good.
-            let (attempts, due_since_ms) = (alert.attempts(), alert.created_at_ms());
+            let (attempts, due_since_ms) = (alert.attempts(), alert.due_since_ms());
             let message =
                 Message { what: "an alert", id: alert.id(), body: body(alert), attempts, due_since_ms };
-            let (attempted, _) = self.deliver(message).await;
-            store.finish_alert(alert.id(), attempts, attempted).await?;
+            let (attempted, answer) = self.deliver(message).await;
+            store.finish_alert(alert.id(), attempts, attempted, &answer.in_brief()).await?;
         }
         Ok(())
     }
 
-    /// Sends a message, and says what became of it and what was answered, or why nothing was.
-    async fn deliver(&self, message: Message<'_>) -> (Attempted, String) {
+    /// Sends a message, and says what became of it and what was answered.
+    async fn deliver(&self, message: Message<'_>) -> (Attempted, Answer) {
         let (attempted, answer) = match self.send(&message).await {
-            Ok(status) => (self.judge(&message, status), status.as_u16().to_string()),
+            Ok(status) => (self.judge(&message, status), Answer::Status(status)),
             Err(error) => {
                 let failure = why(error);
-                (self.again(&message, &failure), failure)
+                (self.again(&message, &failure), Answer::Failure(failure))
             }
         };
         telemetry::webhook(match attempted {
@@ -253,7 +281,7 @@ fn key(secret: &Secret) -> Option<Vec<u8>> {
 fn body(alert: &Notice) -> String {
     let (kind, data) = match alert {
         Notice::Budget(alert) => (
-            "budget.threshold",
+            MessageKind::BudgetThreshold,
             json!({
                 "alert_id": alert.id,
                 "scope": alert.scope.name(),
@@ -267,7 +295,7 @@ fn body(alert: &Notice) -> String {
             }),
         ),
         Notice::Excess(alert) => (
-            "provider.excess",
+            MessageKind::ProviderExcess,
             json!({
                 "alert_id": alert.id,
                 "item": alert.item,
@@ -278,7 +306,7 @@ fn body(alert: &Notice) -> String {
             }),
         ),
     };
-    json!({ "type": kind, "timestamp": time(alert.created_at_ms()), "data": data }).to_string()
+    json!({ "type": kind.name(), "timestamp": time(alert.created_at_ms()), "data": data }).to_string()
 }
 
 /// A time (RFC 3339, UTC).

@@ -3,6 +3,7 @@
 use relay::records::store::{Attempted, HookEvent, Subscription};
 use serde_json::{Value, json};
 
+use super::records::{self, WIDE, caps, open, quota, row, settle};
 use super::support::Relay;
 use super::{MIDNIGHT, admin, as_user, get, session, token};
 
@@ -59,6 +60,39 @@ async fn an_administrator_sees_what_was_told_and_has_it_told_again() {
 }
 
 #[tokio::test]
+async fn an_administrator_sees_whether_an_alert_arrived_and_has_it_told_again() {
+    let relay = told().await;
+    let store = &relay.app.records.store;
+    open(&**store, &records::session("a-2"), &quota()).await;
+    let spent = settle("a-2", vec![row("1", 1, 60)], caps(100, WIDE, WIDE));
+    assert_eq!(store.settle(&spent).await.expect("written").alerts.len(), 1);
+    let one = async || {
+        let list = get(&relay, &admin(), "/v1/admin/webhooks?name=webhook&event=budget.threshold").await;
+        let list = list.json();
+        let rows = list["deliveries"].as_array().expect("a list");
+        assert_eq!(rows.len(), 1, "{list}");
+        rows[0].clone()
+    };
+    let waits = one().await;
+    assert_eq!((&waits["state"], &waits["attempts"]), (&json!("waiting"), &json!(0)));
+    assert_eq!((&waits["name"], &waits["event"]), (&json!("webhook"), &json!("budget.threshold")));
+    assert_eq!((&waits["about"], &waits["session_id"]), (&json!("session, 50 %"), &json!("a-2")));
+    let id = waits["id"].as_str().expect("an id");
+    assert!(ids(&relay, "").await.contains(&id.to_owned()), "it stands among the others");
+    store.finish_alert(id, 0, Attempted::GivenUp, "410").await.expect("written");
+    let over = one().await;
+    assert_eq!((&over["state"], &over["answer"]), (&json!("given_up"), &json!("410")));
+    assert_eq!(
+        as_user(&relay, &admin(), "POST", &format!("/v1/admin/webhooks/{id}/replay")).await.status,
+        204
+    );
+    assert_eq!(one().await["state"], "waiting");
+    let audit = get(&relay, &admin(), "/v1/admin/audit?what=replay_webhook").await.json();
+    let deed = &audit["audit"][0];
+    assert_eq!((&deed["subject"], &deed["user_sub"]), (&json!(id), &json!("ada")));
+}
+
+#[tokio::test]
 async fn what_webhooks_were_told_is_for_administrators_and_says_what_it_cannot_read() {
     let relay = told().await;
     let replay = "/v1/admin/webhooks/started_a-1_crm/replay";
@@ -66,7 +100,9 @@ async fn what_webhooks_were_told_is_for_administrators_and_says_what_it_cannot_r
         let refused = as_user(&relay, &token("ada"), method, path).await;
         assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("admin_only")), "{path}");
     }
-    for query in ["state=lost", "event=call", "name=", "limit=0", "cursor=x", "webhook=crm"] {
+    for query in
+        ["state=lost", "event=call", "event=store.down", "name=", "limit=0", "cursor=x", "webhook=crm"]
+    {
         let answer = get(&relay, &admin(), &format!("/v1/admin/webhooks?{query}")).await;
         assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("bad_query")), "{query}");
     }

@@ -92,10 +92,10 @@ async fn a_delivered_alert_is_not_claimed_again(bench: Bench) {
     let store = &*bench.store;
     raise(store, 1).await;
     for alert in claim(store, Duration::ZERO).await {
-        store.finish_alert(&alert.id, alert.attempts, Attempted::Delivered).await.expect("written");
+        store.finish_alert(&alert.id, alert.attempts, Attempted::Delivered, "204").await.expect("written");
         // From a relay that was slow: it is delivered.
         store
-            .finish_alert(&alert.id, alert.attempts, Attempted::Again(Duration::ZERO))
+            .finish_alert(&alert.id, alert.attempts, Attempted::Again(Duration::ZERO), "503")
             .await
             .expect("written");
     }
@@ -114,7 +114,7 @@ async fn an_alert_that_failed_waits_and_one_that_is_given_up_is_done(bench: Benc
     let claimed = claim(store, LONG).await;
     let attempted = [Attempted::Again(Duration::ZERO), Attempted::Again(LONG), Attempted::GivenUp];
     for (alert, attempted) in claimed.iter().zip(attempted) {
-        store.finish_alert(&alert.id, alert.attempts, attempted).await.expect("written");
+        store.finish_alert(&alert.id, alert.attempts, attempted, "503").await.expect("written");
     }
     let again = claim(store, LONG).await;
     assert_eq!(again.len(), 1);
@@ -129,15 +129,15 @@ async fn what_was_claimed_again_is_not_put_off_by_the_first(bench: Bench) {
     assert_eq!(second.len(), 3);
     for alert in &first {
         store
-            .finish_alert(&alert.id, alert.attempts, Attempted::Again(Duration::ZERO))
+            .finish_alert(&alert.id, alert.attempts, Attempted::Again(Duration::ZERO), "503")
             .await
             .expect("written");
-        store.finish_alert(&alert.id, alert.attempts, Attempted::GivenUp).await.expect("written");
+        store.finish_alert(&alert.id, alert.attempts, Attempted::GivenUp, "503").await.expect("written");
     }
     assert_eq!(claim(store, LONG).await, []);
     for alert in &second {
         store
-            .finish_alert(&alert.id, alert.attempts, Attempted::Again(Duration::ZERO))
+            .finish_alert(&alert.id, alert.attempts, Attempted::Again(Duration::ZERO), "503")
             .await
             .expect("written");
     }

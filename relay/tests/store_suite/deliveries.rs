@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use relay::config::Retention;
+use relay::money::ledger::LedgerRow;
 use relay::records::retention::{Purged, sweep};
 use relay::records::store::{
-    Attempted, DeedFilter, DeliveryFilter, DeliveryState, Expiring, HookEvent, Leases, NewSession, Quality,
-    Quota, Replayed, Store, Subscription, unix_ms,
+    ALERTS_WEBHOOK, Attempted, DeedFilter, DeliveryFilter, DeliveryState, Expiring, HookEvent, IncidentKind,
+    IncidentPace, IncidentState, Leases, MessageKind, NewIncident, NewSession, Notice, Quality, Quota,
+    Replayed, Store, Subscription, unix_ms,
 };
 
-use super::{Bench, of_a_lost_relay, on_both_databases, open, quota, session};
+use super::{Bench, WIDE, caps, of_a_lost_relay, on_both_databases, open, quota, row, session, settle, usd};
 
 on_both_databases! {
     each_address_gets_what_it_wants_to_hear_of_what_happens_from_then_on
@@ -20,6 +22,7 @@ on_both_databases! {
     a_delivery_is_repeated_by_an_administrator_whom_the_audit_names
     an_address_that_no_relay_names_any_more_is_told_nothing
     deliveries_are_listed_in_pages_and_go_when_they_are_too_old
+    alerts_are_listed_among_the_messages_and_repeated_as_they_are
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -202,7 +205,8 @@ async fn deliveries_are_listed_in_pages_and_go_when_they_are_too_old(bench: Benc
     let none = DeliveryFilter::default;
     assert_eq!(count(none()).await, 9);
     assert_eq!(count(DeliveryFilter { webhook: Some("crm".into()), ..none() }).await, 6);
-    assert_eq!(count(DeliveryFilter { event: Some(HookEvent::CallEnded), ..none() }).await, 6);
+    let ended = MessageKind::Event(HookEvent::CallEnded);
+    assert_eq!(count(DeliveryFilter { event: Some(ended), ..none() }).await, 6);
     let (mut after, mut seen) = (None, Vec::new());
     loop {
         let page = store.list_deliveries(&none(), after.as_ref(), 2).await.expect("read");
@@ -224,4 +228,115 @@ async fn deliveries_are_listed_in_pages_and_go_when_they_are_too_old(bench: Benc
         let purged = sweep(store, None, &keep, unix_ms() + days * DAY_MS).await.expect("swept");
         assert_eq!(purged, Purged { books, ..Purged::default() }, "after {days} days");
     }
+}
+
+async fn alerts_are_listed_among_the_messages_and_repeated_as_they_are(bench: Bench) {
+    let store = &*bench.store;
+    subscribe(store, &[("crm", &[HookEvent::CallStarted])]).await;
+    open(store, &session("a"), &quota()).await;
+    let unit = format!("{}output_token", LedgerRow::EXCESS);
+    let excess = LedgerRow { item: "x/model".into(), unit, price: usd(2), per: 1, ..row("2", 5, 0) };
+    let spent = settle("a", vec![row("1", 1, 100), excess], caps(100, WIDE, WIDE));
+    assert_eq!(store.settle(&spent).await.expect("written").alerts.len(), 3);
+    let (kind, subject) = (IncidentKind::ProviderDown, "ears".to_owned());
+    let down = NewIncident { kind, subject, state: IncidentState::Firing, value: 0, threshold: 0 };
+    let pace = IncidentPace { again: LONG, calm: LONG };
+    assert!(store.note_incident(&down, pace).await.expect("written"));
+
+    let list =
+        async |filter: &DeliveryFilter| store.list_deliveries(filter, None, 100).await.expect("read").rows;
+    let none = DeliveryFilter::default;
+    let all = list(&none()).await;
+    let (mut after, mut seen) = (None, Vec::new());
+    loop {
+        let page = store.list_deliveries(&none(), after.as_ref(), 1).await.expect("read");
+        seen.extend(page.rows);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, all, "each of them once, in their order");
+    assert!(all.is_sorted_by(|one, next| one.created_at_ms >= next.created_at_ms), "the newest first");
+    let mut told: Vec<_> = all
+        .iter()
+        .map(|row| (&*row.webhook, &*row.event, row.about.as_deref(), row.session_id.as_deref()))
+        .collect();
+    told.sort_unstable();
+    let budget = |about| (ALERTS_WEBHOOK, "budget.threshold", Some(about), Some("a"));
+    let expected = [
+        ("crm", "call.started", None, Some("a")),
+        budget("session, 100 %"),
+        budget("session, 50 %"),
+        budget("session, 80 %"),
+        (ALERTS_WEBHOOK, "provider.down", Some("ears, firing"), None),
+        (ALERTS_WEBHOOK, "provider.excess", Some("x/model"), Some("a")),
+    ];
+    assert_eq!(told, expected);
+
+    let of = async |webhook: Option<&str>, event| {
+        list(&DeliveryFilter { webhook: webhook.map(str::to_owned), event, ..none() }).await.len()
+    };
+    let (reached, exceeded) = (Some(MessageKind::BudgetThreshold), Some(MessageKind::ProviderExcess));
+    let [down, failing] = [IncidentKind::ProviderDown, IncidentKind::CallsFailing]
+        .map(|kind| Some(MessageKind::Incident(kind)));
+    assert_eq!((of(Some(ALERTS_WEBHOOK), None).await, of(Some("crm"), None).await), (5, 1));
+    assert_eq!((of(None, reached).await, of(None, exceeded).await), (3, 1));
+    assert_eq!((of(None, down).await, of(None, failing).await), (1, 0));
+    assert_eq!((of(Some("crm"), reached).await, of(Some(ALERTS_WEBHOOK), reached).await), (0, 3));
+
+    let claimed = store.claim_alerts(LONG, 8).await.expect("claimed");
+    let attempted = [Attempted::Delivered, Attempted::Again(LONG), Attempted::GivenUp, Attempted::GivenUp];
+    for (alert, (attempted, answer)) in
+        claimed.iter().zip(attempted.into_iter().zip(["204", "503", "410", "410"]))
+    {
+        store.finish_alert(alert.id(), 1, attempted, answer).await.expect("written");
+    }
+    let incident = store.claim_incidents(LONG, 8).await.expect("claimed").remove(0);
+    store.finish_incident(&incident.id, 1, Attempted::GivenUp, "no route").await.expect("written");
+    let answers = async |state| {
+        let alerts = DeliveryFilter { webhook: Some(ALERTS_WEBHOOK.into()), state: Some(state), ..none() };
+        let mut answers: Vec<_> = list(&alerts)
+            .await
+            .into_iter()
+            .map(|row| (row.answer.unwrap_or_default(), row.attempts))
+            .collect();
+        answers.sort_unstable();
+        answers
+    };
+    let once =
+        |answers: &[&str]| answers.iter().map(|answer| ((*answer).to_owned(), 1_u32)).collect::<Vec<_>>();
+    assert_eq!(answers(DeliveryState::Delivered).await, once(&["204"]));
+    assert_eq!(answers(DeliveryState::Waiting).await, once(&["503"]));
+    assert_eq!(answers(DeliveryState::GivenUp).await, once(&["410", "410", "no route"]));
+
+    let done = [claimed[0].id(), claimed[2].id(), &*incident.id];
+    for id in done {
+        assert_eq!(store.replay_delivery(id, "root").await.expect("written"), Replayed::Yes);
+    }
+    let again = store.claim_alerts(LONG, 8).await.expect("claimed");
+    for alert in &again {
+        let before = claimed.iter().find(|before| before.id() == alert.id()).expect("it was there before");
+        assert_eq!((alert.attempts(), alert.created_at_ms()), (1, before.created_at_ms()));
+        assert!(alert.due_since_ms() >= before.due_since_ms());
+    }
+    let incidents = store.claim_incidents(LONG, 8).await.expect("claimed");
+    assert_eq!((incidents.len(), &incidents[0].id, incidents[0].attempts), (1, &incident.id, 1));
+    let mut repeated: Vec<&str> = again.iter().map(Notice::id).collect();
+    repeated.push(&incidents[0].id);
+    repeated.sort_unstable();
+    let mut expected = done.to_vec();
+    expected.sort_unstable();
+    assert_eq!(repeated, expected, "those and no others");
+    let audit = store.list_audit(&DeedFilter::default(), None, 10).await.expect("read").rows;
+    let mut deeds: Vec<_> =
+        audit.iter().map(|deed| (&*deed.subject, &*deed.by, &*deed.what, deed.user_sub.is_some())).collect();
+    deeds.sort_unstable();
+    let about_a_user = |id: &str| {
+        let alert = claimed.iter().find(|alert| alert.id() == id);
+        alert.is_some_and(|alert| alert.budget().is_some())
+    };
+    let expected: Vec<_> =
+        expected.into_iter().map(|id| (id, "root", "replay_webhook", about_a_user(id))).collect();
+    assert_eq!(deeds, expected);
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use relay::records::store::{
-    Attempted, Expiring, HOUR_MS, Incident, IncidentKind, IncidentPace, IncidentState, NewIncident, Store,
-    unix_ms,
+    Attempted, DeliveryFilter, Expiring, HOUR_MS, Incident, IncidentKind, IncidentPace, IncidentState,
+    NewIncident, Replayed, Store, unix_ms,
 };
 
 use super::{Bench, on_both_databases};
@@ -23,6 +23,7 @@ on_both_databases! {
     without_a_webhook_incidents_are_let_go_after_a_while_and_old_ones_are_deleted
     what_waits_behind_a_message_that_is_sent_is_not_let_go
     of_what_began_unheard_nobody_hears_the_end
+    what_is_repeated_is_sent_and_counts_as_heard
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -73,7 +74,7 @@ fn told(incidents: &[Incident]) -> Vec<(&str, IncidentState)> {
 }
 
 async fn finish(store: &dyn Store, incident: &Incident, attempted: Attempted) {
-    store.finish_incident(&incident.id, incident.attempts, attempted).await.expect("written");
+    store.finish_incident(&incident.id, incident.attempts, attempted, "503").await.expect("written");
 }
 
 async fn claim(store: &dyn Store, claim: Duration) -> Vec<Incident> {
@@ -172,10 +173,10 @@ async fn an_incident_is_claimed_by_one_at_a_time_and_is_done_when_it_is_taken(be
     // It is claimed once more: the one before has no say any more, unless it was delivered.
     assert_eq!(claim(store, LONG).await.len(), 1);
     let late = &again[0];
-    store.finish_incident(&late.id, late.attempts, Attempted::Again(Duration::ZERO)).await.expect("written");
-    store.finish_incident(&late.id, late.attempts, Attempted::GivenUp).await.expect("written");
+    finish(store, late, Attempted::Again(Duration::ZERO)).await;
+    finish(store, late, Attempted::GivenUp).await;
     assert_eq!(claim(store, LONG).await, []);
-    store.finish_incident(&late.id, 3, Attempted::Again(Duration::ZERO)).await.expect("written");
+    store.finish_incident(&late.id, 3, Attempted::Again(Duration::ZERO), "503").await.expect("written");
     assert_eq!(claim(store, LONG).await.len(), 1, "it was not given up either");
 }
 
@@ -287,6 +288,35 @@ async fn of_what_began_unheard_nobody_hears_the_end(bench: Bench) {
     // That it goes on is not heard. That it began was.
     assert!(note(store, "ears", FIRING, often).await);
     let_go(store, Duration::ZERO).await;
+    assert!(resolves(store, "ears").await);
+    assert_eq!(hear(store).await, [RESOLVED]);
+}
+
+/// Has the newest message repeated that says this.
+async fn repeat(store: &dyn Store, about: &str) {
+    let listed = store.list_deliveries(&DeliveryFilter::default(), None, 20).await.expect("read").rows;
+    let found = listed.iter().find(|row| row.about.as_deref() == Some(about)).expect("it is listed");
+    assert_eq!(store.replay_delivery(&found.id, "root").await.expect("written"), Replayed::Yes);
+}
+
+async fn what_is_repeated_is_sent_and_counts_as_heard(bench: Bench) {
+    let store = &*bench.store;
+    // Nobody has heard of the beginning. A relay without an address, which drops such ends, is there as well.
+    assert!(fires(store, "ears").await);
+    let_go(store, Duration::ZERO).await;
+    assert!(resolves(store, "ears").await);
+    assert_eq!(hear(store).await, []);
+    repeat(store, "ears, resolved").await;
+    let_go(store, LONG).await;
+    assert_eq!(hear(store).await, [RESOLVED]);
+    // It begins again before that is sent.
+    repeat(store, "ears, resolved").await;
+    assert!(fires(store, "ears").await);
+    assert_eq!(hear(store).await, [RESOLVED, FIRING]);
+    // What was heard, and is dropped when it was to be sent once more, has an end.
+    repeat(store, "ears, firing").await;
+    let_go(store, Duration::ZERO).await;
+    assert_eq!(claim(store, LONG).await, []);
     assert!(resolves(store, "ears").await);
     assert_eq!(hear(store).await, [RESOLVED]);
 }

@@ -424,6 +424,7 @@ impl Model {
                 limit: balance.limit,
                 spent: balance.spent,
                 created_at_ms: at_ms,
+                due_since_ms: at_ms,
                 attempts: 0,
             });
         }

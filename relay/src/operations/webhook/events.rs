@@ -84,7 +84,9 @@ impl Webhook {
             let (attempts, due_since_ms) = (*attempts, *due_since_ms);
             let (attempted, answer) = match body(store, event).await? {
                 Some(body) => {
-                    self.deliver(Message { what: "an event", id, body, attempts, due_since_ms }).await
+                    let message = Message { what: "an event", id, body, attempts, due_since_ms };
+                    let (attempted, answer) = self.deliver(message).await;
+                    (attempted, answer.in_full())
                 }
                 // Its session was erased since it was claimed, and the delivery with it.
                 None => (Attempted::GivenUp, String::new()),

@@ -14,11 +14,11 @@ impl Webhook {
     pub async fn deliver_incidents(&self, store: &dyn Store) -> Result<usize, StoreError> {
         let claimed = store.claim_incidents(CLAIM, BATCH).await?;
         for incident in &claimed {
-            let Incident { id, created_at_ms, attempts, .. } = incident;
-            let (attempts, due_since_ms) = (*attempts, *created_at_ms);
+            let Incident { id, due_since_ms, attempts, .. } = incident;
+            let (attempts, due_since_ms) = (*attempts, *due_since_ms);
             let message = Message { what: "an alert", id, body: body(incident), attempts, due_since_ms };
-            let (attempted, _) = self.deliver(message).await;
-            store.finish_incident(id, attempts, attempted).await?;
+            let (attempted, answer) = self.deliver(message).await;
+            store.finish_incident(id, attempts, attempted, &answer.in_full()).await?;
         }
         Ok(claimed.len())
     }

@@ -235,8 +235,8 @@ operations! {
     /// Takes alerts that are due, and counts one more attempt for each. Nobody else gets them until `claim` is over.
     fn claim_alerts(&self, claim: Duration, limit: u32) -> Vec<Notice>;
 
-    /// Notes what became of an attempt to deliver an alert. If the alert was claimed again since, only a delivery is noted.
-    fn finish_alert(&self, id: &str, attempts: u32, attempted: Attempted) -> ();
+    /// Notes what became of an attempt to deliver an alert, and what was answered. If the alert was claimed again since, only a delivery is noted.
+    fn finish_alert(&self, id: &str, attempts: u32, attempted: Attempted, answer: &str) -> ();
 
     /// Drops the alerts that have been due for so long from the outbox, because no relay has taken them to send them to a webhook.
     fn dismiss_alerts(&self, due_for: Duration) -> ();
@@ -250,8 +250,9 @@ operations! {
     /// the next one is taken when the one before was delivered or given up.
     fn claim_incidents(&self, claim: Duration, limit: u32) -> Vec<Incident>;
 
-    /// Notes what became of an attempt to deliver an incident. If the incident was claimed again since, only a delivery is noted.
-    fn finish_incident(&self, id: &str, attempts: u32, attempted: Attempted) -> ();
+    /// Notes what became of an attempt to deliver an incident, and what was answered. If the incident was claimed again since, only a delivery is
+    /// noted.
+    fn finish_incident(&self, id: &str, attempts: u32, attempted: Attempted, answer: &str) -> ();
 
     /// Drops the incidents that have been due for so long from the outbox, because no relay has taken them to send them to a webhook, and ends
     /// of whose beginning nobody has heard for that reason. What waits for an older one of its kind and subject stays.
@@ -272,7 +273,7 @@ operations! {
     /// Notes that a part of a session's recording is in its place, for the webhooks that want to hear of it. Noting it again changes nothing.
     fn recording_ready(&self, id: &str, part: &str) -> ();
 
-    /// Lists deliveries, the newest first.
+    /// Lists what webhooks are told or were told, the newest first: deliveries, and alerts and incidents among them.
     fn list_deliveries(
         &self,
         filter: &DeliveryFilter,
@@ -280,7 +281,8 @@ operations! {
         limit: u32,
     ) -> Page<Delivery, Cursor>;
 
-    /// Has a delivery sent once more, whether or not the receiver has it, for the administrator `by`: it is put into the audit.
+    /// Has a delivery, an alert or an incident sent once more, whether or not the receiver has it, for the administrator `by`: it is put into the
+    /// audit.
     fn replay_delivery(&self, id: &str, by: &str) -> Replayed;
 
     /// Deletes rows that are too old, at most `limit` of them. Says how many there were.

@@ -1,4 +1,10 @@
-//! What webhooks are told: an outbox with a row for each event and each address that wants to hear of it.
+//! What webhooks are told: an outbox with a row for each event and each address that wants to hear of it. What the address of alerts is told waits in
+//! the outboxes of alerts and of incidents, and is listed and repeated with the rest.
+
+use super::incident::IncidentKind;
+
+/// What the address of alerts is called among those of events: by its section of the configuration.
+pub const ALERTS_WEBHOOK: &str = "webhook";
 
 /// Something that happens, of which webhooks are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +19,19 @@ pub enum HookEvent {
     UserErased,
 }
 
+/// What a message is about: its `type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageKind {
+    /// Something has happened.
+    Event(HookEvent),
+    /// A budget has reached a threshold.
+    BudgetThreshold,
+    /// A provider has reported more than was set aside for its request.
+    ProviderExcess,
+    /// Something is wrong with the service as a whole, or is over.
+    Incident(IncidentKind),
+}
+
 /// An address as relays have it in their configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
@@ -22,15 +41,18 @@ pub struct Subscription {
     pub events: Vec<HookEvent>,
 }
 
-/// An event on its way to an address, or there.
+/// An event or an alert on its way to an address, or there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// What the message is known by, the same each time that it is sent.
     pub id: String,
     /// What the address is called.
     pub webhook: String,
-    /// What happened: [`HookEvent::name`], or a word of a newer version.
+    /// What the message is about: [`MessageKind::name`], or a word of a newer version.
     pub event: String,
+    /// Which of the alerts of its kind it is, in words: whose budget and its threshold, the item, or the provider and whether it is so. `None` for
+    /// events.
+    pub about: Option<String>,
     /// The session that it is about, if it is about one.
     pub session_id: Option<String>,
     /// The user who was erased, until the receiver has heard of it.
@@ -65,8 +87,8 @@ pub enum DeliveryState {
 pub struct DeliveryFilter {
     /// Deliveries to the address of this name.
     pub webhook: Option<String>,
-    /// Deliveries of this event.
-    pub event: Option<HookEvent>,
+    /// Deliveries that are about this.
+    pub event: Option<MessageKind>,
     /// Deliveries that are so far.
     pub state: Option<DeliveryState>,
 }
@@ -76,7 +98,7 @@ pub struct DeliveryFilter {
 pub enum Replayed {
     /// It is sent again.
     Yes,
-    /// There is no such delivery.
+    /// There is no such message.
     Unknown,
     /// It named an erased user, and nobody knows any more which.
     Forgotten,
@@ -102,6 +124,19 @@ impl HookEvent {
     #[must_use]
     pub fn named(name: &str) -> Option<HookEvent> {
         HookEvent::ALL.into_iter().find(|event| event.name() == name)
+    }
+}
+
+impl MessageKind {
+    /// The word in tables and in messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            MessageKind::Event(event) => event.name(),
+            MessageKind::BudgetThreshold => "budget.threshold",
+            MessageKind::ProviderExcess => "provider.excess",
+            MessageKind::Incident(kind) => kind.name(),
+        }
     }
 }
 

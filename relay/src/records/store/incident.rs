@@ -63,7 +63,9 @@ pub struct Incident {
     pub threshold: u32,
     /// When it was written, by the database's clock, in milliseconds since 1970.
     pub created_at_ms: i64,
-    /// How often it was sent to the webhook.
+    /// Since when it is to be sent, in milliseconds since 1970: since it was written, or since it was last repeated by an administrator.
+    pub due_since_ms: i64,
+    /// How often it was sent to the webhook since then.
     pub attempts: u32,
 }
 

@@ -43,7 +43,9 @@ pub use command::{COMMANDS_MAX, CommandOutcome, Given, NewCommand};
 pub(crate) use contract::OPERATIONS;
 pub use contract::Store;
 pub use credit::{CREDIT_ITEM, CREDITED_BY_RELAY, Credit, CreditFilter, Credited};
-pub use delivery::{Delivery, DeliveryFilter, DeliveryState, HookEvent, Replayed, Subscription};
+pub use delivery::{
+    ALERTS_WEBHOOK, Delivery, DeliveryFilter, DeliveryState, HookEvent, MessageKind, Replayed, Subscription,
+};
 pub use error::StoreError;
 pub use folder_lock::{FolderLock, LOCK_FILE, RELAY_FILE};
 pub use idempotency::{

@@ -230,7 +230,9 @@ pub struct Alert {
     pub spent: NanoUsd,
     /// When the alert was written, in milliseconds since 1970.
     pub created_at_ms: i64,
-    /// How often the alert was sent to the webhook.
+    /// Since when the alert is to be sent, in milliseconds since 1970: since it was written, or since it was last repeated by an administrator.
+    pub due_since_ms: i64,
+    /// How often the alert was sent to the webhook since then.
     pub attempts: u32,
 }
 
@@ -252,7 +254,9 @@ pub struct ExcessAlert {
     pub account: String,
     /// When the alert was written, in milliseconds since 1970.
     pub created_at_ms: i64,
-    /// How often the alert was sent to the webhook.
+    /// Since when the alert is to be sent, in milliseconds since 1970: since it was written, or since it was last repeated by an administrator.
+    pub due_since_ms: i64,
+    /// How often the alert was sent to the webhook since then.
     pub attempts: u32,
 }
 
@@ -283,7 +287,17 @@ impl Notice {
         }
     }
 
-    /// How often the alert was sent to the webhook.
+    /// Since when the alert is to be sent, in milliseconds since 1970.
+    #[must_use]
+    pub fn due_since_ms(&self) -> i64 {
+        match self {
+            Notice::Budget(Alert { due_since_ms, .. }) | Notice::Excess(ExcessAlert { due_since_ms, .. }) => {
+                *due_since_ms
+            }
+        }
+    }
+
+    /// How often the alert was sent to the webhook since then.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         match self {

@@ -185,7 +185,7 @@ pub(super) struct Alert {
     /// When that was.
     #[schema(format = DateTime)]
     created_at: String,
-    /// How often the alert was sent to the webhook.
+    /// How often the alert was sent to the webhook, since it was raised or since it was last repeated.
     attempts: u32,
     /// When the receiver of the webhook took the alert.
     #[schema(format = DateTime)]

@@ -13,9 +13,11 @@ use super::extract::{Path, Query, maybe_name};
 use super::responses::{OrNone, Usual};
 use super::{Problem, cursor, time};
 use crate::App;
-use crate::records::store::{self, DeliveryFilter, DeliveryState, HookEvent, Replayed};
+use crate::records::store::{
+    self, DeliveryFilter, DeliveryState, HookEvent, IncidentKind, MessageKind, Replayed,
+};
 
-/// What happens.
+/// What happens, and what is an alert.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 pub(super) enum Event {
     /// A call has begun.
@@ -30,6 +32,21 @@ pub(super) enum Event {
     /// A user was erased.
     #[serde(rename = "user.erased")]
     UserErased,
+    /// An alert: a budget has reached a threshold.
+    #[serde(rename = "budget.threshold")]
+    BudgetThreshold,
+    /// An alert: a provider has reported too much.
+    #[serde(rename = "provider.excess")]
+    ProviderExcess,
+    /// An alert: a provider is not asked any more, or is again.
+    #[serde(rename = "provider.down")]
+    ProviderDown,
+    /// An alert: too many calls fail, or do so no longer.
+    #[serde(rename = "calls.failing")]
+    CallsFailing,
+    /// An alert: answers take too long, or do so no longer.
+    #[serde(rename = "answers.slow")]
+    AnswersSlow,
 }
 
 /// How far a message is.
@@ -55,7 +72,7 @@ pub(super) struct DeliveriesAsked {
     /// How many rows the page may have. 20 by default.
     #[param(minimum = 1, maximum = 100, nullable = false)]
     limit: Option<u32>,
-    /// Only messages to the webhook of this name.
+    /// Only messages to the webhook of this name. Alerts go to `webhook`.
     #[param(min_length = 1, max_length = 255, nullable = false)]
     name: Option<String>,
     /// Only messages of this event.
@@ -71,11 +88,13 @@ pub(super) struct DeliveriesAsked {
 pub(super) struct Delivery {
     /// What it is known by: its `webhook-id`.
     id: String,
-    /// The name of the webhook in the configuration.
+    /// The name of the webhook in the configuration; `webhook` for alerts, which go to the address of `[webhook]`.
     name: String,
-    /// What happened: `call.started`, `call.ended`, `recording.ready` or `user.erased`. Newer versions may have more words.
+    /// What happened: `call.started`, `call.ended`, `recording.ready` or `user.erased`; or the alert: `budget.threshold`, `provider.excess`, `provider.down`, `calls.failing` or `answers.slow`. Newer versions may have more words.
     event: String,
-    /// The session that it is about. None if a user was erased.
+    /// Which of the alerts of its kind it is, in words such as `user, 80 %`, `openai/gpt-5`, `voice, firing` or `resolved`. None if it is no alert.
+    about: Option<String>,
+    /// The session that it is about, or that raised the alert. None if a user was erased, and if the alert is about the service as a whole.
     session_id: Option<String>,
     /// How far it is.
     state: Progress,
@@ -90,7 +109,7 @@ pub(super) struct Delivery {
     /// When the receiver took it.
     #[schema(format = DateTime)]
     delivered_at: Option<String>,
-    /// What the receiver answered last: a status, or in words why there was no answer.
+    /// What the receiver answered last: a status, or in words why there was no answer. Of `budget.threshold` and `provider.excess` the words are always `no answer`: the log says why.
     answer: Option<String>,
 }
 
@@ -106,7 +125,9 @@ pub(super) struct Deliveries {
     damaged: Option<u32>,
 }
 
-/// Lists what the webhooks of `[webhooks.NAME]` were told in the last 30 days, or are to be told. What erased sessions were is not in it.
+/// Lists what the webhooks of `[webhooks.NAME]` were told in the last 30 days, or are to be told, and the alerts among it: those about money of the
+/// last 400 days, those about the service as a whole of the last 30. What erased sessions were is not in it, and `store.down` is not, which each relay
+/// tells by itself.
 #[utoipa::path(
     get, path = "/v1/admin/webhooks", operation_id = "list_deliveries", tag = "admin", params(DeliveriesAsked),
     responses((status = 200, description = "A page, the newest first", body = Deliveries), Usual),
@@ -118,7 +139,7 @@ pub(super) async fn list(
 ) -> Result<Json<Deliveries>, Problem> {
     let filter = DeliveryFilter {
         webhook: maybe_name("name", asked.name)?,
-        event: asked.event.map(HookEvent::from),
+        event: asked.event.map(MessageKind::from),
         state: asked.state.map(DeliveryState::from),
     };
     let after = cursor::read(asked.cursor.as_deref())?;
@@ -131,8 +152,8 @@ pub(super) async fn list(
     }))
 }
 
-/// Sends a message once more, under the same `webhook-id`, whether or not the receiver has it. It says what is known now. That somebody was
-/// erased is not repeated once the receiver has heard it: nobody knows the name any more.
+/// Sends a message once more, under the same `webhook-id`, whether or not the receiver has it. It says what is known now, and an alert what it said
+/// before. That somebody was erased is not repeated once the receiver has heard it: nobody knows the name any more.
 #[utoipa::path(
     post, path = "/v1/admin/webhooks/{id}/replay", operation_id = "replay_delivery", tag = "admin",
     params(("id" = String, Path, description = "The message")),
@@ -163,6 +184,7 @@ impl From<store::Delivery> for Delivery {
             id: row.id,
             name: row.webhook,
             event: row.event,
+            about: row.about,
             session_id: row.session_id,
             created_at: time::text(row.created_at_ms),
             attempts: row.attempts,
@@ -173,13 +195,18 @@ impl From<store::Delivery> for Delivery {
     }
 }
 
-impl From<Event> for HookEvent {
-    fn from(event: Event) -> HookEvent {
+impl From<Event> for MessageKind {
+    fn from(event: Event) -> MessageKind {
         match event {
-            Event::CallStarted => HookEvent::CallStarted,
-            Event::CallEnded => HookEvent::CallEnded,
-            Event::RecordingReady => HookEvent::RecordingReady,
-            Event::UserErased => HookEvent::UserErased,
+            Event::CallStarted => MessageKind::Event(HookEvent::CallStarted),
+            Event::CallEnded => MessageKind::Event(HookEvent::CallEnded),
+            Event::RecordingReady => MessageKind::Event(HookEvent::RecordingReady),
+            Event::UserErased => MessageKind::Event(HookEvent::UserErased),
+            Event::BudgetThreshold => MessageKind::BudgetThreshold,
+            Event::ProviderExcess => MessageKind::ProviderExcess,
+            Event::ProviderDown => MessageKind::Incident(IncidentKind::ProviderDown),
+            Event::CallsFailing => MessageKind::Incident(IncidentKind::CallsFailing),
+            Event::AnswersSlow => MessageKind::Incident(IncidentKind::AnswersSlow),
         }
     }
 }

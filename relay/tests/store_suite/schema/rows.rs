@@ -289,4 +289,14 @@ UPDATE denials SET by_key = 1 WHERE subject = 'eve'",
         rows: "UPDATE sessions SET relay_epoch = 0, fenced_epoch = 1 WHERE id = 'a'",
         sums: &[("SELECT fenced_epoch - relay_epoch FROM sessions WHERE id = 'a'", 1)],
     },
+    Later {
+        from: 33,
+        rows: "
+UPDATE alerts SET due_since = 1800, answer = '503' WHERE id = 'one';
+UPDATE incidents SET due_since = 9200, answer = '204' WHERE id = 'one'",
+        sums: &[
+            ("SELECT due_since FROM alerts WHERE id = 'one' AND answer = '503'", 1_800),
+            ("SELECT due_since FROM incidents WHERE id = 'one' AND answer = '204'", 9_200),
+        ],
+    },
 ];

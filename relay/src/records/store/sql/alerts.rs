@@ -46,16 +46,20 @@ const CLAIM: Sql = sql!(
 );
 
 const DELIVERED: Sql = sql!(
-    "UPDATE alerts SET delivered_at = " NOW ", next_attempt_at = NULL WHERE id = $1 AND delivered_at IS NULL"
+    "UPDATE alerts SET delivered_at = " NOW ", next_attempt_at = NULL, answer = $1
+    WHERE id = $2 AND delivered_at IS NULL"
 );
 
 /// Sets the time of the next attempt, unless the alert was claimed again since, or delivered.
 const AGAIN: Sql = sql!(
-    "UPDATE alerts SET next_attempt_at = " NOW " + $1 WHERE id = $2 AND attempts = $3 AND delivered_at IS NULL"
+    "UPDATE alerts SET next_attempt_at = " NOW " + $1, answer = $2
+    WHERE id = $3 AND attempts = $4 AND delivered_at IS NULL"
 );
 
-const GIVE_UP: Sql =
-    sql!("UPDATE alerts SET next_attempt_at = NULL WHERE id = $1 AND attempts = $2 AND delivered_at IS NULL");
+const GIVE_UP: Sql = sql!(
+    "UPDATE alerts SET next_attempt_at = NULL, answer = $1
+    WHERE id = $2 AND attempts = $3 AND delivered_at IS NULL"
+);
 
 const DISMISS: Sql = sql!(
     "UPDATE alerts SET next_attempt_at = NULL WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= " NOW " - $1"
@@ -106,13 +110,15 @@ impl SqlStore {
         id: &str,
         attempts: u32,
         attempted: Attempted,
+        answer: &str,
     ) -> Result<(), StoreError> {
+        let attempts = i64::from(attempts);
         let query = match attempted {
-            Attempted::Delivered => self.statement(DELIVERED).bind(id),
+            Attempted::Delivered => self.statement(DELIVERED).bind(answer).bind(id),
             Attempted::Again(wait) => {
-                self.statement(AGAIN).bind(millis(wait)).bind(id).bind(i64::from(attempts))
+                self.statement(AGAIN).bind(millis(wait)).bind(answer).bind(id).bind(attempts)
             }
-            Attempted::GivenUp => self.statement(GIVE_UP).bind(id).bind(i64::from(attempts)),
+            Attempted::GivenUp => self.statement(GIVE_UP).bind(answer).bind(id).bind(attempts),
         };
         query.execute(&self.writer).await?;
         Ok(())
@@ -248,6 +254,7 @@ pub(super) fn read(row: &AnyRow) -> Result<Notice, StoreError> {
         session_id: row.text("session_id")?,
         account: row.text("account")?,
         created_at_ms: row.signed("created_at")?,
+        due_since_ms: row.signed("due_since")?,
         attempts: row.small("attempts")?,
         id: row.text("id")?,
     }))
@@ -269,6 +276,7 @@ fn read_budget(row: &Reading<'_>) -> Result<Alert, StoreError> {
         limit: row.money("limit_nano_usd")?,
         spent: row.money("spent_nano_usd")?,
         created_at_ms: row.signed("created_at")?,
+        due_since_ms: row.signed("due_since")?,
         attempts: row.small("attempts")?,
         id: row.text("id")?,
     })

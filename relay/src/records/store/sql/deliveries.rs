@@ -1,5 +1,5 @@
 //! The outbox of events: triggers of `sessions` write what begins and ends, the rest is written here. Each is sent to its address by whichever
-//! relay claims it.
+//! relay claims it. Alerts and incidents have outboxes of their own, and are listed and repeated here with the rest.
 
 use std::time::Duration;
 
@@ -7,7 +7,9 @@ use futures_util::FutureExt;
 use sqlx::any::AnyRow;
 
 use super::super::audit::DeedKind;
-use super::super::delivery::{Delivery, DeliveryFilter, DeliveryState, HookEvent, Replayed, Subscription};
+use super::super::delivery::{
+    ALERTS_WEBHOOK, Delivery, DeliveryFilter, DeliveryState, HookEvent, MessageKind, Replayed, Subscription,
+};
 use super::super::query::{Cursor, Page};
 use super::super::types::Attempted;
 use super::audit::{self, Done};
@@ -35,6 +37,27 @@ const CLAIM: Sql = sql!(
     RETURNING " DELIVERY
 );
 const DELIVERIES: Sql = sql!("SELECT " DELIVERY " FROM deliveries WHERE 1 = 1");
+
+/// Alerts in the columns of deliveries. They are told to [`ALERTS_WEBHOOK`].
+const ALERTS: Sql = sql!(
+    " UNION ALL
+    SELECT id, 'webhook' AS webhook,
+        CASE scope WHEN 'provider' THEN 'provider.excess' ELSE 'budget.threshold' END AS event,
+        CASE scope WHEN 'provider' THEN owner ELSE scope || ', ' || percent || ' %' END AS about,
+        session_id, CAST(NULL AS TEXT) AS user_sub, created_at, COALESCE(due_since, created_at) AS due_since, attempts,
+        next_attempt_at, delivered_at, answer
+    FROM alerts WHERE 1 = 1"
+);
+
+/// Incidents in the columns of deliveries. They are told to [`ALERTS_WEBHOOK`], too.
+const INCIDENTS: Sql = sql!(
+    " UNION ALL
+    SELECT id, 'webhook' AS webhook, kind AS event,
+        CASE subject WHEN '' THEN state ELSE subject || ', ' || state END AS about,
+        CAST(NULL AS TEXT) AS session_id, CAST(NULL AS TEXT) AS user_sub, created_at,
+        COALESCE(due_since, created_at) AS due_since, attempts, next_attempt_at, delivered_at, answer
+    FROM incidents WHERE 1 = 1"
+);
 
 /// Notes that the receiver has it. Whom an event named that is erased is forgotten then.
 const DELIVERED: Sql = sql!(
@@ -77,6 +100,16 @@ const FIND: Sql = sql!(
 
 const REPLAY: Sql = sql!(
     "UPDATE deliveries SET attempts = 0, due_since = " NOW ", next_attempt_at = " NOW ", delivered_at = NULL
+    WHERE id = $1"
+);
+
+const REPLAY_ALERT: Sql = sql!(
+    "UPDATE alerts SET attempts = 0, due_since = " NOW ", next_attempt_at = " NOW ", delivered_at = NULL
+    WHERE id = $1 RETURNING NULLIF(user_sub, '') AS owner"
+);
+
+const REPLAY_INCIDENT: Sql = sql!(
+    "UPDATE incidents SET attempts = 0, due_since = " NOW ", next_attempt_at = " NOW ", delivered_at = NULL
     WHERE id = $1"
 );
 
@@ -156,14 +189,21 @@ impl SqlStore {
         self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
                 let found = tx.query(FIND).bind(&*id).fetch_optional(&mut *tx.connection).await?;
-                let Some(found) = found else { return Ok(Replayed::Unknown) };
-                let row = Reading::new(&found, &id);
-                if row.text("event")? == HookEvent::UserErased.name() && row.maybe_text("user_sub")?.is_none()
-                {
-                    return Ok(Replayed::Forgotten);
-                }
-                let owner = row.maybe_text("owner")?;
-                tx.query(REPLAY).bind(&*id).execute(&mut *tx.connection).await?;
+                let owner = if let Some(found) = found {
+                    let row = Reading::new(&found, &id);
+                    let is_erasing = row.text("event")? == HookEvent::UserErased.name();
+                    if is_erasing && row.maybe_text("user_sub")?.is_none() {
+                        return Ok(Replayed::Forgotten);
+                    }
+                    let owner = row.maybe_text("owner")?;
+                    tx.query(REPLAY).bind(&*id).execute(&mut *tx.connection).await?;
+                    owner
+                } else {
+                    let Some(owner) = replay_alert(&mut tx, &id).await? else {
+                        return Ok(Replayed::Unknown);
+                    };
+                    owner
+                };
                 let (what, user_sub) = (DeedKind::ReplayWebhook, owner.as_deref());
                 audit::write(&mut tx, Done { by: &by, what, user_sub, subject: &id, reason: "" }).await?;
                 Ok(Replayed::Yes)
@@ -174,7 +214,8 @@ impl SqlStore {
     }
 }
 
-/// Deliveries for which all of it holds, the newest first.
+/// Messages for which all of it holds, the newest first. Each table is read by an index that is in this order, and what comes out of them is merged row
+/// by row: a page reads no more of each than it shows.
 pub(super) fn deliveries(dialect: Dialect, filter: &DeliveryFilter, after: Option<&Cursor>) -> Select {
     let mut select = Select::new(dialect.pick(DELIVERIES));
     // Few wait or were given up, which have indexes of their own. SQLite would walk all that the webhook was told, or all of the event: no index has an
@@ -185,7 +226,33 @@ pub(super) fn deliveries(dialect: Dialect, filter: &DeliveryFilter, after: Optio
         false => (" AND webhook = ?", " AND event = ?"),
     };
     select.push_if(by_webhook, filter.webhook.as_ref());
-    select.push_if(by_event, filter.event.map(HookEvent::name));
+    select.push_if(by_event, filter.event.map(MessageKind::name));
+    narrow(&mut select, filter, after);
+    if filter.webhook.as_deref().is_none_or(|name| name == ALERTS_WEBHOOK) {
+        let of_scope = match filter.event {
+            None => Some(""),
+            Some(MessageKind::BudgetThreshold) => Some(" AND scope <> 'provider'"),
+            Some(MessageKind::ProviderExcess) => Some(" AND scope = 'provider'"),
+            Some(MessageKind::Event(_) | MessageKind::Incident(_)) => None,
+        };
+        if let Some(of_scope) = of_scope {
+            select.push(dialect.pick(ALERTS), []);
+            select.push(of_scope, []);
+            narrow(&mut select, filter, after);
+        }
+        if matches!(filter.event, None | Some(MessageKind::Incident(_))) {
+            select.push(dialect.pick(INCIDENTS), []);
+            // There are few kinds, and few incidents. SQLite would sort those of the kind.
+            select.push_if(" AND kind || '' = ?", filter.event.map(MessageKind::name));
+            narrow(&mut select, filter, after);
+        }
+    }
+    select.push(" ORDER BY created_at DESC, id DESC", []);
+    select
+}
+
+/// Leaves only the rows of a table that are so far, and those of the page.
+fn narrow(select: &mut Select, filter: &DeliveryFilter, after: Option<&Cursor>) {
     let state = match filter.state {
         Some(DeliveryState::Waiting) => " AND next_attempt_at IS NOT NULL",
         Some(DeliveryState::Delivered) => " AND next_attempt_at IS NULL AND delivered_at IS NOT NULL",
@@ -196,8 +263,16 @@ pub(super) fn deliveries(dialect: Dialect, filter: &DeliveryFilter, after: Optio
     if let Some(Cursor { at_ms, id }) = after {
         select.push(" AND (created_at, id) < (?, ?)", [(*at_ms).into(), id.into()]);
     }
-    select.push(" ORDER BY created_at DESC, id DESC", []);
-    select
+}
+
+/// Has an alert or an incident sent once more. Says whom it is about, if it is about a user, or nothing if there is none of this id.
+async fn replay_alert(tx: &mut Tx<'_>, id: &str) -> Result<Option<Option<String>>, StoreError> {
+    let alert = tx.query(REPLAY_ALERT).bind(id).fetch_optional(&mut *tx.connection).await?;
+    if let Some(alert) = alert {
+        return Reading::new(&alert, id).maybe_text("owner").map(Some);
+    }
+    let incidents = tx.query(REPLAY_INCIDENT).bind(id).execute(&mut *tx.connection).await?;
+    Ok((incidents.rows_affected() > 0).then_some(None))
 }
 
 /// Tells whoever wants to hear of it that a user is erased, in the transaction in which the last of them is. It is told once for each `act`,
@@ -209,12 +284,13 @@ pub(super) async fn user_erased(tx: &mut Tx<'_>, sub: &str, act: &str) -> Result
 }
 
 fn read(row: &AnyRow) -> Result<Delivery, StoreError> {
-    let name = named(row, "delivery", "id");
+    let name = named(row, "message", "id");
     let row = Reading::new(row, &name);
     Ok(Delivery {
         id: row.text("id")?,
         webhook: row.text("webhook")?,
         event: row.text("event")?,
+        about: row.maybe_text("about")?,
         session_id: row.maybe_text("session_id")?,
         user_sub: row.maybe_text("user_sub")?,
         created_at_ms: row.signed("created_at")?,

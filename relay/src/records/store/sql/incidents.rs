@@ -44,12 +44,14 @@ const SAID_AGAIN: Sql = sql!(
 );
 
 /// Gives up ends that wait and were never tried, if nothing that is delivered was begun before: it has begun again, and nobody has heard that it was so.
+/// What an administrator has repeated counts as heard, since it mostly was, and is sent in any case.
 const NEVER_HEARD: Sql = sql!(
     "UPDATE incidents SET next_attempt_at = NULL
-    WHERE kind = $1 AND subject = $2 AND state = 'resolved' AND attempts = 0 AND next_attempt_at IS NOT NULL
+    WHERE kind = $1 AND subject = $2 AND state = 'resolved' AND attempts = 0 AND next_attempt_at IS NOT NULL AND due_since IS NULL
         AND number < (SELECT number FROM incidents WHERE id = $3)
         AND COALESCE((SELECT state FROM incidents AS heard
-            WHERE kind = $1 AND subject = $2 AND delivered_at IS NOT NULL ORDER BY number DESC LIMIT 1), 'resolved') = 'resolved'"
+            WHERE kind = $1 AND subject = $2 AND (delivered_at IS NOT NULL OR due_since IS NOT NULL)
+            ORDER BY number DESC LIMIT 1), 'resolved') = 'resolved'"
 );
 
 /// Claims incidents as alerts are claimed, each when those before it of its kind and subject are done, so that nobody hears of an end before its
@@ -64,21 +66,23 @@ const CLAIM: Sql = sql!(
                 SELECT 1 FROM incidents AS older WHERE older.kind = due.kind AND older.subject = due.subject
                     AND older.number < due.number AND older.next_attempt_at IS NOT NULL)
         ORDER BY next_attempt_at, id LIMIT $2" LOCK_FREE_ONES ")
-    RETURNING id, kind, subject, state, value, threshold, created_at, attempts"
+    RETURNING id, kind, subject, state, value, threshold, created_at, COALESCE(due_since, created_at) AS due_since, attempts"
 );
 
 const DELIVERED: Sql = sql!(
-    "UPDATE incidents SET delivered_at = " NOW ", next_attempt_at = NULL WHERE id = $1 AND delivered_at IS NULL"
+    "UPDATE incidents SET delivered_at = " NOW ", next_attempt_at = NULL, answer = $1
+    WHERE id = $2 AND delivered_at IS NULL"
 );
 
 /// Sets the time of the next attempt, unless the incident was claimed again since, delivered or given up.
 const AGAIN: Sql = sql!(
-    "UPDATE incidents SET next_attempt_at = " NOW " + $1
-    WHERE id = $2 AND attempts = $3 AND delivered_at IS NULL AND next_attempt_at IS NOT NULL"
+    "UPDATE incidents SET next_attempt_at = " NOW " + $1, answer = $2
+    WHERE id = $3 AND attempts = $4 AND delivered_at IS NULL AND next_attempt_at IS NOT NULL"
 );
 
 const GIVE_UP: Sql = sql!(
-    "UPDATE incidents SET next_attempt_at = NULL WHERE id = $1 AND attempts = $2 AND delivered_at IS NULL"
+    "UPDATE incidents SET next_attempt_at = NULL, answer = $1
+    WHERE id = $2 AND attempts = $3 AND delivered_at IS NULL"
 );
 
 /// Drops what has been due for so long, unless a relay with an address has something to do with it: what waits behind one that is being sent, and what
@@ -93,15 +97,17 @@ const DISMISS: Sql = sql!(
 );
 
 /// Drops ends whose beginning was dropped before it was tried, unless an earlier message that it is so was delivered: nobody has heard that it was so.
+/// What an administrator has repeated is taken here as in [`NEVER_HEARD`].
 const UNHEARD: Sql = sql!(
     "UPDATE incidents SET next_attempt_at = NULL
-    WHERE state = 'resolved' AND attempts = 0 AND next_attempt_at IS NOT NULL
+    WHERE state = 'resolved' AND attempts = 0 AND next_attempt_at IS NOT NULL AND due_since IS NULL
         AND EXISTS (
             SELECT 1 FROM incidents AS begun WHERE begun.kind = incidents.kind AND begun.subject = incidents.subject
                 AND begun.number = incidents.number - 1
                 AND begun.attempts = 0 AND begun.delivered_at IS NULL AND begun.next_attempt_at IS NULL)
         AND COALESCE((SELECT heard.state FROM incidents AS heard
-            WHERE heard.kind = incidents.kind AND heard.subject = incidents.subject AND heard.delivered_at IS NOT NULL
+            WHERE heard.kind = incidents.kind AND heard.subject = incidents.subject
+                AND (heard.delivered_at IS NOT NULL OR heard.due_since IS NOT NULL)
             ORDER BY heard.number DESC LIMIT 1), 'resolved') = 'resolved'"
 );
 
@@ -165,13 +171,15 @@ impl SqlStore {
         id: &str,
         attempts: u32,
         attempted: Attempted,
+        answer: &str,
     ) -> Result<(), StoreError> {
+        let attempts = i64::from(attempts);
         let query = match attempted {
-            Attempted::Delivered => self.statement(DELIVERED).bind(id),
+            Attempted::Delivered => self.statement(DELIVERED).bind(answer).bind(id),
             Attempted::Again(wait) => {
-                self.statement(AGAIN).bind(millis(wait)).bind(id).bind(i64::from(attempts))
+                self.statement(AGAIN).bind(millis(wait)).bind(answer).bind(id).bind(attempts)
             }
-            Attempted::GivenUp => self.statement(GIVE_UP).bind(id).bind(i64::from(attempts)),
+            Attempted::GivenUp => self.statement(GIVE_UP).bind(answer).bind(id).bind(attempts),
         };
         query.execute(&self.writer).await?;
         Ok(())
@@ -202,6 +210,7 @@ fn read(row: &AnyRow) -> Result<Incident, StoreError> {
         value: row.small("value")?,
         threshold: row.small("threshold")?,
         created_at_ms: row.signed("created_at")?,
+        due_since_ms: row.signed("due_since")?,
         attempts: row.small("attempts")?,
     })
 }

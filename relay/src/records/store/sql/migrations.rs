@@ -53,6 +53,8 @@ const SQLITE: &[Listed] = migrations! { "sqlite":
     30 "session lists" "0030_session_lists.sql";
     31 "delivery lists" "0031_delivery_lists.sql";
     32 "audit lists" "0032_audit_lists.sql";
+    33 "alert answers" "0033_alert_answers.sql";
+    34 "alert lists" "0034_alert_lists.sql";
 };
 
 const POSTGRES: &[Listed] = migrations! { "postgres":
@@ -88,6 +90,8 @@ const POSTGRES: &[Listed] = migrations! { "postgres":
     30 "session lists" "0030_session_lists.sql";
     31 "delivery lists" "0031_delivery_lists.sql";
     32 "audit lists" "0032_audit_lists.sql";
+    33 "alert answers" "0033_alert_answers.sql";
+    34 "alert lists" "0034_alert_lists.sql";
 };
 
 /// The migration since which a schema says which relays it serves.

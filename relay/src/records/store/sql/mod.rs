@@ -185,11 +185,12 @@ macro_rules! part {
             ledger.created_at AS created_at"
     };
     ($dialect:ident DELIVERY) => {
-        "id, webhook, event, session_id, user_sub, created_at, due_since, attempts, next_attempt_at, delivered_at, answer"
+        "id, webhook, event, CAST(NULL AS TEXT) AS about, session_id, user_sub, created_at, due_since, attempts, next_attempt_at, delivered_at,
+            answer"
     };
     ($dialect:ident ALERT) => {
         "id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd, created_at,
-            attempts, next_attempt_at, delivered_at"
+            COALESCE(due_since, created_at) AS due_since, attempts, next_attempt_at, delivered_at"
     };
     ($dialect:ident API_KEY) => {
         "id, name, is_admin, is_reader, created_by, created_at, expires_at, last_used_at, revoked_at"
