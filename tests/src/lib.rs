@@ -256,12 +256,15 @@ pub fn sharing(database: &Secret, folder: &Path, extra: &str) -> String {
     )
 }
 
-/// The relay that is tested.
+/// The relay that is tested: `E2E_RELAY`, or the one that was built with the tests.
 ///
 /// # Panics
 /// When it was not built.
 #[must_use]
 pub fn binary() -> PathBuf {
+    if let Some(named) = std::env::var_os("E2E_RELAY") {
+        return named.into();
+    }
     let test = std::env::current_exe().expect("we run");
     let binary = test.ancestors().nth(2).expect("target/debug").join("voxrelay");
     assert!(binary.exists(), "{} is not there: run `cargo build -p relay` first", binary.display());
