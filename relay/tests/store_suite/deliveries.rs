@@ -340,3 +340,58 @@ async fn alerts_are_listed_among_the_messages_and_repeated_as_they_are(bench: Be
         expected.into_iter().map(|id| (id, "root", "replay_webhook", about_a_user(id))).collect();
     assert_eq!(deeds, expected);
 }
+
+/// Rows of each table, one in ten of them given up, and in no order on the disk.
+const MANY: &str = "
+INSERT INTO deliveries (id, webhook, event, created_at, due_since, delivered_at)
+SELECT 'event ' || n, CASE WHEN n % 10 = 0 THEN 'webhook' ELSE 'crm' END, 'call.ended', n, n, CASE WHEN n % 10 > 0 THEN n END
+FROM generate_series(1, 5000) AS n ORDER BY n * 997 % 5003;
+INSERT INTO alerts (id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd, created_at, delivered_at)
+SELECT 'alert ' || n, 'user', n, '', 50, 'a', 'ada', 'acme', 0, 0, n, CASE WHEN n % 10 > 0 THEN n END
+FROM generate_series(1, 5000) AS n ORDER BY n * 997 % 5003;
+INSERT INTO incidents (id, kind, subject, number, state, value, threshold, found_at, created_at, delivered_at)
+SELECT 'incident ' || n, 'provider.down', 'ears', n, 'firing', 0, 0, n, n, CASE WHEN n % 10 > 0 THEN n END
+FROM generate_series(1, 5000) AS n ORDER BY n * 997 % 5003;
+ANALYZE deliveries;
+ANALYZE alerts;
+ANALYZE incidents";
+
+/// How many other connections there are, how often those that are over have looked into the tables, and how many rows they have read.
+const COUNTED: &str = "
+SELECT (SELECT COUNT(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()),
+    CAST(SUM(seq_scan + idx_scan) AS BIGINT), CAST(SUM(seq_tup_read + idx_tup_fetch) AS BIGINT)
+FROM pg_stat_user_tables WHERE relname IN ('deliveries', 'alerts', 'incidents')";
+
+/// The plans of SQLite are looked at beside the code. PostgreSQL counts what it reads, by whatever plan.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_reads_hardly_more_rows_than_it_shows_however_many_there_are() {
+    let bench = Bench::postgres().await;
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let mut connection = bench.connect().await;
+    sqlx::raw_sql(MANY).execute(&mut connection).await.expect("written");
+    let none = DeliveryFilter::default;
+    let given_up = DeliveryFilter { state: Some(DeliveryState::GivenUp), ..none() };
+    let of_alerts = DeliveryFilter { webhook: Some(ALERTS_WEBHOOK.into()), ..none() };
+    for filter in [none(), given_up, of_alerts] {
+        let first = store.list_deliveries(&filter, None, 5).await.expect("read");
+        let second = store.list_deliveries(&filter, first.next.as_ref(), 5).await.expect("read");
+        assert_eq!((first.rows.len(), second.rows.len()), (5, 5), "{filter:?}");
+    }
+    // A connection's figures are there when it is over.
+    store.close().await;
+    let all = async {
+        loop {
+            let (others, looks, rows): (i64, i64, i64) =
+                sqlx::query_as(COUNTED).fetch_one(&mut connection).await.expect("read");
+            // Of three tables for each of six pages.
+            if others == 0 && looks >= 18 {
+                return rows;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let rows = tokio::time::timeout(LONG, all).await.expect("the connections are over");
+    assert!(rows < 500, "{rows} rows were read for six pages of five");
+}
