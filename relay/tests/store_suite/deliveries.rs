@@ -6,9 +6,9 @@ use relay::config::Retention;
 use relay::money::ledger::LedgerRow;
 use relay::records::retention::{Purged, sweep};
 use relay::records::store::{
-    ALERTS_WEBHOOK, Attempted, DeedFilter, DeliveryFilter, DeliveryState, Expiring, HookEvent, IncidentKind,
-    IncidentPace, IncidentState, Leases, MessageKind, NewIncident, NewSession, Notice, Quality, Quota,
-    Replayed, Store, Subscription, unix_ms,
+    ALERTS_WEBHOOK, Attempted, DeedFilter, Delivery, DeliveryFilter, DeliveryState, Expiring, HookEvent,
+    IncidentKind, IncidentPace, IncidentState, Leases, MessageKind, NewIncident, NewSession, Notice, Quality,
+    Quota, Replayed, Store, Subscription, unix_ms,
 };
 
 use super::{Bench, WIDE, caps, of_a_lost_relay, on_both_databases, open, quota, row, session, settle, usd};
@@ -20,6 +20,7 @@ on_both_databases! {
     a_part_of_a_recording_is_told_once
     an_erased_user_is_named_until_the_receiver_has_heard_of_it
     a_delivery_is_repeated_by_an_administrator_whom_the_audit_names
+    what_is_repeated_while_it_is_sent_is_sent_once_more
     an_address_that_no_relay_names_any_more_is_told_nothing
     deliveries_are_listed_in_pages_and_go_when_they_are_too_old
     alerts_are_listed_among_the_messages_and_repeated_as_they_are
@@ -36,6 +37,10 @@ async fn subscribe(store: &dyn Store, names: &[(&str, &[HookEvent])]) {
 
 async fn end(store: &dyn Store, id: &str) {
     store.end_session(id, 0, "normal", Quality::default(), unix_ms()).await.expect("written");
+}
+
+async fn finish(store: &dyn Store, delivery: &Delivery, attempted: Attempted, answer: &str) {
+    store.finish_delivery(delivery.claimed(), attempted, answer).await.expect("written");
 }
 
 /// The ids of all deliveries, sorted.
@@ -97,18 +102,12 @@ async fn a_delivery_is_claimed_by_one_at_a_time_and_is_done_when_it_is_taken(ben
     assert_eq!(second[0].attempts, 2, "the claim was over");
     assert_eq!(claim(store, LONG).await, []);
     // Whoever was overtaken puts nothing off.
-    store.finish_delivery("started_a_crm", 1, Attempted::GivenUp, "timed out").await.expect("written");
-    store
-        .finish_delivery("started_a_crm", 2, Attempted::Again(Duration::ZERO), "503")
-        .await
-        .expect("written");
+    finish(store, &first[0], Attempted::GivenUp, "timed out").await;
+    finish(store, &second[0], Attempted::Again(Duration::ZERO), "503").await;
     let third = claim(store, LONG).await;
     assert_eq!((third[0].attempts, third[0].answer.as_deref()), (3, Some("503")));
-    store.finish_delivery("started_a_crm", 3, Attempted::Delivered, "204").await.expect("written");
-    store
-        .finish_delivery("started_a_crm", 3, Attempted::Again(Duration::ZERO), "503")
-        .await
-        .expect("written");
+    finish(store, &third[0], Attempted::Delivered, "204").await;
+    finish(store, &third[0], Attempted::Again(Duration::ZERO), "503").await;
     assert_eq!(claim(store, LONG).await, []);
     let of = async |state| {
         let filter = DeliveryFilter { state: Some(state), ..DeliveryFilter::default() };
@@ -142,9 +141,11 @@ async fn an_erased_user_is_named_until_the_receiver_has_heard_of_it(bench: Bench
     let [erased] = &claimed[..] else { panic!("one event, and no more of what is erased: {claimed:?}") };
     assert_eq!((&*erased.event, erased.user_sub.as_deref()), ("user.erased", Some("ada")));
     assert!(!erased.id.contains("ada"), "{}", erased.id);
-    store.finish_delivery(&erased.id, 1, Attempted::GivenUp, "503").await.expect("written");
+    finish(store, erased, Attempted::GivenUp, "503").await;
     assert_eq!(store.replay_delivery(&erased.id, "root").await.expect("written"), Replayed::Yes);
-    store.finish_delivery(&erased.id, 1, Attempted::Delivered, "204").await.expect("written");
+    let again = store.claim_deliveries("crm", LONG, 8).await.expect("claimed");
+    assert_eq!(again[0].user_sub.as_deref(), Some("ada"));
+    finish(store, &again[0], Attempted::Delivered, "204").await;
     let known = store.list_deliveries(&DeliveryFilter::default(), None, 10).await.expect("read").rows;
     assert_eq!((known.len(), &known[0].user_sub), (1, &None));
     assert_eq!(store.replay_delivery(&erased.id, "root").await.expect("read"), Replayed::Forgotten);
@@ -166,7 +167,7 @@ async fn a_delivery_is_repeated_by_an_administrator_whom_the_audit_names(bench: 
     subscribe(store, &[("crm", &[HookEvent::CallStarted])]).await;
     open(store, &NewSession { user_sub: "bob".into(), ..session("a") }, &quota()).await;
     let first = store.claim_deliveries("crm", LONG, 8).await.expect("claimed").remove(0);
-    store.finish_delivery(&first.id, 1, Attempted::Delivered, "204").await.expect("written");
+    finish(store, &first, Attempted::Delivered, "204").await;
     assert_eq!(store.replay_delivery("started_b_crm", "root").await.expect("read"), Replayed::Unknown);
     assert_eq!(store.replay_delivery(&first.id, "root").await.expect("written"), Replayed::Yes);
     let again = store.claim_deliveries("crm", LONG, 8).await.expect("claimed").remove(0);
@@ -176,6 +177,30 @@ async fn a_delivery_is_repeated_by_an_administrator_whom_the_audit_names(bench: 
     let told: Vec<_> =
         audit.iter().map(|deed| (&*deed.by, &*deed.what, deed.user_sub.as_deref(), &*deed.subject)).collect();
     assert_eq!(told, [("root", "replay_webhook", Some("bob"), "started_a_crm")]);
+}
+
+async fn what_is_repeated_while_it_is_sent_is_sent_once_more(bench: Bench) {
+    let store = &*bench.store;
+    subscribe(store, &[("crm", &[HookEvent::CallStarted])]).await;
+    open(store, &session("a"), &quota()).await;
+    let mut connection = bench.connect().await;
+    // It did not happen in the millisecond in which it is repeated.
+    let earlier = "UPDATE deliveries SET due_since = due_since - 1000";
+    sqlx::raw_sql(earlier).execute(&mut connection).await.expect("written");
+    let claim = async || store.claim_deliveries("crm", LONG, 8).await.expect("claimed");
+    let first = claim().await.remove(0);
+    assert_eq!(store.replay_delivery(&first.id, "root").await.expect("written"), Replayed::Yes);
+    finish(store, &first, Attempted::Delivered, "204").await;
+    let second = claim().await.remove(0);
+    assert_eq!((&second.id, second.attempts), (&first.id, 1));
+    // What was sent before has the same number, and is another attempt.
+    finish(store, &first, Attempted::Again(Duration::ZERO), "503").await;
+    assert_eq!(claim().await, []);
+    finish(store, &first, Attempted::GivenUp, "503").await;
+    finish(store, &first, Attempted::Delivered, "204").await;
+    finish(store, &second, Attempted::Again(Duration::ZERO), "503").await;
+    let third = claim().await.remove(0);
+    assert_eq!((&third.id, third.attempts), (&first.id, 2));
 }
 
 async fn an_address_that_no_relay_names_any_more_is_told_nothing(bench: Bench) {
@@ -290,10 +315,10 @@ async fn alerts_are_listed_among_the_messages_and_repeated_as_they_are(bench: Be
     for (alert, (attempted, answer)) in
         claimed.iter().zip(attempted.into_iter().zip(["204", "503", "410", "410"]))
     {
-        store.finish_alert(alert.id(), 1, attempted, answer).await.expect("written");
+        store.finish_alert(alert.claimed(), attempted, answer).await.expect("written");
     }
     let incident = store.claim_incidents(LONG, 8).await.expect("claimed").remove(0);
-    store.finish_incident(&incident.id, 1, Attempted::GivenUp, "no route").await.expect("written");
+    store.finish_incident(incident.claimed(), Attempted::GivenUp, "no route").await.expect("written");
     let answers = async |state| {
         let alerts = DeliveryFilter { webhook: Some(ALERTS_WEBHOOK.into()), state: Some(state), ..none() };
         let mut answers: Vec<_> = list(&alerts)

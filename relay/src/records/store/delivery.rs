@@ -2,6 +2,7 @@
 //! the outboxes of alerts and of incidents, and is listed and repeated with the rest.
 
 use super::incident::IncidentKind;
+use super::types::Claimed;
 
 /// What the address of alerts is called among those of events: by its section of the configuration.
 pub const ALERTS_WEBHOOK: &str = "webhook";
@@ -141,6 +142,12 @@ impl MessageKind {
 }
 
 impl Delivery {
+    /// The attempt to deliver it that it was claimed for.
+    #[must_use]
+    pub fn claimed(&self) -> Claimed<'_> {
+        Claimed { id: &self.id, attempts: self.attempts, due_since_ms: self.due_since_ms }
+    }
+
     /// How far it is.
     #[must_use]
     pub fn state(&self) -> DeliveryState {

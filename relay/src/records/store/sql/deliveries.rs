@@ -11,7 +11,7 @@ use super::super::delivery::{
     ALERTS_WEBHOOK, Delivery, DeliveryFilter, DeliveryState, HookEvent, MessageKind, Replayed, Subscription,
 };
 use super::super::query::{Cursor, Page};
-use super::super::types::Attempted;
+use super::super::types::{Attempted, Claimed};
 use super::audit::{self, Done};
 use super::page::Select;
 use super::read::{Reading, named};
@@ -65,21 +65,22 @@ const INCIDENTS: Sql = sql!(
     FROM incidents"
 );
 
-/// Notes that the receiver has it. Whom an event named that is erased is forgotten then.
+/// Notes that the receiver has it. Whom an event named that is erased is forgotten then. If it was repeated meanwhile, it is sent once more, and this says
+/// nothing of that.
 const DELIVERED: Sql = sql!(
     "UPDATE deliveries SET delivered_at = " NOW ", next_attempt_at = NULL, user_sub = NULL, answer = $1
-    WHERE id = $2 AND delivered_at IS NULL"
+    WHERE id = $2 AND due_since = $3 AND delivered_at IS NULL"
 );
 
-/// Sets the time of the next attempt, unless the delivery was claimed again since, or is done.
+/// Sets the time of the next attempt, unless the delivery was claimed again since, was repeated, or is done.
 const AGAIN: Sql = sql!(
     "UPDATE deliveries SET next_attempt_at = " NOW " + $1, answer = $2
-    WHERE id = $3 AND attempts = $4 AND delivered_at IS NULL"
+    WHERE id = $3 AND attempts = $4 AND due_since = $5 AND delivered_at IS NULL"
 );
 
 const GIVE_UP: Sql = sql!(
     "UPDATE deliveries SET next_attempt_at = NULL, answer = $1
-    WHERE id = $2 AND attempts = $3 AND delivered_at IS NULL"
+    WHERE id = $2 AND attempts = $3 AND due_since = $4 AND delivered_at IS NULL"
 );
 
 /// $1 is what the id begins with, before the name of the address.
@@ -148,8 +149,7 @@ impl SqlStore {
 
     pub(in crate::records::store) async fn finish_delivery(
         &self,
-        id: &str,
-        attempts: u32,
+        Claimed { id, attempts, due_since_ms }: Claimed<'_>,
         attempted: Attempted,
         answer: &str,
     ) -> Result<(), StoreError> {
@@ -161,7 +161,7 @@ impl SqlStore {
             }
             Attempted::GivenUp => self.statement(GIVE_UP).bind(answer).bind(id).bind(attempts),
         };
-        query.execute(&self.writer).await?;
+        query.bind(due_since_ms).execute(&self.writer).await?;
         Ok(())
     }
 

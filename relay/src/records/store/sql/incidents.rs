@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::any::AnyRow;
 
 use super::super::incident::{Incident, IncidentKind, IncidentPace, IncidentState, NewIncident};
-use super::super::types::Attempted;
+use super::super::types::{Attempted, Claimed};
 use super::read::{Reading, named};
 use super::{Sql, SqlStore, StoreError, damage, millis, sql};
 
@@ -69,20 +69,21 @@ const CLAIM: Sql = sql!(
     RETURNING id, kind, subject, state, value, threshold, created_at, COALESCE(due_since, created_at) AS due_since, attempts"
 );
 
+/// Notes that the receiver has it. If it was repeated meanwhile, it is sent once more, and this says nothing of that.
 const DELIVERED: Sql = sql!(
     "UPDATE incidents SET delivered_at = " NOW ", next_attempt_at = NULL, answer = $1
-    WHERE id = $2 AND delivered_at IS NULL"
+    WHERE id = $2 AND COALESCE(due_since, created_at) = $3 AND delivered_at IS NULL"
 );
 
-/// Sets the time of the next attempt, unless the incident was claimed again since, delivered or given up.
+/// Sets the time of the next attempt, unless the incident was claimed again since, repeated, delivered or given up.
 const AGAIN: Sql = sql!(
     "UPDATE incidents SET next_attempt_at = " NOW " + $1, answer = $2
-    WHERE id = $3 AND attempts = $4 AND delivered_at IS NULL AND next_attempt_at IS NOT NULL"
+    WHERE id = $3 AND attempts = $4 AND COALESCE(due_since, created_at) = $5 AND delivered_at IS NULL AND next_attempt_at IS NOT NULL"
 );
 
 const GIVE_UP: Sql = sql!(
     "UPDATE incidents SET next_attempt_at = NULL, answer = $1
-    WHERE id = $2 AND attempts = $3 AND delivered_at IS NULL"
+    WHERE id = $2 AND attempts = $3 AND COALESCE(due_since, created_at) = $4 AND delivered_at IS NULL"
 );
 
 /// Drops what has been due for so long, unless a relay with an address has something to do with it: what waits behind one that is being sent, and what
@@ -168,8 +169,7 @@ impl SqlStore {
 
     pub(in crate::records::store) async fn finish_incident(
         &self,
-        id: &str,
-        attempts: u32,
+        Claimed { id, attempts, due_since_ms }: Claimed<'_>,
         attempted: Attempted,
         answer: &str,
     ) -> Result<(), StoreError> {
@@ -181,7 +181,7 @@ impl SqlStore {
             }
             Attempted::GivenUp => self.statement(GIVE_UP).bind(answer).bind(id).bind(attempts),
         };
-        query.execute(&self.writer).await?;
+        query.bind(due_since_ms).execute(&self.writer).await?;
         Ok(())
     }
 
