@@ -8,7 +8,7 @@ use relay::records::retention::{Purged, sweep};
 use relay::records::store::{
     ALERTS_WEBHOOK, Attempted, DeedFilter, Delivery, DeliveryFilter, DeliveryState, Expiring, HookEvent,
     IncidentKind, IncidentPace, IncidentState, Leases, MessageKind, NewIncident, NewSession, Notice, Quality,
-    Quota, Replayed, Store, Subscription, unix_ms,
+    Quota, Replayed, Settle, Store, Subscription, unix_ms,
 };
 
 use super::{Bench, WIDE, caps, of_a_lost_relay, on_both_databases, open, quota, row, session, settle, usd};
@@ -24,9 +24,12 @@ on_both_databases! {
     an_address_that_no_relay_names_any_more_is_told_nothing
     deliveries_are_listed_in_pages_and_go_when_they_are_too_old
     alerts_are_listed_among_the_messages_and_repeated_as_they_are
+    the_audit_names_the_user_of_an_alert_only_if_it_is_about_a_user
+    what_was_answered_before_an_earlier_version_delivered_it_is_not_told
 }
 
 const LONG: Duration = Duration::from_secs(60);
+const MINUTE_MS: i64 = 60 * 1_000;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
 async fn subscribe(store: &dyn Store, names: &[(&str, &[HookEvent])]) {
@@ -166,13 +169,17 @@ async fn a_delivery_is_repeated_by_an_administrator_whom_the_audit_names(bench: 
     let store = &*bench.store;
     subscribe(store, &[("crm", &[HookEvent::CallStarted])]).await;
     open(store, &NewSession { user_sub: "bob".into(), ..session("a") }, &quota()).await;
+    let mut connection = bench.connect().await;
+    let earlier = "UPDATE deliveries SET due_since = due_since - 172800000";
+    sqlx::raw_sql(earlier).execute(&mut connection).await.expect("written");
     let first = store.claim_deliveries("crm", LONG, 8).await.expect("claimed").remove(0);
     finish(store, &first, Attempted::Delivered, "204").await;
     assert_eq!(store.replay_delivery("started_b_crm", "root").await.expect("read"), Replayed::Unknown);
     assert_eq!(store.replay_delivery(&first.id, "root").await.expect("written"), Replayed::Yes);
     let again = store.claim_deliveries("crm", LONG, 8).await.expect("claimed").remove(0);
     assert_eq!((&again.id, again.attempts, again.created_at_ms), (&first.id, 1, first.created_at_ms));
-    assert!(again.due_since_ms >= first.due_since_ms && again.delivered_at_ms.is_none());
+    assert!(again.due_since_ms > unix_ms() - MINUTE_MS, "{again:?}");
+    assert_eq!((again.delivered_at_ms, again.answer), (None, None), "nothing of before");
     let audit = store.list_audit(&DeedFilter::default(), None, 10).await.expect("read").rows;
     let told: Vec<_> =
         audit.iter().map(|deed| (&*deed.by, &*deed.what, deed.user_sub.as_deref(), &*deed.subject)).collect();
@@ -261,12 +268,17 @@ async fn alerts_are_listed_among_the_messages_and_repeated_as_they_are(bench: Be
     open(store, &session("a"), &quota()).await;
     let unit = format!("{}output_token", LedgerRow::EXCESS);
     let excess = LedgerRow { item: "x/model".into(), unit, price: usd(2), per: 1, ..row("2", 5, 0) };
-    let spent = settle("a", vec![row("1", 1, 100), excess], caps(100, WIDE, WIDE));
+    // So long ago that nobody would try for long, if it were not repeated.
+    let at_ms = unix_ms() - 2 * DAY_MS;
+    let spent = Settle { at_ms, ..settle("a", vec![row("1", 1, 100), excess], caps(100, WIDE, WIDE)) };
     assert_eq!(store.settle(&spent).await.expect("written").alerts.len(), 3);
     let (kind, subject) = (IncidentKind::ProviderDown, "ears".to_owned());
     let down = NewIncident { kind, subject, state: IncidentState::Firing, value: 0, threshold: 0 };
     let pace = IncidentPace { again: LONG, calm: LONG };
     assert!(store.note_incident(&down, pace).await.expect("written"));
+    let mut connection = bench.connect().await;
+    let earlier = "UPDATE incidents SET created_at = created_at - 172800000";
+    sqlx::raw_sql(earlier).execute(&mut connection).await.expect("written");
 
     let list =
         async |filter: &DeliveryFilter| store.list_deliveries(filter, None, 100).await.expect("read").rows;
@@ -339,14 +351,21 @@ async fn alerts_are_listed_among_the_messages_and_repeated_as_they_are(bench: Be
     for id in done {
         assert_eq!(store.replay_delivery(id, "root").await.expect("written"), Replayed::Yes);
     }
+    for row in list(&none()).await.iter().filter(|row| done.contains(&&*row.id)) {
+        let known = (row.state(), row.attempts, row.delivered_at_ms, row.answer.as_deref());
+        assert_eq!(known, (DeliveryState::Waiting, 0, None, None), "nothing of before");
+    }
     let again = store.claim_alerts(LONG, 8).await.expect("claimed");
     for alert in &again {
         let before = claimed.iter().find(|before| before.id() == alert.id()).expect("it was there before");
         assert_eq!((alert.attempts(), alert.created_at_ms()), (1, before.created_at_ms()));
-        assert!(alert.due_since_ms() >= before.due_since_ms());
+        assert_eq!(before.due_since_ms(), at_ms);
+        assert!(alert.due_since_ms() > unix_ms() - MINUTE_MS, "{alert:?}");
     }
     let incidents = store.claim_incidents(LONG, 8).await.expect("claimed");
     assert_eq!((incidents.len(), &incidents[0].id, incidents[0].attempts), (1, &incident.id, 1));
+    assert_eq!(incident.due_since_ms, incident.created_at_ms);
+    assert!(incidents[0].due_since_ms > unix_ms() - MINUTE_MS, "{incidents:?}");
     let mut repeated: Vec<&str> = again.iter().map(Notice::id).collect();
     repeated.push(&incidents[0].id);
     repeated.sort_unstable();
@@ -364,6 +383,46 @@ async fn alerts_are_listed_among_the_messages_and_repeated_as_they_are(bench: Be
     let expected: Vec<_> =
         expected.into_iter().map(|id| (id, "root", "replay_webhook", about_a_user(id))).collect();
     assert_eq!(deeds, expected);
+}
+
+async fn the_audit_names_the_user_of_an_alert_only_if_it_is_about_a_user(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let spent = settle("a", vec![row("1", 1, 100)], caps(100, 100, 100));
+    let raised = store.settle(&spent).await.expect("written").alerts;
+    assert_eq!(raised.len(), 9, "three thresholds of three budgets");
+    let alerts = store.list_deliveries(&DeliveryFilter::default(), None, 100).await.expect("read").rows;
+    let mut expected = Vec::new();
+    for alert in &alerts {
+        assert_eq!(store.replay_delivery(&alert.id, "root").await.expect("written"), Replayed::Yes);
+        let is_of_account = alert.about.as_deref().is_some_and(|about| about.starts_with("account, "));
+        expected.push((&*alert.id, if is_of_account { None } else { Some("ada") }));
+    }
+    assert_eq!(expected.iter().filter(|(_, user)| user.is_none()).count(), 3);
+    let audit = store.list_audit(&DeedFilter::default(), None, 100).await.expect("read").rows;
+    let mut told: Vec<_> = audit.iter().map(|deed| (&*deed.subject, deed.user_sub.as_deref())).collect();
+    told.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(told, expected);
+}
+
+async fn what_was_answered_before_an_earlier_version_delivered_it_is_not_told(bench: Bench) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let spent = settle("a", vec![row("1", 1, 60)], caps(100, WIDE, WIDE));
+    assert_eq!(store.settle(&spent).await.expect("written").alerts.len(), 1);
+    let alert = store.claim_alerts(Duration::ZERO, 8).await.expect("claimed").remove(0);
+    store.finish_alert(alert.claimed(), Attempted::Again(LONG), "503").await.expect("written");
+    let answer = async || {
+        let listed = store.list_deliveries(&DeliveryFilter::default(), None, 8).await.expect("read").rows;
+        (listed[0].state(), listed[0].answer.clone())
+    };
+    assert_eq!(answer().await, (DeliveryState::Waiting, Some("503".to_owned())));
+    // Which knows nothing of answers to alerts.
+    let mut connection = bench.connect().await;
+    let delivered = "UPDATE alerts SET attempts = attempts + 1, next_attempt_at = NULL, delivered_at = 1";
+    sqlx::raw_sql(delivered).execute(&mut connection).await.expect("written");
+    assert_eq!(answer().await, (DeliveryState::Delivered, None));
 }
 
 /// Rows of each table, one in ten of them given up, and in no order on the disk.

@@ -66,9 +66,9 @@ pub struct Delivery {
     pub attempts: u32,
     /// When it is sent next, if it waits for that.
     pub next_attempt_at_ms: Option<i64>,
-    /// When the receiver took it.
+    /// When the receiver took it, if it did since then.
     pub delivered_at_ms: Option<i64>,
-    /// What the receiver answered last, or why there was no answer.
+    /// What the receiver answered last since then, or why there was no answer.
     pub answer: Option<String>,
 }
 

@@ -106,17 +106,18 @@ const FIND: Sql = sql!(
 );
 
 const REPLAY: Sql = sql!(
-    "UPDATE deliveries SET attempts = 0, due_since = " NOW ", next_attempt_at = " NOW ", delivered_at = NULL
+    "UPDATE deliveries SET attempts = 0, due_since = " NOW ", next_attempt_at = " NOW ", delivered_at = NULL, answer = NULL
     WHERE id = $1"
 );
 
+/// An alert about an account names the user whose call has raised it, and is not about that user.
 const REPLAY_ALERT: Sql = sql!(
-    "UPDATE alerts SET attempts = 0, due_since = " NOW ", next_attempt_at = " NOW ", delivered_at = NULL
-    WHERE id = $1 RETURNING NULLIF(user_sub, '') AS owner"
+    "UPDATE alerts SET attempts = 0, due_since = " NOW ", next_attempt_at = " NOW ", delivered_at = NULL, answer = NULL
+    WHERE id = $1 RETURNING CASE WHEN scope IN ('session', 'user') THEN NULLIF(user_sub, '') END AS owner"
 );
 
 const REPLAY_INCIDENT: Sql = sql!(
-    "UPDATE incidents SET attempts = 0, due_since = " NOW ", next_attempt_at = " NOW ", delivered_at = NULL
+    "UPDATE incidents SET attempts = 0, due_since = " NOW ", next_attempt_at = " NOW ", delivered_at = NULL, answer = NULL
     WHERE id = $1"
 );
 
@@ -286,6 +287,9 @@ pub(super) async fn user_erased(tx: &mut Tx<'_>, sub: &str, act: &str) -> Result
 fn read(row: &AnyRow) -> Result<Delivery, StoreError> {
     let name = named(row, "message", "id");
     let row = Reading::new(row, &name);
+    let delivered_at_ms = row.maybe_signed("delivered_at")?;
+    // A relay of an earlier version that has an alert delivered leaves what was answered to the attempt before.
+    let is_its_own = |answer: &String| delivered_at_ms.is_none() || answer.starts_with('2');
     Ok(Delivery {
         id: row.text("id")?,
         webhook: row.text("webhook")?,
@@ -297,7 +301,7 @@ fn read(row: &AnyRow) -> Result<Delivery, StoreError> {
         due_since_ms: row.signed("due_since")?,
         attempts: row.small("attempts")?,
         next_attempt_at_ms: row.maybe_signed("next_attempt_at")?,
-        delivered_at_ms: row.maybe_signed("delivered_at")?,
-        answer: row.maybe_text("answer")?,
+        delivered_at_ms,
+        answer: row.maybe_text("answer")?.filter(is_its_own),
     })
 }
