@@ -25,6 +25,8 @@ on_both_databases! {
     of_what_began_unheard_nobody_hears_the_end
     what_is_repeated_is_sent_and_counts_as_heard
     what_is_repeated_while_it_is_sent_is_sent_once_more
+    what_is_repeated_and_refused_holds_up_nothing_new
+    what_is_repeated_is_given_up_when_a_newer_message_says_the_same
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -343,4 +345,49 @@ async fn what_is_repeated_while_it_is_sent_is_sent_once_more(bench: Bench) {
     finish(store, &second[0], Attempted::Again(Duration::ZERO)).await;
     let third = claim(store, LONG).await;
     assert_eq!((told(&third), third[0].attempts), (vec![("ears", FIRING)], 2));
+}
+
+async fn what_is_repeated_and_refused_holds_up_nothing_new(bench: Bench) {
+    let store = &*bench.store;
+    for provider in ["ears", "voice"] {
+        assert!(fires(store, provider).await && resolves(store, provider).await);
+    }
+    assert_eq!(hear(store).await.len(), 4);
+    for provider in ["ears", "voice"] {
+        repeat(store, &format!("{provider}, resolved")).await;
+        assert!(fires(store, provider).await);
+    }
+    // The receiver has had it, and refuses it.
+    let repeated = [("ears", RESOLVED), ("voice", RESOLVED)];
+    let first = claim(store, LONG).await;
+    assert_eq!(told(&first), repeated, "it comes first if it is taken");
+    for incident in &first {
+        finish(store, incident, Attempted::Again(Duration::ZERO)).await;
+    }
+    let second = claim(store, LONG).await;
+    assert_eq!(told(&second), repeated);
+    for incident in &second {
+        finish(store, incident, Attempted::Again(LONG)).await;
+    }
+    let new = claim(store, Duration::ZERO).await;
+    assert_eq!(told(&new), [("ears", FIRING), ("voice", FIRING)]);
+    finish(store, &new[0], Attempted::Delivered).await;
+    // Nor does it keep what nobody takes.
+    finish(store, &new[1], Attempted::Again(Duration::ZERO)).await;
+    let_go(store, Duration::ZERO).await;
+    assert_eq!(claim(store, LONG).await, []);
+    // What is new holds up what is newer, as ever.
+    assert!(resolves(store, "ears").await && fires(store, "ears").await);
+    assert_eq!(told(&claim(store, LONG).await), [("ears", RESOLVED)]);
+    assert_eq!(claim(store, LONG).await, []);
+}
+
+async fn what_is_repeated_is_given_up_when_a_newer_message_says_the_same(bench: Bench) {
+    let store = &*bench.store;
+    let often = IncidentPace { again: Duration::ZERO, ..PACE };
+    assert!(fires(store, "ears").await);
+    assert_eq!(hear(store).await, [FIRING]);
+    repeat(store, "ears, firing").await;
+    assert!(note(store, "ears", FIRING, often).await);
+    assert_eq!(hear(store).await, [FIRING], "the newer one alone");
 }

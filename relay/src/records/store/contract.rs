@@ -248,7 +248,8 @@ operations! {
     fn note_incident(&self, incident: &NewIncident, pace: IncidentPace) -> bool;
 
     /// Takes incidents that are due, and counts one more attempt for each. Nobody else gets them until `claim` is over. Of each kind and subject
-    /// the next one is taken when the one before was delivered or given up.
+    /// the next one is taken when the one before was delivered or given up. One that an administrator has repeated is waited for only until it is tried
+    /// a second time.
     fn claim_incidents(&self, claim: Duration, limit: u32) -> Vec<Incident>;
 
     /// Notes what became of an attempt to deliver an incident, and what was answered. If the incident was claimed again since, only a delivery is
