@@ -106,9 +106,9 @@ export async function giveCredit({ account = "", user = "", day = new Date().toI
   return carryOut("/v1/admin/credits", body, "The credit is given.");
 }
 
-/** @param {string} id @param {string} name Of the webhook. */
-export async function replay(id, name) {
-  const words = `${name} gets the message once more, under the same id, with what is known now.`;
+/** @param {{ id: string, name: string, about?: string | null }} message Of an alert it is known what it is about, and the name is that of the webhook. */
+export async function replay({ id, name, about }) {
+  const words = `${name} gets the message once more, under the same id, ${about ? "as it was then" : "with what is known now"}.`;
   const sure = await confirmed({ title: "Send this again?", words, yes: "Send it" });
   return sure !== undefined && carryOut(`/v1/admin/webhooks/${encodeURIComponent(id)}/replay`, undefined, "The message is sent again.");
 }

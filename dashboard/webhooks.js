@@ -37,7 +37,7 @@ function cells(row, again) {
   const what = row.about ? `${row.event} (${row.about})` : row.event;
   const whom = `${what} to ${row.name}, ${when(row.created_at)} UTC`;
   const send = async () => {
-    if (await replay(row.id, row.name)) await again();
+    if (await replay(row)) await again();
   };
   return [
     when(row.created_at),

@@ -298,6 +298,7 @@ describe("the dashboard", () => {
     await page.getByRole("button", { name: "Show", exact: true }).click();
     const again = page.getByRole("button", { name: /^Send again: call.ended to crm/ });
     await again.click();
+    await page.getByRole("dialog").getByText("with what is known now").waitFor();
     await page.getByRole("button", { name: "Cancel" }).click();
     assert.deepEqual(got, [id], "nothing is sent that is not confirmed");
     await again.click();
@@ -332,6 +333,7 @@ describe("the dashboard", () => {
     for (const words of ["webhook", "Delivered", "204"]) await row.getByRole("cell", { name: words, exact: true }).waitFor();
     const again = page.getByRole("button", { name: /^Send again: budget.threshold \(user, 80 %\) to webhook/ });
     await again.click();
+    await page.getByRole("dialog").getByText("as it was then").waitFor();
     await page.getByRole("button", { name: "Cancel" }).click();
     assert.equal(got.length, 3, "nothing is sent that is not confirmed");
     await again.click();

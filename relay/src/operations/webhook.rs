@@ -23,7 +23,7 @@ use sha2::Sha256;
 use crate::config::{self, Secret};
 use crate::money::budget::Scope;
 use crate::operations::{log, outbound, telemetry};
-use crate::records::store::{Alert, Attempted, MessageKind, Notice, Store, StoreError, unix_ms};
+use crate::records::store::{Alert, Attempted, Claimed, MessageKind, Notice, Store, StoreError, unix_ms};
 
 /// For a whole request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -165,11 +165,10 @@ impl Webhook {
     async fn deliver_in_order(&self, store: &dyn Store, alerts: Vec<&Notice>) -> Result<(), StoreError> {
         for alert in alerts {
             // One that fails holds up none of the others: it may be refused for good.
-            let (attempts, due_since_ms) = (alert.attempts(), alert.due_since_ms());
-            let message =
-                Message { what: "an alert", id: alert.id(), body: body(alert), attempts, due_since_ms };
+            let Claimed { id, attempts, due_since_ms } = alert.claimed();
+            let message = Message { what: "an alert", id, body: body(alert), attempts, due_since_ms };
             let (attempted, answer) = self.deliver(message).await;
-            store.finish_alert(alert.id(), attempts, attempted, &answer.in_brief()).await?;
+            store.finish_alert(alert.claimed(), attempted, &answer.in_brief()).await?;
         }
         Ok(())
     }

@@ -1,11 +1,16 @@
 //! What webhooks were told.
 
+use std::time::Duration;
+
 use relay::records::store::{Attempted, HookEvent, Subscription};
 use serde_json::{Value, json};
 
 use super::records::{self, WIDE, caps, open, quota, row, settle};
 use super::support::Relay;
 use super::{MIDNIGHT, admin, as_user, get, session, token};
+
+/// For how long nobody else has what is claimed.
+const LONG: Duration = Duration::from_secs(60);
 
 /// A relay with a call of ada's, of which a webhook hears that nobody sends to here.
 async fn told() -> Relay {
@@ -32,7 +37,9 @@ async fn an_administrator_sees_what_was_told_and_has_it_told_again() {
     let relay = told().await;
     let store = &relay.app.records.store;
     assert_eq!(ids(&relay, "").await, ["ended_a-1_crm", "started_a-1_crm"]);
-    store.finish_delivery("started_a-1_crm", 0, Attempted::Delivered, "204").await.expect("written");
+    let claimed = store.claim_deliveries("crm", LONG, 8).await.expect("claimed");
+    let started = claimed.iter().find(|message| message.id == "started_a-1_crm").expect("it is due");
+    store.finish_delivery(started.claimed(), Attempted::Delivered, "204").await.expect("written");
     assert_eq!(ids(&relay, "?state=delivered").await, ["started_a-1_crm"]);
     assert_eq!(ids(&relay, "?state=waiting&event=call.ended&name=crm").await, ["ended_a-1_crm"]);
     assert_eq!(ids(&relay, "?name=ops").await, Vec::<String>::new());
@@ -79,7 +86,9 @@ async fn an_administrator_sees_whether_an_alert_arrived_and_has_it_told_again() 
     assert_eq!((&waits["about"], &waits["session_id"]), (&json!("session, 50 %"), &json!("a-2")));
     let id = waits["id"].as_str().expect("an id");
     assert!(ids(&relay, "").await.contains(&id.to_owned()), "it stands among the others");
-    store.finish_alert(id, 0, Attempted::GivenUp, "410").await.expect("written");
+    let claimed = store.claim_alerts(LONG, 8).await.expect("claimed");
+    assert_eq!((claimed.len(), claimed[0].id()), (1, id));
+    store.finish_alert(claimed[0].claimed(), Attempted::GivenUp, "410").await.expect("written");
     let over = one().await;
     assert_eq!((&over["state"], &over["answer"]), (&json!("given_up"), &json!("410")));
     assert_eq!(

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use relay::money::ledger::LedgerRow;
-use relay::records::store::{Alert, AlertFilter, Attempted, ExcessAlert, Notice, Settle, Store};
+use relay::records::store::{
+    Alert, AlertFilter, Attempted, Claimed, ExcessAlert, Notice, Replayed, Settle, Store,
+};
 
 use super::{Bench, caps, on_both_databases, open, quota, row, session, settle};
 
@@ -14,6 +16,7 @@ on_both_databases! {
     a_delivered_alert_is_not_claimed_again
     an_alert_that_failed_waits_and_one_that_is_given_up_is_done
     what_was_claimed_again_is_not_put_off_by_the_first
+    what_is_repeated_while_it_is_sent_is_sent_once_more
     without_a_webhook_alerts_are_let_go_after_a_while
     what_a_provider_reports_too_much_is_an_alert_once_an_hour_for_each_item
 }
@@ -37,6 +40,13 @@ async fn claim(store: &dyn Store, claim: Duration) -> Vec<Alert> {
     let mut claimed: Vec<Alert> = claimed.iter().filter_map(|notice| notice.budget().cloned()).collect();
     claimed.sort_by(|a, b| a.id.cmp(&b.id));
     claimed
+}
+
+async fn finish(store: &dyn Store, alert: &Alert, attempted: Attempted) {
+    let Alert { id, attempts, due_since_ms, .. } = alert;
+    let claimed = Claimed { id, attempts: *attempts, due_since_ms: *due_since_ms };
+    let answer = if attempted == Attempted::Delivered { "204" } else { "503" };
+    store.finish_alert(claimed, attempted, answer).await.expect("written");
 }
 
 async fn an_alert_is_claimed_by_one_at_a_time_and_again_when_the_claim_is_over(bench: Bench) {
@@ -92,12 +102,9 @@ async fn a_delivered_alert_is_not_claimed_again(bench: Bench) {
     let store = &*bench.store;
     raise(store, 1).await;
     for alert in claim(store, Duration::ZERO).await {
-        store.finish_alert(&alert.id, alert.attempts, Attempted::Delivered, "204").await.expect("written");
+        finish(store, &alert, Attempted::Delivered).await;
         // From a relay that was slow: it is delivered.
-        store
-            .finish_alert(&alert.id, alert.attempts, Attempted::Again(Duration::ZERO), "503")
-            .await
-            .expect("written");
+        finish(store, &alert, Attempted::Again(Duration::ZERO)).await;
     }
     assert_eq!(claim(store, LONG).await, []);
     let mut connection = bench.connect().await;
@@ -114,7 +121,7 @@ async fn an_alert_that_failed_waits_and_one_that_is_given_up_is_done(bench: Benc
     let claimed = claim(store, LONG).await;
     let attempted = [Attempted::Again(Duration::ZERO), Attempted::Again(LONG), Attempted::GivenUp];
     for (alert, attempted) in claimed.iter().zip(attempted) {
-        store.finish_alert(&alert.id, alert.attempts, attempted, "503").await.expect("written");
+        finish(store, alert, attempted).await;
     }
     let again = claim(store, LONG).await;
     assert_eq!(again.len(), 1);
@@ -128,20 +135,42 @@ async fn what_was_claimed_again_is_not_put_off_by_the_first(bench: Bench) {
     let second = claim(store, LONG).await;
     assert_eq!(second.len(), 3);
     for alert in &first {
-        store
-            .finish_alert(&alert.id, alert.attempts, Attempted::Again(Duration::ZERO), "503")
-            .await
-            .expect("written");
-        store.finish_alert(&alert.id, alert.attempts, Attempted::GivenUp, "503").await.expect("written");
+        finish(store, alert, Attempted::Again(Duration::ZERO)).await;
+        finish(store, alert, Attempted::GivenUp).await;
     }
     assert_eq!(claim(store, LONG).await, []);
     for alert in &second {
-        store
-            .finish_alert(&alert.id, alert.attempts, Attempted::Again(Duration::ZERO), "503")
-            .await
-            .expect("written");
+        finish(store, alert, Attempted::Again(Duration::ZERO)).await;
     }
     assert_eq!(claim(store, LONG).await.len(), 3, "it was not given up either");
+}
+
+async fn what_is_repeated_while_it_is_sent_is_sent_once_more(bench: Bench) {
+    let store = &*bench.store;
+    raise(store, 1).await;
+    let mut connection = bench.connect().await;
+    // It was not raised in the millisecond in which it is repeated.
+    let earlier = "UPDATE alerts SET created_at = created_at - 1000";
+    sqlx::raw_sql(earlier).execute(&mut connection).await.expect("written");
+    let first = claim(store, LONG).await;
+    for alert in &first {
+        assert_eq!(store.replay_delivery(&alert.id, "root").await.expect("written"), Replayed::Yes);
+        finish(store, alert, Attempted::Delivered).await;
+    }
+    let second = claim(store, LONG).await;
+    assert_eq!(second.iter().map(|alert| alert.attempts).collect::<Vec<_>>(), [1, 1, 1]);
+    // What was sent before has the same number, and is another attempt.
+    for alert in &first {
+        finish(store, alert, Attempted::Again(Duration::ZERO)).await;
+    }
+    assert_eq!(claim(store, LONG).await, []);
+    for (before, alert) in first.iter().zip(&second) {
+        finish(store, before, Attempted::GivenUp).await;
+        finish(store, before, Attempted::Delivered).await;
+        finish(store, alert, Attempted::Again(Duration::ZERO)).await;
+    }
+    let third = claim(store, LONG).await;
+    assert_eq!(third.iter().map(|alert| alert.attempts).collect::<Vec<_>>(), [2, 2, 2]);
 }
 
 async fn without_a_webhook_alerts_are_let_go_after_a_while(bench: Bench) {

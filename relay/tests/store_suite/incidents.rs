@@ -24,6 +24,9 @@ on_both_databases! {
     what_waits_behind_a_message_that_is_sent_is_not_let_go
     of_what_began_unheard_nobody_hears_the_end
     what_is_repeated_is_sent_and_counts_as_heard
+    what_is_repeated_while_it_is_sent_is_sent_once_more
+    what_is_repeated_and_refused_holds_up_nothing_new
+    what_is_repeated_is_given_up_when_a_newer_message_says_the_same
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -74,7 +77,7 @@ fn told(incidents: &[Incident]) -> Vec<(&str, IncidentState)> {
 }
 
 async fn finish(store: &dyn Store, incident: &Incident, attempted: Attempted) {
-    store.finish_incident(&incident.id, incident.attempts, attempted, "503").await.expect("written");
+    store.finish_incident(incident.claimed(), attempted, "503").await.expect("written");
 }
 
 async fn claim(store: &dyn Store, claim: Duration) -> Vec<Incident> {
@@ -171,12 +174,13 @@ async fn an_incident_is_claimed_by_one_at_a_time_and_is_done_when_it_is_taken(be
     assert_eq!(again.len(), 1);
     assert_eq!((&again[0].id, again[0].attempts), (&first[1].id, 2));
     // It is claimed once more: the one before has no say any more, unless it was delivered.
-    assert_eq!(claim(store, LONG).await.len(), 1);
+    let last = claim(store, LONG).await;
+    assert_eq!(last.len(), 1);
     let late = &again[0];
     finish(store, late, Attempted::Again(Duration::ZERO)).await;
     finish(store, late, Attempted::GivenUp).await;
     assert_eq!(claim(store, LONG).await, []);
-    store.finish_incident(&late.id, 3, Attempted::Again(Duration::ZERO), "503").await.expect("written");
+    finish(store, &last[0], Attempted::Again(Duration::ZERO)).await;
     assert_eq!(claim(store, LONG).await.len(), 1, "it was not given up either");
 }
 
@@ -319,4 +323,71 @@ async fn what_is_repeated_is_sent_and_counts_as_heard(bench: Bench) {
     assert_eq!(claim(store, LONG).await, []);
     assert!(resolves(store, "ears").await);
     assert_eq!(hear(store).await, [RESOLVED]);
+}
+
+async fn what_is_repeated_while_it_is_sent_is_sent_once_more(bench: Bench) {
+    let store = &*bench.store;
+    assert!(fires(store, "ears").await);
+    let mut connection = bench.connect().await;
+    // It was not written in the millisecond in which it is repeated.
+    let earlier = "UPDATE incidents SET created_at = created_at - 1000";
+    sqlx::raw_sql(earlier).execute(&mut connection).await.expect("written");
+    let first = claim(store, LONG).await;
+    repeat(store, "ears, firing").await;
+    finish(store, &first[0], Attempted::Delivered).await;
+    let second = claim(store, LONG).await;
+    assert_eq!((told(&second), second[0].attempts), (vec![("ears", FIRING)], 1));
+    // What was sent before has the same number, and is another attempt.
+    finish(store, &first[0], Attempted::Again(Duration::ZERO)).await;
+    assert_eq!(claim(store, LONG).await, []);
+    finish(store, &first[0], Attempted::GivenUp).await;
+    finish(store, &first[0], Attempted::Delivered).await;
+    finish(store, &second[0], Attempted::Again(Duration::ZERO)).await;
+    let third = claim(store, LONG).await;
+    assert_eq!((told(&third), third[0].attempts), (vec![("ears", FIRING)], 2));
+}
+
+async fn what_is_repeated_and_refused_holds_up_nothing_new(bench: Bench) {
+    let store = &*bench.store;
+    for provider in ["ears", "voice"] {
+        assert!(fires(store, provider).await && resolves(store, provider).await);
+    }
+    assert_eq!(hear(store).await.len(), 4);
+    for provider in ["ears", "voice"] {
+        repeat(store, &format!("{provider}, resolved")).await;
+        assert!(fires(store, provider).await);
+    }
+    // The receiver has had it, and refuses it.
+    let repeated = [("ears", RESOLVED), ("voice", RESOLVED)];
+    let first = claim(store, LONG).await;
+    assert_eq!(told(&first), repeated, "it comes first if it is taken");
+    for incident in &first {
+        finish(store, incident, Attempted::Again(Duration::ZERO)).await;
+    }
+    let second = claim(store, LONG).await;
+    assert_eq!(told(&second), repeated);
+    for incident in &second {
+        finish(store, incident, Attempted::Again(LONG)).await;
+    }
+    let new = claim(store, Duration::ZERO).await;
+    assert_eq!(told(&new), [("ears", FIRING), ("voice", FIRING)]);
+    finish(store, &new[0], Attempted::Delivered).await;
+    // Nor does it keep what nobody takes.
+    finish(store, &new[1], Attempted::Again(Duration::ZERO)).await;
+    let_go(store, Duration::ZERO).await;
+    assert_eq!(claim(store, LONG).await, []);
+    // What is new holds up what is newer, as ever.
+    assert!(resolves(store, "ears").await && fires(store, "ears").await);
+    assert_eq!(told(&claim(store, LONG).await), [("ears", RESOLVED)]);
+    assert_eq!(claim(store, LONG).await, []);
+}
+
+async fn what_is_repeated_is_given_up_when_a_newer_message_says_the_same(bench: Bench) {
+    let store = &*bench.store;
+    let often = IncidentPace { again: Duration::ZERO, ..PACE };
+    assert!(fires(store, "ears").await);
+    assert_eq!(hear(store).await, [FIRING]);
+    repeat(store, "ears, firing").await;
+    assert!(note(store, "ears", FIRING, often).await);
+    assert_eq!(hear(store).await, [FIRING], "the newer one alone");
 }

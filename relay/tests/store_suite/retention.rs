@@ -135,7 +135,7 @@ async fn budgets_and_alerts_go_after_four_hundred_days(bench: Bench) {
     store.settle(&settle("a", vec![row("1", 1, 100)], caps)).await.expect("written");
     let alerts = store.claim_alerts(Duration::from_secs(60), 2).await.expect("claimed");
     for alert in &alerts {
-        store.finish_alert(alert.id(), alert.attempts(), Attempted::Delivered, "204").await.expect("written");
+        store.finish_alert(alert.claimed(), Attempted::Delivered, "204").await.expect("written");
     }
     let early = sweep(store, None, &KEEP_ALL, unix_ms() + 399 * DAY_MS).await.expect("swept");
     assert_eq!(early.books, 0);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{BATCH, CLAIM, Message, Webhook, time};
 use crate::records::store::{
-    Attempted, Delivery, HookEvent, SaidRow, SessionRow, Store, StoreError, Transcript,
+    Attempted, Claimed, Delivery, HookEvent, SaidRow, SessionRow, Store, StoreError, Transcript,
 };
 
 /// The longest transcript in a message, in turns: more are read from the API.
@@ -80,8 +80,7 @@ impl Webhook {
 
     async fn deliver_each(&self, store: &dyn Store, events: Vec<&Delivery>) -> Result<(), StoreError> {
         for event in events {
-            let Delivery { id, attempts, due_since_ms, .. } = event;
-            let (attempts, due_since_ms) = (*attempts, *due_since_ms);
+            let Claimed { id, attempts, due_since_ms } = event.claimed();
             let (attempted, answer) = match body(store, event).await? {
                 Some(body) => {
                     let message = Message { what: "an event", id, body, attempts, due_since_ms };
@@ -91,7 +90,7 @@ impl Webhook {
                 // Its session was erased since it was claimed, and the delivery with it.
                 None => (Attempted::GivenUp, String::new()),
             };
-            store.finish_delivery(id, attempts, attempted, &answer).await?;
+            store.finish_delivery(event.claimed(), attempted, &answer).await?;
         }
         Ok(())
     }

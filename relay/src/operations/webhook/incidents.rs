@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{BATCH, CLAIM, Message, Webhook, time};
 use crate::operations::outage::{OutageNews, STORE_DOWN};
-use crate::records::store::{Attempted, Incident, IncidentKind, IncidentState, Store, StoreError};
+use crate::records::store::{Attempted, Claimed, Incident, IncidentKind, IncidentState, Store, StoreError};
 
 impl Webhook {
     /// Sends the incidents that are due, one after another. Says how many were tried: as long as there are any, there may be more.
@@ -14,11 +14,10 @@ impl Webhook {
     pub async fn deliver_incidents(&self, store: &dyn Store) -> Result<usize, StoreError> {
         let claimed = store.claim_incidents(CLAIM, BATCH).await?;
         for incident in &claimed {
-            let Incident { id, due_since_ms, attempts, .. } = incident;
-            let (attempts, due_since_ms) = (*attempts, *due_since_ms);
+            let Claimed { id, attempts, due_since_ms } = incident.claimed();
             let message = Message { what: "an alert", id, body: body(incident), attempts, due_since_ms };
             let (attempted, answer) = self.deliver(message).await;
-            store.finish_incident(id, attempts, attempted, &answer.in_full()).await?;
+            store.finish_incident(incident.claimed(), attempted, &answer.in_full()).await?;
         }
         Ok(claimed.len())
     }

@@ -9,14 +9,14 @@ use protocol::Mark;
 
 use super::{
     Alert, AlertFilter, AlertRow, ApiKey, ApiKeyFilter, Attempted, BilledCursor, BudgetCursor, BudgetFilter,
-    BudgetRow, BudgetsOf, CommandOutcome, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter, DeedKind,
-    Delivery, DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback, Given,
-    Incident, IncidentPace, Keyed, KeyedEnd, KeyedRequest, KeyedWork, Leases, LedgerEntry, LedgerFilter,
-    LiveRow, Lost, MadeKey, NewApiKey, NewCap, NewCommand, NewIncident, NewSession, Notice, Opened, Overview,
-    OverviewFilter, Page, PoolUse, Quality, Quota, Replayed, Reserve, RolledUp, SaidRow, SessionFilter,
-    SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Subscription, SumCursor,
-    SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor, UsageFilter,
-    UsageRow, Whom,
+    BudgetRow, BudgetsOf, Claimed, CommandOutcome, Credit, CreditFilter, Credited, Cursor, Deed, DeedFilter,
+    DeedKind, Delivery, DeliveryFilter, Denial, DenialCursor, DenialKind, EndRequest, Expiring, Feedback,
+    Given, Incident, IncidentPace, Keyed, KeyedEnd, KeyedRequest, KeyedWork, Leases, LedgerEntry,
+    LedgerFilter, LiveRow, Lost, MadeKey, NewApiKey, NewCap, NewCommand, NewIncident, NewSession, Notice,
+    Opened, Overview, OverviewFilter, Page, PoolUse, Quality, Quota, Replayed, Reserve, RolledUp, SaidRow,
+    SessionFilter, SessionRow, Settle, Settled, Spend, SpendFilter, SqlStore, StoreError, Subscription,
+    SumCursor, SumFilter, SumRow, Swept, TakeOver, TakenOver, Transcript, TurnCursor, TurnRow, UsageCursor,
+    UsageFilter, UsageRow, Whom,
 };
 use crate::agent::tool::{StoredCall, ToolNote};
 use crate::call::{Command, NotTold, Turn};
@@ -235,8 +235,9 @@ operations! {
     /// Takes alerts that are due, and counts one more attempt for each. Nobody else gets them until `claim` is over.
     fn claim_alerts(&self, claim: Duration, limit: u32) -> Vec<Notice>;
 
-    /// Notes what became of an attempt to deliver an alert, and what was answered. If the alert was claimed again since, only a delivery is noted.
-    fn finish_alert(&self, id: &str, attempts: u32, attempted: Attempted, answer: &str) -> ();
+    /// Notes what became of an attempt to deliver an alert, and what was answered. If the alert was claimed again since, only a delivery is noted, and if
+    /// it was repeated since, nothing is.
+    fn finish_alert(&self, claimed: Claimed<'_>, attempted: Attempted, answer: &str) -> ();
 
     /// Drops the alerts that have been due for so long from the outbox, because no relay has taken them to send them to a webhook.
     fn dismiss_alerts(&self, due_for: Duration) -> ();
@@ -247,12 +248,13 @@ operations! {
     fn note_incident(&self, incident: &NewIncident, pace: IncidentPace) -> bool;
 
     /// Takes incidents that are due, and counts one more attempt for each. Nobody else gets them until `claim` is over. Of each kind and subject
-    /// the next one is taken when the one before was delivered or given up.
+    /// the next one is taken when the one before was delivered or given up. One that an administrator has repeated is waited for only until it is tried
+    /// a second time.
     fn claim_incidents(&self, claim: Duration, limit: u32) -> Vec<Incident>;
 
     /// Notes what became of an attempt to deliver an incident, and what was answered. If the incident was claimed again since, only a delivery is
-    /// noted.
-    fn finish_incident(&self, id: &str, attempts: u32, attempted: Attempted, answer: &str) -> ();
+    /// noted, and if it was repeated since, nothing is.
+    fn finish_incident(&self, claimed: Claimed<'_>, attempted: Attempted, answer: &str) -> ();
 
     /// Drops the incidents that have been due for so long from the outbox, because no relay has taken them to send them to a webhook, and ends
     /// of whose beginning nobody has heard for that reason. What waits for an older one of its kind and subject stays.
@@ -267,8 +269,8 @@ operations! {
     fn claim_deliveries(&self, webhook: &str, claim: Duration, limit: u32) -> Vec<Delivery>;
 
     /// Notes what became of an attempt to deliver an event, and what was answered. If the delivery was claimed again since, only a success
-    /// is noted.
-    fn finish_delivery(&self, id: &str, attempts: u32, attempted: Attempted, answer: &str) -> ();
+    /// is noted, and if it was repeated since, nothing is.
+    fn finish_delivery(&self, claimed: Claimed<'_>, attempted: Attempted, answer: &str) -> ();
 
     /// Notes that a part of a session's recording is in its place, for the webhooks that want to hear of it. Noting it again changes nothing.
     fn recording_ready(&self, id: &str, part: &str) -> ();

@@ -2,6 +2,7 @@
 //! the outboxes of alerts and of incidents, and is listed and repeated with the rest.
 
 use super::incident::IncidentKind;
+use super::types::Claimed;
 
 /// What the address of alerts is called among those of events: by its section of the configuration.
 pub const ALERTS_WEBHOOK: &str = "webhook";
@@ -65,9 +66,9 @@ pub struct Delivery {
     pub attempts: u32,
     /// When it is sent next, if it waits for that.
     pub next_attempt_at_ms: Option<i64>,
-    /// When the receiver took it.
+    /// When the receiver took it, if it did since then.
     pub delivered_at_ms: Option<i64>,
-    /// What the receiver answered last, or why there was no answer.
+    /// What the receiver answered last since then, or why there was no answer.
     pub answer: Option<String>,
 }
 
@@ -141,6 +142,12 @@ impl MessageKind {
 }
 
 impl Delivery {
+    /// The attempt to deliver it that it was claimed for.
+    #[must_use]
+    pub fn claimed(&self) -> Claimed<'_> {
+        Claimed { id: &self.id, attempts: self.attempts, due_since_ms: self.due_since_ms }
+    }
+
     /// How far it is.
     #[must_use]
     pub fn state(&self) -> DeliveryState {

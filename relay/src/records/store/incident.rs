@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::types::Claimed;
+
 /// What may be wrong with the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum IncidentKind {
@@ -88,6 +90,14 @@ impl IncidentKind {
     #[must_use]
     pub fn named(name: &str) -> Option<IncidentKind> {
         IncidentKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl Incident {
+    /// The attempt to deliver it that it was claimed for.
+    #[must_use]
+    pub fn claimed(&self) -> Claimed<'_> {
+        Claimed { id: &self.id, attempts: self.attempts, due_since_ms: self.due_since_ms }
     }
 }
 

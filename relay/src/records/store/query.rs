@@ -202,7 +202,7 @@ pub struct AlertFilter {
 pub struct AlertRow {
     /// The alert.
     pub alert: Notice,
-    /// When the webhook took it, in milliseconds since 1970.
+    /// When the webhook took it, in milliseconds since 1970, if it did since the alert was last repeated.
     pub delivered_at_ms: Option<i64>,
 }
 

@@ -307,6 +307,12 @@ impl Notice {
         }
     }
 
+    /// The attempt to deliver it that it was claimed for.
+    #[must_use]
+    pub fn claimed(&self) -> Claimed<'_> {
+        Claimed { id: self.id(), attempts: self.attempts(), due_since_ms: self.due_since_ms() }
+    }
+
     /// The alert, if it is about a budget.
     #[must_use]
     pub fn budget(&self) -> Option<&Alert> {
@@ -315,6 +321,17 @@ impl Notice {
             Notice::Excess(_) => None,
         }
     }
+}
+
+/// One attempt to deliver a message, as whoever has claimed the message knows it: no two attempts have the same id, number and time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimed<'a> {
+    /// The message's id.
+    pub id: &'a str,
+    /// The number of the attempt, counted from 1.
+    pub attempts: u32,
+    /// Since when it is to be sent, in milliseconds since 1970: since it was written, or since it was last repeated by an administrator.
+    pub due_since_ms: i64,
 }
 
 /// What became of an attempt to deliver an alert or an event.

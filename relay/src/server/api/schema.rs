@@ -187,7 +187,7 @@ pub(super) struct Alert {
     created_at: String,
     /// How often the alert was sent to the webhook, since it was raised or since it was last repeated.
     attempts: u32,
-    /// When the receiver of the webhook took the alert.
+    /// When the receiver of the webhook took the alert, if it did since it was last repeated.
     #[schema(format = DateTime)]
     delivered_at: Option<String>,
 }

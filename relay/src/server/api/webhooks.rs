@@ -106,10 +106,10 @@ pub(super) struct Delivery {
     /// When it is sent next.
     #[schema(format = DateTime)]
     next_attempt_at: Option<String>,
-    /// When the receiver took it.
+    /// When the receiver took it, if it did since it was last repeated.
     #[schema(format = DateTime)]
     delivered_at: Option<String>,
-    /// What the receiver answered last: a status, or in words why there was no answer. Of `budget.threshold` and `provider.excess` the words are always `no answer`: the log says why.
+    /// What the receiver answered last, since it happened or since it was last repeated: a status, or in words why there was no answer. Of `budget.threshold` and `provider.excess` the words are always `no answer`: the log says why.
     answer: Option<String>,
 }
 

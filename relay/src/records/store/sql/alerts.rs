@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sqlx::any::AnyRow;
 
-use super::super::types::{Alert, Attempted, ExcessAlert, Notice};
+use super::super::types::{Alert, Attempted, Claimed, ExcessAlert, Notice};
 use super::budget_rows::key;
 use super::money::{self, Locked};
 use super::read::{Reading, named};
@@ -45,20 +45,21 @@ const CLAIM: Sql = sql!(
     RETURNING " ALERT
 );
 
+/// Notes that the receiver has it. If it was repeated meanwhile, it is sent once more, and this says nothing of that.
 const DELIVERED: Sql = sql!(
     "UPDATE alerts SET delivered_at = " NOW ", next_attempt_at = NULL, answer = $1
-    WHERE id = $2 AND delivered_at IS NULL"
+    WHERE id = $2 AND COALESCE(due_since, created_at) = $3 AND delivered_at IS NULL"
 );
 
-/// Sets the time of the next attempt, unless the alert was claimed again since, or delivered.
+/// Sets the time of the next attempt, unless the alert was claimed again since, repeated or delivered.
 const AGAIN: Sql = sql!(
     "UPDATE alerts SET next_attempt_at = " NOW " + $1, answer = $2
-    WHERE id = $3 AND attempts = $4 AND delivered_at IS NULL"
+    WHERE id = $3 AND attempts = $4 AND COALESCE(due_since, created_at) = $5 AND delivered_at IS NULL"
 );
 
 const GIVE_UP: Sql = sql!(
     "UPDATE alerts SET next_attempt_at = NULL, answer = $1
-    WHERE id = $2 AND attempts = $3 AND delivered_at IS NULL"
+    WHERE id = $2 AND attempts = $3 AND COALESCE(due_since, created_at) = $4 AND delivered_at IS NULL"
 );
 
 const DISMISS: Sql = sql!(
@@ -107,8 +108,7 @@ impl SqlStore {
 
     pub(in crate::records::store) async fn finish_alert(
         &self,
-        id: &str,
-        attempts: u32,
+        Claimed { id, attempts, due_since_ms }: Claimed<'_>,
         attempted: Attempted,
         answer: &str,
     ) -> Result<(), StoreError> {
@@ -120,7 +120,7 @@ impl SqlStore {
             }
             Attempted::GivenUp => self.statement(GIVE_UP).bind(answer).bind(id).bind(attempts),
         };
-        query.execute(&self.writer).await?;
+        query.bind(due_since_ms).execute(&self.writer).await?;
         Ok(())
     }
 

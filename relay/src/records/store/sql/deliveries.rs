@@ -11,7 +11,7 @@ use super::super::delivery::{
     ALERTS_WEBHOOK, Delivery, DeliveryFilter, DeliveryState, HookEvent, MessageKind, Replayed, Subscription,
 };
 use super::super::query::{Cursor, Page};
-use super::super::types::Attempted;
+use super::super::types::{Attempted, Claimed};
 use super::audit::{self, Done};
 use super::page::Select;
 use super::read::{Reading, named};
@@ -36,44 +36,51 @@ const CLAIM: Sql = sql!(
         ORDER BY next_attempt_at, id LIMIT $3" LOCK_FREE_ONES ")
     RETURNING " DELIVERY
 );
-const DELIVERIES: Sql = sql!("SELECT " DELIVERY " FROM deliveries WHERE 1 = 1");
+
+/// What stands before the tables of the list, one branch of a `UNION ALL` for each.
+///
+/// Each table is read by an index that is in the order of the list, and what comes out of them is merged row by row: a page reads no more of each than
+/// it shows. PostgreSQL does so only where no branch of several has a condition or an order of its own, so what the list is narrowed by stands outside,
+/// and SQLite only where a column is of one type in all of them, so what is no column of a table is cast.
+const MESSAGES: &str = "SELECT id, webhook, event, about, session_id, user_sub, created_at, due_since, attempts, next_attempt_at, delivered_at,
+        answer FROM (";
+const EVENTS: Sql = sql!("SELECT " DELIVERY " FROM deliveries");
 
 /// Alerts in the columns of deliveries. They are told to [`ALERTS_WEBHOOK`].
 const ALERTS: Sql = sql!(
-    " UNION ALL
-    SELECT id, 'webhook' AS webhook,
-        CASE scope WHEN 'provider' THEN 'provider.excess' ELSE 'budget.threshold' END AS event,
-        CASE scope WHEN 'provider' THEN owner ELSE scope || ', ' || percent || ' %' END AS about,
-        session_id, CAST(NULL AS TEXT) AS user_sub, created_at, COALESCE(due_since, created_at) AS due_since, attempts,
+    "SELECT id, CAST('webhook' AS TEXT) AS webhook,
+        CAST(CASE scope WHEN 'provider' THEN 'provider.excess' ELSE 'budget.threshold' END AS TEXT) AS event,
+        CAST(CASE scope WHEN 'provider' THEN owner ELSE scope || ', ' || percent || ' %' END AS TEXT) AS about,
+        session_id, CAST(NULL AS TEXT) AS user_sub, created_at, CAST(COALESCE(due_since, created_at) AS BIGINT) AS due_since, attempts,
         next_attempt_at, delivered_at, answer
-    FROM alerts WHERE 1 = 1"
+    FROM alerts"
 );
 
 /// Incidents in the columns of deliveries. They are told to [`ALERTS_WEBHOOK`], too.
 const INCIDENTS: Sql = sql!(
-    " UNION ALL
-    SELECT id, 'webhook' AS webhook, kind AS event,
-        CASE subject WHEN '' THEN state ELSE subject || ', ' || state END AS about,
+    "SELECT id, CAST('webhook' AS TEXT) AS webhook, kind AS event,
+        CAST(CASE subject WHEN '' THEN state ELSE subject || ', ' || state END AS TEXT) AS about,
         CAST(NULL AS TEXT) AS session_id, CAST(NULL AS TEXT) AS user_sub, created_at,
-        COALESCE(due_since, created_at) AS due_since, attempts, next_attempt_at, delivered_at, answer
-    FROM incidents WHERE 1 = 1"
+        CAST(COALESCE(due_since, created_at) AS BIGINT) AS due_since, attempts, next_attempt_at, delivered_at, answer
+    FROM incidents"
 );
 
-/// Notes that the receiver has it. Whom an event named that is erased is forgotten then.
+/// Notes that the receiver has it. Whom an event named that is erased is forgotten then. If it was repeated meanwhile, it is sent once more, and this says
+/// nothing of that.
 const DELIVERED: Sql = sql!(
     "UPDATE deliveries SET delivered_at = " NOW ", next_attempt_at = NULL, user_sub = NULL, answer = $1
-    WHERE id = $2 AND delivered_at IS NULL"
+    WHERE id = $2 AND due_since = $3 AND delivered_at IS NULL"
 );
 
-/// Sets the time of the next attempt, unless the delivery was claimed again since, or is done.
+/// Sets the time of the next attempt, unless the delivery was claimed again since, was repeated, or is done.
 const AGAIN: Sql = sql!(
     "UPDATE deliveries SET next_attempt_at = " NOW " + $1, answer = $2
-    WHERE id = $3 AND attempts = $4 AND delivered_at IS NULL"
+    WHERE id = $3 AND attempts = $4 AND due_since = $5 AND delivered_at IS NULL"
 );
 
 const GIVE_UP: Sql = sql!(
     "UPDATE deliveries SET next_attempt_at = NULL, answer = $1
-    WHERE id = $2 AND attempts = $3 AND delivered_at IS NULL"
+    WHERE id = $2 AND attempts = $3 AND due_since = $4 AND delivered_at IS NULL"
 );
 
 /// $1 is what the id begins with, before the name of the address.
@@ -99,17 +106,18 @@ const FIND: Sql = sql!(
 );
 
 const REPLAY: Sql = sql!(
-    "UPDATE deliveries SET attempts = 0, due_since = " NOW ", next_attempt_at = " NOW ", delivered_at = NULL
+    "UPDATE deliveries SET attempts = 0, due_since = " NOW ", next_attempt_at = " NOW ", delivered_at = NULL, answer = NULL
     WHERE id = $1"
 );
 
+/// An alert about an account names the user whose call has raised it, and is not about that user.
 const REPLAY_ALERT: Sql = sql!(
-    "UPDATE alerts SET attempts = 0, due_since = " NOW ", next_attempt_at = " NOW ", delivered_at = NULL
-    WHERE id = $1 RETURNING NULLIF(user_sub, '') AS owner"
+    "UPDATE alerts SET attempts = 0, due_since = " NOW ", next_attempt_at = " NOW ", delivered_at = NULL, answer = NULL
+    WHERE id = $1 RETURNING CASE WHEN scope IN ('session', 'user') THEN NULLIF(user_sub, '') END AS owner"
 );
 
 const REPLAY_INCIDENT: Sql = sql!(
-    "UPDATE incidents SET attempts = 0, due_since = " NOW ", next_attempt_at = " NOW ", delivered_at = NULL
+    "UPDATE incidents SET attempts = 0, due_since = " NOW ", next_attempt_at = " NOW ", delivered_at = NULL, answer = NULL
     WHERE id = $1"
 );
 
@@ -142,8 +150,7 @@ impl SqlStore {
 
     pub(in crate::records::store) async fn finish_delivery(
         &self,
-        id: &str,
-        attempts: u32,
+        Claimed { id, attempts, due_since_ms }: Claimed<'_>,
         attempted: Attempted,
         answer: &str,
     ) -> Result<(), StoreError> {
@@ -155,7 +162,7 @@ impl SqlStore {
             }
             Attempted::GivenUp => self.statement(GIVE_UP).bind(answer).bind(id).bind(attempts),
         };
-        query.execute(&self.writer).await?;
+        query.bind(due_since_ms).execute(&self.writer).await?;
         Ok(())
     }
 
@@ -214,45 +221,37 @@ impl SqlStore {
     }
 }
 
-/// Messages for which all of it holds, the newest first. Each table is read by an index that is in this order, and what comes out of them is merged row
-/// by row: a page reads no more of each than it shows.
+/// Messages for which all of it holds, the newest first.
 pub(super) fn deliveries(dialect: Dialect, filter: &DeliveryFilter, after: Option<&Cursor>) -> Select {
-    let mut select = Select::new(dialect.pick(DELIVERIES));
-    // Few wait or were given up, which have indexes of their own. SQLite would walk all that the webhook was told, or all of the event: no index has an
-    // expression in it.
-    let are_few = matches!(filter.state, Some(DeliveryState::Waiting | DeliveryState::GivenUp));
+    let is_told_alerts = filter.webhook.as_deref().is_none_or(|name| name == ALERTS_WEBHOOK);
+    // All of a kind are in one table, which is read alone.
+    let (tables, of_kind): (&[Sql], &str) = match filter.event {
+        _ if !is_told_alerts => (&[EVENTS], ""),
+        None => (&[EVENTS, ALERTS, INCIDENTS], ""),
+        Some(MessageKind::Event(_)) => (&[EVENTS], ""),
+        Some(MessageKind::BudgetThreshold) => (&[ALERTS], " WHERE scope <> 'provider'"),
+        Some(MessageKind::ProviderExcess) => (&[ALERTS], " WHERE scope = 'provider'"),
+        Some(MessageKind::Incident(_)) => (&[INCIDENTS], ""),
+    };
+    let mut select = Select::new(MESSAGES);
+    for (at, table) in tables.iter().enumerate() {
+        if at > 0 {
+            select.push(" UNION ALL ", []);
+        }
+        select.push(dialect.pick(*table), []);
+    }
+    select.push(of_kind, []);
+    select.push(") AS messages WHERE 1 = 1", []);
+    // Few wait or were given up, which have indexes of their own, and there are few incidents. SQLite would walk all that the webhook was told, or all of
+    // the event, or sort the incidents of the kind: no index has an expression in it.
+    let are_few = matches!(filter.state, Some(DeliveryState::Waiting | DeliveryState::GivenUp))
+        || is_told_alerts && matches!(filter.event, Some(MessageKind::Incident(_)));
     let (by_webhook, by_event) = match are_few {
         true => (" AND webhook || '' = ?", " AND event || '' = ?"),
         false => (" AND webhook = ?", " AND event = ?"),
     };
     select.push_if(by_webhook, filter.webhook.as_ref());
-    select.push_if(by_event, filter.event.map(MessageKind::name));
-    narrow(&mut select, filter, after);
-    if filter.webhook.as_deref().is_none_or(|name| name == ALERTS_WEBHOOK) {
-        let of_scope = match filter.event {
-            None => Some(""),
-            Some(MessageKind::BudgetThreshold) => Some(" AND scope <> 'provider'"),
-            Some(MessageKind::ProviderExcess) => Some(" AND scope = 'provider'"),
-            Some(MessageKind::Event(_) | MessageKind::Incident(_)) => None,
-        };
-        if let Some(of_scope) = of_scope {
-            select.push(dialect.pick(ALERTS), []);
-            select.push(of_scope, []);
-            narrow(&mut select, filter, after);
-        }
-        if matches!(filter.event, None | Some(MessageKind::Incident(_))) {
-            select.push(dialect.pick(INCIDENTS), []);
-            // There are few kinds, and few incidents. SQLite would sort those of the kind.
-            select.push_if(" AND kind || '' = ?", filter.event.map(MessageKind::name));
-            narrow(&mut select, filter, after);
-        }
-    }
-    select.push(" ORDER BY created_at DESC, id DESC", []);
-    select
-}
-
-/// Leaves only the rows of a table that are so far, and those of the page.
-fn narrow(select: &mut Select, filter: &DeliveryFilter, after: Option<&Cursor>) {
+    select.push_if(by_event, filter.event.filter(|_| of_kind.is_empty()).map(MessageKind::name));
     let state = match filter.state {
         Some(DeliveryState::Waiting) => " AND next_attempt_at IS NOT NULL",
         Some(DeliveryState::Delivered) => " AND next_attempt_at IS NULL AND delivered_at IS NOT NULL",
@@ -263,6 +262,8 @@ fn narrow(select: &mut Select, filter: &DeliveryFilter, after: Option<&Cursor>) 
     if let Some(Cursor { at_ms, id }) = after {
         select.push(" AND (created_at, id) < (?, ?)", [(*at_ms).into(), id.into()]);
     }
+    select.push(" ORDER BY created_at DESC, id DESC", []);
+    select
 }
 
 /// Has an alert or an incident sent once more. Says whom it is about, if it is about a user, or nothing if there is none of this id.
@@ -286,6 +287,9 @@ pub(super) async fn user_erased(tx: &mut Tx<'_>, sub: &str, act: &str) -> Result
 fn read(row: &AnyRow) -> Result<Delivery, StoreError> {
     let name = named(row, "message", "id");
     let row = Reading::new(row, &name);
+    let delivered_at_ms = row.maybe_signed("delivered_at")?;
+    // A relay of an earlier version that has an alert delivered leaves what was answered to the attempt before.
+    let is_its_own = |answer: &String| delivered_at_ms.is_none() || answer.starts_with('2');
     Ok(Delivery {
         id: row.text("id")?,
         webhook: row.text("webhook")?,
@@ -297,7 +301,7 @@ fn read(row: &AnyRow) -> Result<Delivery, StoreError> {
         due_since_ms: row.signed("due_since")?,
         attempts: row.small("attempts")?,
         next_attempt_at_ms: row.maybe_signed("next_attempt_at")?,
-        delivered_at_ms: row.maybe_signed("delivered_at")?,
-        answer: row.maybe_text("answer")?,
+        delivered_at_ms,
+        answer: row.maybe_text("answer")?.filter(is_its_own),
     })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::any::AnyRow;
 
 use super::super::incident::{Incident, IncidentKind, IncidentPace, IncidentState, NewIncident};
-use super::super::types::Attempted;
+use super::super::types::{Attempted, Claimed};
 use super::read::{Reading, named};
 use super::{Sql, SqlStore, StoreError, damage, millis, sql};
 
@@ -36,7 +36,7 @@ const RESOLVE: Sql = sql!(
     ON CONFLICT (kind, subject, number) DO NOTHING"
 );
 
-/// Gives up what waits and says the same as this newer row.
+/// Gives up what waits and says the same as this newer row, whether or not an administrator has repeated it.
 const SAID_AGAIN: Sql = sql!(
     "UPDATE incidents SET next_attempt_at = NULL
     WHERE kind = $1 AND subject = $2 AND state = $3 AND next_attempt_at IS NOT NULL
@@ -44,7 +44,7 @@ const SAID_AGAIN: Sql = sql!(
 );
 
 /// Gives up ends that wait and were never tried, if nothing that is delivered was begun before: it has begun again, and nobody has heard that it was so.
-/// What an administrator has repeated counts as heard, since it mostly was, and is sent in any case.
+/// What an administrator has repeated counts as heard, since it mostly was, and is not among them.
 const NEVER_HEARD: Sql = sql!(
     "UPDATE incidents SET next_attempt_at = NULL
     WHERE kind = $1 AND subject = $2 AND state = 'resolved' AND attempts = 0 AND next_attempt_at IS NOT NULL AND due_since IS NULL
@@ -55,7 +55,8 @@ const NEVER_HEARD: Sql = sql!(
 );
 
 /// Claims incidents as alerts are claimed, each when those before it of its kind and subject are done, so that nobody hears of an end before its
-/// beginning. Those of newer versions are left to the relays that know them.
+/// beginning. What an administrator has repeated holds up what is new only until it is tried a second time: a receiver that refuses what it has had
+/// already would hear of nothing new for a day. Those of newer versions are left to the relays that know them.
 const CLAIM: Sql = sql!(
     "UPDATE incidents SET attempts = attempts + 1, next_attempt_at = " NOW " + $1
     WHERE id IN (
@@ -64,36 +65,39 @@ const CLAIM: Sql = sql!(
             AND kind IN ('provider.down', 'calls.failing', 'answers.slow')
             AND NOT EXISTS (
                 SELECT 1 FROM incidents AS older WHERE older.kind = due.kind AND older.subject = due.subject
-                    AND older.number < due.number AND older.next_attempt_at IS NOT NULL)
+                    AND older.number < due.number AND older.next_attempt_at IS NOT NULL
+                    AND (older.due_since IS NULL OR older.attempts < 2 OR due.due_since IS NOT NULL))
         ORDER BY next_attempt_at, id LIMIT $2" LOCK_FREE_ONES ")
     RETURNING id, kind, subject, state, value, threshold, created_at, COALESCE(due_since, created_at) AS due_since, attempts"
 );
 
+/// Notes that the receiver has it. If it was repeated meanwhile, it is sent once more, and this says nothing of that.
 const DELIVERED: Sql = sql!(
     "UPDATE incidents SET delivered_at = " NOW ", next_attempt_at = NULL, answer = $1
-    WHERE id = $2 AND delivered_at IS NULL"
+    WHERE id = $2 AND COALESCE(due_since, created_at) = $3 AND delivered_at IS NULL"
 );
 
-/// Sets the time of the next attempt, unless the incident was claimed again since, delivered or given up.
+/// Sets the time of the next attempt, unless the incident was claimed again since, repeated, delivered or given up.
 const AGAIN: Sql = sql!(
     "UPDATE incidents SET next_attempt_at = " NOW " + $1, answer = $2
-    WHERE id = $3 AND attempts = $4 AND delivered_at IS NULL AND next_attempt_at IS NOT NULL"
+    WHERE id = $3 AND attempts = $4 AND COALESCE(due_since, created_at) = $5 AND delivered_at IS NULL AND next_attempt_at IS NOT NULL"
 );
 
 const GIVE_UP: Sql = sql!(
     "UPDATE incidents SET next_attempt_at = NULL, answer = $1
-    WHERE id = $2 AND attempts = $3 AND delivered_at IS NULL"
+    WHERE id = $2 AND attempts = $3 AND COALESCE(due_since, created_at) = $4 AND delivered_at IS NULL"
 );
 
-/// Drops what has been due for so long, unless a relay with an address has something to do with it: what waits behind one that is being sent, and what
-/// such a relay can take only since it delivered the one before.
+/// Drops what has been due for so long, unless a relay with an address has something to do with it: what waits behind one that is being sent, by the
+/// same rule as in [`CLAIM`], and what such a relay can take only since it delivered the one before.
 const DISMISS: Sql = sql!(
     "UPDATE incidents SET next_attempt_at = NULL
     WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= " NOW " - $1
         AND NOT EXISTS (
             SELECT 1 FROM incidents AS older WHERE older.kind = incidents.kind AND older.subject = incidents.subject
                 AND older.number < incidents.number
-                AND (older.next_attempt_at IS NOT NULL OR older.delivered_at > " NOW " - $1))"
+                AND (older.delivered_at > " NOW " - $1 OR older.next_attempt_at IS NOT NULL
+                    AND (older.due_since IS NULL OR older.attempts < 2 OR incidents.due_since IS NOT NULL)))"
 );
 
 /// Drops ends whose beginning was dropped before it was tried, unless an earlier message that it is so was delivered: nobody has heard that it was so.
@@ -168,8 +172,7 @@ impl SqlStore {
 
     pub(in crate::records::store) async fn finish_incident(
         &self,
-        id: &str,
-        attempts: u32,
+        Claimed { id, attempts, due_since_ms }: Claimed<'_>,
         attempted: Attempted,
         answer: &str,
     ) -> Result<(), StoreError> {
@@ -181,7 +184,7 @@ impl SqlStore {
             }
             Attempted::GivenUp => self.statement(GIVE_UP).bind(answer).bind(id).bind(attempts),
         };
-        query.execute(&self.writer).await?;
+        query.bind(due_since_ms).execute(&self.writer).await?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use super::super::audit::{DeedFilter, DeedKind};
 use super::super::delivery::{ALERTS_WEBHOOK, DeliveryFilter, DeliveryState, HookEvent, MessageKind};
 use super::super::incident::IncidentKind;
-use super::super::query::SessionFilter;
+use super::super::query::{Cursor, SessionFilter};
 use super::super::types::SessionState;
 use super::{Dialect, SqlStore, audit, deliveries, records};
 
@@ -45,6 +45,7 @@ async fn whatever_a_list_is_narrowed_by_is_found_by_the_index_that_leaves_the_fe
         let filter = DeliveryFilter { webhook: webhook.map(str::to_owned), event, state };
         deliveries::deliveries(sqlite, &filter, None)
     };
+    let second_page = Cursor { at_ms: 1, id: "a".to_owned() };
     let (waiting, given_up) = (Some(DeliveryState::Waiting), Some(DeliveryState::GivenUp));
     let erased = Some(MessageKind::Event(HookEvent::UserErased));
     let (reached, exceeded) = (Some(MessageKind::BudgetThreshold), Some(MessageKind::ProviderExcess));
@@ -69,6 +70,10 @@ async fn whatever_a_list_is_narrowed_by_is_found_by_the_index_that_leaves_the_fe
             "sessions_of_account",
         ),
         (told(None, None, None), "deliveries_by_time alerts_by_time incidents_by_time"),
+        (
+            deliveries::deliveries(sqlite, &DeliveryFilter::default(), Some(&second_page)),
+            "deliveries_by_time alerts_by_time incidents_by_time",
+        ),
         (told(Some("crm"), None, None), "deliveries_of_webhook"),
         (told(Some(ALERTS_WEBHOOK), None, None), "deliveries_of_webhook alerts_by_time incidents_by_time"),
         (told(None, erased, None), "deliveries_of_event"),
