@@ -111,7 +111,7 @@ impl World<'_> {
     pub(super) fn leave_behind(&mut self, relay: usize, books: &Books, entry: &Entry) -> bool {
         let Some(owed) = books.owed(entry, |at| self.unix_ms_at(at)) else { return true };
         let (id, epoch) = (&*books.session_id, books.epoch);
-        let (unix_ms, is_away) = (self.unix_ms(), self.is_away());
+        let (unix_ms, is_away, is_lost) = (self.unix_ms(), self.is_away(), self.loses_answer());
         let is_refused = refused(self.scenario.refuses, self.now);
         if is_refused.is_err() && !is_away {
             self.truth.refused(self.scenario.refuses);
@@ -124,6 +124,8 @@ impl World<'_> {
             let store = &mut self.store;
             is_refused.and_then(|()| write_owed(store, unix_ms, id, epoch, &owed).map(drop))
         };
+        // What may be written is written once more.
+        let done = if is_lost { Err(StoreError::Unfinished) } else { done };
         if Owed::fate(&done) == Fate::Waits {
             if is_full {
                 disk.hold(id, epoch, owed);
