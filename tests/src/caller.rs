@@ -122,7 +122,7 @@ impl Caller {
         let config = Config {
             client: "caller/1".into(),
             buffer: Duration::from_secs(60),
-            seed: name.bytes().fold(7, |seed, byte| seed * 31 + u64::from(byte)),
+            seed: name.bytes().fold(7_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte))),
             ..Config::default()
         };
         let call = Call {
