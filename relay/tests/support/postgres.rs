@@ -98,7 +98,7 @@ impl Server {
         self.copy("template1").await
     }
 
-    /// A database with the relay's schema: migrated once, and copied from then on, which takes a tenth of the time.
+    /// A database with the relay's schema: a copy of one that is migrated once for all tests.
     pub async fn database(&self) -> Secret {
         let migrated = async || {
             self.create(MIGRATED, "template1").await;
