@@ -245,6 +245,18 @@ test("a mode that is set again to what it is leaves who is muted muted", async (
   }
 });
 
+test("the button that mutes says by its name alone what a press does", async () => {
+  arrange(() => 0);
+  const page = new Page();
+  await page.calls();
+  const button = page.find("mute");
+  for (const [name, isMuted] of [["Mute", false], ["Unmute", true], ["Mute", false]] as const) {
+    assert.deepEqual([button.textContent, page.element.call?.muted, button.getAttribute("aria-pressed")], [name, isMuted, null]);
+    page.press("mute");
+    await settled();
+  }
+});
+
 test("a microphone that the page took away stays away when the connection is back, and is opened again by the next wish to speak", async () => {
   arrange(() => 0);
   const page = new Page({ mode: "voice" });
