@@ -217,7 +217,8 @@ function showControls() {
   const isOpen = isLive && story?.isSpoken === true;
   disable(cut, !isLive, button);
   disable(mute, !isOpen, button);
-  mute.setAttribute("aria-pressed", String(isOpen && isMuted));
+  mute.dataset.muted = String(isOpen && isMuted);
+  // Its name says what a press does: that it is pressed as well would say the opposite.
   show("mute-label", isOpen && isMuted ? "Unmute" : "Mute");
   sound.offer(isOpen, isMuted);
   writing.offer(!story || story.isOver || story.reads !== false, story?.isEnding === true);

@@ -1,7 +1,6 @@
 import { unlessAborted } from "./abort.js";
 import { loadLater } from "./assets.js";
 import { EVENTS, tokenOf } from "./check.js";
-import type { CloseName } from "./codes.js";
 import { Emitter } from "./emitter.js";
 import { VoxrelayError, callOver, errorFrom, noCall } from "./error.js";
 import type { CallEvents, EndedEvent, MicrophoneEvent, SessionEvent, StateEvent, ToolCallEvent, Usage } from "./events.js";
@@ -54,6 +53,8 @@ export abstract class Course extends Emitter<CallEvents> {
   protected readonly pageTools = new Tools((callId, output, isError) => this.sendToolResult(callId, output, { isError }));
   /** Why there is no connection yet, as far as the relay or the token function told. */
   #refused: VoxrelayError | undefined;
+  /** The token function has said that it will give none, and has given none since. */
+  #hasNoToken = false;
   /** Ends what is under way until the call is connected. */
   readonly #stop = new AbortController();
   /** Ends the loading of voice activity. */
@@ -256,14 +257,18 @@ export abstract class Course extends Emitter<CallEvents> {
   async #token(): Promise<void> {
     try {
       this.command(["token", tokenOf(await this.callOptions.token())]);
+      this.#hasNoToken = false;
       this.#mended("token_una");
     } catch (thrown) {
       if ((thrown as { retryable?: unknown } | undefined)?.retryable !== false) return this.command(["tokenFailed", String(thrown)]);
       // The application says that there will be no token: nobody is to wait for one.
       if (this.isOver) return;
-      this.#fail(new VoxrelayError("token_unavailable", `The \`token\` function gave up: ${String(thrown)}`, false, { cause: thrown }));
-      if (this.shown.state === "connected") return void this.close();
-      this.#end("unauthorized", 4401);
+      // A call that is up goes on, and asks again. That is told once, and once more where it is why a lost connection does not come back.
+      if (!this.#hasNoToken || this.shown.state === "reconnecting") {
+        this.#fail(new VoxrelayError("token_unavailable", `The \`token\` function gave up: ${String(thrown)}`, false, { cause: thrown }));
+      }
+      this.#hasNoToken = true;
+      this.command(["noToken"]);
     }
   }
 
@@ -350,16 +355,11 @@ export abstract class Course extends Emitter<CallEvents> {
       case "broke":
         if (this.isOver) return this.#release();
         this.#fail(new VoxrelayError("internal", `The engine broke: ${report.cause}`, true));
-        return this.#end("abnormal", 1006);
+        this.#enter({ state: "closed", attempt: 0, retryInMs: 0 });
+        this.#hear({ type: "ended", reason: "abnormal", code: 1006 });
+        return this.#release();
     }
     this.emit(report.type, event as never);
-  }
-
-  /** Ends without the engine. */
-  #end(reason: CloseName, code: number): void {
-    this.#enter({ state: "closed", attempt: 0, retryInMs: 0 });
-    this.#hear({ type: "ended", reason, code });
-    this.#release();
   }
 
   #fail(error: VoxrelayError): void {

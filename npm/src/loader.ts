@@ -139,8 +139,8 @@ async function inWorker(
   });
   // Not within a function that is kept: it would keep the port.
   const birth: Birth = { voxrelay: "engine", module, settings, port: port2 };
-  worker.postMessage(birth, [port2]);
   try {
+    worker.postMessage(birth, [port2]);
     await unlessAborted(signal, starting);
   } catch (thrown) {
     stop();

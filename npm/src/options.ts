@@ -48,7 +48,7 @@ export interface ConnectOptions extends AssetOptions, EventOptions {
   readonly url: string | URL;
   /**
    * Fetches an access token from your own server. Called for each connection, and again before the token expires; an answer is
-   * due within 10 s.
+   * due within 10 s. What it throws is told, and it is called again, unless that has `retryable: false`: then a call without a connection ends.
    */
   readonly token: () => string | Promise<string>;
   /**

@@ -17,7 +17,10 @@ export interface UsedCall extends CallSnapshot {
    * only `muted` and `volume` are as before.
    */
   readonly call: Call;
-  /** Makes a call with the options of now, or joins the one that is there: from a click. Always the same function. */
+  /**
+   * Makes a call with the options of now, or joins the one that is there: from a click. Once the component that has the call is unmounted it makes
+   * none, and rejects with `call_over`. Always the same function.
+   */
   readonly connect: () => Promise<void>;
   /** Hangs up, if there is a call. Always the same function. */
   readonly close: () => Promise<void>;
@@ -52,7 +55,13 @@ function useCalls(options: ConnectOptions): Calls {
   useInsertionEffect(() => {
     calls.options = options;
   });
-  useEffect(() => () => void calls.close(), [calls]);
+  useEffect(() => {
+    calls.isGone = false;
+    return () => {
+      calls.isGone = true;
+      void calls.close();
+    };
+  }, [calls]);
   return calls;
 }
 

@@ -514,6 +514,95 @@ test("an engine that breaks before the call is up rejects it with the words of w
   assert.deepEqual(browser.left(), NOTHING);
 });
 
+const SIGNED_OUT = Object.assign(new Error("signed out"), { retryable: false });
+let isSignedOut = true;
+
+/** A token function that gives up as long as nobody is signed in. */
+const token = async (): Promise<string> => {
+  if (isSignedOut) throw SIGNED_OUT;
+  return "a.b.c";
+};
+
+test("a token function that gives up before the call is up is why there is none", async () => {
+  isSignedOut = true;
+  browser.onengine = (engine) => {
+    engine.on("start", () => {
+      engine.state("connecting");
+      engine.say({ type: "token" });
+    });
+    engine.on("noToken", () => engine.ends("unauthorized", 4401));
+  };
+  const told: string[] = [];
+  const call = make({ token, onError: ({ code }) => told.push(code), onEnded: ({ reason, code }) => told.push(`${reason} ${code}`) });
+  await assert.rejects(call.connect(), { code: "token_unavailable", retryable: false, message: /signed out/, cause: SIGNED_OUT });
+  assert.deepEqual([told, call.snapshot.error?.cause], [["token_unavailable", "unauthorized 4401"], SIGNED_OUT]);
+  await until(() => browser.left().contexts === 0, "its context is closed");
+  assert.deepEqual(browser.left(), NOTHING);
+});
+
+test("a token function that gives up while the call is up ends nothing, is told once, and may think better of it", async () => {
+  const told: unknown[] = [];
+  const call = await connected({ token, onError: ({ code, retryable, cause }) => told.push([code, retryable, cause]) });
+  const { engine } = browser;
+  const answers: string[] = [];
+  for (const name of ["token", "noToken", "tokenFailed", "close"]) engine.on(name, () => answers.push(name));
+  const asks = async (): Promise<void> => {
+    const before = answers.length;
+    engine.say({ type: "token" });
+    await until(() => answers.length > before, "it is answered");
+  };
+  const gaveUp = ["token_unavailable", false, SIGNED_OUT];
+  for (const [signedOut, answered, errors] of [
+    [true, "noToken", [gaveUp]],
+    [true, "noToken", [gaveUp]],
+    [false, "token", [gaveUp]],
+    [true, "noToken", [gaveUp, gaveUp]],
+  ] as const) {
+    isSignedOut = signedOut;
+    await asks();
+    assert.deepEqual([answers.at(-1), told, call.state], [answered, errors, "connected"]);
+    assert.equal(call.snapshot.error?.code, signedOut ? "token_unavailable" : undefined);
+  }
+  // The relay has waited long enough, and the engine finds no way back.
+  engine.state("reconnecting", 1);
+  await until(() => call.state === "reconnecting", "the connection is away");
+  await asks();
+  assert.equal(told.length, 3, "it is why there will be no connection");
+  await call.close();
+});
+
+test("a token function that gives up without a connection ends the call by its engine, which tells what is lost first", async () => {
+  for (const state of ["reconnecting", "closing"] as const) {
+    browser.reset();
+    isSignedOut = true;
+    const told: string[] = [];
+    const call = await connected({
+      token,
+      onError: ({ code }) => told.push(code),
+      onGap: () => told.push("gap"),
+      onUndelivered: () => told.push("undelivered"),
+      onEnded: ({ reason, code }) => told.push(`${reason} ${code}`),
+    });
+    const { engine } = browser;
+    // What is said waits for a connection.
+    engine.removeAllListeners("close");
+    engine.on("noToken", () => {
+      engine.say({ type: "gap", position: 0, samples: 16 }, { type: "undelivered", message: { type: "text", text: "a" } });
+      engine.ends("unauthorized", 4401);
+    });
+    const closing = state === "closing" ? call.close() : undefined;
+    engine.state(state, 1);
+    engine.say({ type: "token" });
+    await until(() => call.snapshot.ended !== undefined, "it is over");
+    assert.deepEqual(told, ["token_unavailable", "gap", "undelivered", "unauthorized 4401"], state);
+    assert.deepEqual([call.state, call.snapshot.error?.code, browser.left().tracks], ["closed", "token_unavailable", 0]);
+    await closing;
+    await call.close();
+    await until(() => browser.left().contexts === 0, "its context is closed");
+    assert.deepEqual(browser.left(), NOTHING);
+  }
+});
+
 test("a call that ended by itself falls silent at once when it is closed, and an abort does the same", async () => {
   for (const how of ["close", "abort"]) {
     browser.reset();

@@ -120,6 +120,40 @@ test("options that turn wrong are refused by the promise of the next call, and w
   }
 });
 
+test("who is gone makes no call any more, neither a first one nor another one", async () => {
+  for (const isFirst of [true, false]) {
+    browser.reset();
+    const calls = new Calls(OPTIONS);
+    if (!isFirst) await calls.connect();
+    calls.isGone = true;
+    void calls.close();
+    for (const _ of ["at once", "later"]) {
+      await assert.rejects(calls.connect(), { code: "call_over", retryable: false });
+      await settled();
+    }
+    await until(() => browser.left().contexts === 0, "every context is closed");
+    assert.deepEqual([browser.left(), browser.workers.length], [NOTHING, isFirst ? 0 : 1]);
+  }
+});
+
+test("who is back at once makes a call, also one that is begun before everything around it is back", async () => {
+  for (const isFirst of [true, false]) {
+    browser.reset();
+    const calls = new Calls(OPTIONS);
+    const first = isFirst ? undefined : assert.rejects(calls.connect(), { code: "call_over" });
+    // As strict mode does it, in one task.
+    calls.isGone = true;
+    void calls.close();
+    const connecting = calls.connect();
+    calls.isGone = false;
+    await Promise.all([first, connecting]);
+    assert.equal(calls.call.state, "connected");
+    await calls.close();
+    await until(() => browser.left().contexts === 0, "every context is closed");
+    assert.deepEqual(browser.left(), NOTHING);
+  }
+});
+
 /** What an app may do at any time. */
 const STEPS: Record<string, (calls: Calls, dice: (most: number) => number) => unknown> = {
   connect: (calls) => void calls.connect().catch(() => undefined),

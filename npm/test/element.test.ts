@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 
-import { NOTHING, OPTIONS, SESSION, type Engine, Stream, Track, browser, until } from "./support/browser.js";
+import { NOTHING, OPTIONS, SESSION, type Engine, Stream, Track, browser, until, wasm } from "./support/browser.js";
 import { type FakeNode, root } from "./support/document.js";
 import { random } from "./support/random.js";
 import { VoiceCallElement } from "../src/element.js";
@@ -242,6 +242,35 @@ test("a mode that is set again to what it is leaves who is muted muted", async (
     again();
     await settled();
     assert.deepEqual([page.element.call?.muted, isMuted(engine)], [true, true]);
+  }
+});
+
+test("who is signed out is told so, and not that there is no connection", async () => {
+  arrange(() => 0);
+  browser.onengine = (engine) => {
+    engine.on("start", () => engine.say({ type: "token" }));
+    engine.on("noToken", () => engine.ends("unauthorized", 4401));
+  };
+  // The page's own server has sent the question for a token to where people sign in.
+  const login = new Response("<!doctype html><title>Sign in</title>", { headers: { "content-type": "text/html; charset=utf-8" } });
+  browser.answers = async (url) => (url.endsWith("/voice-token") ? login : wasm("application/wasm"));
+  const page = new Page({ mode: "text", "token-url": "/voice-token" });
+  page.element.token = undefined;
+  page.press("call");
+  await page.is("closed");
+  await settled();
+  assert.match(page.alert, /^You could not be let in/);
+});
+
+test("the button that mutes says by its name alone what a press does", async () => {
+  arrange(() => 0);
+  const page = new Page();
+  await page.calls();
+  const button = page.find("mute");
+  for (const [name, isMuted] of [["Mute", false], ["Unmute", true], ["Mute", false]] as const) {
+    assert.deepEqual([button.textContent, page.element.call?.muted, button.getAttribute("aria-pressed")], [name, isMuted, null]);
+    page.press("mute");
+    await settled();
   }
 });
 

@@ -20,7 +20,7 @@ const STEPS: Record<string, (call: Call, controller: AbortController, dice: (mos
   closeNow: (call) => void call.close({ finish: false }),
   mute: (call, _, dice) => call.mute(dice(2) === 0),
   hold: (call, _, dice) => call.hold(dice(2) === 0),
-  token: (call) => isUp() && call.state === "connected" && browser.engine.say({ type: "token" }),
+  token: () => isUp() && browser.engine.say({ type: "token" }),
   abort: (_, controller) => controller.abort("unmounted"),
   microphone: (call) => void call.setMicrophone("other").catch(() => undefined),
   noMicrophone: (call) => void call.setMicrophone(false).catch(() => undefined),
@@ -129,6 +129,7 @@ function arrange(dice: (most: number) => number): void {
       engine.state("closing");
       void later(dice(6), () => engine.hasSession && engine.ends());
     });
+    engine.on("noToken", () => engine.hasSession && engine.told !== "connected" && engine.ends("unauthorized", 4401));
   };
 }
 

@@ -254,6 +254,27 @@ test("where no Worker starts the engine runs on the page, which is told with the
   assert.deepEqual(browser.left(), NOTHING);
 });
 
+test("a Worker that cannot be sent what it needs is ended, and so is the wait for it", async () => {
+  const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+  const before = timers();
+  const { postMessage } = Worker.prototype;
+  Worker.prototype.postMessage = () => {
+    throw new DOMException("no WebAssembly can be sent", "DataCloneError");
+  };
+  try {
+    let cause = "";
+    const call = new Call({ ...OPTIONS, microphone: false, onError: ({ message }) => (cause = message) });
+    await call.connect();
+    assert.match(cause, /DataCloneError: no WebAssembly can be sent/);
+    assert.deepEqual([call.engine, browser.workers.length, browser.left().workers], ["page", 1, 0]);
+    await call.close();
+  } finally {
+    Worker.prototype.postMessage = postMessage;
+  }
+  await until(() => browser.left().contexts === 0, "its context is closed");
+  assert.ok(timers() <= before, "no timer is left, whose end nobody would hear");
+});
+
 test("where no Worker is wanted none is tried, and nobody is told", async () => {
   const call = new Call({ ...OPTIONS, worker: "never", onError: (error) => assert.fail(error) });
   await call.connect();

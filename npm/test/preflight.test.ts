@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { ERROR_CODES } from "../src/codes.js";
 import { gradeRelay } from "../src/preflight/connection.js";
 import { type PreflightCheck, measured, trouble } from "../src/preflight/grade.js";
+import { gradeMicrophone } from "../src/preflight/microphone.js";
 
 test("the words of a code are what is so, and then what to do", () => {
   const { message, cure, grade, code } = trouble("unauthorized", ERROR_CODES.unauthorized.message);
@@ -173,6 +174,37 @@ test("a call that is to go over HTTP needs the plain requests to get through, ho
   } finally {
     Object.assign(globalThis, { fetch: before });
   }
+});
+
+test("a server that takes the subprotocol and says something else is no relay, and disturbs nobody", async () => {
+  const says = (text: string): typeof Socket.relay => (_, socket) => socket.onmessage?.({ data: text });
+  const { fetch: before } = globalThis;
+  Object.assign(globalThis, { fetch: async () => new Response("<!doctype html>") });
+  try {
+    for (const text of ["<!doctype html>", "", "null", "5"]) {
+      const { connection, throughput } = await relayThat(says(text));
+      assert.deepEqual([connection.grade, connection.code, throughput.grade], ["failed", "link_lost", "skipped"], text);
+    }
+  } finally {
+    Object.assign(globalThis, { fetch: before });
+  }
+});
+
+test("where the browser has no sound the microphone's check says so, and the others are made", async () => {
+  const stream = { getAudioTracks: () => [{ muted: false }] } as unknown as MediaStream;
+  const { signal } = new AbortController();
+  class Refusing {
+    constructor() {
+      throw new Error("NotSupportedError: no sound");
+    }
+  }
+  for (const [AudioContext, cause] of [[undefined, /AudioContext/], [Refusing, /no sound/]] as const) {
+    Object.assign(globalThis, { AudioContext });
+    const [permission, microphone] = await gradeMicrophone(stream, false, signal);
+    assert.deepEqual([permission.grade, microphone.grade, microphone.code], ["good", "failed", "audio_unavailable"]);
+    assert.match(microphone.cure ?? "", cause);
+  }
+  Reflect.deleteProperty(globalThis, "AudioContext");
 });
 
 test("a page on HTTPS opens no socket without encryption, but to its own machine", async () => {

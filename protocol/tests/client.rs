@@ -8,8 +8,9 @@ use std::time::Duration;
 use bench::{Bench, Did, ack, conversation, ended, errors, resumed, sent, welcome};
 use protocol::client::{Config, ErrorInfo, Event, GapInfo, Input, NotTaken, State};
 use protocol::{
-    AudioHeader, Budget, BudgetScope, ClientMessage, CloseCode, Codec, ErrorCode, ErrorMessage, Flush,
-    Listened, Mark, RelayMessage, ReplyEnd, ResumeFailed, Resumed, TokenExpiring, TooLong, Welcome,
+    AudioHeader, Budget, BudgetScope, ClientMessage, CloseCode, Codec, Ended, ErrorCode, ErrorMessage, Flush,
+    Listened, Mark, RelayMessage, ReplyEnd, ResumeFailed, Resumed, TokenExpiring, TooLong, Upward, Usage,
+    Welcome,
 };
 
 #[cfg(target_arch = "wasm32")]
@@ -175,6 +176,61 @@ fn a_token_function_that_fails_is_told_and_tried_again() {
     assert!(bench.wait(Duration::from_secs(1)).contains(&Did::RequestToken));
     // One that never answers is no different.
     assert_eq!(errors(&bench.wait(Duration::from_secs(10))), ["token_unavailable"]);
+}
+
+#[test]
+fn an_application_that_gives_no_token_any_more_ends_a_call_without_a_connection_which_tells_what_is_lost() {
+    let second = Duration::from_secs(1);
+    for hangs_up in [false, true] {
+        let mut bench = Bench::up();
+        bench.chunks(2);
+        let text = Upward::Text { text: "in writing".into() };
+        bench.message(&text).expect("it is kept");
+        bench.input(Input::Closed { code: 1006 });
+        if hangs_up {
+            bench.input(Input::Close { finish: true });
+        }
+        assert!(bench.wait(5 * second).contains(&Did::RequestToken));
+        let told = [
+            Event::Gap(GapInfo { position: 0, samples: 3_200 }),
+            Event::Undelivered(text),
+            Event::State(State::Closed),
+            Event::Ended { code: CloseCode::Unauthorized, usage: Usage::default() },
+        ];
+        let did = bench.input(Input::NoToken);
+        let did: Vec<Did> = did.into_iter().filter(|did| matches!(did, Did::Told(_))).collect();
+        assert_eq!(did, told.map(Did::Told), "{hangs_up}");
+    }
+    let mut bench = Bench::new();
+    bench.input(Input::Start);
+    let did = bench.input(Input::NoToken);
+    assert_eq!(ended(&did), Some(CloseCode::Unauthorized), "there never was a connection");
+    assert_eq!(errors(&did), Vec::<String>::new(), "the application knows why");
+    // It was asked while there still was one.
+    let mut bench = Bench::up();
+    bench.relay(TokenExpiring { in_ms: 60_000 });
+    bench.input(Input::Closed { code: 1006 });
+    assert_eq!(ended(&bench.input(Input::NoToken)), Some(CloseCode::Unauthorized));
+}
+
+#[test]
+fn an_application_that_gives_no_token_any_more_ends_no_call_that_is_up_until_the_relay_does() {
+    let mut bench = Bench::up();
+    assert_eq!(bench.input(Input::NoToken), [], "nobody has asked");
+    for _ in 0..2 {
+        assert_eq!(bench.relay(TokenExpiring { in_ms: 60_000 }), [Did::RequestToken]);
+        assert_eq!(bench.input(Input::NoToken), []);
+        let did = bench.wait(Duration::from_secs(11));
+        assert_eq!(errors(&did), Vec::<String>::new(), "nobody waits for an answer");
+    }
+    assert_eq!(bench.client.state(), State::Connected);
+    bench.relay(TokenExpiring { in_ms: 10_000 });
+    let did = bench.input(Input::Token(Ok("jwt")));
+    assert!(matches!(did.as_slice(), [Did::Said(ClientMessage::Token(_))]), "another one may come: {did:?}");
+    bench.relay(Ended { reason: CloseCode::Unauthorized.name().into(), usage: Usage::default() });
+    assert_eq!(ended(&bench.input(Input::Closed { code: 4401 })), None);
+    assert!(bench.wait(Duration::from_secs(2)).contains(&Did::RequestToken));
+    assert_eq!(ended(&bench.input(Input::NoToken)), Some(CloseCode::Unauthorized));
 }
 
 #[test]

@@ -126,6 +126,7 @@ describe("the demo page", { concurrency: 2 }, () => {
     const heard = await sign();
     await page.locator("#mute").click();
     await until("the sign is another one", async () => (await sign()) !== heard);
+    assert.equal(await page.getByRole("button", { name: "Unmute", exact: true }).getAttribute("aria-pressed"), null, "its name says it");
     await tell(page, "ended", { reason: "normal", code: 1000 });
     await page.locator("#call").click();
     await refuse(page, "microphone_blocked");

@@ -201,7 +201,7 @@ describe("the element", () => {
     await tell(page, "enter", "connected");
     await reaches(page, "connected");
     assert.equal(await of(page, "muted"), true);
-    assert.equal(await page.locator(".mute").getAttribute("aria-pressed"), "true");
+    assert.equal(await page.getByRole("button", { name: "Unmute", exact: true }).getAttribute("aria-pressed"), null, "its name says it");
   });
 
   test("an agent that only reads has no microphone button and no way to voice", async () => {
@@ -346,7 +346,7 @@ describe("the element", () => {
     };
     assert.equal(await ask({ contentType: "text/plain", body: "a.b.c" }), "a.b.c");
     assert.equal(await ask({ contentType: "application/json", body: '{"token":"d.e.f"}' }), "d.e.f");
-    assert.deepEqual(await ask({ status: 403, body: "" }), { message: "http://localhost/voice-token answered 403", retryable: false });
+    assert.deepEqual(await ask({ status: 403, contentType: "text/plain", body: "" }), { message: "http://localhost/voice-token answered 403 text/plain", retryable: false });
     assert.equal((await ask({ status: 503, body: "" })).retryable, true);
     assert.equal(await page.evaluate(() => String(/** @type {any} */ (globalThis).calls[0].options.url)), "https://voice.example.com/v1/call");
   });

@@ -103,6 +103,8 @@ for (const tool of ["react", "react-18"]) {
       await tell("unmount");
       await until("all sessions have ended", () => states().join() === "ended,ended");
       assert.equal(await tracks.live(), 0);
+      assert.equal(await tell("begin"), "call_over", "nobody is there who would hang up");
+      assert.deepEqual([await tracks.live(), states().length], [0, 2]);
     });
 
     test("a server renders the app of a call that nobody has made", async () => {

@@ -48,7 +48,7 @@ export class Screen {
     set(cardPart, "aria-label", texts.name);
     set(inputPart, "aria-label", (inputPart.placeholder = texts.message));
     const agent = isConnected ? (snapshot?.agent ?? "") : "";
-    Object.assign(cardPart.dataset, { tone: view.tone, press: view.press, mode: isSpoken ? "voice" : "text", agent });
+    Object.assign(cardPart.dataset, { tone: view.tone, press: view.press, mode: isSpoken ? "voice" : "text", agent, muted: isMuted });
     write(nodes.titlePart, words[0]);
     write(nodes.hintPart, words[1]);
     // What the agent does changes at every turn: whoever listens hears that.
@@ -56,8 +56,8 @@ export class Screen {
     write(nodes.callNamePart, texts[view.press]);
     write(nodes.modeNamePart, isSpoken ? texts.write : texts.speak);
     show(modePart, canSwitch, callPart);
+    // Its name says what a press does: that it is pressed as well would say the opposite.
     write(nodes.muteNamePart, isMuted ? texts.unmute : texts.mute);
-    set(mutePart, "aria-pressed", isMuted);
     show(mutePart, isSpoken && view.isLive, callPart);
     show(nodes.formPart, !isSpoken, modePart);
     show(nodes.orbPart, !snapshot?.captions.length);

@@ -65,8 +65,9 @@ async function permission(): Promise<PermissionState> {
 async function listen(stream: MediaStream, signal: AbortSignal): Promise<PreflightCheck> {
   const [track] = stream.getAudioTracks();
   if (track?.muted) return trouble("microphone_silent", ERROR_CODES.microphone_silent.message, { grade: "poor" });
-  const context = new AudioContext();
+  let context: AudioContext | undefined;
   try {
+    context = new AudioContext();
     const analyser = context.createAnalyser();
     const source = context.createMediaStreamSource(stream);
     source.connect(analyser);
@@ -94,7 +95,7 @@ async function listen(stream: MediaStream, signal: AbortSignal): Promise<Preflig
     signal.throwIfAborted();
     return trouble("audio_unavailable", ERROR_CODES.audio_unavailable.message, { cure: String(thrown) });
   } finally {
-    await context.close();
+    await context?.close();
   }
 }
 

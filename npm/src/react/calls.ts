@@ -13,6 +13,8 @@ export class Calls {
   #taken!: Map<string, () => void>;
   readonly #listeners = new Set<() => void>();
   #stop: (() => void) | undefined;
+  /** Whoever would hang up is not there any more. */
+  isGone = false;
 
   constructor(options: ConnectOptions) {
     this.#options = options;
@@ -43,10 +45,19 @@ export class Calls {
 
   readonly snapshot = (): CallSnapshot => this.#call.snapshot;
 
-  /** Makes a call, or joins the one that is being made or is up. */
+  /**
+   * Makes a call, or joins the one that is being made or is up.
+   *
+   * @throws also `call_over`, once whoever would hang up is gone
+   */
   readonly connect = async (): Promise<void> => {
+    // Strict mode takes away all that it has mounted and brings it back at once, what is inside before what is around it.
+    if (this.isGone) await undefined;
     const { state, muted, volume } = this.#call;
-    if (state === "idle") {
+    if (this.isGone) {
+      // A call that was closed is not begun any more, and says so.
+      void this.#call.close();
+    } else if (state === "idle") {
       // What was done with the call before it is made counts in it, so it is not made anew.
       check(this.#options);
       for (const name of Object.keys(this.#given)) delete this.#given[name];

@@ -164,7 +164,7 @@ export class Engine extends EventEmitter {
   }
 
   /** The call is over, as the relay wishes or as the page does. */
-  ends(reason: "normal" | "budget" | "internal" = "normal", code = 1000): void {
+  ends(reason: "normal" | "budget" | "internal" | "unauthorized" = "normal", code = 1000): void {
     this.state("closed");
     this.say({ type: "ended", reason, code });
   }

@@ -59,6 +59,19 @@ impl Client {
         }
     }
 
+    /// Another attempt would be in vain. A connection keeps the token that it has, which is good until the relay says otherwise: that asks for a
+    /// fresh one again while there is time, and ends the call itself.
+    pub(super) fn handle_no_token(&mut self) {
+        if !std::mem::take(&mut self.wants_token) {
+            return;
+        }
+        match &self.phase {
+            Phase::Up(_) => self.stop(Timer::Token),
+            Phase::Away(_) => self.abandon(CloseCode::Unauthorized),
+            Phase::Idle { .. } | Phase::Closed => {}
+        }
+    }
+
     pub(super) fn token_is_late(&mut self) {
         self.token_failed("no answer within 10 s");
     }

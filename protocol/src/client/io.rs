@@ -66,6 +66,9 @@ pub enum Input<'a> {
     Start,
     /// The application's answer to [`Output::RequestToken`]; `Err` with its message.
     Token(Result<&'a str, &'a str>),
+    /// The application's answer to [`Output::RequestToken`], too: it will give no token, and has its reasons. A call without a connection ends
+    /// ([`CloseCode::Unauthorized`]). One that has it goes on with the token that is in use.
+    NoToken,
     /// The socket is open.
     Opened,
     /// A text message came.
@@ -126,7 +129,7 @@ impl Answer<'_> {
 /// What a driver has to do. It owns what it carries: a frame of audio shares its bytes with the buffer that keeps it.
 #[derive(Debug)]
 pub enum Output {
-    /// Ask the application for an access token; answer with [`Input::Token`].
+    /// Ask the application for an access token; answer with [`Input::Token`] or [`Input::NoToken`].
     RequestToken,
     /// Open a socket, over what [`Client::transport`](super::Client::transport) says; answer with [`Input::Opened`] or [`Input::Closed`].
     Connect,

@@ -189,6 +189,7 @@ impl Client {
         match input {
             Input::Start => self.start(),
             Input::Token(token) => self.handle_token(token),
+            Input::NoToken => self.handle_no_token(),
             Input::Opened => self.handle_opened(),
             Input::Text(text) => self.handle_text(text),
             Input::Binary(frame) => self.handle_binary(frame),

@@ -23,6 +23,7 @@ const NEWS: usize = 40;
 enum Act {
     Start,
     Token(bool),
+    NoToken,
     Opened,
     Closed(u16),
     Why(Option<u16>),
@@ -65,6 +66,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         8 => Just(Act::Start),
         8 => any::<bool>().prop_map(Act::Token),
+        1 => Just(Act::NoToken),
         10 => Just(Act::Opened),
         3 => code.prop_map(Act::Closed),
         1 => proptest::option::of(select(vec![0_u16, 200, 302, 403, 404, 426, 503])).prop_map(Act::Why),
@@ -267,6 +269,7 @@ impl Watched {
         match act {
             Act::Start => self.input(Input::Start),
             Act::Token(is_there) => self.input(Input::Token(if is_there { Ok("jwt") } else { Err("away") })),
+            Act::NoToken => self.input(Input::NoToken),
             Act::Opened => self.input(Input::Opened),
             Act::Closed(code) => {
                 (self.told_bye, self.next) = (false, None);

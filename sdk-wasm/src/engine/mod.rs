@@ -139,6 +139,12 @@ impl Engine {
         self.input(Input::Token(Err(cause)));
     }
 
+    /// The application will not answer the report `token`, this time or later.
+    #[wasm_bindgen(js_name = noToken)]
+    pub fn no_token(&self) {
+        self.input(Input::NoToken);
+    }
+
     /// What the report `why` was answered with; with a status of 0 there was no answer.
     pub fn why(&self, status: u16, body: &str) {
         self.input(Input::Why((status != 0).then_some(Answer { status, body })));

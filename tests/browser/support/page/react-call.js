@@ -7,9 +7,12 @@ import { CallProvider, useCall, useLevels } from "voxrelay/react";
 /** Which rendering's listener has heard each transcript. */
 const heard = [];
 const token = async () => (await fetch("/dev/token")).text();
+/** What a click that waits for something calls in the end, whatever has become of its component. */
+let begin;
 
 function Phone() {
   const { state, connect, close, call } = useCall();
+  begin = connect;
   const { input } = useLevels(call);
   const isOver = state === "idle" || state === "closed";
   return createElement("button", { onClick: isOver ? connect : close, "data-state": state, "data-input": input }, isOver ? "Call" : "Hang up");
@@ -33,5 +36,6 @@ if (globalThis.document) {
     mount: () => render(1),
     again: () => startTransition(() => render(2)),
     unmount: () => root.render(null),
+    begin: () => begin().then(() => "up", ({ code }) => code),
   };
 }
