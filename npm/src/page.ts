@@ -191,7 +191,8 @@ export class CallPage {
       const before = this.#default;
       const inputs = await this.#inputs();
       const { own, constraints } = this.#choice;
-      const asked = JSON.stringify(constraints.deviceId);
+      // An empty id, as of a choice in which nothing is chosen, is the default one's.
+      const asked = constraints.deviceId && JSON.stringify(constraints.deviceId);
       const hasMoved = before && this.#default && before !== this.#default && (this.#fallback || !asked);
       const isThere = inputs.some((id) => asked?.includes(JSON.stringify(id)));
       const inVain = this.#inVain;

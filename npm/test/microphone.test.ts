@@ -392,6 +392,15 @@ test("a context that is made anew hears the microphone that is open, whatever th
   }
 });
 
+test("an empty id is the default microphone's: that is not asked for again when devices come and go", async () => {
+  const call = new Call({ ...OPTIONS, microphone: { deviceId: "" } });
+  await call.connect();
+  browser.devices.dispatchEvent(new Event("devicechange"));
+  await new Promise((resolve) => setTimeout(resolve, 700));
+  assert.deepEqual([open(), browser.asked.length], [["default"], 1]);
+  await call.close();
+});
+
 test("a microphone that does not open is told apart: refused, not answered, forbidden to the page, not there, or in use", () => {
   const secure = Object.getOwnPropertyDescriptor(globalThis, "isSecureContext");
   const page = Object.getOwnPropertyDescriptor(globalThis, "document");
