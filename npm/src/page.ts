@@ -1,3 +1,4 @@
+import { unlessAborted } from "./abort.js";
 import { Awake } from "./awake.js";
 import { ERROR_CODES } from "./codes.js";
 import { type VoxrelayError, failure } from "./error.js";
@@ -16,6 +17,8 @@ const WATCH_MS = 1_000;
 const MUTED_FOR_MS = 2_000;
 /** One device that comes or goes makes several events. */
 const SETTLE_MS = 500;
+/** How long a context that closes is waited for: one whose processors the browser holds back is closed after half of that. */
+const CLOSED_MS = 4_000;
 /** The clock of the day went on for so long while the page's stood still: the machine slept. */
 const SLEPT_MS = 5_000;
 
@@ -95,6 +98,10 @@ export class CallPage {
   #ended: MediaStreamTrack | undefined;
   #context: AudioContext | undefined;
   #loudspeaker: Loudspeaker | undefined;
+  /** A context of the SDK's own that nothing plays through yet. */
+  #preparing: AudioContext | undefined;
+  /** Resolves when what was shut is closed. */
+  #gone = Promise.resolve();
   /** The context has run. */
   #hasRun = false;
   #volume: number;
@@ -222,15 +229,24 @@ export class CallPage {
     this.#awake.want(false);
   }
 
-  /** Releases everything. */
-  close(): void {
+  /** Releases everything; resolves once the SDK's own contexts are closed. */
+  close(): Promise<void> {
     this.release();
     this.#closed = true;
     for (const end of this.#ends.splice(0)) end();
     clearTimeout(this.#settling);
     clearTimeout(this.#muted);
-    this.#loudspeaker?.close();
-    this.#loudspeaker = this.#context = undefined;
+    this.#shut(this.#loudspeaker);
+    this.#shut(this.#preparing);
+    this.#loudspeaker = this.#context = this.#preparing = undefined;
+    return unlessAborted(AbortSignal.timeout(CLOSED_MS), this.#gone).catch(() => undefined);
+  }
+
+  /** Closes a context, or what plays through one, without waiting for it. */
+  #shut(part: { close(): Promise<void> } | undefined): void {
+    const before = this.#gone;
+    const gone = (): Promise<void> => before;
+    if (part) this.#gone = part.close().then(gone, gone);
   }
 
   /** Whether something else, such as a phone call, has the sound. */
@@ -338,25 +354,26 @@ export class CallPage {
   /** Plays, in place of what played before. */
   async #play(): Promise<void> {
     const { audioContext: own, output } = this.#options;
-    let context: AudioContext | undefined;
     try {
       // The device's own rate: Firefox does not connect nodes of different rates, and the engine resamples better.
-      context = own ?? new AudioContext();
+      const context = own ?? (this.#preparing = new AudioContext());
       await loadWorklet(context, this.#options);
       if (!this.#closed) {
         const [loudspeaker, port] = wireLoudspeaker(context, !!own, this.#volume, output);
         this.#listener.send(["speaker", port, context.sampleRate]);
-        this.#loudspeaker?.close();
+        this.#shut(this.#loudspeaker);
         this.#loudspeaker = loudspeaker;
         this.#context = context;
+        this.#preparing = undefined;
         this.#speaker.use(context);
         this.#resume();
       }
     } catch (thrown) {
       throw noAudio(thrown);
     } finally {
-      // One that nothing plays through.
-      if (context !== own && context !== this.#context) void context?.close();
+      // One that nothing plays through, unless it was closed with the call.
+      this.#shut(this.#preparing);
+      this.#preparing = undefined;
     }
   }
 

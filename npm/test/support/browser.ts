@@ -111,7 +111,7 @@ class WorkletNode {
     postMessage: (message: MessagePort | null) => {
       if (message) return void (this.#near = message);
       this.#near?.close();
-      setTimeout(() => this.port.onmessage?.());
+      if (!browser.holdsBack) setTimeout(() => this.port.onmessage?.());
     },
     close: () => undefined,
   };
@@ -294,6 +294,8 @@ export const browser = {
   speakers: [] as string[],
   canChooseSpeaker: true,
   hasNoSound: false,
+  /** No processor is run any more. */
+  holdsBack: false,
   hasNoWorker: false,
   workerMs: 0,
   /** What getUserMedia waits for, or is refused with. */
@@ -332,6 +334,7 @@ export const browser = {
       speakers: [],
       canChooseSpeaker: true,
       hasNoSound: false,
+      holdsBack: false,
       hasNoWorker: false,
       workerMs: 0,
       asking: async () => undefined,
