@@ -91,7 +91,7 @@ export class CallPage {
   #inVain = "";
   /** The default microphone when it was last looked at. */
   #default: string | undefined;
-  /** The microphone that is open before the loudspeaker is. */
+  /** The microphone that is open before a context for it is there. */
   #waiting: MediaStream | undefined;
   #microphone: Microphone | undefined;
   /** The track whose end is known. */
@@ -100,6 +100,8 @@ export class CallPage {
   #loudspeaker: Loudspeaker | undefined;
   /** A context of the SDK's own that nothing plays through yet. */
   #preparing: AudioContext | undefined;
+  /** What is under way until something plays through another context. */
+  #playing: Promise<void> | undefined;
   /** Resolves when what was shut is closed. */
   #gone = Promise.resolve();
   /** The context has run. */
@@ -144,17 +146,14 @@ export class CallPage {
     try {
       await this.#play();
       if (stream && choice === this.#choice) {
-        this.#fallback = standsIn(stream, choice.constraints);
-        this.#capture(stream);
         this.#opened = this.#attempt;
+        await this.#capture(stream, choice);
       }
     } catch (thrown) {
       this.#discard(stream);
       // Who does not speak can read what is answered.
       if (this.wantsMicrophone) throw thrown;
       this.#tellError(thrown as VoxrelayError);
-    } finally {
-      this.#waiting = undefined;
     }
     if (!this.#closed) this.#listen();
   }
@@ -267,13 +266,13 @@ export class CallPage {
     const stream = await this.#request(asked);
     if (attempt <= this.#opened) return this.#discard(stream);
     this.#opened = attempt;
+    this.#discard(this.#waiting);
     if (!stream) {
       if (this.#microphone) this.#listener.microphone(undefined);
       this.#awake.want(false);
       return this.#letGo();
     }
-    this.#fallback = standsIn(stream, choice.constraints);
-    this.#capture(stream);
+    await this.#capture(stream, choice);
   }
 
   /** Opens the chosen microphone again or, while it cannot be opened, the default one. A stream of the application's own that has ended is its to replace. */
@@ -316,8 +315,34 @@ export class CallPage {
     }
   }
 
-  /** Listens to a stream, in place of the one before. */
-  #capture(stream: MediaStream): void {
+  /**
+   * Listens to a stream, in place of the one before. Some versions of Firefox connect none to a context of another rate, as when a headset was
+   * plugged in: one of the SDK's own is made anew then, once, and has the rate of the devices that there are. Meanwhile another microphone may have
+   * been opened, or this one taken away.
+   */
+  async #capture(stream: MediaStream, { constraints }: Choice): Promise<void> {
+    const opened = this.#opened;
+    const fallback = standsIn(stream, constraints);
+    try {
+      try {
+        this.#wire(stream, fallback);
+      } catch (thrown) {
+        if (!this.#context || this.#options.audioContext) throw thrown;
+        this.#waiting = stream;
+        await this.#play();
+        if (opened !== this.#opened) return this.#discard(stream);
+        this.#wire(stream, fallback);
+      }
+    } catch (thrown) {
+      this.#discard(stream);
+      throw thrown;
+    } finally {
+      this.#waiting = undefined;
+    }
+  }
+
+  /** Connects a stream to the engine, in place of the one before. */
+  #wire(stream: MediaStream, fallback = this.#fallback): void {
     if (this.#released) return this.#discard(stream);
     const context = this.#context;
     try {
@@ -331,13 +356,14 @@ export class CallPage {
         }
       });
       this.#listener.send(["tap", port, context.sampleRate]);
+      this.#fallback = fallback;
       this.#letGo(this.#microphone?.stream === stream);
       this.#microphone = microphone;
       this.#stayAwake();
       this.#tellMicrophone(microphone, microphone.isLive());
     } catch (thrown) {
-      this.#discard(stream);
-      throw noAudio(thrown);
+      const isOfRates = this.#options.audioContext && /rate/.test(String(thrown));
+      throw noAudio(thrown, isOfRates ? "The rate of `audioContext` is not the device's: make it without `sampleRate`, or leave it out." : undefined);
     }
     void this.#inputs().catch(() => undefined);
   }
@@ -351,8 +377,13 @@ export class CallPage {
     if (this.#microphone && this.#options.wakeLock !== false) this.#awake.want(true);
   }
 
-  /** Plays, in place of what played before. */
-  async #play(): Promise<void> {
+  /** Plays, in place of what played before: once for all who ask for it meanwhile. */
+  #play(): Promise<void> {
+    return (this.#playing ??= this.#playAnew().finally(() => (this.#playing = undefined)));
+  }
+
+  /** Plays through another context, and listens through it to the microphone that is open: the browser may give no other. */
+  async #playAnew(): Promise<void> {
     const { audioContext: own, output } = this.#options;
     try {
       // The device's own rate: Firefox does not connect nodes of different rates, and the engine resamples better.
@@ -367,6 +398,13 @@ export class CallPage {
         this.#preparing = undefined;
         this.#speaker.use(context);
         this.#resume();
+        const stream = this.#microphone?.stream;
+        try {
+          if (stream) this.#wire(stream);
+        } catch {
+          // It has the rate of before. That it has ended is seen soon, and another one is asked for.
+          this.#discard(stream);
+        }
       }
     } catch (thrown) {
       throw noAudio(thrown);
@@ -421,10 +459,9 @@ export class CallPage {
     if (isAway && !isInterrupted) this.#run(() => this.#reopenMicrophone());
   }
 
-  /** Plays anew, and listens anew to the microphone that is open: the browser may give no other. */
+  /** Plays and listens anew, and asks for the microphone again. */
   async #rebuild(): Promise<void> {
     await this.#play();
-    if (this.#microphone) this.#capture(this.#microphone.stream);
     await this.#reopenMicrophone().catch((thrown: unknown) => {
       // Whoever is heard has no trouble.
       if (!this.#microphone?.isLive()) throw thrown;
@@ -454,7 +491,8 @@ export class CallPage {
     if (isHeard) this.#listener.sounds();
     if (resume) void context.resume().catch(() => undefined);
     if (isBack) this.#mend();
-    if (rebuild) this.#run(() => this.#rebuild());
+    // Another context would come no sooner than the one that is on its way.
+    if (rebuild && !this.#playing) this.#run(() => this.#rebuild());
   }
 
   /** Follows the page, its devices and its audio until the call is closed. */
@@ -514,6 +552,6 @@ export class CallPage {
   }
 }
 
-function noAudio(cause: unknown): VoxrelayError {
-  return failure("audio_unavailable", ERROR_CODES.audio_unavailable.message, cause);
+function noAudio(cause: unknown, message: string = ERROR_CODES.audio_unavailable.message): VoxrelayError {
+  return failure("audio_unavailable", message, cause);
 }

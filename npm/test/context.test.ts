@@ -137,6 +137,28 @@ test("what the sound waits for stands before the cause of the error: a click or 
   }
 });
 
+test("a context that stands still is made anew by one context at a time, and again when that one stands still, too", async () => {
+  mock.timers.enable({ apis: ["setInterval"] });
+  try {
+    const [call] = await callOn();
+    let goOn = (): void => undefined;
+    browser.adding = () => new Promise((resolve) => (goOn = resolve));
+    // Its worklet takes as long as 25 looks.
+    mock.timers.tick(25_000);
+    assert.equal(browser.contexts.length, 2);
+    goOn();
+    await until(() => browser.left().contexts === 1, "it takes the place of the first");
+    mock.timers.tick(5_000);
+    assert.equal(browser.contexts.length, 3);
+    goOn();
+    await until(() => browser.left().contexts === 1, "it takes the place of the second");
+    await call.close();
+    assert.equal(browser.left().contexts, 0);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
 test("a call that is hung up or aborted while its worklet loads has closed its context when it is refused, and closes it once", async () => {
   for (const how of ["close", "abort"]) {
     browser.reset();
@@ -162,6 +184,23 @@ test("a call that is hung up or aborted while its worklet loads has closed its c
     await call.close();
     assert.deepEqual([closed, browser.contexts.length, browser.left()], [1, 1, NOTHING], how);
   }
+});
+
+test("a call that is hung up while a context is made anew has let go of each microphone at once, and of both contexts when it is over", async () => {
+  const [call] = await callOn();
+  browser.resamples = false;
+  browser.rate = 16_000;
+  let goOn = (): void => undefined;
+  browser.adding = () => new Promise((resolve) => (goOn = resolve));
+  const changed = assert.rejects(call.setMicrophone("headset"), { code: "call_over" });
+  await until(() => browser.contexts.length === 2, "a context is made anew");
+  const closing = call.close();
+  assert.deepEqual([browser.tracks.length, browser.left().tracks], [2, 0]);
+  await closing;
+  assert.deepEqual(browser.left(), NOTHING);
+  goOn();
+  await changed;
+  assert.deepEqual([browser.contexts.length, browser.left()], [2, NOTHING]);
 });
 
 test("a call that is closed waits until its contexts are: 2 s for processors that are held back, 4 s in all, and not for a context of the page's", async () => {

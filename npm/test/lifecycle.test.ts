@@ -26,6 +26,7 @@ const STEPS: Record<string, (call: Call, controller: AbortController, dice: (mos
   noMicrophone: (call) => void call.setMicrophone(false).catch(() => undefined),
   speaker: (call) => void call.setSpeaker("other").catch(() => undefined),
   devices: () => browser.devices.dispatchEvent(new Event("devicechange")),
+  rate: (_, __, dice) => void (browser.rate = dice(2) ? 48_000 : 16_000),
   unplugged: () => browser.tracks.at(-1)?.end(),
   muted: () => browser.tracks.at(-1)?.dispatchEvent(new Event("mute")),
   gesture: () => browser.document.dispatchEvent(new Event("pointerup")),
@@ -114,6 +115,7 @@ function arrange(dice: (most: number) => number): void {
   browser.adding = () => maybe("AbortError");
   browser.locking = () => maybe("NotAllowedError");
   browser.hasNoSound = dice(20) === 0;
+  browser.resamples = dice(2) === 0;
   browser.workerMs = dice(6);
   browser.onengine = (engine) => {
     engine.on("start", () => {
