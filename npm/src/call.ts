@@ -276,7 +276,7 @@ export class Call extends Course {
   /**
    * Hangs up: the microphone is released at once, what was said is still sent, then everything else is released. Resolves when the call is over:
    * over a slow line 30 s after some of it last got through, and after 300 s in all. A call that is not connected yet is given up at once, and
-   * one that is over falls silent.
+   * one that is over falls silent. In each case the call's own audio context is closed when it resolves, or has been waited for for 4 s.
    *
    * With `finish: false` what was not sent yet is given up, and told by `gap` and `undelivered`: the call is over as soon as the relay has said so,
    * after 10 s at the latest, and at once where there is no connection. It also shortens a `close()` that waits.

@@ -175,20 +175,20 @@ export abstract class Course extends Emitter<CallEvents> {
     });
   }
 
-  /** @internal Ends the call, or what is under way until there is one. */
-  protected hangUp(): Promise<void> {
+  /** @internal Ends the call, or what is under way until there is one; resolves once its context is closed. */
+  protected async hangUp(): Promise<void> {
     this.#stop.abort(callOver());
-    if (this.isOver || !this.#started) {
-      this.#discard();
-      return Promise.resolve();
-    }
-    return new Promise((resolve) => {
-      this.once("ended", () => {
-        this.#release();
-        resolve();
+    if (this.isOver || !this.#started) this.#discard();
+    else {
+      await new Promise<void>((resolve) => {
+        this.once("ended", () => {
+          this.#release();
+          resolve();
+        });
+        this.callPage?.release();
       });
-      this.callPage?.release();
-    });
+    }
+    await this.callPage?.close();
   }
 
   #refusal(reason: string): VoxrelayError {
@@ -242,7 +242,7 @@ export abstract class Course extends Emitter<CallEvents> {
     clearTimeout(this.outage);
     this.callOptions.signal?.removeEventListener("abort", this.#abort);
     this.#voice.abort();
-    this.callPage?.close();
+    void this.callPage?.close();
     if (this.#engine) endEngine(this.#engine);
     this.pageTools.cancel();
     this.#messages.end();

@@ -18,6 +18,8 @@ const VOLUME_S = 0.02;
 export interface Loudspeaker extends Wired {
   /** From 0 to 1. */
   setVolume(volume: number): void;
+  /** Takes it out of the graph; resolves when its context is closed, or at once where that is the application's own. */
+  close(): Promise<void>;
 }
 
 /** An open microphone. */
@@ -74,7 +76,7 @@ export function wireMicrophone(
     close: (isKept) => {
       for (const event of events) track.removeEventListener(event, listen);
       source.disconnect();
-      retire(node);
+      void retire(node);
       if (!isOwn && !isKept) track.stop();
     },
   };
@@ -89,19 +91,22 @@ function wire(context: AudioContext, name: string, options: AudioWorkletNodeOpti
   return [node, port2];
 }
 
-/** Ends the processor of a node, then takes the node out and closes the context that was its own. */
-function retire(node: AudioWorkletNode, context?: AudioContext): void {
+/** Ends the processor of a node, then takes the node out and closes the context that was its own, for which it waits. */
+function retire(node: AudioWorkletNode, context?: AudioContext): Promise<void> {
   const { port } = node;
-  const end = (): void => {
-    node.disconnect();
-    port.close();
-    void context?.close();
-  };
-  // A context that is closed before its processors have ended stays in Chromium's memory for the life of the page.
-  const deadline = setTimeout(end, RETIRE_MS);
-  port.onmessage = () => {
-    clearTimeout(deadline);
-    setTimeout(end, LAST_RUN_MS);
-  };
-  port.postMessage(null);
+  return new Promise((resolve) => {
+    const end = (): void => {
+      node.disconnect();
+      port.close();
+      resolve(context?.close());
+    };
+    if (!context) resolve();
+    // A context that is closed before its processors have ended stays in Chromium's memory for the life of the page.
+    const deadline = setTimeout(end, RETIRE_MS);
+    port.onmessage = () => {
+      clearTimeout(deadline);
+      setTimeout(end, LAST_RUN_MS);
+    };
+    port.postMessage(null);
+  });
 }

@@ -77,7 +77,8 @@ export interface ConnectOptions extends AssetOptions, EventOptions {
   readonly giveUpAfterMs?: number;
   /**
    * A context of your own that is not closed: it is neither paused, rebuilt nor closed by the SDK. It is resumed when the call begins and after a
-   * phone call; once it has run, one that you pause stays so.
+   * phone call; once it has run, one that you pause stays so. Make it without `sampleRate`: some versions of Firefox connect no microphone to a
+   * context of another rate than the device's.
    */
   readonly audioContext?: AudioContext;
   /** Where the agent is heard: a node of `audioContext`, which has to be given then. Default: its destination. */

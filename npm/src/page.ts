@@ -1,3 +1,4 @@
+import { unlessAborted } from "./abort.js";
 import { Awake } from "./awake.js";
 import { ERROR_CODES } from "./codes.js";
 import { type VoxrelayError, failure } from "./error.js";
@@ -16,6 +17,8 @@ const WATCH_MS = 1_000;
 const MUTED_FOR_MS = 2_000;
 /** One device that comes or goes makes several events. */
 const SETTLE_MS = 500;
+/** How long a context that closes is waited for: one whose processors the browser holds back is closed after half of that. */
+const CLOSED_MS = 4_000;
 /** The clock of the day went on for so long while the page's stood still: the machine slept. */
 const SLEPT_MS = 5_000;
 
@@ -88,13 +91,19 @@ export class CallPage {
   #inVain = "";
   /** The default microphone when it was last looked at. */
   #default: string | undefined;
-  /** The microphone that is open before the loudspeaker is. */
+  /** The microphone that is open before a context for it is there. */
   #waiting: MediaStream | undefined;
   #microphone: Microphone | undefined;
   /** The track whose end is known. */
   #ended: MediaStreamTrack | undefined;
   #context: AudioContext | undefined;
   #loudspeaker: Loudspeaker | undefined;
+  /** A context of the SDK's own that nothing plays through yet. */
+  #preparing: AudioContext | undefined;
+  /** What is under way until something plays through another context. */
+  #playing: Promise<void> | undefined;
+  /** Resolves when what was shut is closed. */
+  #gone = Promise.resolve();
   /** The context has run. */
   #hasRun = false;
   #volume: number;
@@ -137,17 +146,14 @@ export class CallPage {
     try {
       await this.#play();
       if (stream && choice === this.#choice) {
-        this.#fallback = standsIn(stream, choice.constraints);
-        this.#capture(stream);
         this.#opened = this.#attempt;
+        await this.#capture(stream, choice);
       }
     } catch (thrown) {
       this.#discard(stream);
       // Who does not speak can read what is answered.
       if (this.wantsMicrophone) throw thrown;
       this.#tellError(thrown as VoxrelayError);
-    } finally {
-      this.#waiting = undefined;
     }
     if (!this.#closed) this.#listen();
   }
@@ -191,7 +197,8 @@ export class CallPage {
       const before = this.#default;
       const inputs = await this.#inputs();
       const { own, constraints } = this.#choice;
-      const asked = JSON.stringify(constraints.deviceId);
+      // An empty id, as of a choice in which nothing is chosen, is the default one's.
+      const asked = constraints.deviceId && JSON.stringify(constraints.deviceId);
       const hasMoved = before && this.#default && before !== this.#default && (this.#fallback || !asked);
       const isThere = inputs.some((id) => asked?.includes(JSON.stringify(id)));
       const inVain = this.#inVain;
@@ -221,15 +228,24 @@ export class CallPage {
     this.#awake.want(false);
   }
 
-  /** Releases everything. */
-  close(): void {
+  /** Releases everything; resolves once the SDK's own contexts are closed. */
+  close(): Promise<void> {
     this.release();
     this.#closed = true;
     for (const end of this.#ends.splice(0)) end();
     clearTimeout(this.#settling);
     clearTimeout(this.#muted);
-    this.#loudspeaker?.close();
-    this.#loudspeaker = this.#context = undefined;
+    this.#shut(this.#loudspeaker);
+    this.#shut(this.#preparing);
+    this.#loudspeaker = this.#context = this.#preparing = undefined;
+    return unlessAborted(AbortSignal.timeout(CLOSED_MS), this.#gone).catch(() => undefined);
+  }
+
+  /** Closes a context, or what plays through one, without waiting for it. */
+  #shut(part: { close(): Promise<void> } | undefined): void {
+    const before = this.#gone;
+    const gone = (): Promise<void> => before;
+    if (part) this.#gone = part.close().then(gone, gone);
   }
 
   /** Whether something else, such as a phone call, has the sound. */
@@ -250,13 +266,13 @@ export class CallPage {
     const stream = await this.#request(asked);
     if (attempt <= this.#opened) return this.#discard(stream);
     this.#opened = attempt;
+    this.#discard(this.#waiting);
     if (!stream) {
       if (this.#microphone) this.#listener.microphone(undefined);
       this.#awake.want(false);
       return this.#letGo();
     }
-    this.#fallback = standsIn(stream, choice.constraints);
-    this.#capture(stream);
+    await this.#capture(stream, choice);
   }
 
   /** Opens the chosen microphone again or, while it cannot be opened, the default one. A stream of the application's own that has ended is its to replace. */
@@ -299,8 +315,34 @@ export class CallPage {
     }
   }
 
-  /** Listens to a stream, in place of the one before. */
-  #capture(stream: MediaStream): void {
+  /**
+   * Listens to a stream, in place of the one before. Some versions of Firefox connect none to a context of another rate, as when a headset was
+   * plugged in: one of the SDK's own is made anew then, once, and has the rate of the devices that there are. Meanwhile another microphone may have
+   * been opened, or this one taken away.
+   */
+  async #capture(stream: MediaStream, { constraints }: Choice): Promise<void> {
+    const opened = this.#opened;
+    const fallback = standsIn(stream, constraints);
+    try {
+      try {
+        this.#wire(stream, fallback);
+      } catch (thrown) {
+        if (!this.#context || this.#options.audioContext) throw thrown;
+        this.#waiting = stream;
+        await this.#play();
+        if (opened !== this.#opened) return this.#discard(stream);
+        this.#wire(stream, fallback);
+      }
+    } catch (thrown) {
+      this.#discard(stream);
+      throw thrown;
+    } finally {
+      this.#waiting = undefined;
+    }
+  }
+
+  /** Connects a stream to the engine, in place of the one before. */
+  #wire(stream: MediaStream, fallback = this.#fallback): void {
     if (this.#released) return this.#discard(stream);
     const context = this.#context;
     try {
@@ -314,13 +356,14 @@ export class CallPage {
         }
       });
       this.#listener.send(["tap", port, context.sampleRate]);
+      this.#fallback = fallback;
       this.#letGo(this.#microphone?.stream === stream);
       this.#microphone = microphone;
       this.#stayAwake();
       this.#tellMicrophone(microphone, microphone.isLive());
     } catch (thrown) {
-      this.#discard(stream);
-      throw noAudio(thrown);
+      const isOfRates = this.#options.audioContext && /rate/.test(String(thrown));
+      throw noAudio(thrown, isOfRates ? "The rate of `audioContext` is not the device's: make it without `sampleRate`, or leave it out." : undefined);
     }
     void this.#inputs().catch(() => undefined);
   }
@@ -334,28 +377,41 @@ export class CallPage {
     if (this.#microphone && this.#options.wakeLock !== false) this.#awake.want(true);
   }
 
-  /** Plays, in place of what played before. */
-  async #play(): Promise<void> {
+  /** Plays, in place of what played before: once for all who ask for it meanwhile. */
+  #play(): Promise<void> {
+    return (this.#playing ??= this.#playAnew().finally(() => (this.#playing = undefined)));
+  }
+
+  /** Plays through another context, and listens through it to the microphone that is open: the browser may give no other. */
+  async #playAnew(): Promise<void> {
     const { audioContext: own, output } = this.#options;
-    let context: AudioContext | undefined;
     try {
       // The device's own rate: Firefox does not connect nodes of different rates, and the engine resamples better.
-      context = own ?? new AudioContext();
+      const context = own ?? (this.#preparing = new AudioContext());
       await loadWorklet(context, this.#options);
       if (!this.#closed) {
         const [loudspeaker, port] = wireLoudspeaker(context, !!own, this.#volume, output);
         this.#listener.send(["speaker", port, context.sampleRate]);
-        this.#loudspeaker?.close();
+        this.#shut(this.#loudspeaker);
         this.#loudspeaker = loudspeaker;
         this.#context = context;
+        this.#preparing = undefined;
         this.#speaker.use(context);
         this.#resume();
+        const stream = this.#microphone?.stream;
+        try {
+          if (stream) this.#wire(stream);
+        } catch {
+          // It has the rate of before. That it has ended is seen soon, and another one is asked for.
+          this.#discard(stream);
+        }
       }
     } catch (thrown) {
       throw noAudio(thrown);
     } finally {
-      // One that nothing plays through.
-      if (context !== own && context !== this.#context) void context?.close();
+      // One that nothing plays through, unless it was closed with the call.
+      this.#shut(this.#preparing);
+      this.#preparing = undefined;
     }
   }
 
@@ -403,10 +459,9 @@ export class CallPage {
     if (isAway && !isInterrupted) this.#run(() => this.#reopenMicrophone());
   }
 
-  /** Plays anew, and listens anew to the microphone that is open: the browser may give no other. */
+  /** Plays and listens anew, and asks for the microphone again. */
   async #rebuild(): Promise<void> {
     await this.#play();
-    if (this.#microphone) this.#capture(this.#microphone.stream);
     await this.#reopenMicrophone().catch((thrown: unknown) => {
       // Whoever is heard has no trouble.
       if (!this.#microphone?.isLive()) throw thrown;
@@ -436,7 +491,8 @@ export class CallPage {
     if (isHeard) this.#listener.sounds();
     if (resume) void context.resume().catch(() => undefined);
     if (isBack) this.#mend();
-    if (rebuild) this.#run(() => this.#rebuild());
+    // Another context would come no sooner than the one that is on its way.
+    if (rebuild && !this.#playing) this.#run(() => this.#rebuild());
   }
 
   /** Follows the page, its devices and its audio until the call is closed. */
@@ -496,6 +552,6 @@ export class CallPage {
   }
 }
 
-function noAudio(cause: unknown): VoxrelayError {
-  return failure("audio_unavailable", ERROR_CODES.audio_unavailable.message, cause);
+function noAudio(cause: unknown, message: string = ERROR_CODES.audio_unavailable.message): VoxrelayError {
+  return failure("audio_unavailable", message, cause);
 }

@@ -58,6 +58,7 @@ export function registerProcessors(): void {
     constructor() {
       super();
       const block = new Float32Array(Math.floor(sampleRate / 6_400) * 128 || 128);
+      const silence = new Float32Array(128);
       let { length } = block;
       let filled = 0;
       let muted = false;
@@ -74,8 +75,9 @@ export function registerProcessors(): void {
         else length = (message as number) || block.length;
       };
 
-      this.run = (samples) => {
-        if (samples && !muted) {
+      // An input without a channel is silent: its time counts, and a microphone that gives nothing is noticed.
+      this.run = (samples = silence) => {
+        if (!muted) {
           if (filled + samples.length > length) send();
           block.set(samples, filled);
           filled += samples.length;

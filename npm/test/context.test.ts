@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
 import { Call } from "../src/call.js";
-import { OPTIONS, browser, until } from "./support/browser.js";
+import { NOTHING, OPTIONS, browser, until } from "./support/browser.js";
 
 beforeEach(() => browser.reset());
 
@@ -134,5 +134,95 @@ test("what the sound waits for stands before the cause of the error: a click or 
     } finally {
       mock.timers.reset();
     }
+  }
+});
+
+test("a context that stands still is made anew by one context at a time, and again when that one stands still, too", async () => {
+  mock.timers.enable({ apis: ["setInterval"] });
+  try {
+    const [call] = await callOn();
+    let goOn = (): void => undefined;
+    browser.adding = () => new Promise((resolve) => (goOn = resolve));
+    // Its worklet takes as long as 25 looks.
+    mock.timers.tick(25_000);
+    assert.equal(browser.contexts.length, 2);
+    goOn();
+    await until(() => browser.left().contexts === 1, "it takes the place of the first");
+    mock.timers.tick(5_000);
+    assert.equal(browser.contexts.length, 3);
+    goOn();
+    await until(() => browser.left().contexts === 1, "it takes the place of the second");
+    await call.close();
+    assert.equal(browser.left().contexts, 0);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test("a call that is hung up or aborted while its worklet loads has closed its context when it is refused, and closes it once", async () => {
+  for (const how of ["close", "abort"]) {
+    browser.reset();
+    let goOn = (): void => undefined;
+    browser.adding = () => new Promise((resolve) => (goOn = resolve));
+    const controller = new AbortController();
+    const call = new Call({ ...OPTIONS, signal: controller.signal });
+    const refused = assert.rejects(call.connect(), how === "close" ? { code: "call_over" } : { message: "unmounted" });
+    await until(() => browser.contexts.length === 1, "the sound begins");
+    const context = browser.contexts[0]!;
+    const { close } = context;
+    let closed = 0;
+    context.close = () => {
+      closed += 1;
+      return close.call(context);
+    };
+    if (how === "close") void call.close();
+    else controller.abort(new Error("unmounted"));
+    await refused;
+    assert.deepEqual(browser.left(), NOTHING, how);
+    goOn();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    await call.close();
+    assert.deepEqual([closed, browser.contexts.length, browser.left()], [1, 1, NOTHING], how);
+  }
+});
+
+test("a call that is hung up while a context is made anew has let go of each microphone at once, and of both contexts when it is over", async () => {
+  const [call] = await callOn();
+  browser.resamples = false;
+  browser.rate = 16_000;
+  let goOn = (): void => undefined;
+  browser.adding = () => new Promise((resolve) => (goOn = resolve));
+  const changed = assert.rejects(call.setMicrophone("headset"), { code: "call_over" });
+  await until(() => browser.contexts.length === 2, "a context is made anew");
+  const closing = call.close();
+  assert.deepEqual([browser.tracks.length, browser.left().tracks], [2, 0]);
+  await closing;
+  assert.deepEqual(browser.left(), NOTHING);
+  goOn();
+  await changed;
+  assert.deepEqual([browser.contexts.length, browser.left()], [2, NOTHING]);
+});
+
+test("a call that is closed waits until its contexts are: 2 s for processors that are held back, 4 s in all, and not for a context of the page's", async () => {
+  // What the call waits with would not keep the process alive.
+  const alive = setInterval(() => undefined, 1_000);
+  try {
+    const calls: Call[] = [];
+    for (const audioContext of [new AudioContext(), undefined, undefined]) calls.push((await callOn(audioContext))[0]);
+    const [, held, mute] = browser.contexts as [Context, Context, Context];
+    mute.close = () => new Promise(() => undefined);
+    browser.holdsBack = true;
+    const begin = performance.now();
+    const took = calls.map(async (call) => {
+      await call.close();
+      return performance.now() - begin;
+    });
+    const [ofThePage, closed, givenUp] = (await Promise.all(took)) as [number, number, number];
+    assert.ok(ofThePage < 1_000, `${ofThePage} ms`);
+    assert.ok(closed > 1_900 && closed < 3_500, `${closed} ms`);
+    assert.equal(held.state, "closed");
+    assert.ok(givenUp > 3_900 && givenUp < 6_000, `${givenUp} ms`);
+  } finally {
+    clearInterval(alive);
   }
 });

@@ -250,7 +250,6 @@ test("where no Worker starts the engine runs on the page, which is told with the
   assert.equal(browser.left().workers, 0);
   await call.close();
   assert.deepEqual(browser.pageEngines.map(({ isFreed }) => isFreed), [true]);
-  await until(() => browser.left().contexts === 0, "its context is closed");
   assert.deepEqual(browser.left(), NOTHING);
 });
 

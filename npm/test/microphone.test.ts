@@ -392,6 +392,104 @@ test("a context that is made anew hears the microphone that is open, whatever th
   }
 });
 
+/** At which rates the engine was given microphones, or loudspeakers. */
+const rates = (what: "tap" | "speaker"): unknown[] => browser.engine.sent.filter(([name]) => name === what).map(([, , rate]) => rate);
+
+test("a microphone of another rate than the context's is heard where the browser does not connect it: the context is made anew, once", async () => {
+  for (const how of ["chosen", "in place of one that has ended"]) {
+    browser.reset();
+    browser.resamples = false;
+    const errors: string[] = [];
+    const call = new Call({ ...OPTIONS, onError: ({ code }) => void errors.push(code) });
+    await call.connect();
+    // A headset is plugged in, and the system takes it.
+    browser.rate = 16_000;
+    browser.microphone = "headset";
+    if (how === "chosen") await call.setMicrophone("headset");
+    else browser.tracks[0]!.end();
+    await until(() => rates("tap").length === 2, `it is heard: ${how}`);
+    assert.deepEqual([rates("tap"), rates("speaker")], [[48_000, 16_000], [48_000, 16_000]]);
+    assert.deepEqual([open(), call.snapshot.devices.microphone?.deviceId, browser.contexts.length, errors], [["headset"], "headset", 2, []], how);
+    await until(() => browser.left().contexts === 1, "the context before is closed");
+    await call.close();
+    assert.equal(browser.left().contexts, 0);
+  }
+});
+
+test("a call begins with a microphone whose rate the devices have taken on since the context was made", async () => {
+  browser.resamples = false;
+  browser.microphoneRate = 16_000;
+  browser.adding = async () => void (browser.rate = 16_000);
+  const call = new Call(OPTIONS);
+  await call.connect();
+  await until(() => rates("tap").length === 1, "it is heard");
+  assert.deepEqual([rates("tap"), rates("speaker"), open(), browser.contexts.length], [[16_000], [48_000, 16_000], ["default"], 2]);
+  await call.close();
+});
+
+test("a microphone that no context takes is refused after one attempt, and the one before is heard on, through the context that there is", async () => {
+  browser.resamples = false;
+  const call = new Call(OPTIONS);
+  await call.connect();
+  browser.microphoneRate = 8_000;
+  browser.microphone = "other";
+  await assert.rejects(call.setMicrophone("other"), { code: "audio_unavailable", retryable: false, message: /different sample-rate/ });
+  const { microphone } = call.snapshot.devices;
+  assert.deepEqual([open(), microphone?.deviceId, microphone?.live, browser.contexts.length], [["default"], "default", true, 2]);
+  await until(() => rates("tap").length === 2, "the one before is heard");
+  await until(() => browser.left().contexts === 1, "the context before is closed");
+  await call.close();
+});
+
+test("a microphone that is taken away while a context is made anew for it is closed, and not heard", async () => {
+  for (const when of ["as the call begins", "within the call"]) {
+    browser.reset();
+    browser.resamples = false;
+    let goOn = (): void => undefined;
+    const slow = (): Promise<void> => new Promise((resolve) => (goOn = resolve));
+    const call = new Call(OPTIONS);
+    const changed: Promise<void>[] = [];
+    if (when === "within the call") {
+      await call.connect();
+      browser.rate = 16_000;
+      browser.adding = slow;
+      changed.push(call.setMicrophone("headset"));
+    } else {
+      browser.microphoneRate = 16_000;
+      browser.adding = async () => {
+        browser.rate = 16_000;
+        browser.adding = slow;
+      };
+      changed.push(call.connect());
+    }
+    await until(() => browser.contexts.length === 2, "a context is made anew");
+    await call.setMicrophone(false);
+    goOn();
+    await Promise.all(changed);
+    assert.deepEqual([open(), call.snapshot.devices.microphone, browser.contexts.length], [[], undefined, 2], when);
+    await call.close();
+    assert.equal(browser.left().contexts, 0);
+  }
+});
+
+test("an own context of another rate than the microphone's is told with what to do, and is not made anew", async () => {
+  browser.resamples = false;
+  const audioContext = new AudioContext({ sampleRate: 16_000 });
+  const words = /rate of `audioContext`.*without `sampleRate`.*Cause: NotSupportedError/;
+  const call = new Call({ ...OPTIONS, audioContext });
+  await assert.rejects(call.connect(), { code: "audio_unavailable", retryable: false, message: words });
+  assert.deepEqual([open(), browser.contexts.length, audioContext.state], [[], 1, "running"]);
+});
+
+test("an empty id is the default microphone's: that is not asked for again when devices come and go", async () => {
+  const call = new Call({ ...OPTIONS, microphone: { deviceId: "" } });
+  await call.connect();
+  browser.devices.dispatchEvent(new Event("devicechange"));
+  await new Promise((resolve) => setTimeout(resolve, 700));
+  assert.deepEqual([open(), browser.asked.length], [["default"], 1]);
+  await call.close();
+});
+
 test("a microphone that does not open is told apart: refused, not answered, forbidden to the page, not there, or in use", () => {
   const secure = Object.getOwnPropertyDescriptor(globalThis, "isSecureContext");
   const page = Object.getOwnPropertyDescriptor(globalThis, "document");

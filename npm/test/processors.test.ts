@@ -89,6 +89,18 @@ test("a tap that is told to hurry posts at most so much at a time, and loses not
   assert.equal(blocks.at(-1)!.length, 896);
 });
 
+test("an input without a channel is silence, which takes its time, and is not posted while the tap is muted", () => {
+  const { processor, engine } = connected("voxrelay-tap");
+  for (let i = 0; i < 3; i++) processor.process([[quantum(1)]], [[]]);
+  for (let i = 0; i < 11; i++) processor.process([[]], [[]]);
+  const blocks = engine.posted as Float32Array[];
+  assert.deepEqual(blocks.map(({ length }) => length), [896, 896]);
+  assert.deepEqual(blocks.flatMap((block) => [...block]), [...Array(384).fill(1), ...Array(1_408).fill(0)]);
+  engine.say(true);
+  for (let i = 0; i < 20; i++) processor.process([[]], [[]]);
+  assert.equal(blocks.length, 2);
+});
+
 test("a tap without a microphone goes on, and one that is dismissed ends and says so", () => {
   const { processor, engine } = connected("voxrelay-tap");
   assert.ok(processor.process([[]], [[]]));

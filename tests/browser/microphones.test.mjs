@@ -149,6 +149,46 @@ describe("microphones that come and go", () => {
     await page.close();
   });
 
+  test("one that the context does not take, being of another rate, is heard through a context that is made anew, and so is one that stands in for it", async () => {
+    const { page, microphones } = await twoMicrophones(stage);
+    // As older versions of Firefox do it: contexts that were made before the rate changed take no microphone any more.
+    await page.page.evaluate(() => {
+      /** @type {AudioContext[]} */
+      const contexts = [];
+      let old = 0;
+      globalThis.AudioContext = class extends AudioContext {
+        constructor() {
+          super();
+          contexts.push(this);
+        }
+
+        /** @param {MediaStream} stream */
+        createMediaStreamSource(stream) {
+          if (contexts.indexOf(this) >= old) return super.createMediaStreamSource(stream);
+          throw new DOMException("Connecting AudioNodes from AudioContexts with different sample-rate is currently not supported.", "NotSupportedError");
+        }
+      };
+      Object.assign(globalThis, { rates: { change: () => void (old = contexts.length), states: () => contexts.map(({ state }) => state) } });
+    });
+    const tell = (/** @type {string} */ method) => page.page.evaluate((name) => /** @type {any} */ (globalThis).rates[name](), method);
+    await page.start();
+    await isHeard(page);
+    await tell("change");
+    await page.setMicrophone("headset");
+    const said = await saysMicrophone(page, "headset", { live: true, fallback: false });
+    assert.deepEqual(await microphones.live(), ["headset"]);
+    await isHeard(page);
+    await tell("change");
+    await microphones.plug(["desk"]);
+    await saysMicrophone(page, "desk", { live: true, fallback: true }, said);
+    assert.deepEqual(await microphones.live(), ["desk"]);
+    await isHeard(page);
+    await until("the contexts before are closed", async () => String(await tell("states")) === "closed,closed,running");
+    assert.deepEqual((await page.noted()).filter(({ name }) => name === "error"), []);
+    await page.close();
+    assert.deepEqual(await tell("states"), ["closed", "closed", "closed"]);
+  });
+
   test("while one is open the screen stays on", async () => {
     const { page } = await twoMicrophones(stage);
     // The locks are the browser's own; the test keeps them in sight.

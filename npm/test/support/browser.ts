@@ -38,6 +38,7 @@ class Target extends EventTarget {
 export class Track extends EventTarget {
   readyState = "live";
   muted = false;
+  readonly sampleRate: number = browser.microphoneRate ?? browser.rate;
   constructor(readonly id: string) {
     super();
   }
@@ -69,7 +70,7 @@ export class Stream {
 
 class Context {
   state = "running";
-  sampleRate = 48_000;
+  readonly sampleRate: number;
   currentTime = 0;
   destination = {};
   sinkId = "";
@@ -77,7 +78,8 @@ class Context {
   sinksAsked: string[] = [];
   setSinkId?: (deviceId: string) => Promise<void>;
   audioWorklet = { addModule: () => browser.adding() };
-  constructor() {
+  constructor({ sampleRate = browser.rate }: AudioContextOptions = {}) {
+    this.sampleRate = sampleRate;
     if (browser.hasNoSound) throw new Error("NotSupportedError: no sound");
     browser.contexts.push(this);
     if (!browser.canChooseSpeaker) return;
@@ -92,7 +94,12 @@ class Context {
   createGain(): object {
     return { gain: this.gain, connect: (node: object) => node };
   }
-  createMediaStreamSource(): object {
+  createMediaStreamSource(stream: Stream): object {
+    if (!browser.resamples && stream.getAudioTracks()[0]?.sampleRate !== this.sampleRate) {
+      // In Firefox's words.
+      const words = "AudioContext.createMediaStreamSource: Connecting AudioNodes from AudioContexts with different sample-rate is currently not supported.";
+      throw new DOMException(words, "NotSupportedError");
+    }
     return { connect: (node: object) => node, disconnect: () => undefined };
   }
   async resume(): Promise<void> {
@@ -111,7 +118,7 @@ class WorkletNode {
     postMessage: (message: MessagePort | null) => {
       if (message) return void (this.#near = message);
       this.#near?.close();
-      setTimeout(() => this.port.onmessage?.());
+      if (!browser.holdsBack) setTimeout(() => this.port.onmessage?.());
     },
     close: () => undefined,
   };
@@ -294,6 +301,14 @@ export const browser = {
   speakers: [] as string[],
   canChooseSpeaker: true,
   hasNoSound: false,
+  /** The rate of the devices, which contexts and microphones get. */
+  rate: 48_000,
+  /** Microphones have a rate of their own. */
+  microphoneRate: undefined as number | undefined,
+  /** Whether contexts take microphones of another rate, too. */
+  resamples: true,
+  /** No processor is run any more. */
+  holdsBack: false,
   hasNoWorker: false,
   workerMs: 0,
   /** What getUserMedia waits for, or is refused with. */
@@ -332,6 +347,10 @@ export const browser = {
       speakers: [],
       canChooseSpeaker: true,
       hasNoSound: false,
+      rate: 48_000,
+      microphoneRate: undefined,
+      resamples: true,
+      holdsBack: false,
       hasNoWorker: false,
       workerMs: 0,
       asking: async () => undefined,

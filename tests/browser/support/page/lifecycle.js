@@ -7,8 +7,6 @@
 
   /** A call has to be over by then, whatever happened to it. */
   const OVER_MS = 20_000;
-  /** A context closes after its processors have ended: the SDK waits 2 s for one that does not say so. */
-  const CLOSED_MS = 4_000;
 
   /** @type {MediaStreamTrack[]} */
   const tracks = [];
@@ -181,17 +179,15 @@
     for (const step of steps) await STEPS[step]({ call, controller, dice });
     const isOver = await Promise.race([call.close().then(() => true), sleep(OVER_MS)]);
     if (!isOver) return { schedule, problem: `it was not over within ${OVER_MS} ms: ${told}` };
+    const { contexts: open } = left();
+    if (open > 0) return { schedule, problem: `${open} contexts are open` };
     await connecting;
     // Whatever was being opened is let go of when it is open.
     await sleep(browser.slowMs + 30);
-    const { contexts: _, ...atOnce } = left();
-    const wanted = { tracks: 0, workers: 0, sockets: 0, listeners: before };
-    if (JSON.stringify(atOnce) !== JSON.stringify(wanted)) return { schedule, problem: `left over: ${JSON.stringify(atOnce)}, not ${JSON.stringify(wanted)}` };
-    const end = Date.now() + CLOSED_MS;
-    while (left().contexts > 0 && Date.now() < end) await sleep(10);
-    const open = left().contexts;
+    const is = JSON.stringify(left());
+    const wanted = JSON.stringify({ tracks: 0, contexts: 0, workers: 0, sockets: 0, listeners: before });
+    if (is !== wanted) return { schedule, problem: `left over: ${is}, not ${wanted}` };
     for (const list of [tracks, contexts, sockets]) list.splice(0);
-    if (open > 0) return { schedule, problem: `${open} contexts are open` };
     const wrong = outOfOrder(told);
     if (call.state !== "closed" || wrong) return { schedule, problem: `${wrong} is out of order: ${told}` };
     return { schedule, sessionId: call.sessionId };
