@@ -5,7 +5,7 @@ mod bench;
 
 use std::time::Duration;
 
-use bench::{Bench, Did, ack, ended, resumed, welcome};
+use bench::{Bench, Did, ack, ended, resumed, sent, welcome};
 use protocol::client::{Config, Event, GapInfo, Input, State};
 use protocol::{
     AudioHeader, Bye, ClientMessage, CloseCode, Codec, Ended, Hold, Mute, Release, Upward, Usage,
@@ -193,6 +193,21 @@ fn who_does_not_wait_says_goodbye_after_what_was_sent_and_is_told_what_was_not()
     let did = bench.input(Input::Closed { code: 1000 });
     assert_eq!(ended(&did), Some(CloseCode::Normal));
     assert_eq!(gaps(&did), Vec::<&Did>::new(), "each sample is told once");
+}
+
+#[test]
+fn what_is_said_after_a_hang_up_that_does_not_wait_is_not_sent_in_place_of_what_was_taken_back() {
+    let mut bench = Bench::up();
+    bench.input(Input::Buffered(200_000));
+    // An acknowledgement is due, behind which the goodbye waits.
+    bench.input(Input::Binary(&sound(0, 0, 2_400)));
+    bench.chunks(1);
+    let mut did = bench.input(AT_ONCE);
+    did.extend(bench.input(Input::Buffered(0)));
+    did.extend(bench.chunks(1));
+    did.extend(bench.wait(Duration::from_secs(1)));
+    assert_eq!((gaps(&did), sent(&did)), (vec![&gap(0, 1)], vec![]));
+    assert!(did.contains(&bye(0)), "{did:?}");
 }
 
 #[test]

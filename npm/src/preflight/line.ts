@@ -11,7 +11,14 @@ export class Line {
 
   private constructor(socket: WebSocket) {
     this.#socket = socket;
-    socket.onmessage = ({ data }) => this.#hear(typeof data === "string" ? messageOf(data) : (data as ArrayBuffer));
+    socket.onmessage = ({ data }) => {
+      try {
+        this.#hear(typeof data === "string" ? (JSON.parse(data) as Heard) : (data as ArrayBuffer));
+      } catch {
+        // Somebody else takes the subprotocol.
+        socket.close();
+      }
+    };
     socket.onclose = () => {
       this.#isOver = true;
       this.#listener?.(undefined);
@@ -77,14 +84,5 @@ export class Line {
   #hear(heard: Heard): void {
     if (this.#listener) this.#listener(heard);
     else this.#waiting.push(heard);
-  }
-}
-
-/** A relay's message; nothing, for words of somebody else who takes the subprotocol. */
-function messageOf(text: string): Heard {
-  try {
-    return JSON.parse(text) as Heard;
-  } catch {
-    return undefined;
   }
 }

@@ -82,7 +82,7 @@ async function listen(stream: MediaStream, signal: AbortSignal): Promise<Preflig
       else if (now - begun <= START_MS) continue;
       else return trouble("audio_unavailable", "It opens, but the browser's sound stands still. Click on the page, or connect a loudspeaker, and look again.", { grade: "poor" });
       analyser.getFloatTimeDomainData(samples);
-      peak = samples.reduce((loudest, sample) => Math.max(loudest, Math.abs(sample)), peak);
+      peak = Math.max(peak, ...samples.map(Math.abs));
       clipped = Math.max(clipped, samples.filter((sample) => Math.abs(sample) >= 0.999).length);
       if (now - heardFrom > (peak ? LISTEN_MS : SILENT_MS)) break;
     }

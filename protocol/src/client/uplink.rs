@@ -26,7 +26,9 @@ const TURNS_AT_ONCE: Duration = Duration::from_secs(2);
 
 impl Client {
     pub(super) fn handle_chunk(&mut self, samples: &[i16]) {
-        if samples.is_empty() || self.muted || self.up().is_some_and(|up| up.told_bye) {
+        // Whoever hangs up without waiting has taken back what was not sent, and says nothing in its place.
+        let is_cut = self.closing.is_some_and(|closing| !closing.finishes);
+        if samples.is_empty() || self.muted || is_cut || self.up().is_some_and(|up| up.told_bye) {
             return;
         }
         if !self.uplink.push_audio(UPLINK, samples) {

@@ -111,6 +111,8 @@ struct Watched {
     epoch: Option<u32>,
     is_welcome: bool,
     undelivered: BTreeSet<u32>,
+    /// What lies before this number a relay has stored, by its own word; one that wants it again is not to be helped.
+    committed: u32,
     muted: bool,
     told_bye: bool,
     /// It hangs up.
@@ -134,6 +136,7 @@ impl Watched {
             epoch: None,
             is_welcome: false,
             undelivered: BTreeSet::new(),
+            committed: 0,
             muted: false,
             told_bye: false,
             hangs_up: false,
@@ -164,6 +167,14 @@ impl Watched {
 
     fn relay(&mut self, message: impl Into<RelayMessage>) {
         self.input(Input::Text(&message.into().to_json()));
+    }
+
+    /// The relay says what it has stored.
+    fn commit(&mut self, committed: Mark, message: impl Into<RelayMessage>) {
+        self.relay(message);
+        if matches!(self.state, State::Connected | State::Closing) {
+            self.committed = self.committed.max(committed.seq);
+        }
     }
 
     fn drain(&mut self) {
@@ -197,7 +208,7 @@ impl Watched {
                         let missing = self.said.range(gap.from.seq..gap.to.seq);
                         for (seq, (_, samples)) in missing {
                             assert!(
-                                *samples > 0 || self.undelivered.contains(seq),
+                                *samples > 0 || self.undelivered.contains(seq) || *seq < self.committed,
                                 "a text is never missing"
                             );
                         }
@@ -308,18 +319,22 @@ impl Watched {
                 self.relay(Welcome { epoch, features, ..welcome() });
                 self.is_welcome = false;
             }
-            Act::Resumed { epoch, received, committed } => self.relay(Resumed {
-                session_id: "new".into(),
-                epoch,
-                resume_token: "r".into(),
-                received: self.mark(received),
-                committed: self.mark(committed.min(received)),
-                features: Features::RELAY.into(),
-            }),
+            Act::Resumed { epoch, received, committed } => {
+                let (received, committed) = (self.mark(received), self.mark(committed.min(received)));
+                let resumed = Resumed {
+                    session_id: "new".into(),
+                    epoch,
+                    resume_token: "r".into(),
+                    received,
+                    committed,
+                    features: Features::RELAY.into(),
+                };
+                self.commit(committed, resumed);
+            }
             Act::ResumeFailed => self.relay(ResumeFailed { reason: "unknown".into(), epoch: 1 }),
             Act::Ack { received, committed } => {
                 let (received, committed) = (self.mark(received), self.mark(committed.min(received)));
-                self.relay(RelayAck { received, committed });
+                self.commit(committed, RelayAck { received, committed });
             }
             Act::Resend(from) => {
                 self.next = None;
@@ -360,7 +375,7 @@ impl Watched {
     fn say(&mut self, samples: u16) {
         let value = i16::from_le_bytes([self.end.seq as u8, 0]);
         let samples = u32::from(samples);
-        if samples > 0 && !self.muted && !self.told_bye && !self.is_over {
+        if samples > 0 && !self.muted && !self.told_bye && !self.hurries && !self.is_over {
             self.said.insert(self.end.seq, (self.end.position, samples));
             self.end = Mark { seq: self.end.seq + 1, position: self.end.position + samples };
         }
