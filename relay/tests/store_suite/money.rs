@@ -2,7 +2,8 @@
 
 use relay::money::budget::{Balance, Range, Reserved, Scope};
 use relay::records::store::{
-    NewSession, Notice, Opened, Quality, Quota, Reserve, Settle, StoreError, Swept, TakeOver, unix_ms,
+    AlertFilter, NewSession, Notice, Opened, Quality, Quota, Reserve, Settle, Store, StoreError, Swept,
+    TakeOver, unix_ms,
 };
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ on_both_databases! {
     what_was_spent_before_a_session_was_ended_from_outside_is_owed_unless_somebody_went_on
     a_new_day_has_a_new_budget
     thresholds_are_told_once
+    thresholds_that_the_charge_for_a_lost_session_reaches_are_told_once
+    thresholds_that_a_lower_limit_puts_below_what_is_spent_are_told_with_the_next_settlement
     a_budget_that_is_used_up_is_told_once
     whatever_the_jump_thresholds_are_told_in_order_with_the_sum_of_that_moment
     a_budget_that_is_used_up_is_told_after_its_lower_thresholds_with_what_the_ledger_says
@@ -414,6 +417,60 @@ async fn thresholds_are_told_once(bench: Bench) {
             (Scope::User, 100)
         ]
     );
+}
+
+/// The thresholds of users and accounts that are noted, with what was spent by then.
+async fn noted(store: &dyn Store) -> Vec<(&'static str, u32, u64)> {
+    let rows = store.list_alerts(&AlertFilter::default(), None, 100).await.expect("read").rows;
+    let budgets = rows.iter().filter_map(|row| row.alert.budget());
+    let shared = budgets.filter(|alert| alert.scope != Scope::Session);
+    let mut noted: Vec<_> =
+        shared.map(|alert| (alert.scope.name(), alert.percent, alert.spent.get())).collect();
+    noted.sort_unstable();
+    noted
+}
+
+async fn thresholds_that_the_charge_for_a_lost_session_reaches_are_told_once(bench: Bench) {
+    let store = &*bench.store;
+    let caps = caps(WIDE, 100, 1_000);
+    let begins = Quota { caps, ..quota() };
+    open(store, &session("a"), &begins).await;
+    store.settle(&settle("a", vec![row("1", 1, 60)], caps)).await.expect("written");
+    assert_eq!(noted(store).await, [("user", 50, 60)]);
+    let exposed = Reserve { exposed: usd(25), ..reserve("a", 95, 95, caps) };
+    assert!(matches!(store.reserve(&exposed).await, Ok(Reserved::Granted(_))));
+    let by =
+        TakeOver { epoch: 0, resume_hash: [8; 32], previous: [7; 32], relay: "relay-2".into(), lease: LEASE };
+    let taken = store.take_over("a", &by).await.expect("written").expect("live");
+    assert_eq!(taken.session.cost, usd(85));
+    assert_eq!(noted(store).await, [("user", 50, 60), ("user", 80, 85)], "before anybody settles again");
+    let epoch = taken.session.epoch;
+    let goes_on = Settle { epoch, ..settle("a", vec![row("2", 1, 5)], caps) };
+    let settled = store.settle(&goes_on).await.expect("written");
+    assert_eq!(settled.alerts, [], "it was told");
+    // Nobody comes back to it.
+    let exposed = Reserve { epoch, exposed: usd(10), ..reserve("a", 100, 100, caps) };
+    assert!(matches!(store.reserve(&exposed).await, Ok(Reserved::Granted(_))));
+    assert!(store.end_elsewhere("a", "abnormal").await.expect("ended"));
+    assert_eq!(noted(store).await, [("user", 50, 60), ("user", 80, 85), ("user", 100, 100)]);
+}
+
+async fn thresholds_that_a_lower_limit_puts_below_what_is_spent_are_told_with_the_next_settlement(
+    bench: Bench,
+) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let told = async |key: &'static str, caps| {
+        let settled = store.settle(&settle("a", vec![row(key, 1, 1)], caps)).await.expect("written");
+        settled.alerts.iter().map(|alert| (alert.scope, alert.percent)).collect::<Vec<_>>()
+    };
+    store.settle(&settle("a", vec![row("1", 1, 89)], caps(WIDE, 1_000, 1_000))).await.expect("written");
+    assert_eq!(told("2", caps(WIDE, 1_000, 1_000)).await, []);
+    // The plan changes while the call goes on.
+    let first = [(Scope::User, 50), (Scope::User, 80)];
+    assert_eq!(told("3", caps(WIDE, 100, 1_000)).await, first);
+    assert_eq!(told("4", caps(WIDE, 100, 1_000)).await, []);
+    assert_eq!(told("5", caps(WIDE, 100, 150)).await, [(Scope::Account, 50)]);
 }
 
 async fn a_budget_that_is_used_up_is_told_once(bench: Bench) {

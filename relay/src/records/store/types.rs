@@ -203,7 +203,7 @@ pub struct Settled {
     pub cost: NanoUsd,
     /// The budgets after the settlement.
     pub standing: Standing,
-    /// The thresholds that the settlement reached, each for the first time in its period.
+    /// The thresholds that are reached by then and were not told before, each once in its period.
     pub alerts: Vec<Alert>,
 }
 
