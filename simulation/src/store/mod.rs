@@ -41,6 +41,8 @@ pub struct Model {
     /// When whoever has begun sessions has their whole minute again, in microseconds since 1970.
     rates: BTreeMap<String, i64>,
     alerts: Vec<Alert>,
+    /// The highest threshold that was told of each budget, by scope, owner and period: an alert may not name its owner any more.
+    told: BTreeMap<(&'static str, String, String), u32>,
     erased: BTreeMap<String, Erased>,
     /// What sessions that were deleted have cost, by account and day.
     erased_cost: BTreeMap<(String, i64), NanoUsd>,

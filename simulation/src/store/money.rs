@@ -418,23 +418,14 @@ impl Model {
         let mut alerts = Vec::new();
         let Some(session) = self.sessions.get(id) else { return alerts };
         let row = &session.row;
-        let period = match scope {
-            Scope::Session => String::new(),
-            Scope::User => session.periods.day_name(),
-            Scope::Account => session.periods.month_name(),
+        let (owner, period) = match scope {
+            Scope::Session => (&row.id, String::new()),
+            Scope::User => (&row.user_sub, session.periods.day_name()),
+            Scope::Account => (&row.account, session.periods.month_name()),
         };
-        for percent in THRESHOLDS.into_iter().filter(|percent| *percent <= highest) {
-            let is_same = |alert: &&Alert| {
-                let is_owner = match scope {
-                    Scope::Session => alert.session_id == row.id,
-                    Scope::User => alert.user_sub == row.user_sub,
-                    Scope::Account => alert.account == row.account,
-                };
-                alert.scope == scope && is_owner && alert.period == period && alert.percent == percent
-            };
-            if self.alerts.iter().any(|alert| is_same(&alert)) {
-                continue;
-            }
+        let told = self.told.entry((scope.name(), owner.clone(), period.clone())).or_default();
+        let is_new = |percent: &u32| *told < *percent && *percent <= highest;
+        for percent in THRESHOLDS.into_iter().filter(is_new) {
             alerts.push(Alert {
                 id: format!("alert-{}", self.alerts.len() + alerts.len()),
                 scope,
@@ -450,6 +441,7 @@ impl Model {
                 attempts: 0,
             });
         }
+        *told = highest.max(*told);
         self.alerts.extend(alerts.iter().cloned());
         alerts
     }

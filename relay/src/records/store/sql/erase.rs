@@ -37,7 +37,8 @@ const KEEP_RECORDING: Sql = sql!(
     ON CONFLICT (recording) DO NOTHING"
 );
 
-/// Deletes a session. The schema deletes its turns, its ledger, its alerts and what webhooks are to be told of it with it.
+/// Deletes a session. The schema deletes its turns, its ledger, the alerts about its own budget and what webhooks are to be told of it with it, and takes
+/// it out of other alerts, as well as a user who has no session left.
 const DELETE: Sql = sql!("DELETE FROM sessions WHERE id = $1");
 
 const OWNER: Sql = sql!("SELECT user_sub FROM sessions WHERE id = $1" LOCK);
@@ -58,6 +59,9 @@ const FORGET_WHO_WAS_CREDITED_LATE: Sql = sql!(
     WHERE user_sub = (SELECT user_sub FROM sessions WHERE id = $1) AND created_by = $2
         AND SUBSTR(key, 1, LENGTH($1) + 1) = $1 || '/'"
 );
+
+/// Takes a user out of alerts. The schema does so with their last session; of two that were deleted at the same moment neither was the last.
+const FORGET_WHO_REACHED: Sql = sql!("UPDATE alerts SET user_sub = '' WHERE user_sub = $1");
 
 const FORGET_WHO_CREDITED: Sql = sql!("UPDATE credits SET created_by = '' WHERE created_by = $1");
 
@@ -226,6 +230,7 @@ async fn erase_batch(
     let rows = tx.query(OF_USER).bind(sub).bind(BATCH).fetch_all(&mut *tx.connection).await?;
     let ids: Vec<String> = rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
     let (_, lost) = erase(tx, &ids).await?;
+    tx.query(FORGET_WHO_REACHED).bind(sub).execute(&mut *tx.connection).await?;
     if let Some(by) = by {
         tx.query(FORGET_WHO_DENIED).bind(sub).execute(&mut *tx.connection).await?;
         // Nobody could find them by their maker any more.
