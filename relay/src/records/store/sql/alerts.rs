@@ -36,11 +36,11 @@ const NOTED: Sql = sql!(
     WHERE scope = 'account' AND owner = $4 AND period = $5 GROUP BY scope"
 );
 
-/// About a provider, and about no user.
+/// About a provider, and about no user. The session may be erased by now, and is not named then.
 const EXCESS: Sql = sql!(
     "INSERT INTO alerts (id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd,
         created_at, next_attempt_at)
-    SELECT $1, $2, $3, $4, 0, id, '', account, 0, $5, $6, $6 FROM sessions WHERE id = $7
+    VALUES ($1, $2, $3, $4, 0, $5, '', $6, 0, $7, $8, $8)
     ON CONFLICT (scope, owner, period, percent) DO NOTHING"
 );
 
@@ -185,10 +185,12 @@ async fn noted(tx: &mut Tx<'_>, locked: &Locked) -> Result<Vec<(String, u32)>, S
     rows.iter().map(read).collect()
 }
 
-/// Notes for each item of which a provider has reported more than was set aside that it has, unless that is noted in this hour already.
+/// Notes for each item of which a provider has reported more than was set aside that it has, unless that is noted in this hour already. `session_id` is
+/// empty where the session is erased. It comes before budgets are locked, so that nobody who holds one waits here.
 pub(super) async fn exceeded(
     tx: &mut Tx<'_>,
     session_id: &str,
+    account: &str,
     rows: &[LedgerRow],
     at_ms: i64,
 ) -> Result<(), StoreError> {
@@ -202,9 +204,10 @@ pub(super) async fn exceeded(
             .bind(PROVIDER)
             .bind(item)
             .bind(hour(at_ms))
+            .bind(session_id)
+            .bind(account)
             .bind(signed(excess.get()))
             .bind(at_ms)
-            .bind(session_id)
             .execute(&mut *tx.connection)
             .await?;
     }

@@ -101,6 +101,8 @@ pub(super) struct Locked {
 #[derive(Debug, Default)]
 #[must_use]
 pub(super) struct WrittenOff {
+    /// The session, and the row of its ledger that was written, if one was.
+    charged: Option<(String, LedgerRow)>,
     /// The thresholds that were reached by it.
     alerts: Vec<Alert>,
 }
@@ -184,6 +186,9 @@ impl Locked {
 
 impl WrittenOff {
     pub(super) fn tell_operators(&self) {
+        if let Some((session_id, row)) = &self.charged {
+            operations::alerts::written(session_id, row);
+        }
         self.alerts.iter().for_each(operations::alerts::raised);
     }
 }
@@ -244,7 +249,8 @@ impl SqlStore {
                 if locked.epoch != settle.epoch && !is_still_owed(&mut tx, &locked, &settle).await? {
                     return Err(StoreError::Fenced { id: settle.session_id });
                 }
-                alerts::exceeded(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
+                let account = &locked.owners.account_name;
+                alerts::exceeded(&mut tx, &locked.id, account, &settle.rows, settle.at_ms).await?;
                 credits::lock_late(&mut tx, &locked, &settle).await?;
                 let is_rolled_up = comes_late(&mut tx, &locked, &settle).await?;
                 let sums = append(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
@@ -410,13 +416,13 @@ pub(super) async fn write_off(tx: &mut Tx<'_>, mut locked: Locked) -> Result<Wri
         return Ok(WrittenOff::default());
     }
     let (row, at_ms) = (LedgerRow::lost(locked.epoch, charge), unix_ms());
-    let sums = append(tx, &locked.id, &[row], at_ms).await?;
+    let sums = append(tx, &locked.id, std::slice::from_ref(&row), at_ms).await?;
     tx.query(FENCE).bind(&*locked.id).execute(&mut *tx.connection).await?;
     let (account, user) = book(tx, &mut locked, sums, NanoUsd::ZERO, true, None).await?;
     let caps = last_caps(tx, &locked.owners, &locked.periods).await?;
     let standing = locked.standing(caps, account, user);
     let alerts = alerts::reached(tx, &locked, &standing, at_ms).await?;
-    Ok(WrittenOff { alerts })
+    Ok(WrittenOff { charged: Some((locked.id, row)), alerts })
 }
 
 /// Appends rows to the ledger, and returns the sums of those that were not there.
