@@ -4,7 +4,7 @@
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::super::query::{PAGE_MAX, Page};
+use super::super::query::{PAGE_MAX, Page, SUMS_MAX};
 use super::StoreError;
 use super::damage::Table;
 use super::statement::{Place, Statement, Value};
@@ -130,7 +130,7 @@ impl Select {
         count
     }
 
-    /// Reads a page of what is about money: a row that is damaged is an error that names it, and not left out.
+    /// Reads a page of what is about money, which may be as long as one of sums: a row that is damaged is an error that names it, and not left out.
     pub(super) async fn whole_page<T, C>(
         self,
         on: impl Place + Copy,
@@ -139,7 +139,7 @@ impl Select {
         read: impl Fn(&AnyRow) -> Result<T, StoreError>,
         cursor: impl Fn(&T) -> C,
     ) -> Result<Page<T, C>, StoreError> {
-        let limit = limit.clamp(1, PAGE_MAX);
+        let limit = limit.clamp(1, SUMS_MAX);
         let found = self.part(limit + 1).fetch_each(on).await?;
         let more = found.len() > limit as usize;
         let mut rows = Vec::with_capacity(found.len());
