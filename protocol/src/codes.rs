@@ -278,6 +278,7 @@ http_codes! {
     Internal = "internal", 500, "The relay failed. Its log says why.";
     RelayFull = "relay_full", 503, "The relay takes no more of this now. Wait `retry_after_ms`.";
     StoreUnavailable = "store_unavailable", 503, "The relay's database is away. Wait `retry_after_ms`.";
+    ListTooLong = "list_too_long", 503, "Reading this took the database too long. Ask for less of it: narrow the range, or name a user or an account.";
     KeysUnavailable = "keys_unavailable", 503, "The relay cannot check tokens until it has the issuer's keys. Wait `retry_after_ms`.";
     RecordingUnavailable = "recording_unavailable", 503, "The recording cannot be read now. Wait `retry_after_ms`.";
     RelayStopping = "relay_stopping", 503, "The relay stops and takes no calls. Wait `retry_after_ms`: the next one does.";

@@ -11,7 +11,7 @@ use relay::call::{Latency, Turn};
 use relay::money::budget::{Balance, Caps, Range, Scope, TokenCaps};
 use relay::money::ledger::{LateCredit, LedgerRow};
 use relay::records::store::{
-    Alert, CreditFilter, InsteadOf, Leases, Lost, NewSession, Opened, Payer, Quality, Quota, Reserve,
+    Alert, AlertFilter, CreditFilter, InsteadOf, Leases, Lost, NewSession, Opened, Payer, Quality, Quota, Reserve,
     SessionRow, Settle, Settled, SqlStore, Store, StoreError, TakeOver, unix_ms,
 };
 use simulation::store::Model;
@@ -65,6 +65,12 @@ const AWAY: &str = "away";
 fn alert(alert: &Alert) -> impl std::fmt::Debug + use<> {
     let Alert { scope, period, percent, session_id, limit, spent, .. } = alert.clone();
     (scope, period, percent, session_id, limit, spent)
+}
+
+/// An alert as it is kept, in any order.
+fn kept(alert: &Alert) -> impl Ord + std::fmt::Debug + use<> {
+    let Alert { scope, period, percent, session_id, user_sub, account, limit, spent, .. } = alert.clone();
+    (scope.name(), period, percent, session_id, user_sub, account, limit, spent)
 }
 
 fn settled(settled: &Settled) -> String {
@@ -361,6 +367,12 @@ impl Bench {
         let mut real: Vec<_> = real.rows.into_iter().map(|credit| (credit.key, credit.amount)).collect();
         real.sort_unstable();
         assert_eq!(real, self.model.credits_by_day(), "{what}: the credits");
+        let real = self.real.list_alerts(&AlertFilter::default(), None, 1_000).await.expect("read");
+        let mut real: Vec<_> = real.rows.iter().filter_map(|row| row.alert.budget()).map(kept).collect();
+        let mut model: Vec<_> = self.model.alerts().iter().map(kept).collect();
+        real.sort_unstable();
+        model.sort_unstable();
+        assert_eq!(real, model, "{what}: the alerts");
     }
 }
 

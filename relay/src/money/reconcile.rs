@@ -410,6 +410,22 @@ fn midnight_ms(day: Date) -> Option<i64> {
     day.to_zoned(TimeZone::UTC).ok().map(|midnight| midnight.timestamp().as_millisecond())
 }
 
+/// A number without the commas between its thousands, or nothing if a comma stands anywhere else: it may be a decimal comma then, and the number another
+/// one by a factor of a thousand. Thousands are groups of three digits behind one to three digits that do not begin with a 0.
+fn without_thousands(number: &str) -> Option<String> {
+    if !number.contains(',') {
+        return Some(number.to_owned());
+    }
+    let (whole, fraction) = number.split_at(number.find('.').unwrap_or(number.len()));
+    let mut groups = whole.strip_prefix(['+', '-']).unwrap_or(whole).split(',');
+    let are_digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+    let is_first =
+        |group: &str| (1..=3).contains(&group.len()) && !group.starts_with('0') && are_digits(group);
+    let are_thousands =
+        groups.next().is_some_and(is_first) && groups.all(|group| group.len() == 3 && are_digits(group));
+    (are_thousands && !fraction.contains(',')).then(|| format!("{}{fraction}", whole.replace(',', "")))
+}
+
 /// What so many cost at this price for `per` of them, rounded up to a nano-dollar.
 fn counted_nano(quantity: u64, price: NanoUsd, per: u64) -> i128 {
     let nano = u128::from(quantity) * u128::from(price.get());
@@ -487,10 +503,13 @@ impl Line<'_> {
 
     /// A number, whose thousands may be apart, of dollars too; nothing is 0.
     fn number(&self, column: &Column) -> Result<f64, ReconcileError> {
-        let text: String = self.cell(column).chars().filter(|char| !matches!(char, ',' | '$')).collect();
+        let text = self.cell(column).replace('$', "");
         if text.is_empty() {
             return Ok(0.0);
         }
+        let text = without_thousands(&text).ok_or_else(|| {
+            self.wrong(column, "give a number with a decimal point; commas stand between thousands alone")
+        })?;
         let number = text.parse().ok().filter(|number: &f64| number.is_finite());
         number.ok_or_else(|| self.wrong(column, "give a number"))
     }

@@ -4,7 +4,7 @@
 use crate::money::NanoUsd;
 use crate::money::ledger::LedgerRow;
 use crate::operations::{telemetry, tracker};
-use crate::records::store::Alert;
+use crate::records::store::{Alert, Settle, Settled, StoreError};
 
 /// Says it in the log and counts it. The webhook is sent from the database, so that none is lost.
 pub(crate) fn raised(alert: &Alert) {
@@ -22,6 +22,13 @@ pub(crate) fn raised(alert: &Alert) {
     );
     tracker::budget_reached(alert);
     telemetry::budget_alert(alert.scope.name(), alert.percent);
+}
+
+/// What a settlement has written is counted and told, also where its session was erased meanwhile, so that it stands on the account's bill alone.
+pub(crate) fn settled(settle: &Settle, answer: &Result<Settled, StoreError>) {
+    if matches!(answer, Ok(_) | Err(StoreError::Erased { .. })) {
+        settle.rows.iter().for_each(|row| written(&settle.session_id, row));
+    }
 }
 
 /// A row is in the ledger: its cost is counted, and what was reported too much of is told.

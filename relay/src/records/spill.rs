@@ -444,9 +444,9 @@ async fn write(store: &dyn Store, session: &str, epoch: u32, owed: &Owed) -> Res
             store.save_kept_turns(session, epoch, turns, *committed, *replayable).await
         }
         Owed::Settle(settle) => {
-            let settled = store.settle(settle).await?;
-            settled.alerts.iter().for_each(alerts::raised);
-            settle.rows.iter().for_each(|row| alerts::written(session, row));
+            let settled = store.settle(settle).await;
+            alerts::settled(settle, &settled);
+            settled?.alerts.iter().for_each(alerts::raised);
             Ok(())
         }
         Owed::End { reason, quality, at_ms } => {

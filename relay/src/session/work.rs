@@ -90,10 +90,11 @@ impl Work {
                 (Some(Owed::Turns { turns, committed, replayable }), _) => {
                     save_turns(&*store, &id, epoch, &turns, committed, replayable).await.map(|()| Wrote::Done)
                 }
-                (Some(Owed::Settle(settle)), _) => store.settle(&settle).await.map(|settled| {
-                    settle.rows.iter().for_each(|row| alerts::written(&id, row));
-                    Wrote::Settled(settled)
-                }),
+                (Some(Owed::Settle(settle)), _) => {
+                    let settled = store.settle(&settle).await;
+                    alerts::settled(&settle, &settled);
+                    settled.map(Wrote::Settled)
+                }
                 (Some(Owed::End { reason, quality, at_ms }), _) => {
                     store.end_session(&id, epoch, &reason, quality, at_ms).await.map(|()| Wrote::Done)
                 }

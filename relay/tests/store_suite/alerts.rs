@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use relay::money::budget::{Balance, Scope};
 use relay::money::ledger::LedgerRow;
 use relay::records::store::{
-    Alert, AlertFilter, Attempted, Claimed, ExcessAlert, Notice, Replayed, Settle, Store,
+    Alert, AlertFilter, Attempted, Claimed, DeliveryFilter, ExcessAlert, NewSession, Notice, Replayed, Settle,
+    Store, unix_ms,
 };
 
-use super::{Bench, caps, on_both_databases, open, quota, row, session, settle};
+use super::{Bench, caps, on_both_databases, open, quota, row, session, settle, usd};
 
 on_both_databases! {
     an_alert_is_claimed_by_one_at_a_time_and_again_when_the_claim_is_over
@@ -19,6 +21,9 @@ on_both_databases! {
     what_is_repeated_while_it_is_sent_is_sent_once_more
     without_a_webhook_alerts_are_let_go_after_a_while
     what_a_provider_reports_too_much_is_an_alert_once_an_hour_for_each_item
+    an_alert_outlives_the_call_that_raised_it_and_does_not_name_it
+    what_was_told_is_not_told_again_after_its_call_was_erased
+    an_erased_user_is_named_by_no_alert
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -223,4 +228,85 @@ async fn what_a_provider_reports_too_much_is_an_alert_once_an_hour_for_each_item
     assert!(told.iter().all(|alert| alert.account == "acme" && alert.hour.len() == "2026-11-22T19".len()));
     let of_ada = AlertFilter { user_sub: Some("ada".into()), ..AlertFilter::default() };
     assert_eq!(store.list_alerts(&of_ada, None, 10).await.expect("read").rows, [], "it concerns no user");
+}
+
+/// Each alert: what it is about, the call and the user that it names, and whether it waits for the webhook.
+async fn named(bench: &Bench) -> Vec<String> {
+    let sql = "SELECT scope || ' ' || percent || ' [' || session_id || '] [' || user_sub || ']'
+            || CASE WHEN next_attempt_at IS NULL THEN '' ELSE ' waits' END
+        FROM alerts WHERE percent IN (0, 100)";
+    let mut named: Vec<String> =
+        sqlx::query_scalar(sql).fetch_all(&mut bench.connect().await).await.expect("read");
+    named.sort_unstable();
+    named
+}
+
+/// All three budgets are used up by a session, and a provider has reported too much.
+async fn exhaust(store: &dyn Store, id: &str, user: &str) {
+    let new = NewSession { user_sub: user.into(), account: user.into(), ..session(id) };
+    open(store, &new, &quota()).await;
+    let rows = vec![row("1", 1, 100), excess("2", &format!("x/{id}"), 5)];
+    store.settle(&settle(id, rows, caps(100, 100, 100))).await.expect("written");
+}
+
+async fn an_alert_outlives_the_call_that_raised_it_and_does_not_name_it(bench: Bench) {
+    let store = &*bench.store;
+    exhaust(store, "a", "ada").await;
+    open(store, &session("b"), &quota()).await;
+    let before = [
+        "account 100 [a] [ada] waits",
+        "provider 0 [a] [] waits",
+        "session 100 [a] [ada] waits",
+        "user 100 [a] [ada] waits",
+    ];
+    assert_eq!(named(&bench).await, before);
+    assert!(store.delete_session("a", None).await.expect("erased"));
+    let after = ["account 100 [] [] waits", "provider 0 [] [] waits", "user 100 [] [ada] waits"];
+    assert_eq!(named(&bench).await, after, "whose day it is stays while she has another call");
+    let claimed = store.claim_alerts(LONG, 100).await.expect("claimed");
+    assert_eq!(claimed.len(), 7, "three thresholds of two budgets, and the provider");
+    let listed = store.list_deliveries(&DeliveryFilter::default(), None, 100).await.expect("read").rows;
+    assert!(listed.len() == 7 && listed.iter().all(|row| row.session_id.is_none()), "{listed:?}");
+    // As a relay of an earlier version erases: it knows nothing of alerts.
+    let mut connection = bench.connect().await;
+    sqlx::raw_sql("DELETE FROM sessions WHERE id = 'b'").execute(&mut connection).await.expect("deleted");
+    assert_eq!(named(&bench).await[2], "user 100 [] [] waits", "nothing else of her is left");
+}
+
+async fn what_was_told_is_not_told_again_after_its_call_was_erased(bench: Bench) {
+    let store = &*bench.store;
+    exhaust(store, "a", "ada").await;
+    exhaust(store, "b", "ada").await;
+    for alert in store.claim_alerts(LONG, 100).await.expect("claimed") {
+        store.finish_alert(alert.claimed(), Attempted::Delivered, "204").await.expect("written");
+    }
+    assert!(store.delete_session("a", None).await.expect("erased"));
+    // A call is refused, and the budget's newest session is the other one.
+    let balance = Balance { limit: usd(100), spent: usd(200), reserved: usd(0) };
+    for scope in [Scope::User, Scope::Account] {
+        let told = store.exhausted("b", scope, balance, unix_ms()).await.expect("written");
+        assert_eq!(told, None, "{scope:?}");
+    }
+    let again = settle("b", vec![row("3", 1, 1)], caps(1_000, 100, 100));
+    assert_eq!(store.settle(&again).await.expect("written").alerts, []);
+    assert_eq!(store.claim_alerts(LONG, 100).await.expect("claimed"), []);
+}
+
+async fn an_erased_user_is_named_by_no_alert(bench: Bench) {
+    let store = &*bench.store;
+    exhaust(store, "a", "ada").await;
+    exhaust(store, "b", "bob").await;
+    store.delete_user("ada", Some("root"), "act").await.expect("erased");
+    let others = ["account 100 [b] [bob] waits", "session 100 [b] [bob] waits", "user 100 [b] [bob] waits"];
+    let nobodys = ["account 100 [] [] waits", "user 100 [] [] waits"];
+    let providers = ["provider 0 [] [] waits", "provider 0 [b] [] waits"];
+    let mut expected = [&others[..], &nobodys[..], &providers[..]].concat();
+    expected.sort_unstable();
+    assert_eq!(named(&bench).await, expected);
+    // What two erasings at the same moment have left.
+    let mut connection = bench.connect().await;
+    let left = "UPDATE alerts SET user_sub = 'ada' WHERE session_id = '' AND scope = 'user'";
+    sqlx::raw_sql(left).execute(&mut connection).await.expect("written");
+    store.delete_user("ada", None, "another").await.expect("nothing to do");
+    assert_eq!(named(&bench).await, expected);
 }

@@ -104,6 +104,7 @@ async fn unguarded(bench: &Bench) -> AnyConnection {
         "audit_is_kept",
         "deliveries_of_started",
         "deliveries_of_ended",
+        "alerts_of_erased",
     ] {
         sql(to, format!("DROP TRIGGER {trigger}")).await;
     }

@@ -1,8 +1,10 @@
 //! Reserve, spend, settle.
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use relay::money::budget::{Balance, Range, Reserved, Scope};
 use relay::records::store::{
-    NewSession, Notice, Opened, Quality, Quota, Reserve, Settle, StoreError, Swept, TakeOver, unix_ms,
+    AlertFilter, NewSession, Notice, Opened, Quality, Quota, Reserve, Settle, Store, StoreError, Swept,
+    TakeOver, unix_ms,
 };
 use std::time::Duration;
 
@@ -28,6 +30,9 @@ on_both_databases! {
     what_was_spent_before_a_session_was_ended_from_outside_is_owed_unless_somebody_went_on
     a_new_day_has_a_new_budget
     thresholds_are_told_once
+    thresholds_that_the_charge_for_a_lost_session_reaches_are_told_once
+    thresholds_that_a_lower_limit_puts_below_what_is_spent_are_told_with_the_next_settlement
+    what_is_charged_for_a_lost_session_is_counted_whoever_finds_it
     a_budget_that_is_used_up_is_told_once
     whatever_the_jump_thresholds_are_told_in_order_with_the_sum_of_that_moment
     a_budget_that_is_used_up_is_told_after_its_lower_thresholds_with_what_the_ledger_says
@@ -414,6 +419,95 @@ async fn thresholds_are_told_once(bench: Bench) {
             (Scope::User, 100)
         ]
     );
+}
+
+/// The thresholds of users and accounts that are noted, with what was spent by then.
+async fn noted(store: &dyn Store) -> Vec<(&'static str, u32, u64)> {
+    let rows = store.list_alerts(&AlertFilter::default(), None, 100).await.expect("read").rows;
+    let budgets = rows.iter().filter_map(|row| row.alert.budget());
+    let shared = budgets.filter(|alert| alert.scope != Scope::Session);
+    let mut noted: Vec<_> =
+        shared.map(|alert| (alert.scope.name(), alert.percent, alert.spent.get())).collect();
+    noted.sort_unstable();
+    noted
+}
+
+async fn thresholds_that_the_charge_for_a_lost_session_reaches_are_told_once(bench: Bench) {
+    let store = &*bench.store;
+    let caps = caps(WIDE, 100, 1_000);
+    let begins = Quota { caps, ..quota() };
+    open(store, &session("a"), &begins).await;
+    store.settle(&settle("a", vec![row("1", 1, 60)], caps)).await.expect("written");
+    assert_eq!(noted(store).await, [("user", 50, 60)]);
+    let exposed = Reserve { exposed: usd(25), ..reserve("a", 95, 95, caps) };
+    assert!(matches!(store.reserve(&exposed).await, Ok(Reserved::Granted(_))));
+    let by =
+        TakeOver { epoch: 0, resume_hash: [8; 32], previous: [7; 32], relay: "relay-2".into(), lease: LEASE };
+    let taken = store.take_over("a", &by).await.expect("written").expect("live");
+    assert_eq!(taken.session.cost, usd(85));
+    assert_eq!(noted(store).await, [("user", 50, 60), ("user", 80, 85)], "before anybody settles again");
+    let epoch = taken.session.epoch;
+    let goes_on = Settle { epoch, ..settle("a", vec![row("2", 1, 5)], caps) };
+    let settled = store.settle(&goes_on).await.expect("written");
+    assert_eq!(settled.alerts, [], "it was told");
+    // Nobody comes back to it.
+    let exposed = Reserve { epoch, exposed: usd(10), ..reserve("a", 100, 100, caps) };
+    assert!(matches!(store.reserve(&exposed).await, Ok(Reserved::Granted(_))));
+    assert!(store.end_elsewhere("a", "abnormal").await.expect("ended"));
+    assert_eq!(noted(store).await, [("user", 50, 60), ("user", 80, 85), ("user", 100, 100)]);
+}
+
+async fn thresholds_that_a_lower_limit_puts_below_what_is_spent_are_told_with_the_next_settlement(
+    bench: Bench,
+) {
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let told = async |key: &'static str, caps| {
+        let settled = store.settle(&settle("a", vec![row(key, 1, 1)], caps)).await.expect("written");
+        settled.alerts.iter().map(|alert| (alert.scope, alert.percent)).collect::<Vec<_>>()
+    };
+    store.settle(&settle("a", vec![row("1", 1, 89)], caps(WIDE, 1_000, 1_000))).await.expect("written");
+    assert_eq!(told("2", caps(WIDE, 1_000, 1_000)).await, []);
+    // The plan changes while the call goes on.
+    let first = [(Scope::User, 50), (Scope::User, 80)];
+    assert_eq!(told("3", caps(WIDE, 100, 1_000)).await, first);
+    assert_eq!(told("4", caps(WIDE, 100, 1_000)).await, []);
+    assert_eq!(told("5", caps(WIDE, 100, 150)).await, [(Scope::Account, 50)]);
+}
+
+async fn what_is_charged_for_a_lost_session_is_counted_whoever_finds_it(bench: Bench) {
+    let store = &*bench.store;
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let counted = recorder.handle();
+    let _local = metrics::set_default_local_recorder(&recorder);
+    let all = caps(WIDE, WIDE, WIDE);
+    let lose = async |id: &'static str, cost| {
+        open(store, &session(id), &of_a_lost_relay()).await;
+        let exposed = Reserve { exposed: usd(cost), ..reserve(id, 100, 100, all) };
+        store.reserve(&exposed).await.expect("answered");
+    };
+    let count = |cost: u64| {
+        let line =
+            format!("voxrelay_cost_nano_usd_total{{provider=\"unknown\",unit=\"nano_usd\",estimated=\"true\"}} {cost}");
+        let text = counted.render();
+        assert!(text.lines().any(|said| said == line), "no {line} in {text}");
+    };
+    lose("replaced", 1).await;
+    let alone = Quota { sessions_per_user: 1, ..quota() };
+    let opened = store.open_session(&session("new"), &alone).await.expect("answered");
+    assert!(matches!(&opened, Opened::Yes { replaced: Some(id), .. } if id == "replaced"), "{opened:?}");
+    count(1);
+    lose("taken", 10).await;
+    let by =
+        TakeOver { epoch: 0, resume_hash: [8; 32], previous: [7; 32], relay: "relay-2".into(), lease: LEASE };
+    store.take_over("taken", &by).await.expect("written").expect("live");
+    count(11);
+    lose("ended", 20).await;
+    assert!(store.end_elsewhere("ended", "abnormal").await.expect("ended"));
+    count(31);
+    lose("swept", 30).await;
+    assert_eq!(store.sweep(Duration::from_secs(600)).await.expect("swept").released, 1);
+    count(61);
 }
 
 async fn a_budget_that_is_used_up_is_told_once(bench: Bench) {

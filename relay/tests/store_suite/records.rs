@@ -1,10 +1,13 @@
 //! Lists, a page at a time.
 
+use std::time::Duration;
+
 use protocol::{Mark, Role};
 use relay::records::store::{
-    AlertFilter, Cursor, NewSession, Quality, SessionFilter, SessionState, Store, Transcript, UsageBy,
-    UsageFilter, UsageRow,
+    AlertFilter, Cursor, NewSession, Quality, SessionFilter, SessionState, Store, StoreError, Transcript,
+    UsageBy, UsageFilter, UsageRow, unix_ms,
 };
+use sqlx::AnyConnection;
 
 use super::{Bench, WIDE, caps, on_both_databases, open, quota, row, session, settle, turn};
 
@@ -236,4 +239,36 @@ async fn alerts_are_listed_newest_first_with_whom_they_concern(bench: Bench) {
     );
     let nobody = AlertFilter { account: Some("initech".into()), ..AlertFilter::default() };
     assert_eq!(store.list_alerts(&nobody, None, 100).await.expect("read").rows, []);
+}
+
+/// Has the server give up whatever waits for a lock, as it does with what takes too long.
+async fn give_up_what_waits(operator: &mut AnyConnection) {
+    let sql = "SELECT COUNT(*) FROM (SELECT pg_cancel_backend(pid) AS is_told FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock') AS told WHERE is_told";
+    while sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut *operator).await.expect("read") == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_the_server_gives_up_is_too_long_and_what_a_call_waits_for_makes_the_database_away() {
+    let bench = Bench::postgres().await;
+    let store = &*bench.store;
+    open(store, &session("a"), &quota()).await;
+    let (mut holder, mut operator) = (bench.connect().await, bench.connect().await);
+    let hold = "BEGIN; LOCK TABLE ledger, turns IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(hold).execute(&mut holder).await.expect("locked");
+    let by = UsageBy::Account;
+    let filter = UsageFilter { user_sub: None, account: None, from_ms: 0, to_ms: unix_ms(), by };
+    let (list, ()) = tokio::join!(store.usage(&filter, None, 10), give_up_what_waits(&mut operator));
+    let error = list.expect_err("it was given up");
+    assert!(matches!(error, StoreError::ListTooLong) && !error.is_away(), "{error:?}");
+    let (said, ()) =
+        tokio::join!(store.newest_turns("a", "ada", "acme", 10), give_up_what_waits(&mut operator));
+    assert!(said.expect_err("it was given up").is_away(), "an agent has to know them");
+    let spent = settle("a", vec![row("1", 1, 1)], caps(WIDE, WIDE, WIDE));
+    let (paid, ()) = tokio::join!(store.settle(&spent), give_up_what_waits(&mut operator));
+    assert!(paid.expect_err("it was given up").is_away(), "what is owed waits");
+    sqlx::raw_sql("COMMIT").execute(&mut holder).await.expect("let go");
+    store.settle(&spent).await.expect("written");
 }

@@ -2,7 +2,7 @@
 
 use relay::money::ledger::LedgerRow;
 use relay::records::store::{
-    Credit, Credited, LedgerFilter, NewSession, Settle, Store, SumBy, SumFilter, SumPer,
+    Credit, Credited, LedgerFilter, NewSession, SUMS_MAX, Settle, Store, SumBy, SumFilter, SumPer,
 };
 
 use super::{Bench, WIDE, caps, on_both_databases, open, quota, row, session, settle, usd};
@@ -10,6 +10,7 @@ use super::{Bench, WIDE, caps, on_both_databases, open, quota, row, session, set
 on_both_databases! {
     usage_is_added_up_for_whatever_is_asked_and_always_comes_to_what_is_to_be_paid
     a_table_of_usage_is_read_in_pages_of_one_row
+    a_table_of_usage_is_read_in_pages_of_five_thousand_rows
     the_ledger_is_listed_with_whom_each_row_was_for
 }
 
@@ -147,6 +148,19 @@ async fn a_table_of_usage_is_read_in_pages_of_one_row(bench: Bench) {
         }
     }
     assert_eq!(paged, whole.rows);
+}
+
+async fn a_table_of_usage_is_read_in_pages_of_five_thousand_rows(bench: Bench) {
+    let store = &*bench.store;
+    let many = "INSERT INTO erased_usage (account, day, item, unit, quantity, cost_nano_usd)
+        WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 5002)
+        SELECT 'acme', '2026-03-01', 'item ' || n, 'character', 1, 1 FROM numbers";
+    sqlx::raw_sql(many).execute(&mut bench.connect().await).await.expect("written");
+    let filter = all(SumPer::Day, SumBy::Account);
+    let first = store.sum_usage(&filter, None, SUMS_MAX).await.expect("read");
+    assert_eq!(first.rows.len(), 5_000);
+    let rest = store.sum_usage(&filter, first.next.as_ref(), SUMS_MAX).await.expect("read");
+    assert_eq!((rest.rows.len(), rest.next), (2, None));
 }
 
 async fn the_ledger_is_listed_with_whom_each_row_was_for(bench: Bench) {

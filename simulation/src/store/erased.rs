@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use relay::NanoUsd;
+use relay::money::budget::Scope;
 use relay::records::store::{Settle, StoreError};
 
 use super::periods::Periods;
@@ -36,8 +37,25 @@ impl Model {
         for (_, given) in self.credits.iter_mut().filter(|(key, _)| of_session(key)) {
             given.is_erased = true;
         }
-        self.alerts.retain(|alert| alert.session_id != id);
+        self.forget_in_alerts(id, &session.row.user_sub);
         true
+    }
+
+    /// What is about the budget of a session that was deleted goes with it. What else it has reached stays, and does not name it, nor whoever has no
+    /// session left.
+    fn forget_in_alerts(&mut self, id: &str, user_sub: &str) {
+        self.told.remove(&(Scope::Session.name(), id.to_owned(), String::new()));
+        self.alerts.retain(|alert| alert.scope != Scope::Session || alert.session_id != id);
+        let is_gone = !self.sessions.values().any(|session| session.row.user_sub == user_sub);
+        for alert in &mut self.alerts {
+            let is_of_session = alert.session_id == id;
+            if is_of_session {
+                alert.session_id.clear();
+            }
+            if is_of_session && alert.scope == Scope::Account || is_gone && alert.user_sub == user_sub {
+                alert.user_sub.clear();
+            }
+        }
     }
 
     /// Charges the account for a session that is not there any more.

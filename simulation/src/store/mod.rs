@@ -35,10 +35,14 @@ pub struct Model {
     sessions: BTreeMap<String, Session>,
     /// By scope, owner and period.
     budgets: BTreeMap<(bool, String, i64), Counters>,
+    /// What the owner of a budget may spend by plan and by token, as their last call had it, by scope, owner and period.
+    caps: BTreeMap<(bool, String, i64), (NanoUsd, Option<NanoUsd>)>,
     relays: BTreeMap<String, RelayRow>,
     /// When whoever has begun sessions has their whole minute again, in microseconds since 1970.
     rates: BTreeMap<String, i64>,
     alerts: Vec<Alert>,
+    /// The highest threshold that was told of each budget, by scope, owner and period: an alert may not name its owner any more.
+    told: BTreeMap<(&'static str, String, String), u32>,
     erased: BTreeMap<String, Erased>,
     /// What sessions that were deleted have cost, by account and day.
     erased_cost: BTreeMap<(String, i64), NanoUsd>,
@@ -140,6 +144,8 @@ impl Model {
                 };
             }
         }
+        let periods = Periods::at(session.started_at_ms);
+        self.note_caps(&session.user_sub, &session.account, periods, quota.caps);
         if let Some(id) = &replaced {
             self.end_lost(now, id, CloseCode::Replaced);
         }
@@ -183,7 +189,7 @@ impl Model {
             Session {
                 row,
                 exposed: NanoUsd::ZERO,
-                periods: Periods::at(session.started_at_ms),
+                periods,
                 lease_until: HELD,
                 detached_at: None,
                 end_requested: None,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use relay::NanoUsd;
 use relay::money::budget::{
-    Balance, Caps, Grant, Overrides, Reserved, Scope, Shortage, Standing, THRESHOLDS,
+    Balance, Caps, Grant, Overrides, Reserved, Scope, Shortage, Standing, THRESHOLDS, TokenCaps,
 };
 use relay::money::ledger::{ItemSum, LedgerRow};
 use relay::money::meter::SAMPLE;
@@ -75,6 +75,8 @@ impl Model {
                 session.periods = periods;
             }
             session.exposed = exposed;
+            let (user, account) = (session.row.user_sub.clone(), session.row.account.clone());
+            self.note_caps(&user, &account, periods, ask.caps);
         }
         let reserved = self.grant(ask);
         if moves && matches!(reserved, Reserved::Short(_)) {
@@ -150,7 +152,7 @@ impl Model {
         }
         self.give_back(settle);
         let standing = self.standing(id, settle.caps);
-        let alerts = self.reached(id, &standing, sums.cost, settle.at_ms);
+        let alerts = self.reached(id, &standing, settle.at_ms);
         let cost = self.sessions.get(id).map(|session| session.row.cost).unwrap_or_default();
         Ok(Settled { cost, standing, alerts })
     }
@@ -266,6 +268,27 @@ impl Model {
         session.row.epoch += 1;
         let sums = self.append(id, &[row], now);
         self.book(id, sums, NanoUsd::ZERO, true, None);
+        let standing = self.standing(id, self.last_caps(id));
+        self.reached(id, &standing, now);
+    }
+
+    /// Notes what a user and an account may spend, as the call says that sets money aside.
+    pub(super) fn note_caps(&mut self, user: &str, account: &str, periods: Periods, caps: Caps) {
+        let of_account = (caps.account_month, caps.token.account_month);
+        self.caps.insert((true, account.to_owned(), periods.month), of_account);
+        self.caps.insert((false, user.to_owned(), periods.day), (caps.user_day, caps.token.user_day));
+    }
+
+    /// What a session's user and account may spend, as their last call had it. What the session may spend only its relay knows.
+    fn last_caps(&self, id: &str) -> Caps {
+        let zero = NanoUsd::ZERO;
+        let none = Caps { session: zero, user_day: zero, account_month: zero, token: TokenCaps::NONE };
+        let Some(Session { row, periods, .. }) = self.sessions.get(id) else { return none };
+        let of = |key: (bool, String, i64)| self.caps.get(&key).copied().unwrap_or_default();
+        let (user_day, user_token) = of((false, row.user_sub.clone(), periods.day));
+        let (account_month, account_token) = of((true, row.account.clone(), periods.month));
+        let token = TokenCaps { user_day: user_token, account_month: account_token };
+        Caps { session: zero, user_day, account_month, token }
     }
 
     fn append(&mut self, id: &str, rows: &[LedgerRow], at_ms: i64) -> Sums {
@@ -379,13 +402,12 @@ impl Model {
         self.budgets.iter().map(|((is_account, owner, _), counters)| (*is_account, owner.as_str(), *counters))
     }
 
-    /// Notes the thresholds that `cost` has just reached.
-    fn reached(&mut self, id: &str, standing: &Standing, cost: NanoUsd, at_ms: i64) -> Vec<Alert> {
+    /// Notes the thresholds that are reached by now and were not told in their periods, whatever has reached them.
+    fn reached(&mut self, id: &str, standing: &Standing, at_ms: i64) -> Vec<Alert> {
         let mut alerts = Vec::new();
         for (scope, balance) in standing.each() {
-            let before = Balance { spent: balance.spent.saturating_sub(cost), ..balance };
-            let crossed = |percent: &u32| balance.has_reached(*percent) && !before.has_reached(*percent);
-            if let Some(highest) = THRESHOLDS.into_iter().rfind(crossed) {
+            let reached = |percent: &u32| balance.has_reached(*percent);
+            if let Some(highest) = THRESHOLDS.into_iter().rfind(reached) {
                 alerts.extend(self.through(id, scope, balance, highest, at_ms));
             }
         }
@@ -396,23 +418,14 @@ impl Model {
         let mut alerts = Vec::new();
         let Some(session) = self.sessions.get(id) else { return alerts };
         let row = &session.row;
-        let period = match scope {
-            Scope::Session => String::new(),
-            Scope::User => session.periods.day_name(),
-            Scope::Account => session.periods.month_name(),
+        let (owner, period) = match scope {
+            Scope::Session => (&row.id, String::new()),
+            Scope::User => (&row.user_sub, session.periods.day_name()),
+            Scope::Account => (&row.account, session.periods.month_name()),
         };
-        for percent in THRESHOLDS.into_iter().filter(|percent| *percent <= highest) {
-            let is_same = |alert: &&Alert| {
-                let is_owner = match scope {
-                    Scope::Session => alert.session_id == row.id,
-                    Scope::User => alert.user_sub == row.user_sub,
-                    Scope::Account => alert.account == row.account,
-                };
-                alert.scope == scope && is_owner && alert.period == period && alert.percent == percent
-            };
-            if self.alerts.iter().any(|alert| is_same(&alert)) {
-                continue;
-            }
+        let told = self.told.entry((scope.name(), owner.clone(), period.clone())).or_default();
+        let is_new = |percent: &u32| *told < *percent && *percent <= highest;
+        for percent in THRESHOLDS.into_iter().filter(is_new) {
             alerts.push(Alert {
                 id: format!("alert-{}", self.alerts.len() + alerts.len()),
                 scope,
@@ -428,6 +441,7 @@ impl Model {
                 attempts: 0,
             });
         }
+        *told = highest.max(*told);
         self.alerts.extend(alerts.iter().cloned());
         alerts
     }

@@ -186,10 +186,36 @@ fn what_cannot_be_read_is_named_with_its_line_and_its_column() {
             "day,model,n,usd,of\n2026-11-01,a,1,1,second\n2026-11-01,a,many,1,second\n",
             "line 3: n = \"many\": give a number",
         ),
+        (
+            "day,model,n,usd,of\n2026-11-01,a,\"1,1\",1,second\n",
+            "line 2: n = \"1,1\": give a number with a decimal point",
+        ),
+        (
+            "day,model,n,usd,of\n2026-11-01,a,1,\"$0,3168\",second\n",
+            "line 2: usd = \"$0,3168\": give a number with a decimal point",
+        ),
         ("day,model,n,usd,of\n2026-11-01,a,1,1,parsec\n", "line 2: of = \"parsec\""),
         ("day,model,n,usd,of\n2026-11-01,a\n", "line 2: of = \"\""),
     ] {
         let error = Comparison::read(by_word(), csv.as_bytes()).expect_err(csv).to_string();
         assert!(error.contains(complaint), "{csv:?} gave {error:?}");
+    }
+}
+
+#[test]
+fn a_comma_stands_between_thousands_or_the_number_is_refused() {
+    for (number, read) in [
+        ("1.5", "1.5"),
+        ("-1,234", "-1234"),
+        ("12,345,678.25", "12345678.25"),
+        ("999,000", "999000"),
+        ("1,000.", "1000."),
+    ] {
+        assert_eq!(without_thousands(number).as_deref(), Some(read));
+    }
+    for number in
+        ["1,1", "0,3168", "0,316", "1,2345", "1234,567", "1,23,456", ",500", "1,", "1.234,56", "1,x23"]
+    {
+        assert_eq!(without_thousands(number), None, "{number}");
     }
 }

@@ -1,3 +1,4 @@
+use metrics_exporter_prometheus::PrometheusBuilder;
 use protocol::Role;
 
 use super::*;
@@ -5,7 +6,9 @@ use crate::call::Latency;
 use crate::money::NanoUsd;
 use crate::money::budget::{Caps, TokenCaps};
 use crate::money::ledger::{LateCredit, LedgerRow};
-use crate::records::store::{NewSession, Opened, Payer, SqlStore, sample};
+use crate::records::store::{
+    AlertFilter, AlertRow, NewSession, Notice, Opened, Payer, SqlStore, sample,
+};
 
 fn settle() -> Settle {
     let row = LedgerRow {
@@ -168,6 +171,43 @@ async fn an_entry_that_is_damaged_holds_up_no_other() {
     again.replay(&store, |_| false).await.expect("the database is there");
     assert_eq!(numbers(&again).await, [0; 0], "one is written, and one is dropped");
     again.close().await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_is_written_for_an_erased_session_is_counted_and_told_as_for_any_other() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let counted = recorder.handle();
+    let _local = metrics::set_default_local_recorder(&recorder);
+    let dir = tempfile::tempdir().expect("a folder");
+    let (store, _) = owed_by(dir.path(), &["a".to_owned()]).await;
+    assert!(store.delete_session("a", None).await.expect("erased"));
+    let mut owed = settle();
+    let excess = LedgerRow {
+        key: "echo/model@0/excess_output_token".into(),
+        item: "echo/model".into(),
+        unit: "excess_output_token".into(),
+        quantity: 5,
+        price: NanoUsd::new(2),
+        per: 1,
+        cost: NanoUsd::ZERO,
+        ..owed.rows[0].clone()
+    };
+    owed.rows.push(excess);
+    let spill = Spill::open(dir.path()).await.expect("opened");
+    spill.keep("a", 3, &[Owed::Settle(Box::new(owed))]).await.expect("kept");
+    assert_eq!(spill.replay(&store, |_| false).await.expect("written"), 1);
+    let text = counted.render();
+    for line in [
+        "voxrelay_cost_nano_usd_total{provider=\"echo\",unit=\"sample\",estimated=\"true\"} 8000",
+        "voxrelay_excess_nano_usd_total 10",
+    ] {
+        assert!(text.lines().any(|said| said == line), "no {line} in {text}");
+    }
+    let listed = store.list_alerts(&AlertFilter::default(), None, 10).await.expect("read").rows;
+    let [AlertRow { alert: Notice::Excess(alert), .. }] = &listed[..] else { panic!("one: {listed:?}") };
+    assert_eq!((&*alert.item, &*alert.account, &*alert.session_id), ("echo/model", "acme", ""));
+    spill.close().await;
     store.close().await;
 }
 

@@ -173,7 +173,12 @@ pub enum StoreError {
     NoAnswer {
         /// How long the answer was waited for.
         within: Duration,
+        /// Whether it was at work on the statement all the time: a file has no line that may be broken.
+        at_work: bool,
     },
+    /// Reading a list took longer than a statement may. The database is there, and answers others.
+    #[error("reading the list took the database too long: ask for less of it")]
+    ListTooLong,
     /// The transaction that this shared with others failed, and nothing of it was done.
     #[error("{0}")]
     Shared(Arc<StoreError>),
@@ -205,7 +210,8 @@ impl StoreError {
             | StoreError::NoSession { .. }
             | StoreError::Erased { .. }
             | StoreError::Fenced { .. }
-            | StoreError::Corrupt { .. } => false,
+            | StoreError::Corrupt { .. }
+            | StoreError::ListTooLong => false,
         }
     }
 
@@ -228,6 +234,16 @@ impl StoreError {
             StoreError::Corrupt { .. } => true,
             StoreError::Database(error) => is_about_a_row(error),
             _ => false,
+        }
+    }
+
+    /// The error of a list. That it takes long to read depends on how much was asked for: a database that gives it up for that, or that is at work on it
+    /// until nobody waits any more, is not away.
+    pub(super) fn of_list(self) -> StoreError {
+        match self {
+            StoreError::NoAnswer { at_work: true, .. } => StoreError::ListTooLong,
+            StoreError::Database(error) if is_given_up(&error) => StoreError::ListTooLong,
+            other => other,
         }
     }
 
@@ -263,6 +279,11 @@ impl StoreError {
 /// Whether a row came, and a value in it cannot be read.
 pub(super) fn is_about_a_row(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. })
+}
+
+/// Whether PostgreSQL has given a statement up, since it took longer than `statement_timeout` or somebody has cancelled it.
+fn is_given_up(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some("57014"))
 }
 
 /// Whether the database refused the values of a statement, so that the same statement will never be taken.

@@ -1,4 +1,5 @@
-//! Filters, rows and cursors of lists. Every list comes in pages, and a page is never longer than [`PAGE_MAX`].
+//! Filters, rows and cursors of lists. Every list comes in pages, and a page is never longer than [`PAGE_MAX`], one of sums than
+//! [`SUMS_MAX`].
 
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +8,8 @@ use crate::money::ledger::LedgerRow;
 
 /// How many rows the longest page has.
 pub const PAGE_MAX: u32 = 1_000;
+/// How many rows the longest page of sums has. All of them are added up anew for each page, so that longer pages are less work.
+pub const SUMS_MAX: u32 = 5_000;
 
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -203,7 +203,7 @@ pub struct Settled {
     pub cost: NanoUsd,
     /// The budgets after the settlement.
     pub standing: Standing,
-    /// The thresholds that the settlement reached, each for the first time in its period.
+    /// The thresholds that are reached by then and were not told before, each once in its period.
     pub alerts: Vec<Alert>,
 }
 
@@ -218,9 +218,9 @@ pub struct Alert {
     pub period: String,
     /// The threshold: 50, 80 or 100.
     pub percent: u32,
-    /// The session that reached the threshold.
+    /// The session that reached the threshold. Empty once it is erased.
     pub session_id: String,
-    /// The user of that session.
+    /// The user of that session. Empty once the user is erased, and in an alert about an account's budget once the session is.
     pub user_sub: String,
     /// The account of that session.
     pub account: String,
@@ -248,7 +248,7 @@ pub struct ExcessAlert {
     pub hour: String,
     /// What is beyond costs this.
     pub excess: NanoUsd,
-    /// The session that the request was made for.
+    /// The session that the request was made for. Empty once it is erased.
     pub session_id: String,
     /// The account of that session.
     pub account: String,

@@ -64,6 +64,10 @@ pub(super) fn limit(given: Option<u32>) -> Result<u32, Problem> {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
         tracing::error!(%error, "a request to the HTTP API was not served");
+        if matches!(error, StoreError::ListTooLong) {
+            let code = HttpCode::ListTooLong;
+            return Problem::new(StatusCode::SERVICE_UNAVAILABLE, code.info().message).code(code);
+        }
         if error.is_away() {
             let detail = "The relay's database is away.";
             let problem =
@@ -78,6 +82,16 @@ impl From<StoreError> for Problem {
 mod tests {
     use super::*;
     use crate::records::store::{Cursor, TurnCursor};
+
+    #[test]
+    fn a_list_that_takes_too_long_is_told_apart_from_a_database_that_is_away() {
+        let told = |error: StoreError| {
+            let problem = Problem::from(error);
+            (problem.status().as_u16(), problem.word())
+        };
+        assert_eq!(told(StoreError::ListTooLong), (503, "list_too_long"));
+        assert_eq!(told(StoreError::Unfinished), (503, "store_unavailable"));
+    }
 
     #[test]
     fn a_cursor_reads_back_and_what_is_not_ours_is_refused() {

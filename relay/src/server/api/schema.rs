@@ -172,9 +172,9 @@ pub(super) struct Alert {
     period: String,
     /// The threshold, in percent of the budget; 0 for a provider.
     percent: u32,
-    /// The session that reached the threshold, or that the provider was asked for.
+    /// The session that reached the threshold, or that the provider was asked for; empty once it is erased.
     session_id: String,
-    /// The user of that session; empty for a provider.
+    /// The user of that session; empty for a provider, once the user is erased, and for an account's budget once the session is.
     user_sub: String,
     /// The account of that session.
     account: String,

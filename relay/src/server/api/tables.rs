@@ -18,7 +18,7 @@ use super::{Problem, time};
 use crate::App;
 use crate::money::meter::SAMPLE;
 use crate::records::store::{
-    BilledCursor, LedgerEntry, LedgerFilter, SumBy, SumCursor, SumFilter, SumPer, SumRow, unix_ms,
+    BilledCursor, LedgerEntry, LedgerFilter, SUMS_MAX, SumBy, SumCursor, SumFilter, SumPer, SumRow, unix_ms,
 };
 
 const CSV: &str = "text/csv; charset=utf-8";
@@ -205,9 +205,6 @@ fn filter(
     SumFilter { user_sub, account, from_ms: days.begin_ms(), to_ms: days.end_ms(), per, by }
 }
 
-/// How many rows of usage are read at a time. The database adds up a whole period for each page, so these are large.
-const SUMS: u32 = 5_000;
-
 /// A table of usage. Each of its periods is read by itself, so that no page makes the database add up more than one of them. What one user has
 /// used is little, and is read at once.
 struct Sums {
@@ -246,7 +243,7 @@ impl Pages for Sums {
             let period = self.period(at.from);
             let filter =
                 SumFilter { from_ms: period.begin_ms(), to_ms: period.end_ms(), ..self.filter.clone() };
-            let page = self.app.records.store.sum_usage(&filter, at.after.as_ref(), SUMS).await?;
+            let page = self.app.records.store.sum_usage(&filter, at.after.as_ref(), SUMS_MAX).await?;
             let next = match page.next {
                 Some(after) => Some(At { from: at.from, after: Some(after) }),
                 None => {

@@ -94,7 +94,7 @@ pub(super) struct Delivery {
     event: String,
     /// Which of the alerts of its kind it is, in words such as `user, 80 %`, `openai/gpt-5`, `voice, firing` or `resolved`. None if it is no alert.
     about: Option<String>,
-    /// The session that it is about, or that raised the alert. None if a user was erased, and if the alert is about the service as a whole.
+    /// The session that it is about, or that raised the alert. None if a user was erased, if the alert is about the service as a whole, and once the session that raised it is erased.
     session_id: Option<String>,
     /// How far it is.
     state: Progress,

@@ -25,11 +25,22 @@ const ALERT: Sql = sql!(
     RETURNING " ALERT
 );
 
-/// About a provider, and about no user.
+/// The highest threshold of each of a session's budgets that is noted in the budget's period. Those below it are noted, too. Each part is found by the
+/// index that keeps alerts apart, however many there are.
+const NOTED: Sql = sql!(
+    "SELECT scope, CAST(MAX(percent) AS BIGINT) AS percent FROM alerts
+    WHERE scope = 'session' AND owner = $1 AND period = '' GROUP BY scope
+    UNION ALL SELECT scope, CAST(MAX(percent) AS BIGINT) AS percent FROM alerts
+    WHERE scope = 'user' AND owner = $2 AND period = $3 GROUP BY scope
+    UNION ALL SELECT scope, CAST(MAX(percent) AS BIGINT) AS percent FROM alerts
+    WHERE scope = 'account' AND owner = $4 AND period = $5 GROUP BY scope"
+);
+
+/// About a provider, and about no user. The session may be erased by now, and is not named then.
 const EXCESS: Sql = sql!(
     "INSERT INTO alerts (id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd,
         created_at, next_attempt_at)
-    SELECT $1, $2, $3, $4, 0, id, '', account, 0, $5, $6, $6 FROM sessions WHERE id = $7
+    VALUES ($1, $2, $3, $4, 0, $5, '', $6, 0, $7, $8, $8)
     ON CONFLICT (scope, owner, period, percent) DO NOTHING"
 );
 
@@ -133,36 +144,53 @@ impl SqlStore {
     }
 }
 
-/// Notes the thresholds that were reached by spending `cost`, which is in `standing` already.
+/// Notes the thresholds that are reached by now and not noted in their periods. Not only what was spent just now reaches one: a limit may have been
+/// lowered since, or money was spent on behalf of a call that nobody has settled for.
 pub(super) async fn reached(
     tx: &mut Tx<'_>,
     locked: &Locked,
     standing: &Standing,
-    cost: NanoUsd,
     at_ms: i64,
 ) -> Result<Vec<Alert>, StoreError> {
+    let highest = |balance: Balance| THRESHOLDS.into_iter().rfind(|percent| balance.has_reached(*percent));
+    let reached = standing.each().map(|(scope, balance)| (scope, balance, highest(balance)));
     let mut alerts = Vec::new();
-    for (scope, balance) in standing.each() {
-        let before = Balance { spent: balance.spent.saturating_sub(cost), ..balance };
-        // A cap that was set meanwhile may have put thresholds below what was spent before.
-        let is_set = match scope {
-            Scope::Session => false,
-            Scope::User => locked.overrides.user_day.is_some(),
-            Scope::Account => locked.overrides.account_month.is_some(),
-        };
-        let crossed =
-            |percent: &u32| balance.has_reached(*percent) && (is_set || !before.has_reached(*percent));
-        if let Some(highest) = THRESHOLDS.into_iter().rfind(crossed) {
+    // While half of each budget is left, no settlement asks for what is noted.
+    if reached.iter().all(|(_, _, highest)| highest.is_none()) {
+        return Ok(alerts);
+    }
+    let noted = noted(tx, locked).await?;
+    for (scope, balance, highest) in reached {
+        let told = noted.iter().find(|(of, _)| of == scope.name()).map(|(_, percent)| *percent);
+        if let Some(highest) = highest.filter(|highest| told.is_none_or(|told| told < *highest)) {
             alerts.extend(through(tx, locked, scope, balance, highest, at_ms).await?);
         }
     }
     Ok(alerts)
 }
 
-/// Notes for each item of which a provider has reported more than was set aside that it has, unless that is noted in this hour already.
+/// The highest threshold that is noted of each of a session's budgets, by the name of its scope.
+async fn noted(tx: &mut Tx<'_>, locked: &Locked) -> Result<Vec<(String, u32)>, StoreError> {
+    let mut query = tx.query(NOTED).bind(&*locked.id);
+    for scope in [Scope::User, Scope::Account] {
+        let (owner, period) = key(scope, &locked.owners, &locked.periods);
+        query = query.bind(owner).bind(period);
+    }
+    let rows = query.fetch_all(&mut *tx.connection).await?;
+    let read = |row: &AnyRow| -> Result<(String, u32), StoreError> {
+        let row = Reading::new(row, "the thresholds that are noted");
+        // No money depends on it: a damaged alert keeps nobody from paying, and is told once more at worst.
+        Ok((row.text("scope")?, u32::try_from(row.signed("percent")?).unwrap_or_default()))
+    };
+    rows.iter().map(read).collect()
+}
+
+/// Notes for each item of which a provider has reported more than was set aside that it has, unless that is noted in this hour already. `session_id` is
+/// empty where the session is erased. It comes before budgets are locked, so that nobody who holds one waits here.
 pub(super) async fn exceeded(
     tx: &mut Tx<'_>,
     session_id: &str,
+    account: &str,
     rows: &[LedgerRow],
     at_ms: i64,
 ) -> Result<(), StoreError> {
@@ -176,9 +204,10 @@ pub(super) async fn exceeded(
             .bind(PROVIDER)
             .bind(item)
             .bind(hour(at_ms))
+            .bind(session_id)
+            .bind(account)
             .bind(signed(excess.get()))
             .bind(at_ms)
-            .bind(session_id)
             .execute(&mut *tx.connection)
             .await?;
     }

@@ -11,7 +11,7 @@ use super::money::Locked;
 use super::read::{self, Reading};
 use super::{Dialect, Sql, StoreError, Tx, damage, signed, sql};
 use crate::money::NanoUsd;
-use crate::money::budget::{Balance, Caps, Scope};
+use crate::money::budget::{Balance, Caps, Scope, TokenCaps};
 
 /// The digits of a hash. Two hashes are written for each settlement, so not digit by digit into a text of its own.
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -33,6 +33,11 @@ const LOCK_AND_NAME_BUDGET: Sql = sql!(
 
 pub(super) const READ_BUDGET: Sql = sql!(
     "SELECT spent_nano_usd, reserved_nano_usd FROM budgets WHERE scope = $1 AND owner = $2 AND period = $3"
+);
+
+/// What the owner of a budget may spend by configuration and plan, and by their token, as their last call had it.
+const READ_CAPS: Sql = sql!(
+    "SELECT plan_nano_usd, token_nano_usd FROM budgets WHERE scope = $1 AND owner = $2 AND period = $3"
 );
 
 const CHANGE_BUDGET: Sql = sql!(
@@ -159,6 +164,34 @@ pub(super) async fn lock_and_name_budgets(
     }
     let [account, user] = locked;
     Ok((account, user))
+}
+
+/// What a user and an account may spend by configuration, plan and token, as their last call had it: nothing where no call has said so. What a session
+/// may spend only its relay knows.
+pub(super) async fn last_caps(
+    tx: &mut Tx<'_>,
+    owners: &Owners,
+    periods: &Periods,
+) -> Result<Caps, StoreError> {
+    let zero = NanoUsd::ZERO;
+    let mut caps = Caps { session: zero, user_day: zero, account_month: zero, token: TokenCaps::NONE };
+    for scope in [Scope::Account, Scope::User] {
+        let (owner, period) = key(scope, owners, periods);
+        let query = tx.query(READ_CAPS).bind(scope.name()).bind(owner).bind(period);
+        let Some(row) = query.fetch_optional(&mut *tx.connection).await? else { continue };
+        let row = Reading::new(&row, "the caps of a budget");
+        // Alerts alone depend on them: a figure that cannot be one is none.
+        let cap = |column| -> Result<Option<NanoUsd>, StoreError> {
+            let cap = row.maybe_signed(column)?.and_then(|cap| u64::try_from(cap).ok());
+            Ok(cap.map(NanoUsd::new))
+        };
+        let (plan, token) = (cap("plan_nano_usd")?.unwrap_or_default(), cap("token_nano_usd")?);
+        match scope {
+            Scope::Account => (caps.account_month, caps.token.account_month) = (plan, token),
+            Scope::User | Scope::Session => (caps.user_day, caps.token.user_day) = (plan, token),
+        }
+    }
+    Ok(caps)
 }
 
 pub(super) async fn budget(

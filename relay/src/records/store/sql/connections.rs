@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyQueryResult, AnyRow};
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AnyPool, Connection};
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Database, Sqlite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -101,7 +101,8 @@ impl Connections {
         let mut taken = self.take().await?;
         let done = timeout(TRANSACTION_TIMEOUT, run(taken.connection(), dialect, durability, work)).await;
         // After a time-out the connection may be in the middle of anything. It is dropped, and so thrown away.
-        let (done, clean) = done.map_err(|_| StoreError::NoAnswer { within: TRANSACTION_TIMEOUT })?;
+        let (done, clean) =
+            done.map_err(|_| StoreError::NoAnswer { within: TRANSACTION_TIMEOUT, at_work: false })?;
         let is_refused = self.learn(&done);
         if clean && !is_refused {
             taken.hand_back();
@@ -159,7 +160,11 @@ impl Taken {
         mut self,
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
-        let done = in_time(work(self.connection())).await?;
+        let is_file = self.connection().backend_name() == <Sqlite as Database>::NAME;
+        let done = in_time(work(self.connection())).await.map_err(|error| match error {
+            StoreError::NoAnswer { within, .. } => StoreError::NoAnswer { within, at_work: is_file },
+            error => error,
+        })?;
         let is_clean = match &done {
             Ok(_) | Err(sqlx::Error::RowNotFound) => true,
             // A database that refuses a statement has undone it, and the connection can be used again.

@@ -295,7 +295,8 @@ fn read(row: &AnyRow) -> Result<Delivery, StoreError> {
         webhook: row.text("webhook")?,
         event: row.text("event")?,
         about: row.maybe_text("about")?,
-        session_id: row.maybe_text("session_id")?,
+        // An alert whose call was erased has none.
+        session_id: row.maybe_text("session_id")?.filter(|id| !id.is_empty()),
         user_sub: row.maybe_text("user_sub")?,
         created_at_ms: row.signed("created_at")?,
         due_since_ms: row.signed("due_since")?,

@@ -111,7 +111,7 @@ impl SqlStore {
         after: Option<&DenialCursor>,
         limit: u32,
     ) -> Result<Page<Denial, DenialCursor>, StoreError> {
-        let mut select = Select::new(
+        let mut select = Select::awaited(
             "SELECT kind, subject, reason, created_by, by_key, created_at, expires_at FROM denials WHERE",
         );
         select.push(" (expires_at IS NULL OR expires_at > ?)", [unix_ms().into()]);

@@ -6,7 +6,7 @@ use sqlx::Row;
 use super::super::audit::DeedKind;
 use super::super::credit::CREDITED_BY_RELAY;
 use super::audit::{self, Done};
-use super::money::{self, Locked};
+use super::money::{self, Locked, WrittenOff};
 use super::{
     Durability, Sql, SqlStore, StoreError, Tx, api_keys, budget_rows, budgets, deliveries, erased, rollups,
     sql,
@@ -37,7 +37,8 @@ const KEEP_RECORDING: Sql = sql!(
     ON CONFLICT (recording) DO NOTHING"
 );
 
-/// Deletes a session. The schema deletes its turns, its ledger, its alerts and what webhooks are to be told of it with it.
+/// Deletes a session. The schema deletes its turns, its ledger, the alerts about its own budget and what webhooks are to be told of it with it, and takes
+/// it out of other alerts, as well as a user who has no session left.
 const DELETE: Sql = sql!("DELETE FROM sessions WHERE id = $1");
 
 const OWNER: Sql = sql!("SELECT user_sub FROM sessions WHERE id = $1" LOCK);
@@ -58,6 +59,9 @@ const FORGET_WHO_WAS_CREDITED_LATE: Sql = sql!(
     WHERE user_sub = (SELECT user_sub FROM sessions WHERE id = $1) AND created_by = $2
         AND SUBSTR(key, 1, LENGTH($1) + 1) = $1 || '/'"
 );
+
+/// Takes a user out of alerts. The schema does so with their last session; of two that were deleted at the same moment neither was the last.
+const FORGET_WHO_REACHED: Sql = sql!("UPDATE alerts SET user_sub = '' WHERE user_sub = $1");
 
 const FORGET_WHO_CREDITED: Sql = sql!("UPDATE credits SET created_by = '' WHERE created_by = $1");
 
@@ -84,22 +88,23 @@ impl SqlStore {
         let (store, id, by) = (self.clone(), id.to_owned(), by.map(str::to_owned));
         self.finish(async move {
             let owner = store.session(&id).await?.map(|session| session.user_sub);
-            let erased = store
+            let (erased, lost) = store
                 .transaction(Durability::PowerCut, move |mut tx| {
                     async move {
                         if let Some(by) = by {
                             note_session(&mut tx, &id, &by).await?;
                         }
-                        Ok(erase(&mut tx, &[id]).await? > 0)
+                        erase(&mut tx, &[id]).await
                     }
                     .boxed()
                 })
                 .await?;
+            lost.iter().for_each(WrittenOff::tell_operators);
             if let Some(owner) = owner {
                 store.forget_name(&owner).await?;
             }
             store.empty_log().await?;
-            Ok(erased)
+            Ok(erased > 0)
         })
         .await
     }
@@ -119,7 +124,7 @@ impl SqlStore {
             loop {
                 let (of, by) = (sub.clone(), by.clone());
                 let is_first = std::mem::take(&mut is_first);
-                let batch = store
+                let (batch, lost) = store
                     .transaction(Durability::PowerCut, move |mut tx| {
                         async move {
                             if let (true, Some(by)) = (is_first, &by) {
@@ -133,6 +138,7 @@ impl SqlStore {
                         .boxed()
                     })
                     .await?;
+                lost.iter().for_each(WrittenOff::tell_operators);
                 erased += batch;
                 if batch < BATCH.unsigned_abs() {
                     break;
@@ -165,20 +171,22 @@ impl SqlStore {
         reason: &str,
     ) -> Result<bool, StoreError> {
         let (id, reason) = (id.to_owned(), reason.to_owned());
-        self.transaction(Durability::PowerCut, move |mut tx| {
+        let ended = self.transaction(Durability::PowerCut, move |mut tx| {
             async move {
                 let locked = Locked::read(&mut tx, &id).await?.filter(|locked| locked.is_live);
-                let Some(locked) = locked else { return Ok(false) };
-                money::write_off(&mut tx, locked).await?;
+                let Some(locked) = locked else { return Ok(None) };
+                let lost = money::write_off(&mut tx, locked).await?;
                 let number = rollups::number(&mut tx).await?;
                 let end = tx.query(END_ELSEWHERE).bind(reason).bind(number).bind(&*id);
                 end.execute(&mut *tx.connection).await?;
                 rollups::put_in(&mut tx, number, &id).await?;
-                Ok(true)
+                Ok(Some(lost))
             }
             .boxed()
-        })
-        .await
+        });
+        let lost = ended.await?;
+        lost.iter().for_each(WrittenOff::tell_operators);
+        Ok(lost.is_some())
     }
 
     /// Runs `work` to its end, even if the caller is dropped.
@@ -213,11 +221,16 @@ async fn note_session(tx: &mut Tx<'_>, id: &str, by: &str) -> Result<(), StoreEr
 
 /// Erases some of a user's sessions for the administrator `by`, or for the user, and says how many. If users erase themselves, what they did as
 /// administrators stays, to themselves as well: nobody takes their own name, or what it was for, out of the audit and the credits.
-async fn erase_batch(tx: &mut Tx<'_>, sub: &str, by: Option<&str>) -> Result<u64, StoreError> {
+async fn erase_batch(
+    tx: &mut Tx<'_>,
+    sub: &str,
+    by: Option<&str>,
+) -> Result<(u64, Vec<WrittenOff>), StoreError> {
     // This locks all sessions before the first budget is locked, as the order of locks wants it.
     let rows = tx.query(OF_USER).bind(sub).bind(BATCH).fetch_all(&mut *tx.connection).await?;
     let ids: Vec<String> = rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
-    erase(tx, &ids).await?;
+    let (_, lost) = erase(tx, &ids).await?;
+    tx.query(FORGET_WHO_REACHED).bind(sub).execute(&mut *tx.connection).await?;
     if let Some(by) = by {
         tx.query(FORGET_WHO_DENIED).bind(sub).execute(&mut *tx.connection).await?;
         // Nobody could find them by their maker any more.
@@ -232,12 +245,13 @@ async fn erase_batch(tx: &mut Tx<'_>, sub: &str, by: Option<&str>) -> Result<u64
             tx.query(sql).bind(sub).execute(&mut *tx.connection).await?;
         }
     }
-    Ok(rows.len() as u64)
+    Ok((rows.len() as u64, lost))
 }
 
-/// Erases sessions, and says how many of them there were. Each step is done for all of them before the next one, as the order of locks wants it.
-async fn erase(tx: &mut Tx<'_>, ids: &[String]) -> Result<usize, StoreError> {
-    let (mut there, mut live) = (Vec::new(), Vec::new());
+/// Erases sessions, and says how many of them there were, and what has come of charging those that were live. Each step is done for all of them before
+/// the next one, as the order of locks wants it.
+async fn erase(tx: &mut Tx<'_>, ids: &[String]) -> Result<(usize, Vec<WrittenOff>), StoreError> {
+    let (mut there, mut live, mut lost) = (Vec::new(), Vec::new(), Vec::new());
     for id in ids {
         let Some(locked) = Locked::read(tx, id).await? else { continue };
         if locked.is_live {
@@ -247,7 +261,7 @@ async fn erase(tx: &mut Tx<'_>, ids: &[String]) -> Result<usize, StoreError> {
     }
     budget_rows::lock_budgets_of(tx, &live).await?;
     for locked in live {
-        money::write_off(tx, locked).await?;
+        lost.push(money::write_off(tx, locked).await?);
     }
     rollups::take_out(tx, &there).await?;
     for id in &there {
@@ -261,5 +275,5 @@ async fn erase(tx: &mut Tx<'_>, ids: &[String]) -> Result<usize, StoreError> {
             tx.query(sql).bind(id).execute(&mut *tx.connection).await?;
         }
     }
-    Ok(there.len())
+    Ok((there.len(), lost))
 }

@@ -4,7 +4,7 @@ use super::super::types::Settle;
 use super::budget_rows::{self, Owners, Periods};
 use super::money::{self, Locked, Sums};
 use super::read::Reading;
-use super::{Sql, StoreError, Tx, signed, sql};
+use super::{Sql, StoreError, Tx, alerts, signed, sql};
 
 /// Notes what is needed of a session and its ledger rows to tell later what was charged already.
 const REMEMBER: [Sql; 2] = [
@@ -75,6 +75,7 @@ pub(super) async fn settle(tx: &mut Tx<'_>, settle: &Settle) -> Result<(), Store
     if row.signed("epoch")? > epoch && (!goes_on || row.unsigned("charged")? > 0) {
         return Err(StoreError::Fenced { id: id.to_owned() });
     }
+    alerts::exceeded(tx, "", &payer.account, &settle.rows, settle.at_ms).await?;
     let (owners, periods) = (Owners::new(&payer.user_sub, &payer.account), Periods::at(settle.at_ms));
     let locked = Locked::new(id.to_owned(), settle.epoch, owners, periods);
     // The order of locks: budgets come before the usage of erased sessions, and that in the order of its key.

@@ -153,7 +153,7 @@ impl Group {
         let transaction = self.transaction(taken.connection(), works, durability, &mut done);
         let ended = timeout(TRANSACTION_TIMEOUT, transaction).await;
         let Ended { failed, clean } = ended.unwrap_or_else(|_| {
-            let failed = StoreError::NoAnswer { within: TRANSACTION_TIMEOUT };
+            let failed = StoreError::NoAnswer { within: TRANSACTION_TIMEOUT, at_work: false };
             Ended { failed: Some(Arc::new(failed)), clean: false }
         });
         // Callers are told before the connection is free. Otherwise a caller whose answer is ready might just be taking the connection, and

@@ -12,7 +12,7 @@ use sqlx::any::AnyRow;
 use super::super::query::HAND_OFF;
 use super::super::types::Swept;
 use super::super::{Leases, Lost};
-use super::money::{self, Locked};
+use super::money::{self, Locked, WrittenOff};
 use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, damage, millis, sessions, sql};
 
@@ -181,11 +181,12 @@ impl SqlStore {
                         async move { bury(&mut tx, &id, over).await }.boxed()
                     })
                     .await;
-                let (released, ended) = match buried {
+                let (released, ended, written_off) = match buried {
                     // Its money stays set aside until somebody mends its row. The others do not wait for that.
                     Err(error) if error.is_damage() => continue,
                     buried => buried?,
                 };
+                written_off.tell_operators();
                 swept.released += u32::from(released);
                 swept.ended += u32::from(ended);
             }
@@ -210,19 +211,18 @@ pub(super) async fn begin(tx: &mut Tx<'_>, relay: &str, lease: Duration) -> Resu
     Ok(())
 }
 
-/// Gives back what a lost session had reserved, and ends it if its resume window is over. Says whether money was given back, and whether it
-/// ended.
-async fn bury(tx: &mut Tx<'_>, id: &str, over: bool) -> Result<(bool, bool), StoreError> {
+/// Gives back what a lost session had reserved, and ends it if its resume window is over. Says whether money was given back, whether it ended, and what
+/// has come of it.
+async fn bury(tx: &mut Tx<'_>, id: &str, over: bool) -> Result<(bool, bool, WrittenOff), StoreError> {
     if tx.query(LOCK_FREE).bind(id).fetch_optional(&mut *tx.connection).await?.is_none() {
-        return Ok((false, false));
+        return Ok((false, false, WrittenOff::default()));
     }
     let Some(locked) = Locked::read(tx, id).await?.filter(|locked| locked.is_live && locked.is_lost) else {
-        return Ok((false, false));
+        return Ok((false, false, WrittenOff::default()));
     };
     if over {
-        sessions::end_lost(tx, id, protocol::CloseCode::Abnormal).await?;
-        return Ok((true, true));
+        let written_off = sessions::end_lost(tx, id, protocol::CloseCode::Abnormal).await?;
+        return Ok((true, true, written_off));
     }
-    money::write_off(tx, locked).await?;
-    Ok((true, false))
+    Ok((true, false, money::write_off(tx, locked).await?))
 }

@@ -6,10 +6,11 @@
 use futures_util::FutureExt;
 use sqlx::any::AnyRow;
 
-use super::super::types::{Reserve, Settle, Settled};
+use super::super::types::{Alert, Reserve, Settle, Settled};
 use super::super::unix_ms;
 use super::budget_rows::{
-    Counters, Owners, Periods, READ_BUDGET, budget, change_budgets, lock_and_name_budgets, lock_budgets,
+    Counters, Owners, Periods, READ_BUDGET, budget, change_budgets, last_caps, lock_and_name_budgets,
+    lock_budgets,
 };
 use super::read::{self, Reading};
 use super::{
@@ -20,6 +21,7 @@ use crate::money::budget::{Balance, Caps, Grant, Overrides, Reserved, Scope, Sho
 use crate::money::ledger::{ItemSum, LedgerRow, used_unit};
 use crate::money::meter::SAMPLE;
 use crate::money::price::Unit;
+use crate::operations;
 
 /// Which part (1 / `SHARE`) of what its user and its account have left a call may set aside beyond what it needs at once. So other calls find
 /// something close to a cap as well. (Guided self-scheduling, Polychronopoulos and Kuck 1987.)
@@ -93,6 +95,16 @@ pub(super) struct Locked {
     settlements: u32,
     /// What an administrator has set, as it was when the session was read.
     pub(super) overrides: Overrides,
+}
+
+/// What has come of charging a lost session, for operators: they are told when it is committed.
+#[derive(Debug, Default)]
+#[must_use]
+pub(super) struct WrittenOff {
+    /// The session, and the row of its ledger that was written, if one was.
+    charged: Option<(String, LedgerRow)>,
+    /// The thresholds that were reached by it.
+    alerts: Vec<Alert>,
 }
 
 /// The sums of the ledger rows that were appended.
@@ -172,6 +184,15 @@ impl Locked {
     }
 }
 
+impl WrittenOff {
+    pub(super) fn tell_operators(&self) {
+        if let Some((session_id, row)) = &self.charged {
+            operations::alerts::written(session_id, row);
+        }
+        self.alerts.iter().for_each(operations::alerts::raised);
+    }
+}
+
 impl Sums {
     pub(super) fn add(&mut self, row: &LedgerRow) {
         self.cost += row.cost;
@@ -228,7 +249,8 @@ impl SqlStore {
                 if locked.epoch != settle.epoch && !is_still_owed(&mut tx, &locked, &settle).await? {
                     return Err(StoreError::Fenced { id: settle.session_id });
                 }
-                alerts::exceeded(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
+                let account = &locked.owners.account_name;
+                alerts::exceeded(&mut tx, &locked.id, account, &settle.rows, settle.at_ms).await?;
                 credits::lock_late(&mut tx, &locked, &settle).await?;
                 let is_rolled_up = comes_late(&mut tx, &locked, &settle).await?;
                 let sums = append(&mut tx, &locked.id, &settle.rows, settle.at_ms).await?;
@@ -245,7 +267,7 @@ impl SqlStore {
                 account.spent = late.account_spent.unwrap_or(account.spent);
                 user.spent = late.user_spent.unwrap_or(user.spent);
                 let standing = locked.standing(settle.caps, account, user);
-                let alerts = alerts::reached(&mut tx, &locked, &standing, sums.cost, settle.at_ms).await?;
+                let alerts = alerts::reached(&mut tx, &locked, &standing, settle.at_ms).await?;
                 Ok(Ok((Settled { cost: locked.cost, standing, alerts }, late.cut)))
             }
             .boxed()
@@ -387,15 +409,20 @@ pub(super) async fn release(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(), S
 
 /// Charges what a lost session had exposed, as an estimate, and gives back the rest. The epoch rises with the charge, so that the lost
 /// relay's own settlements, if they come after all, are refused and nothing is charged twice.
-pub(super) async fn write_off(tx: &mut Tx<'_>, mut locked: Locked) -> Result<(), StoreError> {
+pub(super) async fn write_off(tx: &mut Tx<'_>, mut locked: Locked) -> Result<WrittenOff, StoreError> {
     let charge = locked.exposed.min(locked.reserved());
     if charge == NanoUsd::ZERO {
-        return release(tx, locked).await;
+        release(tx, locked).await?;
+        return Ok(WrittenOff::default());
     }
-    let row = LedgerRow::lost(locked.epoch, charge);
-    let sums = append(tx, &locked.id, &[row], unix_ms()).await?;
+    let (row, at_ms) = (LedgerRow::lost(locked.epoch, charge), unix_ms());
+    let sums = append(tx, &locked.id, std::slice::from_ref(&row), at_ms).await?;
     tx.query(FENCE).bind(&*locked.id).execute(&mut *tx.connection).await?;
-    book(tx, &mut locked, sums, NanoUsd::ZERO, true, None).await.map(drop)
+    let (account, user) = book(tx, &mut locked, sums, NanoUsd::ZERO, true, None).await?;
+    let caps = last_caps(tx, &locked.owners, &locked.periods).await?;
+    let standing = locked.standing(caps, account, user);
+    let alerts = alerts::reached(tx, &locked, &standing, at_ms).await?;
+    Ok(WrittenOff { charged: Some((locked.id, row)), alerts })
 }
 
 /// Appends rows to the ledger, and returns the sums of those that were not there.

@@ -4,10 +4,10 @@
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::super::query::{PAGE_MAX, Page};
+use super::super::query::{PAGE_MAX, Page, SUMS_MAX};
 use super::StoreError;
 use super::damage::Table;
-use super::statement::{Place, Statement, Value};
+use super::statement::{FoundRow, Place, Statement, Value};
 
 /// How many rows are read for one page at most, where damaged ones leave it short.
 const ROWS_MAX: u32 = 20 * PAGE_MAX;
@@ -21,11 +21,19 @@ const NAMED_MAX: u32 = 10;
 pub(super) struct Select {
     sql: String,
     values: Vec<Value>,
+    /// Whether a call or the relay itself waits for the rows. Then it is as bad as a database that is away if they take too long.
+    is_awaited: bool,
 }
 
 impl Select {
+    /// A statement that reads as much as somebody asks for.
     pub(super) fn new(sql: &str) -> Select {
-        Select { sql: sql.to_owned(), values: Vec::new() }
+        Select { sql: sql.to_owned(), values: Vec::new(), is_awaited: false }
+    }
+
+    /// A statement that a call or the relay itself waits for.
+    pub(super) fn awaited(sql: &str) -> Select {
+        Select { is_awaited: true, ..Select::new(sql) }
     }
 
     /// Appends a text, in which each `?` stands for one of the values.
@@ -53,8 +61,10 @@ impl Select {
         on: impl Place,
         read: impl Fn(&AnyRow) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        let statement = self.values.into_iter().fold(Statement::new(self.sql), Statement::bind);
-        statement.fetch_all(on).await?.iter().map(read).collect()
+        let Select { sql, values, is_awaited } = self;
+        let statement = values.into_iter().fold(Statement::new(sql), Statement::bind);
+        let rows = statement.fetch_all(on).await.map_err(|error| failed(error, is_awaited))?;
+        rows.iter().map(read).collect()
     }
 
     /// How SQLite finds the first rows, in its own words.
@@ -82,7 +92,7 @@ impl Select {
         // One row more than the page has tells whether there is a next page.
         let mut asked = limit + 1;
         loop {
-            let found = self.part(asked).fetch_each(on).await?;
+            let found = self.found(on, asked).await?;
             let is_all = found.len() < asked as usize;
             let (mut rows, mut damaged, mut behind, mut more) = (Vec::new(), Vec::new(), Vec::new(), false);
             for (place, row) in (0..asked).zip(found) {
@@ -130,7 +140,7 @@ impl Select {
         count
     }
 
-    /// Reads a page of what is about money: a row that is damaged is an error that names it, and not left out.
+    /// Reads a page of what is about money, which may be as long as one of sums: a row that is damaged is an error that names it, and not left out.
     pub(super) async fn whole_page<T, C>(
         self,
         on: impl Place + Copy,
@@ -139,8 +149,8 @@ impl Select {
         read: impl Fn(&AnyRow) -> Result<T, StoreError>,
         cursor: impl Fn(&T) -> C,
     ) -> Result<Page<T, C>, StoreError> {
-        let limit = limit.clamp(1, PAGE_MAX);
-        let found = self.part(limit + 1).fetch_each(on).await?;
+        let limit = limit.clamp(1, SUMS_MAX);
+        let found = self.found(on, limit + 1).await?;
         let more = found.len() > limit as usize;
         let mut rows = Vec::with_capacity(found.len());
         for (place, row) in (0..limit).zip(found) {
@@ -158,9 +168,10 @@ impl Select {
         Ok(Page { rows, next, damaged: 0 })
     }
 
-    /// The first rows, so many.
-    fn part(&self, limit: u32) -> Statement {
-        self.part_in(limit, 0, |sql| sql)
+    /// Reads the first rows, so many.
+    async fn found(&self, on: impl Place, limit: u32) -> Result<Vec<FoundRow>, StoreError> {
+        let found = self.part_in(limit, 0, |sql| sql).fetch_each(on).await;
+        found.map_err(|error| failed(error, self.is_awaited))
     }
 
     /// So many rows without the first ones, within another statement.
@@ -196,11 +207,18 @@ impl Select {
     }
 }
 
+/// The error of a statement whose rows somebody waits for, or of a list.
+fn failed(error: StoreError, is_awaited: bool) -> StoreError {
+    if is_awaited { error } else { error.of_list() }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use sqlx::any::AnyQueryResult;
 
-    use super::super::statement::{FoundRow, Ready};
+    use super::super::statement::Ready;
     use super::super::{SqlStore, damage};
     use super::*;
 
@@ -226,6 +244,55 @@ mod tests {
 
         async fn optional(self, query: Ready) -> Result<Option<AnyRow>, StoreError> {
             Place::optional(&self.0.readers, query).await
+        }
+    }
+
+    /// A database that does not answer in time: a file that is `at_work` all the time, or a server.
+    #[derive(Clone, Copy, Debug)]
+    struct Late {
+        at_work: bool,
+    }
+
+    impl Late {
+        fn error(self) -> StoreError {
+            StoreError::NoAnswer { within: Duration::from_secs(12), at_work: self.at_work }
+        }
+    }
+
+    impl Place for Late {
+        async fn execute(self, _: Ready) -> Result<AnyQueryResult, StoreError> {
+            Err(self.error())
+        }
+
+        async fn all(self, _: Ready) -> Result<Vec<AnyRow>, StoreError> {
+            Err(self.error())
+        }
+
+        async fn each(self, _: Ready) -> Result<Vec<FoundRow>, StoreError> {
+            Err(self.error())
+        }
+
+        async fn optional(self, _: Ready) -> Result<Option<AnyRow>, StoreError> {
+            Err(self.error())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_that_a_file_is_at_work_on_for_too_long_does_not_make_the_database_away() {
+        let read = |row: &AnyRow| -> Result<i64, StoreError> { Ok(row.try_get("number")?) };
+        for (at_work, list_is_away) in [(true, false), (false, true)] {
+            let on = Late { at_work };
+            let list = || Select::new("SELECT number FROM numbers");
+            let page = list().page(on, damage::SESSIONS, 2, read, |number| *number).await;
+            let whole = list().whole_page(on, damage::SESSIONS, 2, read, |number| *number).await;
+            let errors = [page.map(drop), whole.map(drop), list().all(on, read).await.map(drop)];
+            for error in errors.map(|answer| answer.expect_err("it is late")) {
+                assert_eq!(error.is_away(), list_is_away, "{error}");
+                assert_eq!(matches!(error, StoreError::ListTooLong), at_work, "{error}");
+            }
+            let awaited = Select::awaited("SELECT number FROM numbers");
+            let error = awaited.page(on, damage::SESSIONS, 2, read, |number| *number).await;
+            assert!(error.expect_err("it is late").is_away(), "a call waits for it");
         }
     }
 

@@ -115,7 +115,7 @@ impl SqlStore {
         account: &str,
         limit: u32,
     ) -> Result<Vec<SaidRow>, StoreError> {
-        let mut select = Select::new(self.dialect.pick(TURNS));
+        let mut select = Select::awaited(self.dialect.pick(TURNS));
         select.push(OF_CONVERSATION, [conversation.into(), user_sub.into()]);
         select.push(IN_ACCOUNT, [account.into()]);
         select.push(" ORDER BY sessions.started_at DESC, sessions.id DESC, turns.turn DESC", []);

@@ -9,7 +9,7 @@ use super::super::types::{
     Inherited, InsteadOf, NewSession, Opened, Quality, Quota, Reserve, TakeOver, TakenOver,
 };
 use super::budget_rows::{self, Owners, Periods};
-use super::money::{self, Locked};
+use super::money::{self, Locked, WrittenOff};
 use super::read::Reading;
 use super::{Durability, Sql, SqlStore, StoreError, Tx, damage, found, leases, rates, read, rollups, sql};
 use crate::money::budget::Reserved;
@@ -101,10 +101,20 @@ impl SqlStore {
         quota: &Quota,
     ) -> Result<Opened, StoreError> {
         let (session, quota) = (session.clone(), quota.clone());
-        self.shared_or_undo(Durability::PowerCut, move |mut tx| {
-            async move { open(&mut tx, &session, &quota).await }.boxed()
-        })
-        .await
+        let opened = self.shared_or_undo(Durability::PowerCut, move |mut tx| {
+            async move {
+                let mut lost = WrittenOff::default();
+                Ok(match open(&mut tx, &session, &quota, &mut lost).await? {
+                    Ok(opened) => Ok((opened, lost)),
+                    // All of it is undone.
+                    Err(refused) => Err((refused, WrittenOff::default())),
+                })
+            }
+            .boxed()
+        });
+        let (opened, lost) = opened.await?;
+        lost.tell_operators();
+        Ok(opened)
     }
 
     pub(in crate::records::store) async fn may_open_session(
@@ -116,7 +126,9 @@ impl SqlStore {
         // All of it is undone, so nothing has to survive anything.
         self.shared_or_undo(Durability::Process, move |mut tx| {
             async move {
-                let (Ok(answer) | Err(answer)) = open(&mut tx, &session, &quota).await?;
+                let mut lost = WrittenOff::default();
+                let opened = open(&mut tx, &session, &quota, &mut lost).await?;
+                let (Ok(answer) | Err(answer)) = opened;
                 Ok(Err(answer))
             }
             .boxed()
@@ -130,13 +142,13 @@ impl SqlStore {
         by: &TakeOver,
     ) -> Result<Option<TakenOver>, StoreError> {
         let (id, by) = (id.to_owned(), by.clone());
-        self.shared(Durability::PowerCut, move |mut tx| {
+        let taken = self.shared(Durability::PowerCut, move |mut tx| {
             async move {
                 let Some(locked) = Locked::read(&mut tx, &id).await? else { return Ok(None) };
                 if !locked.is_live || locked.epoch != by.epoch {
                     return Ok(None);
                 }
-                money::write_off(&mut tx, locked).await?;
+                let lost = money::write_off(&mut tx, locked).await?;
                 leases::begin(&mut tx, &by.relay, by.lease).await?;
                 let row = tx
                     .query(TAKE_OVER)
@@ -160,11 +172,13 @@ impl SqlStore {
                     Ok((epoch, read::turn(&id, row)?.turn))
                 })?;
                 unheard.reverse();
-                Ok(Some(TakenOver { session, by_item, next_turn, metered_at_ms, unheard }))
+                Ok(Some((TakenOver { session, by_item, next_turn, metered_at_ms, unheard }, lost)))
             }
             .boxed()
-        })
-        .await
+        });
+        let Some((taken, lost)) = taken.await? else { return Ok(None) };
+        lost.tell_operators();
+        Ok(Some(taken))
     }
 
     pub(in crate::records::store) async fn rotate_resume(
@@ -244,10 +258,12 @@ impl SqlStore {
     }
 }
 
+/// Opens a session. What was `lost` with one that is ended to make room for it is for operators.
 async fn open(
     tx: &mut Tx<'_>,
     session: &NewSession,
     quota: &Quota,
+    lost: &mut WrittenOff,
 ) -> Result<Result<Opened, Opened>, StoreError> {
     if session.conversation_id != session.id {
         let own = tx
@@ -301,7 +317,7 @@ async fn open(
         }
     }
     if let Some(id) = &replaced {
-        end_lost(tx, id, protocol::CloseCode::Replaced).await?;
+        *lost = end_lost(tx, id, protocol::CloseCode::Replaced).await?;
         if session.instead_of.as_ref().is_some_and(|before| before.session_id == *id) {
             inherited = inherit(tx, session).await?;
         }
@@ -383,16 +399,17 @@ pub(super) async fn end_lost(
     tx: &mut Tx<'_>,
     id: &str,
     reason: protocol::CloseCode,
-) -> Result<(), StoreError> {
-    if let Some(locked) = Locked::read(tx, id).await? {
-        money::write_off(tx, locked).await?;
-    }
+) -> Result<WrittenOff, StoreError> {
+    let lost = match Locked::read(tx, id).await? {
+        Some(locked) => money::write_off(tx, locked).await?,
+        None => WrittenOff::default(),
+    };
     let number = rollups::number(tx).await?;
     let end = tx.query(END_LOST).bind(reason.name()).bind(number).bind(id);
     if end.execute(&mut *tx.connection).await?.rows_affected() > 0 {
         rollups::put_in(tx, number, id).await?;
     }
-    Ok(())
+    Ok(lost)
 }
 
 /// Why a write found no live session of this epoch.

@@ -121,7 +121,7 @@ pub(super) async fn each(query: Ready, connection: &mut AnyConnection) -> Result
 /// away.
 pub(super) async fn in_time<T>(statement: impl Future<Output = T>) -> Result<T, StoreError> {
     let done = timeout(STATEMENT_TIMEOUT, statement).await;
-    done.map_err(|_| StoreError::NoAnswer { within: STATEMENT_TIMEOUT })
+    done.map_err(|_| StoreError::NoAnswer { within: STATEMENT_TIMEOUT, at_work: false })
 }
 
 /// Replaces U+0000 by U+FFFD. Both databases take every other character.
