@@ -7,6 +7,7 @@ use protocol::Time;
 use relay::provider::{Breaker, Deadlines, Failure, FailureKind, Ticket};
 
 use super::alerts;
+use super::promql::{self, Read};
 use super::rules::Alert;
 
 /// How long it hangs.
@@ -19,7 +20,7 @@ struct Reading {
     /// The gauge of its breaker.
     circuit: u8,
     /// The counter of requests, of which each one failed or was not made.
-    requests: u64,
+    requests: u32,
 }
 
 /// What Prometheus reads of a provider that never answers, when it reads every `scrape` seconds and a request comes every `pause` seconds until the
@@ -53,31 +54,19 @@ fn read(pause: u64, scrape: u64, last: u64) -> Vec<Reading> {
     readings
 }
 
-/// Whether the expression of an alert holds when the last of these is read: it compares the gauge with a number, and how much the counter has grown
-/// within some minutes with another.
+/// Whether the expression of an alert holds when the last of these is read.
 fn holds(alert: &Alert, readings: &[Reading]) -> bool {
     let newest = readings.last().expect("something was read");
-    let words: Vec<&str> = alert.expression.split_whitespace().collect();
-    words.split(|word| *word == "and").all(|condition| {
-        let [.., what, comparison, number] = condition else { panic!("{condition:?}") };
-        let value = match what.split_once("voxrelay_provider_requests_total[") {
-            None if what.contains("voxrelay_provider_circuit") => u64::from(newest.circuit),
-            Some((_, range)) => {
-                let minutes = range.split_once("m]").expect("minutes").0.parse::<u64>().expect("a number");
-                let is_within = |reading: &&Reading| reading.second + 60 * minutes > newest.second;
-                let oldest = readings.iter().find(is_within).expect("the newest is");
-                newest.requests - oldest.requests
-            }
-            None => panic!("{what} is not known"),
-        };
-        let number: u64 = number.parse().expect("a small number");
-        match *comparison {
-            ">" => value > number,
-            ">=" => value >= number,
-            "==" => value == number,
-            other => panic!("{other} is not known"),
+    let read = |read: &Read<'_>| match (read.name, read.within) {
+        ("voxrelay_provider_circuit", None) => f64::from(newest.circuit),
+        ("voxrelay_provider_requests_total", Some(within)) => {
+            let is_within = |reading: &&Reading| reading.second + within.as_secs() > newest.second;
+            let oldest = readings.iter().find(is_within).expect("the newest is");
+            f64::from(newest.requests - oldest.requests)
         }
-    })
+        _ => panic!("{read:?} is not known"),
+    };
+    promql::value(&alert.expression, &read).expect("it is understood").is_some()
 }
 
 /// For how long without a break the expression of an alert holds at most.
