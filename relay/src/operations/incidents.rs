@@ -15,7 +15,8 @@ use super::upkeep::{AlertsAddress, every};
 use crate::App;
 use crate::provider::{Standing, Upstreams};
 use crate::records::store::{
-    Attempted, IncidentKind, IncidentPace, IncidentState, NewIncident, Overview, StoreError, unix_ms,
+    Attempted, IncidentKind, IncidentPace, IncidentState, NewIncident, Overview, OverviewFilter, StoreError,
+    unix_ms,
 };
 
 /// Between two looks at the providers. One that is not asked stays so for longer.
@@ -119,7 +120,7 @@ fn of_providers(now: Time, upstreams: &Upstreams, noted: &Noted) -> Vec<NewIncid
     there.chain(known.map(|(_, name)| incident(name, IncidentState::Resolved))).collect()
 }
 
-/// Tells of calls that fail and of answers that are slow, by the sums that all relays of a database share.
+/// Tells of calls that fail and of answers that are slow, by the sums that all relays of a database share, and by the long calls of this one.
 pub(super) async fn watch_calls(apps: watch::Receiver<Arc<App>>) {
     let mut noted = Noted::default();
     let mut tick = every(CALLS_EVERY);
@@ -130,9 +131,12 @@ pub(super) async fn watch_calls(apps: watch::Receiver<Arc<App>>) {
         if alerts.failed_calls_percent.is_none() && alerts.answer_p95_ms.is_none() {
             continue;
         }
-        match lately(&app).await {
+        let now_ms = unix_ms();
+        let filter = Health::lately(now_ms);
+        match lately(&app, &filter).await {
             Ok(Some(overview)) => {
-                for incident in Health::of(&overview).incidents(&alerts) {
+                let long = app.live.long_calls.ended(filter.from_ms, now_ms);
+                for incident in Health::of(&overview).with(long).incidents(&alerts) {
                     note(&app, &mut noted, incident).await;
                 }
             }
@@ -144,12 +148,12 @@ pub(super) async fn watch_calls(apps: watch::Receiver<Arc<App>>) {
 
 /// How calls went. `None` while they are not all added up: some of them say nothing of all. That is asked before and after, since it may begin to
 /// be made anew, or be done, in between.
-async fn lately(app: &App) -> Result<Option<Overview>, StoreError> {
+async fn lately(app: &App, filter: &OverviewFilter) -> Result<Option<Overview>, StoreError> {
     let store = &app.records.store;
     if !store.is_rolled_up().await? {
         return Ok(None);
     }
-    let overview = store.overview(&Health::lately(unix_ms())).await?;
+    let overview = store.overview(filter).await?;
     Ok(store.is_rolled_up().await?.then_some(overview))
 }
 
