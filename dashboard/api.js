@@ -20,6 +20,11 @@ export class Refused extends Error {
   get isOpen() {
     return this.status === 0 || this.status >= 500 || this.code === "idempotency_key_under_way";
   }
+
+  /** Whether it is known that this was not done, now or before under the same key. Any other refusal says nothing of the time before. */
+  get isDecided() {
+    return !this.isOpen && (this.status === 404 || this.status === 409);
+  }
 }
 
 /** @param {string} given Empty to forget the one before. */
@@ -53,8 +58,13 @@ export async function read(path, query = {}, signal = undefined) {
   return (await ask(text === "" ? path : `${path}?${text}`, { signal })).json();
 }
 
+/** What an order is known by. A page over plain HTTP has no `randomUUID`. */
+export function newKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** @param {string} path @param {object} [body] @param {"POST" | "PUT" | "DELETE"} [method] @param {string} [key] See `ask`. */
-export async function order(path, body = undefined, method = "POST", key = undefined) {
+export async function order(path, body = undefined, method = "POST", key = newKey()) {
   return ask(path, { method, ...(body ? { body: JSON.stringify(body) } : {}) }, key);
 }
 

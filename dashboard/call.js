@@ -120,14 +120,9 @@ function telling(id) {
   const form = (/** @type {"say" | "context"} */ kind, /** @type {string} */ label, /** @type {string} */ yes) => {
     const input = el("input", { id: `tell-${kind}`, required: true, maxlength: 4000, autocomplete: "off" });
     const send = el("button", { class: "quiet", type: "submit" }, yes);
-    // Of a text whose answer got lost nobody knows whether the agent was told it: sent again, it is told once.
-    let unsure = { text: "", key: "" };
     const submit = async (/** @type {Event} */ event) => {
       event.preventDefault();
-      const text = input.value;
-      if (text !== unsure.text) unsure = { text, key: crypto.randomUUID() };
-      const told = await busy(send, () => tellAgent(id, kind, text, unsure.key));
-      if (!told.isOpen) unsure = { text: "", key: "" };
+      const told = await busy(send, () => tellAgent(id, kind, input.value));
       words.textContent = told.words;
       tell(told.words);
       if (told.isDone) input.value = "";

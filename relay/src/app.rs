@@ -11,6 +11,7 @@ use crate::admission::denials::Denials;
 use crate::admission::throttle::{Rates, Throttle};
 use crate::config::Config;
 use crate::money::price::PriceTable;
+use crate::operations::health::LongCalls;
 use crate::operations::traces::Traces;
 use crate::provider::Upstreams;
 use crate::records::store::StoreError;
@@ -52,6 +53,8 @@ pub struct Live {
     pub relay_id: String,
     /// The sessions that live here, so that a reconnect finds its own.
     pub sessions: Registry,
+    /// Those that have ended here lately after they had lasted for long.
+    pub(crate) long_calls: LongCalls,
     /// Until when they are this relay's.
     pub lease: OwnLease,
     /// Cancelled when the relay is told to stop: it is not ready any more, and load balancers are to send new calls elsewhere.
@@ -150,6 +153,7 @@ impl Live {
         Live {
             relay_id: uuid::Uuid::now_v7().to_string(),
             sessions: Registry::default(),
+            long_calls: LongCalls::default(),
             lease: OwnLease::new(Lease::new(protocol::Time::ZERO, store_grace)),
             unready: moving.child_token(),
             is_outdated: AtomicBool::new(false),

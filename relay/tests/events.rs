@@ -168,9 +168,60 @@ async fn a_call_is_told_from_its_beginning_to_its_end_with_what_was_said_and_wha
     let texts: Vec<_> = data["turns"].as_array().expect("a list").iter().map(|turn| &turn["text"]).collect();
     assert_eq!(texts, ["hello", "good morning"]);
     assert_eq!((&data["turns"][1]["role"], &data["more_turns"]), (&json!("agent"), &json!(false)));
+    assert_eq!(data.get("damaged"), None);
     assert!(data["turns"][1].get("total_ms").is_some(), "how long the answer took, if it is known");
     deliver_all(&receiver.webhook(), &store).await;
     assert_eq!(receiver.got(), got, "what was taken is done");
+}
+
+/// Writes what no relay writes, as a broken disk does.
+async fn damage(dir: &tempfile::TempDir, sql: &'static str) {
+    let url = format!("sqlite://{}", dir.path().join("voxrelay.db").display());
+    let mut database = AnyConnection::connect(&url).await.expect("it is there");
+    sqlx::raw_sql("PRAGMA ignore_check_constraints = ON").execute(&mut database).await.expect("switched");
+    let damaged = sqlx::query(sql).execute(&mut database).await.expect("written");
+    assert_eq!(damaged.rows_affected(), 1);
+    database.close().await.expect("closed");
+}
+
+#[tokio::test]
+async fn an_event_whose_session_cannot_be_read_is_given_up_as_one_that_nobody_takes_and_holds_up_no_other() {
+    let (store, dir) = sqlite().await;
+    let receiver = Receiver::good().await;
+    subscribe(&store).await;
+    begin(&store, "a").await;
+    begin(&store, "b").await;
+    damage(&dir, "UPDATE sessions SET client = CAST(X'41C3' AS TEXT) WHERE id = 'a'").await;
+    deliver_all(&receiver.webhook(), &store).await;
+    assert_eq!(receiver.ids(), ["started_b_crm"]);
+    let filter = DeliveryFilter { state: Some(DeliveryState::GivenUp), ..DeliveryFilter::default() };
+    let given_up = store.list_deliveries(&filter, None, 10).await.expect("read").rows;
+    let [event] = &given_up[..] else { panic!("{given_up:?}") };
+    assert_eq!((event.id.as_str(), event.attempts), ("started_a_crm", Pace::default().attempts));
+    let answer = event.answer.as_deref().unwrap_or_default();
+    assert!(answer.starts_with("session a: ") && answer.contains("VoxrelayRowsDamaged"), "{answer}");
+    // Somebody mends it, and has it told.
+    damage(&dir, "UPDATE sessions SET client = 'web' WHERE id = 'a'").await;
+    assert_eq!(store.replay_delivery("started_a_crm", "root").await.expect("written"), Replayed::Yes);
+    deliver_all(&receiver.webhook(), &store).await;
+    assert_eq!(receiver.ids(), ["started_b_crm", "started_a_crm"]);
+}
+
+#[tokio::test]
+async fn a_call_with_a_turn_that_cannot_be_read_is_told_without_it_and_says_so() {
+    let (store, dir) = sqlite().await;
+    let receiver = Receiver::good().await;
+    subscribe(&store).await;
+    begin(&store, "a").await;
+    let said = [turn(0, Role::User, "hello"), turn(1, Role::Agent, "good morning")];
+    store.save_turns("a", 0, &said, Mark::default(), 0).await.expect("written");
+    end(&store, "a").await;
+    damage(&dir, "UPDATE turns SET text = CAST(X'41C3' AS TEXT) WHERE session_id = 'a' AND turn = 1").await;
+    deliver_all(&receiver.webhook(), &store).await;
+    let (_, ended) = receiver.got().pop().expect("the last");
+    let data = &ended["data"];
+    assert_eq!(data["turns"].as_array().map(Vec::len), Some(1), "{data}");
+    assert_eq!((&data["more_turns"], &data["damaged"]), (&json!(false), &json!(1)));
 }
 
 #[tokio::test]

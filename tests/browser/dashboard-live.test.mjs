@@ -199,9 +199,10 @@ describe("the dashboard, while things change", () => {
   for (const [what, status] of Object.entries({ "takes long": 204, "gets no answer": 0 })) {
     test(`a call whose order to end ${what} is not shown as live once it is over`, async () => {
       const { page, session, row, tile } = await beginCall();
-      let ordered = 0;
+      /** @type {(string | undefined)[]} */
+      const keys = [];
       await page.route(at("/v1/admin/sessions/live-anna/end"), async (route) => {
-        ordered += 1;
+        keys.push(route.request().headers()["idempotency-key"]);
         if (status === 0) await route.abort();
         else await route.fulfill({ status });
       });
@@ -212,7 +213,8 @@ describe("the dashboard, while things change", () => {
         await page.getByRole("dialog").getByRole("heading", { name: "It may not have been done" }).waitFor();
         await page.getByRole("dialog").getByRole("button", { name: "Understood" }).click();
       }
-      await until("it is ordered", async () => ordered === 1);
+      await until("it is ordered", async () => keys.length === 1);
+      assert.match(String(keys[0]), /^[0-9a-f]{32}$/, "a proxy may send it twice");
       const asked = row.asked;
       await until("the call is looked at again", async () => row.asked > asked);
       await tile("State", "live");
@@ -222,6 +224,54 @@ describe("the dashboard, while things change", () => {
       await page.getByRole("heading", { level: 2, name: "Tell the agent" }).waitFor({ state: "detached" });
     });
   }
+
+  test("a credit of which nobody knows whether it was given is given again under its key, with its words in the question", async () => {
+    const { page } = await begin();
+    await tellLive(page);
+    // Its answer gets lost; then the token is too old, which says nothing of the time before; then it is given, and so is the same once more.
+    const statuses = [0, 401, 201, 201];
+    /** @type {{ key: string, header: string | undefined, credit: object }[]} */
+    const asked = [];
+    await page.route(at("/v1/admin/credits"), async (route) => {
+      const { key, account, amount_nano_usd, reason } = route.request().postDataJSON();
+      asked.push({ key, header: route.request().headers()["idempotency-key"], credit: { account, amount_nano_usd, reason } });
+      const status = statuses[asked.length - 1];
+      if (status === 0) await route.abort();
+      else await route.fulfill({ status, json: {} });
+    });
+    await page.getByRole("link", { name: "Spend" }).click();
+    await shows(page, "Spend");
+    const dialog = page.getByRole("dialog");
+    const fields = { Account: "acme", "US dollars": "1.25", "Why, for administrators": "a cough" };
+    /** @param {string} [refused] The heading of what is said if it is not known to be given. @param {boolean} [isWritten] Whether its words stand there. */
+    const give = async (refused, isWritten = false) => {
+      const before = asked.length;
+      await page.getByRole("button", { name: "Give credit" }).click();
+      for (const [label, value] of Object.entries(fields)) {
+        const field = dialog.getByLabel(label);
+        assert.equal(await field.inputValue(), isWritten ? value : "", label);
+        await field.fill(value);
+      }
+      await dialog.getByRole("button", { name: "Give it" }).click();
+      await until("it is asked for", async () => asked.length > before);
+      if (refused) {
+        await dialog.getByRole("heading", { name: refused }).waitFor();
+        await dialog.getByRole("button", { name: "Understood" }).click();
+      }
+      await dialog.waitFor({ state: "hidden" });
+    };
+    await give("It may not have been done");
+    await give("It was not done", true);
+    await give(undefined, true);
+    await page.locator("#told", { hasText: "The credit is given." }).waitFor({ state: "attached" });
+    await give();
+    const [first, ...others] = asked.map(({ key }) => key);
+    assert.deepEqual(others.map((key) => key === first), [true, true, false], "what is known to be given is over");
+    for (const { key, header, credit } of asked) {
+      assert.equal(header, key);
+      assert.deepEqual(credit, { account: "acme", amount_nano_usd: 1_250_000_000, reason: "a cough" });
+    }
+  });
 
   test("a list that cannot be read anew stays, is said to be of before, and has the focus where it was when it can", async () => {
     const { page } = await begin();

@@ -114,7 +114,7 @@ keys! {
     "webhooks.*.secret" = "", Secrets, "what that is signed with, as `webhook.secret`";
     "webhooks.*.events" = "", List, "what is told: `call.started`, `call.ended`, `recording.ready`, `user.erased`; all of it if nothing is given, see [webhooks](webhooks.md#what-happens)";
 
-    "alerts.failed_calls_percent" = "5", Whole(0, 100), "an alert is sent when of the calls that began in this hour (UTC) or the one before and have ended more than so many of a hundred were ended by a fault of a relay or of what it needs (`internal`, `try_later`); 0 sends none, see [webhooks](webhooks.md#when-something-is-wrong)";
+    "alerts.failed_calls_percent" = "5", Whole(0, 100), "an alert is sent when of the calls that began in this hour (UTC) or the one before and have ended, and of longer ones that have ended at the relay within an hour, more than so many of a hundred were ended by a fault of a relay or of what it needs (`internal`, `try_later`); 0 sends none, see [webhooks](webhooks.md#when-something-is-wrong)";
     "alerts.answer_p95_ms" = "3000", Whole(0, 9_999), "an alert is sent when of the answers in ended calls of these hours five in a hundred took longer than this, from the end of the user's last word until the first sound was sent; 0 sends none";
     "alerts.least_calls" = "20", Whole(1, 1_000_000), "fewer calls, or fewer answers, than so many say nothing";
     "alerts.store_down_seconds" = "30", Whole(0, 3_600), "a relay sends an alert when its database has taken no writes for so long; 0 sends none";

@@ -1,4 +1,13 @@
 //! How calls went lately, out of the sums that are written with their ends, and whether that is worth an alert.
+//!
+//! Those sums are by when calls began. Calls that last for longer than the hours that are looked at would be in none of them when they end, so each
+//! relay remembers for an hour which of those ended here, and adds them. To look at the sums of more hours would be no help: a fault that has just
+//! begun would be little beside a whole day of calls, and would be told for as long.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use protocol::CloseCode;
 
 use crate::config::Alerts;
 use crate::records::store::{
@@ -9,6 +18,51 @@ use crate::records::store::{
 const FAULTS: [&str; 2] = ["internal", "try_later"];
 /// The stage of an answer that is all of them together.
 const TOTAL: &str = "total";
+/// How many long calls a relay remembers at most. The oldest goes.
+const LONG_CALLS_MAX: usize = 10_000;
+
+/// Calls of more than an hour that have ended at this relay.
+#[derive(Debug, Default)]
+pub(crate) struct LongCalls(Mutex<VecDeque<LongCall>>);
+
+#[derive(Clone, Copy, Debug)]
+struct LongCall {
+    began_ms: i64,
+    ended_ms: i64,
+    is_failed: bool,
+}
+
+/// Calls that have ended, and those of them that a relay, or what it needs, has ended by a fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ended {
+    calls: u64,
+    failed: u64,
+}
+
+impl LongCalls {
+    /// Notes a call that has ended, by the close code that says why. Shorter ones are in the sums.
+    pub(crate) fn note(&self, began_ms: i64, ended_ms: i64, code: CloseCode) {
+        if ended_ms.saturating_sub(began_ms) < HOUR_MS {
+            return;
+        }
+        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if calls.len() >= LONG_CALLS_MAX {
+            calls.pop_front();
+        }
+        calls.push_back(LongCall { began_ms, ended_ms, is_failed: FAULTS.contains(&code.name()) });
+    }
+
+    /// Those that began before this time and have ended within the last hour.
+    pub(crate) fn ended(&self, began_before_ms: i64, now_ms: i64) -> Ended {
+        let calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let are_meant =
+            calls.iter().filter(|call| call.began_ms < began_before_ms && call.ended_ms > now_ms - HOUR_MS);
+        are_meant.fold(Ended::default(), |ended, call| Ended {
+            calls: ended.calls + 1,
+            failed: ended.failed + u64::from(call.is_failed),
+        })
+    }
+}
 
 /// How calls went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +78,7 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// What it is read from: the hour (UTC) that is, and the one before.
+    /// What it is read from: the hour (UTC) that is, and the one before. Calls that began before that are in [`LongCalls`].
     pub(crate) fn lately(now_ms: i64) -> OverviewFilter {
         let hour = now_ms.div_euclid(HOUR_MS) * HOUR_MS;
         OverviewFilter {
@@ -50,6 +104,11 @@ impl Health {
             answers: buckets.iter().sum(),
             p95_ms: p95(&buckets),
         }
+    }
+
+    /// The same with these calls, which are in no sum that was read.
+    pub(crate) fn with(self, Ended { calls, failed }: Ended) -> Health {
+        Health { calls: self.calls + calls, failed: self.failed + failed, ..self }
     }
 
     /// What is to be noted of it: nothing of what is too seldom to say anything, or what nobody wants to know.
@@ -166,6 +225,33 @@ mod tests {
         assert_eq!(told(&bad, &WANTED).len(), 2);
         let unwanted = Alerts { failed_calls_percent: None, answer_p95_ms: None, ..WANTED };
         assert_eq!(told(&bad, &unwanted), []);
+    }
+
+    #[test]
+    fn a_fault_that_ends_calls_of_hours_ago_is_seen_and_each_call_is_counted_once() {
+        let (now, long) = (10 * HOUR_MS + 60_000, LongCalls::default());
+        let from = Health::lately(now).from_ms;
+        for began in 0..30 {
+            long.note(7 * HOUR_MS + began, now - 30_000, CloseCode::Internal);
+        }
+        // Those are in the sums, or over for too long.
+        long.note(now - HOUR_MS / 2, now - 20_000, CloseCode::Internal);
+        long.note(from, now - 10_000, CloseCode::TryLater);
+        long.note(5 * HOUR_MS, now - HOUR_MS, CloseCode::Internal);
+        let ended = long.ended(from, now);
+        assert_eq!(ended, Ended { calls: 30, failed: 30 });
+        let overview = Overview { calls: calls(&[("normal", 20)]), ..Overview::default() };
+        let incidents = Health::of(&overview).with(ended).incidents(&WANTED);
+        let [failing] = &incidents[..] else { panic!("{incidents:?}") };
+        assert_eq!((failing.state, failing.value), (IncidentState::Firing, 60));
+        // An hour later the sums that are read lack the one that began then, and the others are over for too long.
+        assert_eq!(long.ended(from + HOUR_MS, now + HOUR_MS - 30_000).calls, 1);
+
+        for began in 0..2 * LONG_CALLS_MAX {
+            long.note(i64::try_from(began).expect("small"), now, CloseCode::Normal);
+        }
+        let many = LONG_CALLS_MAX as u64;
+        assert_eq!(long.ended(from, now), Ended { calls: many, failed: 0 }, "the newest");
     }
 
     #[test]

@@ -13,13 +13,17 @@ use super::outage::{Outage, OutageNews, STORE_DOWN};
 use super::telemetry;
 use super::upkeep::{AlertsAddress, every};
 use crate::App;
-use crate::provider::Upstreams;
+use crate::provider::{Standing, Upstreams};
 use crate::records::store::{
-    Attempted, IncidentKind, IncidentPace, IncidentState, NewIncident, Overview, StoreError, unix_ms,
+    Attempted, IncidentKind, IncidentPace, IncidentState, NewIncident, Overview, OverviewFilter, StoreError,
+    unix_ms,
 };
 
 /// Between two looks at the providers. One that is not asked stays so for longer.
 const PROVIDERS_EVERY: Duration = Duration::from_secs(2);
+/// How long a provider that has failed still counts as down when the time for which it is not asked is over and no request has tried it since: as
+/// long as it is asked now and then, and fails, all of that is one and the same.
+const UNTRIED: Duration = Duration::from_secs(300);
 /// Between two looks at how calls went.
 const CALLS_EVERY: Duration = Duration::from_secs(60);
 /// Between two times that a relay notes what it finds, as long as it finds the same. It is often enough that two of them may be lost before the
@@ -87,7 +91,7 @@ pub(super) async fn watch_providers(apps: watch::Receiver<Arc<App>>) {
     loop {
         tick.tick().await;
         let app = Arc::clone(&apps.borrow());
-        for incident in of_providers(&app.upstreams, &noted) {
+        for incident in of_providers(app.live.now(), &app.upstreams, &noted) {
             note(&app, &mut noted, incident).await;
         }
         noted.forget_removed(|name| app.upstreams.contains_key(name));
@@ -95,14 +99,18 @@ pub(super) async fn watch_providers(apps: watch::Receiver<Arc<App>>) {
 }
 
 /// How each provider is, and that nothing is wrong with those that this relay knew and that are not in its configuration any more: nobody would
-/// ever say so otherwise.
-fn of_providers(upstreams: &Upstreams, noted: &Noted) -> Vec<NewIncident> {
+/// ever say so otherwise. Nor would anybody of one that failed before a quiet night: it is over when nobody has tried it for a while.
+fn of_providers(now: Time, upstreams: &Upstreams, noted: &Noted) -> Vec<NewIncident> {
     let incident = |subject: &String, state| {
         let kind = IncidentKind::ProviderDown;
         NewIncident { kind, subject: subject.clone(), state, value: 0, threshold: 0 }
     };
     let there = upstreams.iter().map(|(name, upstream)| {
-        let state = if upstream.is_asked() { IncidentState::Resolved } else { IncidentState::Firing };
+        let state = match upstream.look(now) {
+            Standing::Closed => IncidentState::Resolved,
+            Standing::Due { since } if now.since(since) >= UNTRIED => IncidentState::Resolved,
+            Standing::Due { .. } | Standing::Probing | Standing::Open => IncidentState::Firing,
+        };
         incident(name, state)
     });
     let known = noted
@@ -112,7 +120,7 @@ fn of_providers(upstreams: &Upstreams, noted: &Noted) -> Vec<NewIncident> {
     there.chain(known.map(|(_, name)| incident(name, IncidentState::Resolved))).collect()
 }
 
-/// Tells of calls that fail and of answers that are slow, by the sums that all relays of a database share.
+/// Tells of calls that fail and of answers that are slow, by the sums that all relays of a database share, and by the long calls of this one.
 pub(super) async fn watch_calls(apps: watch::Receiver<Arc<App>>) {
     let mut noted = Noted::default();
     let mut tick = every(CALLS_EVERY);
@@ -123,9 +131,12 @@ pub(super) async fn watch_calls(apps: watch::Receiver<Arc<App>>) {
         if alerts.failed_calls_percent.is_none() && alerts.answer_p95_ms.is_none() {
             continue;
         }
-        match lately(&app).await {
+        let now_ms = unix_ms();
+        let filter = Health::lately(now_ms);
+        match lately(&app, &filter).await {
             Ok(Some(overview)) => {
-                for incident in Health::of(&overview).incidents(&alerts) {
+                let long = app.live.long_calls.ended(filter.from_ms, now_ms);
+                for incident in Health::of(&overview).with(long).incidents(&alerts) {
                     note(&app, &mut noted, incident).await;
                 }
             }
@@ -137,12 +148,12 @@ pub(super) async fn watch_calls(apps: watch::Receiver<Arc<App>>) {
 
 /// How calls went. `None` while they are not all added up: some of them say nothing of all. That is asked before and after, since it may begin to
 /// be made anew, or be done, in between.
-async fn lately(app: &App) -> Result<Option<Overview>, StoreError> {
+async fn lately(app: &App, filter: &OverviewFilter) -> Result<Option<Overview>, StoreError> {
     let store = &app.records.store;
     if !store.is_rolled_up().await? {
         return Ok(None);
     }
-    let overview = store.overview(&Health::lately(unix_ms())).await?;
+    let overview = store.overview(filter).await?;
     Ok(store.is_rolled_up().await?.then_some(overview))
 }
 
@@ -217,6 +228,7 @@ struct Untold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::{Ask, Event, Failure, FailureKind, Kind, Provider, Upstream, scenario};
 
     fn incident(subject: &str, state: IncidentState) -> NewIncident {
         let kind = IncidentKind::ProviderDown;
@@ -226,14 +238,44 @@ mod tests {
     #[test]
     fn a_provider_that_is_taken_out_of_the_configuration_is_told_to_be_over() {
         let mut noted = Noted::default();
-        assert_eq!(of_providers(&Upstreams::new(), &noted), []);
+        assert_eq!(of_providers(Time::ZERO, &Upstreams::new(), &noted), []);
         noted.note(Time::ZERO, incident("ears", IncidentState::Firing));
         let calls = NewIncident { kind: IncidentKind::CallsFailing, ..incident("", IncidentState::Firing) };
         noted.note(Time::ZERO, calls);
         let over = [incident("ears", IncidentState::Resolved)];
-        assert_eq!(of_providers(&Upstreams::new(), &noted), over);
+        assert_eq!(of_providers(Time::ZERO, &Upstreams::new(), &noted), over);
         noted.note(Time::ZERO, incident("ears", IncidentState::Resolved));
-        assert_eq!(of_providers(&Upstreams::new(), &noted), over, "until its end is written");
+        assert_eq!(of_providers(Time::ZERO, &Upstreams::new(), &noted), over, "until its end is written");
+    }
+
+    #[test]
+    fn a_provider_is_down_as_long_as_requests_that_try_it_fail_and_until_nobody_has_tried_it_for_a_while() {
+        let kind = Kind::named("openai-speech").expect("registered");
+        let ears = Provider { name: "ears".to_owned(), ..scenario::provider(kind, "small") };
+        let ears = Arc::new(Upstream::new(ears).expect("a client"));
+        let upstreams = Upstreams::from([("ears".to_owned(), Arc::clone(&ears))]);
+        let state = |now| {
+            let found = of_providers(now, &upstreams, &Noted::default());
+            found.into_iter().map(|incident| incident.state).collect::<Vec<_>>()
+        };
+        let fails = |now| {
+            let mut pass = ears.admit(now, &Ask::Speak("Hello.".to_owned())).expect("its time is over");
+            pass.note(now, &Event::Failed(Failure::new(FailureKind::Key, "no such key")));
+        };
+        let (firing, resolved) = ([IncidentState::Firing], [IncidentState::Resolved]);
+        assert_eq!(state(Time::ZERO), resolved);
+        // Five minutes each, as long as an operator takes.
+        let mut now = Time::ZERO;
+        for _ in 0..3 {
+            fails(now);
+            let is_over = now + Duration::from_secs(300);
+            now = is_over + UNTRIED - Duration::from_millis(1);
+            assert_eq!([state(is_over), state(now)], [firing; 2], "one that is asked now and then");
+        }
+        now = now + Duration::from_millis(1);
+        assert_eq!(state(now), resolved, "nobody knows anything against it any more");
+        fails(now);
+        assert_eq!(state(now), firing, "it still fails, and somebody was let down");
     }
 
     #[test]
@@ -252,13 +294,13 @@ mod tests {
         noted.forget_removed(|_| false);
         let mut ends = 0;
         for _ in 0..10 {
-            let Some(end) = of_providers(&none, &noted).pop() else { break };
+            let Some(end) = of_providers(now, &none, &noted).pop() else { break };
             now = now + NOTE_EVERY;
             noted.note(now, end);
             noted.forget_removed(|_| false);
             ends += 1;
         }
-        assert_eq!(of_providers(&none, &noted), [], "it is not noted for ever");
+        assert_eq!(of_providers(now, &none, &noted), [], "it is not noted for ever");
         assert!(NOTE_EVERY * ends > PACE.calm, "{ends} times: nobody has found it for long enough");
         assert_eq!(noted.0.len(), 1, "nothing else is forgotten");
     }

@@ -2,7 +2,7 @@
 
 pub(crate) mod alerts;
 pub(crate) mod clock;
-mod health;
+pub(crate) mod health;
 pub(crate) mod incidents;
 pub(crate) mod log;
 mod outage;

@@ -182,12 +182,15 @@ impl Webhook {
                 (self.again(&message, &failure), Answer::Failure(failure))
             }
         };
-        telemetry::webhook(match attempted {
-            Attempted::Delivered => "delivered",
-            Attempted::Again(_) => "failed",
-            Attempted::GivenUp => "given_up",
-        });
+        count(attempted);
         (attempted, answer)
+    }
+
+    /// Says what becomes of a message that cannot be written, for this reason: the same as of one that nobody takes.
+    fn cannot_write(&self, message: &Message<'_>, failure: &str) -> Attempted {
+        let attempted = self.again(message, failure);
+        count(attempted);
+        attempted
     }
 
     fn judge(&self, message: &Message<'_>, status: StatusCode) -> Attempted {
@@ -232,6 +235,14 @@ impl Webhook {
             .await?;
         Ok(response.status())
     }
+}
+
+fn count(attempted: Attempted) {
+    telemetry::webhook(match attempted {
+        Attempted::Delivered => "delivered",
+        Attempted::Again(_) => "failed",
+        Attempted::GivenUp => "given_up",
+    });
 }
 
 /// Sends all alerts and incidents that are due. A relay without an address leaves them to others that may have one, and drops what none of them has

@@ -2,8 +2,8 @@
 //!
 //! Each configured provider has one. While it is **closed**, every request is made. Three failures in a row open it; a wrong key, an unpaid
 //! bill, and a provider that says when it wants to be asked again open it at once. While it is **open**, nobody asks: the next provider in
-//! line does without having waited for this one. When its time is over, one request is let through as a **probe**, and everybody else goes on
-//! without it. A probe that is answered closes the breaker; one that fails opens it again, for twice as long each time.
+//! line does without having waited for this one. When its time is over it is **half open**: one request is let through as a **probe**, and everybody
+//! else goes on without it. A probe that is answered closes the breaker; one that fails opens it again, for twice as long each time.
 //!
 //! What counts is whether the *provider* works. A question that it refuses as wrong is an answer in that sense. A request that the user cut
 //! short before anything came says nothing, and neither does one that was fed too much before its connection was there. Requests that were
@@ -45,6 +45,8 @@ pub struct Breaker {
 enum State {
     Closed { failures: u32 },
     Open { until: Time },
+    /// The time for which it was open is over, and the next request is the probe.
+    Due { since: Time },
     Probing { since: Time },
 }
 
@@ -55,7 +57,12 @@ pub enum Standing {
     Closed,
     /// One request is under way, and what comes of it decides.
     Probing,
-    /// No request is made, until the first one after the wait.
+    /// The next request is made, and what comes of it decides: nothing is known against the provider any more until somebody tries.
+    Due {
+        /// Since when nobody has tried.
+        since: Time,
+    },
+    /// No request is made before its time is over.
     Open,
 }
 
@@ -89,6 +96,7 @@ impl Breaker {
         let blocked_until = match self.state {
             State::Closed { .. } => return Ok(Ticket { epoch: self.epoch, is_probe: false }),
             State::Open { until } => until,
+            State::Due { since } => since,
             State::Probing { since } => since + PROBE_WITHIN,
         };
         if blocked_until > now {
@@ -106,7 +114,7 @@ impl Breaker {
         match self.state {
             State::Closed { .. } => self.state = State::Closed { failures: 0 },
             State::Probing { .. } => self.close(),
-            State::Open { .. } => {}
+            State::Open { .. } | State::Due { .. } => {}
         }
     }
 
@@ -138,7 +146,7 @@ impl Breaker {
                 self.state = State::Closed { failures: failures + 1 };
             }
             (None, State::Closed { .. } | State::Probing { .. }) => self.open(now, self.next_wait()),
-            (_, State::Open { .. }) => {}
+            (_, State::Open { .. } | State::Due { .. }) => {}
         }
     }
 
@@ -147,16 +155,26 @@ impl Breaker {
         if ticket.epoch == self.epoch
             && let State::Probing { since } = self.state
         {
-            self.change(State::Open { until: since });
+            self.change(State::Due { since });
         }
     }
 
-    /// How it stands.
+    /// Notes that the time for which it was open is over, which nobody else does while no request is made.
+    pub fn look(&mut self, now: Time) {
+        if let State::Open { until } = self.state
+            && until <= now
+        {
+            self.change(State::Due { since: until });
+        }
+    }
+
+    /// How it stands, by when it was looked at or asked last.
     #[must_use]
     pub fn standing(&self) -> Standing {
         match self.state {
             State::Closed { .. } => Standing::Closed,
             State::Probing { .. } => Standing::Probing,
+            State::Due { since } => Standing::Due { since },
             State::Open { .. } => Standing::Open,
         }
     }
@@ -195,7 +213,7 @@ impl Standing {
     pub const fn shown(self) -> u8 {
         match self {
             Standing::Closed => 0,
-            Standing::Probing => 1,
+            Standing::Probing | Standing::Due { .. } => 1,
             Standing::Open => 2,
         }
     }
@@ -206,6 +224,7 @@ impl Standing {
         match self {
             Standing::Closed => "closed",
             Standing::Probing => "probing",
+            Standing::Due { .. } => "half open",
             Standing::Open => "open",
         }
     }

@@ -65,6 +65,14 @@ impl Upstream {
         self.lock().breaker.standing() == Standing::Closed
     }
 
+    /// How it stands now. While nobody asks, nobody but who looks notices that the time for which it was not asked is over.
+    pub fn look(&self, now: Time) -> Standing {
+        self.with_breaker(|breaker| {
+            breaker.look(now);
+            breaker.standing()
+        })
+    }
+
     /// The configuration has another provider of this name from now on, or none. Calls that have this one go on with it, and the gauge of its breaker
     /// belongs to the other.
     pub(crate) fn retire(&self) {
@@ -155,7 +163,7 @@ impl Upstream {
                 tracing::warn!(provider = %name, "a provider fails, so it is not asked any more; one request in a while tries");
             }
             (_, Standing::Closed) => tracing::info!(provider = %name, "a provider answers again"),
-            (_, Standing::Probing | Standing::Open) => {
+            (_, Standing::Probing | Standing::Due { .. } | Standing::Open) => {
                 tracing::debug!(provider = %name, before = before.name(), after = after.name(), "circuit");
             }
         }
@@ -341,6 +349,7 @@ mod tests {
         tell(&upstream, &speak(), 3, &[broke()]);
         let again = later + Duration::from_secs(60);
         drop(upstream.admit(again, &speak()).expect("its time is over"));
+        assert_eq!(upstream.look(again), Standing::Due { since: again });
         assert!(upstream.admit(again, &speak()).is_ok());
     }
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::STOPPING_RETRY_AFTER_SECONDS;
 use crate::App;
-use crate::provider::Upstream;
+use crate::provider::Standing;
 use crate::records::store::StoreError;
 
 /// How long an answer of the database counts. The database is asked no more often than this, however many requests come.
@@ -48,7 +48,8 @@ struct Told {
     database: Database,
     /// The keys with which tokens are checked.
     keys: Health,
-    /// The speech and language providers: `away` if at least one of them is not asked at the moment.
+    /// The speech and language providers: `away` if at least one of them is not asked at the moment. One that the next request tries is not away: it
+    /// failed some time ago, and nobody knows how it is.
     providers: Health,
 }
 
@@ -136,7 +137,9 @@ impl Readiness {
         let database = self.database().await;
         // A schema that was too old when the database was asked last still is while it does not answer.
         let reasons = reasons(&self.app, self.app.live.is_outdated());
-        let are_asked = self.app.upstreams.values().all(|upstream| Upstream::is_asked(upstream));
+        let now = self.app.live.now();
+        let mut standings = self.app.upstreams.values().map(|upstream| upstream.look(now));
+        let are_asked = standings.all(|standing| matches!(standing, Standing::Closed | Standing::Due { .. }));
         Told {
             ready: reasons.is_empty(),
             keys: Health::of(!reasons.contains(&Reason::NoKeys)),

@@ -320,6 +320,7 @@ pub(super) fn prepare(
         live: app.live.clone(),
         store: app.records.store.clone(),
         whose,
+        began_ms: parts.began_ms,
         machine,
         work: Work::new(app, books, cost),
         requests: Requests::new(

@@ -27,7 +27,7 @@ use crate::money::tab::Billed;
 use crate::operations::telemetry;
 use crate::operations::traces::Tracer;
 use crate::records::recording::{self, Recorder};
-use crate::records::store::{Leases, Store};
+use crate::records::store::{Leases, Store, unix_ms};
 use crate::running::Running;
 
 /// How long the driver sleeps when nothing is due. Something else happens before, or it sleeps again.
@@ -51,6 +51,8 @@ pub(super) struct Driver {
     pub(super) live: Arc<Live>,
     pub(super) store: Arc<dyn Store>,
     pub(super) whose: Arc<Whose>,
+    /// When the session began, at whichever relay, in milliseconds since 1970.
+    pub(super) began_ms: i64,
     pub(super) machine: Machine,
     pub(super) work: Work,
     /// The requests that are under way at providers.
@@ -336,7 +338,10 @@ impl Driver {
         let visitors = std::mem::take(&mut self.visitors);
         let mut closing = self.requests.close();
         match departure {
-            Departure::Ended(_) => visitors.into_iter().for_each(|(_, request)| request.give_back(true)),
+            Departure::Ended(_) => {
+                self.live.long_calls.note(self.began_ms, unix_ms(), code);
+                visitors.into_iter().for_each(|(_, request)| request.give_back(true));
+            }
             Departure::TakenOver => self.turn_away(visitors, CloseCode::TryLater),
             Departure::HandedOff { let_go, .. } => {
                 if let_go {

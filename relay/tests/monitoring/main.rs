@@ -1,6 +1,7 @@
 //! The dashboard and the alerts of `deploy/`: they read metrics that there are, as what they are, and the runbook has a chapter for each alert.
 //! A test of the whole relay holds the table of metrics to what is served.
 
+mod failing;
 mod hanging;
 mod promql;
 mod rules;

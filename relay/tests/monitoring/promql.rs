@@ -1,7 +1,9 @@
-//! As much of PromQL as is needed to tell which metrics an expression reads, by which labels and in which functions.
+//! As much of PromQL as is needed to tell which metrics an expression reads, by which labels and in which functions, and whether an alert of a few of
+//! them comes.
 
 use std::iter::Peekable;
 use std::str::Chars;
+use std::time::Duration;
 
 /// Functions and aggregations that an expression may call. Whoever uses another one adds it here, and to what [`super::check`] knows of it.
 const FUNCTIONS: [&str; 9] =
@@ -32,9 +34,9 @@ pub(crate) struct Series {
 #[derive(Clone, Debug, PartialEq)]
 enum Token {
     Word(String),
-    Number,
+    Number(String),
     Text(String),
-    Range,
+    Range(String),
     Mark(char),
 }
 
@@ -60,13 +62,13 @@ impl Expression {
                     } else {
                         Vec::new()
                     };
-                    let has_range = rest.next_if_eq(&&Token::Range).is_some();
+                    let has_range = range(&mut rest).is_some();
                     let functions = open.iter().flatten().cloned().collect();
                     expression.series.push(Series { name: word.clone(), labels, functions, has_range });
                 }
                 Token::Mark('(') => open.push(function.take()),
                 Token::Mark(')') => drop(open.pop().ok_or("a bracket is closed that was not opened")?),
-                Token::Mark('+' | '-' | '*' | '/' | '<' | '>' | '=' | '!' | ',') | Token::Number => {}
+                Token::Mark('+' | '-' | '*' | '/' | '<' | '>' | '=' | '!' | ',') | Token::Number(_) => {}
                 other => return Err(format!("{other:?} has no place there")),
             }
         }
@@ -75,6 +77,130 @@ impl Expression {
 }
 
 type Rest<'t> = Peekable<std::slice::Iter<'t, Token>>;
+
+/// What an expression reads of one metric: the newest value, or by how much it has grown within a time.
+#[derive(Debug)]
+pub(crate) struct Read<'r> {
+    pub(crate) name: &'r str,
+    /// Labels by which it is chosen, each with the text that it is compared with.
+    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) within: Option<Duration>,
+}
+
+/// The value of an expression about one thing of those that it groups by, where `read` says what is read. There is none where a comparison does not
+/// hold: its alert does not come.
+pub(crate) fn value(text: &str, read: &dyn Fn(&Read<'_>) -> f64) -> Result<Option<f64>, String> {
+    let tokens = tokens(text)?;
+    let mut evaluation = Evaluation { rest: tokens.iter().peekable(), read };
+    let value = evaluation.both()?;
+    match evaluation.rest.next() {
+        None => Ok(value),
+        Some(other) => Err(format!("{other:?} has no place there")),
+    }
+}
+
+struct Evaluation<'e> {
+    rest: Rest<'e>,
+    read: &'e dyn Fn(&Read<'_>) -> f64,
+}
+
+impl Evaluation<'_> {
+    fn both(&mut self) -> Result<Option<f64>, String> {
+        let mut value = self.compared()?;
+        while self.rest.next_if(|token| matches!(token, Token::Word(word) if word == "and")).is_some() {
+            let other = self.compared()?;
+            value = value.filter(|_| other.is_some());
+        }
+        Ok(value)
+    }
+
+    fn compared(&mut self) -> Result<Option<f64>, String> {
+        let value = self.sum()?;
+        if !self.has('>') {
+            return Ok(value);
+        }
+        let or_equal = self.has('=');
+        let Some(Token::Number(number)) = self.rest.next() else {
+            return Err("it is compared with no number".to_owned());
+        };
+        let number: f64 = number.parse().map_err(|_| format!("{number} is not known"))?;
+        Ok(value.filter(|value| if or_equal { *value >= number } else { *value > number }))
+    }
+
+    fn sum(&mut self) -> Result<Option<f64>, String> {
+        let mut value = self.quotient()?;
+        while self.has('+') {
+            let other = self.quotient()?;
+            value = value.zip(other).map(|(a, b)| a + b);
+        }
+        Ok(value)
+    }
+
+    fn quotient(&mut self) -> Result<Option<f64>, String> {
+        let mut value = self.operand()?;
+        while self.has('/') {
+            let other = self.operand()?;
+            value = value.zip(other).map(|(a, b)| a / b);
+        }
+        Ok(value)
+    }
+
+    fn operand(&mut self) -> Result<Option<f64>, String> {
+        if self.has('(') {
+            let value = self.both()?;
+            return if self.has(')') { Ok(value) } else { Err("a bracket is not closed".to_owned()) };
+        }
+        let Some(Token::Word(word)) = self.rest.next() else { return Err("something is missing".to_owned()) };
+        match word.as_str() {
+            "sum" | "max" => {
+                if self.rest.next_if(|token| matches!(token, Token::Word(word) if word == "by")).is_some() {
+                    names(&mut self.rest)?;
+                }
+                self.operand()
+            }
+            "rate" => {
+                let (grown, within) = self.bracketed()?;
+                Ok(Some(grown / within.as_secs_f64()))
+            }
+            "increase" => Ok(Some(self.bracketed()?.0)),
+            name => Ok(Some(self.series(name)?.0)),
+        }
+    }
+
+    /// By how much a metric in brackets has grown, and within what time.
+    fn bracketed(&mut self) -> Result<(f64, Duration), String> {
+        let (true, Some(Token::Word(name))) = (self.has('('), self.rest.next()) else {
+            return Err("a metric is missing".to_owned());
+        };
+        let (grown, within) = self.series(name)?;
+        let within = within.ok_or("it is read over no time")?;
+        if self.has(')') { Ok((grown, within)) } else { Err("a bracket is not closed".to_owned()) }
+    }
+
+    fn series(&mut self, name: &str) -> Result<(f64, Option<Duration>), String> {
+        let labels = if self.has('{') { matchers(&mut self.rest)? } else { Vec::new() };
+        let within = range(&mut self.rest).map(minutes).transpose()?;
+        Ok(((self.read)(&Read { name, labels, within }), within))
+    }
+
+    fn has(&mut self, mark: char) -> bool {
+        self.rest.next_if(|token| matches!(token, Token::Mark(found) if *found == mark)).is_some()
+    }
+}
+
+/// What stands in square brackets next, if anything does.
+fn range<'t>(rest: &mut Rest<'t>) -> Option<&'t str> {
+    match rest.next_if(|token| matches!(token, Token::Range(_)))? {
+        Token::Range(range) => Some(range),
+        _ => None,
+    }
+}
+
+fn minutes(range: &str) -> Result<Duration, String> {
+    let minutes = range.strip_suffix('m').and_then(|minutes| minutes.parse::<u64>().ok());
+    let minutes = minutes.ok_or_else(|| format!("{range} is not known"))?;
+    Ok(Duration::from_secs(60 * minutes))
+}
 
 /// The names in the brackets that follow.
 fn names(rest: &mut Rest<'_>) -> Result<Vec<String>, String> {
@@ -117,14 +243,13 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
         if char.is_ascii_alphabetic() || char == '_' {
             tokens.push(Token::Word(run(&mut rest, |char| char.is_ascii_alphanumeric() || char == '_')));
         } else if char.is_ascii_digit() {
-            run(&mut rest, |char| char.is_ascii_alphanumeric() || char == '.');
-            tokens.push(Token::Number);
+            tokens.push(Token::Number(run(&mut rest, |char| char.is_ascii_alphanumeric() || char == '.')));
         } else {
             rest.next();
             tokens.push(match char {
                 _ if char.is_whitespace() => continue,
                 '"' => Token::Text(until(&mut rest, '"')?),
-                '[' => until(&mut rest, ']').map(|_| Token::Range)?,
+                '[' => Token::Range(until(&mut rest, ']')?),
                 '(' | ')' | '{' | '}' | ',' | '=' | '!' | '~' | '<' | '>' | '+' | '-' | '*' | '/' => {
                     Token::Mark(char)
                 }

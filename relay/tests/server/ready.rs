@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::Time;
-use relay::provider::{Ask, Event, Failure, FailureKind, Provider, Upstream, Upstreams};
+use relay::provider::{Ask, Event, Failure, FailureKind, Pass, Provider, Upstream, Upstreams};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -54,14 +54,24 @@ async fn a_relay_that_does_not_ask_one_of_its_providers_is_ready_and_says_so_in_
     assert_eq!(once(&relay, "providers", "ok").await.0, 200);
 
     let ask = Ask::Speak("Hello.".to_owned());
-    for _ in 0..3 {
-        let mut pass = upstream.admit(Time::ZERO, &ask).expect("it is asked");
-        pass.note(Time::ZERO, &Event::Failed(Failure::new(FailureKind::Connection, "broke off")));
-    }
+    // It is not asked for five minutes, whatever comes.
+    let refuse = |now, mut pass: Pass| {
+        pass.note(now, &Event::Failed(Failure::new(FailureKind::Key, "no such key")));
+    };
+    refuse(Time::ZERO, upstream.admit(Time::ZERO, &ask).expect("it is asked"));
     let (status, told) = once(&relay, "providers", "away").await;
     assert_eq!((status, &told["ready"], &told["reasons"]), (200, &json!(true), &json!([])), "{told}");
-    let mut probe = upstream.admit(Time::from_millis(60_000), &ask).expect("its time is over");
-    probe.note(Time::from_millis(60_000), &Event::Text("Hel".to_owned()));
+    // After those nobody knows how it is until somebody tries.
+    let later = Time::from_millis(300_000);
+    upstream.look(later);
+    assert_eq!(once(&relay, "providers", "ok").await.0, 200);
+    let probe = upstream.admit(later, &ask).expect("its time is over");
+    once(&relay, "providers", "away").await;
+    refuse(later, probe);
+    once(&relay, "providers", "away").await;
+    let again = Time::from_millis(600_000);
+    let mut probe = upstream.admit(again, &ask).expect("its time is over");
+    probe.note(again, &Event::Text("Hel".to_owned()));
     assert_eq!(once(&relay, "providers", "ok").await.0, 200);
 }
 

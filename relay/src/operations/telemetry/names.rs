@@ -72,7 +72,7 @@ metrics! {
     RECORDINGS = "voxrelay_recordings_total", Counter, ["outcome"], "finished recordings: `stored`, `discarded` (nothing in it, or deleted), or `kept` in the data folder for another try";
     WEBHOOKS = "voxrelay_webhook_deliveries_total", Counter, ["outcome"], "tries to deliver an alert or an event to a webhook: `delivered`, `failed` (tried again) or `given_up`";
     PROVIDER_REQUESTS = "voxrelay_provider_requests_total", Counter, ["provider", "outcome"], "requests to a provider, by its name in the configuration: `ok`, or the kind of its failure; `circuit_open` and `at_limit` were not sent, and a `clogged` one was given more than may wait for its connection";
-    PROVIDER_CIRCUIT = "voxrelay_provider_circuit", Gauge, ["provider"], "whether a provider is asked: 0 as ever, 1 while one request tries whether it answers again, 2 not at all";
+    PROVIDER_CIRCUIT = "voxrelay_provider_circuit", Gauge, ["provider"], "whether a provider is asked: 0 as ever, 2 not at all, since it failed, and 1 once the time for that is over: one request tries whether it answers again, or the next one will";
     PROVIDER_IN_USE = "voxrelay_provider_in_use", Gauge, ["provider"], "requests and open sockets that a provider has; `max_concurrent` is the most";
     PROVIDER_CONNECTIONS = "voxrelay_provider_connections_total", Counter, ["provider", "opened"], "connections to a provider: `needed` by a request that had to wait for it, or opened `ahead` of need";
     PROVIDER_AHEAD = "voxrelay_provider_sockets_ahead", Gauge, ["provider"], "WebSockets that are opened ahead of need and wait for a request";

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
+use metrics_exporter_prometheus::PrometheusHandle;
 use protocol::{CloseCode, ErrorCode, Latency, Time};
 
 use super::names::{
@@ -152,17 +153,37 @@ fn refuse_key(voice: &Arc<Upstream>, now: Time) -> providers::Pass {
     pass
 }
 
+/// What a gauge of it shows.
+fn shown(handle: &PrometheusHandle, gauge: &str) -> i32 {
+    let text = handle.render();
+    let line = format!("{gauge}{{provider=\"voice\"}} ");
+    let value = text.lines().find_map(|found| found.strip_prefix(&line)?.parse().ok());
+    value.unwrap_or_else(|| panic!("no {line} in {text}"))
+}
+
+#[test]
+fn a_provider_whose_time_is_over_is_shown_as_half_open_until_a_request_has_tried_it() {
+    let recorder = recorder();
+    let handle = recorder.handle();
+    let at = Time::from_millis;
+    metrics::with_local_recorder(&recorder, || {
+        provider("voice");
+        let voice = voice();
+        drop(refuse_key(&voice, Time::ZERO));
+        for (millis, wanted) in [(299_999, 2), (300_000, 1), (36_000_000, 1)] {
+            voice.look(at(millis));
+            assert_eq!(shown(&handle, PROVIDER_CIRCUIT), wanted, "{millis} ms");
+        }
+        drop(refuse_key(&voice, at(36_000_000)));
+        assert_eq!(shown(&handle, PROVIDER_CIRCUIT), 2);
+    });
+}
+
 #[test]
 fn what_the_gauges_of_a_provider_show_stays_when_the_configuration_is_read_again() {
     let recorder = recorder();
     let handle = recorder.handle();
-    let shown = |gauge: &str| {
-        let text = handle.render();
-        let line = format!("{gauge}{{provider=\"voice\"}} ");
-        let value = text.lines().find_map(|found| found.strip_prefix(&line)?.parse::<i32>().ok());
-        value.unwrap_or_else(|| panic!("no {line} in {text}"))
-    };
-    let all = || [PROVIDER_CIRCUIT, PROVIDER_IN_USE, PROVIDER_AHEAD].map(shown);
+    let all = || [PROVIDER_CIRCUIT, PROVIDER_IN_USE, PROVIDER_AHEAD].map(|gauge| shown(&handle, gauge));
     metrics::with_local_recorder(&recorder, || {
         provider("voice");
         assert_eq!(all(), [0, 0, 0], "they are there from the start");

@@ -81,14 +81,20 @@ impl Webhook {
     async fn deliver_each(&self, store: &dyn Store, events: Vec<&Delivery>) -> Result<(), StoreError> {
         for event in events {
             let Claimed { id, attempts, due_since_ms } = event.claimed();
-            let (attempted, answer) = match body(store, event).await? {
-                Some(body) => {
-                    let message = Message { what: "an event", id, body, attempts, due_since_ms };
-                    let (attempted, answer) = self.deliver(message).await;
+            let message = |body| Message { what: "an event", id, body, attempts, due_since_ms };
+            let (attempted, answer) = match body(store, event).await {
+                Ok(Some(body)) => {
+                    let (attempted, answer) = self.deliver(message(body)).await;
                     (attempted, answer.in_full())
                 }
                 // Its session was erased since it was claimed, and the delivery with it.
-                None => (Attempted::GivenUp, String::new()),
+                Ok(None) => (Attempted::GivenUp, String::new()),
+                // What stands in its row may be mended meanwhile. It is no fault of the database, which would say nothing of this event.
+                Err(error) if error.is_damage() => {
+                    let failure = error.to_string();
+                    (self.cannot_write(&message(String::new()), &failure), failure)
+                }
+                Err(error) => return Err(error),
             };
             store.finish_delivery(event.claimed(), attempted, &answer).await?;
         }
@@ -121,9 +127,14 @@ async fn of_session(store: &dyn Store, event: HookEvent, id: &str) -> Result<Opt
         return Ok(Some(json!({ "session": session })));
     }
     let said = store.transcript(Transcript::Session(id), None, TURNS).await?;
-    let more_turns = said.next.is_some();
+    let (more_turns, damaged) = (said.next.is_some(), said.damaged);
     let turns: Vec<Turn> = said.rows.into_iter().map(Turn::from).collect();
-    Ok(Some(json!({ "session": session, "turns": turns, "more_turns": more_turns })))
+    let mut data = json!({ "session": session, "turns": turns, "more_turns": more_turns });
+    // As in the API: how many turns are left out, since what is stored of them cannot be read.
+    if damaged > 0 {
+        data["damaged"] = json!(damaged);
+    }
+    Ok(Some(data))
 }
 
 impl<'a> From<&'a SessionRow> for Session<'a> {

@@ -113,6 +113,7 @@ fn a_probe_that_the_user_cut_short_leaves_its_place_to_the_next_request() {
     let mut breaker = opened(at(0));
     let probe = breaker.admit(at(5)).expect("its time is over");
     breaker.gave_up(probe);
+    assert_eq!(breaker.standing(), Standing::Due { since: at(5) });
     let second = breaker.admit(at(5)).expect("nobody probes");
     assert!(second.is_probe());
     // One that nobody hears of again keeps the place for a while only.
@@ -122,6 +123,20 @@ fn a_probe_that_the_user_cut_short_leaves_its_place_to_the_next_request() {
     assert_eq!(breaker.standing(), Standing::Probing, "what is late does not count");
     breaker.worked(third);
     assert_eq!(breaker.standing(), Standing::Closed);
+}
+
+#[test]
+fn one_whose_time_is_over_is_half_open_whether_or_not_anybody_asks() {
+    let mut breaker = opened(at(0));
+    breaker.look(at(4));
+    assert_eq!(breaker.standing(), Standing::Open);
+    for second in [5, 3_600] {
+        breaker.look(at(second));
+        assert_eq!(breaker.standing(), Standing::Due { since: at(5) }, "since nobody has tried");
+    }
+    assert!(breaker.admit(at(3_600)).expect("the next one tries").is_probe());
+    breaker.look(at(3_600));
+    assert_eq!(breaker.standing(), Standing::Probing);
 }
 
 #[test]
@@ -209,10 +224,11 @@ impl Model {
         self.heard.clear();
     }
 
-    fn standing(&self) -> Standing {
+    fn standing(&self, now: Time) -> Standing {
         match (self.shut_until, self.probe) {
             (None, _) => Standing::Closed,
             (Some(_), Some(_)) => Standing::Probing,
+            (Some(until), None) if until <= now => Standing::Due { since: until },
             (Some(_), None) => Standing::Open,
         }
     }
@@ -279,7 +295,7 @@ proptest! {
                     prop_assert_eq!(admitted.is_ok(), model.admits(now, request));
                     match admitted {
                         Ok(ticket) => {
-                            prop_assert_eq!(ticket.is_probe(), model.standing() == Standing::Probing);
+                            prop_assert_eq!(ticket.is_probe(), model.standing(now) == Standing::Probing);
                             under_way.insert(request, ticket);
                         }
                         // Nobody is left to wait for longer than anything is waited for.
@@ -300,7 +316,13 @@ proptest! {
                     }
                 }
             }
-            prop_assert_eq!(breaker.standing(), model.standing());
+            let mut looked = breaker.clone();
+            looked.look(now);
+            prop_assert_eq!(looked.standing(), model.standing(now));
+            // What is asked stands as it does, whether or not somebody has looked before.
+            if request % 2 == 0 {
+                breaker = looked;
+            }
         }
     }
 }
