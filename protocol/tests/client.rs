@@ -1,6 +1,5 @@
 //! The client's machine alone, against a script.
 
-#[expect(dead_code, reason = "each program of tests uses some of it")]
 mod bench;
 
 use std::time::Duration;

@@ -11,8 +11,8 @@ use relay::call::{Latency, Turn};
 use relay::money::budget::{Balance, Caps, Range, Scope, TokenCaps};
 use relay::money::ledger::{LateCredit, LedgerRow};
 use relay::records::store::{
-    Alert, AlertFilter, CreditFilter, InsteadOf, Leases, Lost, NewSession, Opened, Payer, Quality, Quota, Reserve,
-    SessionRow, Settle, Settled, SqlStore, Store, StoreError, TakeOver, unix_ms,
+    Alert, AlertFilter, CreditFilter, InsteadOf, Leases, Lost, NewSession, Opened, Payer, Quality, Quota,
+    Reserve, SessionRow, Settle, Settled, SqlStore, Store, StoreError, TakeOver, unix_ms,
 };
 use simulation::store::Model;
 

@@ -43,11 +43,19 @@ pub struct Breaker {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Closed { failures: u32 },
-    Open { until: Time },
+    Closed {
+        failures: u32,
+    },
+    Open {
+        until: Time,
+    },
     /// The time for which it was open is over, and the next request is the probe.
-    Due { since: Time },
-    Probing { since: Time },
+    Due {
+        since: Time,
+    },
+    Probing {
+        since: Time,
+    },
 }
 
 /// How a breaker stands.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use relay::money::budget::{Balance, Scope};
 use relay::money::ledger::LedgerRow;
 use relay::records::store::{
-    Alert, AlertFilter, Attempted, Claimed, DeliveryFilter, ExcessAlert, NewSession, Notice, Replayed, Settle,
-    Store, unix_ms,
+    Alert, AlertFilter, Attempted, Claimed, DeliveryFilter, ExcessAlert, NewSession, Notice, Replayed,
+    Settle, Store, unix_ms,
 };
 
 use super::{Bench, caps, on_both_databases, open, quota, row, session, settle, usd};

@@ -487,8 +487,9 @@ async fn what_is_charged_for_a_lost_session_is_counted_whoever_finds_it(bench: B
         store.reserve(&exposed).await.expect("answered");
     };
     let count = |cost: u64| {
-        let line =
-            format!("voxrelay_cost_nano_usd_total{{provider=\"unknown\",unit=\"nano_usd\",estimated=\"true\"}} {cost}");
+        let line = format!(
+            "voxrelay_cost_nano_usd_total{{provider=\"unknown\",unit=\"nano_usd\",estimated=\"true\"}} {cost}"
+        );
         let text = counted.render();
         assert!(text.lines().any(|said| said == line), "no {line} in {text}");
     };

@@ -6,9 +6,7 @@ use crate::call::Latency;
 use crate::money::NanoUsd;
 use crate::money::budget::{Caps, TokenCaps};
 use crate::money::ledger::{LateCredit, LedgerRow};
-use crate::records::store::{
-    AlertFilter, AlertRow, NewSession, Notice, Opened, Payer, SqlStore, sample,
-};
+use crate::records::store::{AlertFilter, AlertRow, NewSession, Notice, Opened, Payer, SqlStore, sample};
 
 fn settle() -> Settle {
     let row = LedgerRow {

@@ -30,7 +30,10 @@ const USUAL: [(&str, &str); 6] = [
     ("403", "The user may not do this"),
     ("429", "Too many requests of this user in a minute"),
     ("500", "The relay failed; its log says why"),
-    ("503", "The relay's database, or the issuer of its tokens, is away, or a list takes too long to read; `code` says which"),
+    (
+        "503",
+        "The relay's database, or the issuer of its tokens, is away, or a list takes too long to read; `code` says which",
+    ),
 ];
 
 const NONE: (&str, &str) = ("404", "There is none, or it is somebody else's");

@@ -36,9 +36,8 @@ pub(super) const READ_BUDGET: Sql = sql!(
 );
 
 /// What the owner of a budget may spend by configuration and plan, and by their token, as their last call had it.
-const READ_CAPS: Sql = sql!(
-    "SELECT plan_nano_usd, token_nano_usd FROM budgets WHERE scope = $1 AND owner = $2 AND period = $3"
-);
+const READ_CAPS: Sql =
+    sql!("SELECT plan_nano_usd, token_nano_usd FROM budgets WHERE scope = $1 AND owner = $2 AND period = $3");
 
 const CHANGE_BUDGET: Sql = sql!(
     "UPDATE budgets SET spent_nano_usd = spent_nano_usd + $1, reserved_nano_usd = reserved_nano_usd + $2
