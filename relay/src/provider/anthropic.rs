@@ -14,7 +14,7 @@ use super::event;
 use super::prompt::{call_names, paired};
 use super::refusal::words;
 use super::registry::model_line;
-use super::reply::{Dialect, Reply, Told};
+use super::reply::{Dialect, Reply, Told, is_reason};
 use super::thoughts::Thoughts;
 use super::{Ask, Event, Failure, FailureKind, Finish, Kind, Service, Target, ToolCall};
 use crate::config::Secret;
@@ -225,7 +225,7 @@ impl Dialect for Messages {
 /// Why it stops, if that is said.
 fn stop(said: &Value, told: &mut Told) {
     let finish = match text(said, "stop_reason") {
-        "" => return,
+        words if !is_reason(words) => return,
         "tool_use" => Finish::Tools,
         "max_tokens" | "model_context_window_exceeded" => Finish::Length,
         "refusal" => Finish::Filtered,

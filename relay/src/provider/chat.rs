@@ -1,9 +1,10 @@
 //! The wire of OpenAI's chat completions, and of everything that is compatible with it.
 //!
 //! One `POST`, answered by server-sent events (OpenAI's API reference, "Chat, streaming"). Servers differ: a first event without a
-//! choice, a last one with nothing but the usage, a choice without a `delta`, `content: null`, no `[DONE]`, comments in between, an error
-//! as an event in the middle, or an event that is one, the text in parts, thoughts in a field of their own, in parts of theirs or in the text. All of it is read; what cannot be read is left out, and an
-//! answer that never had an event is a failure.
+//! choice, a last one with nothing but the usage, a choice without a `delta`, `content: null`, a reason to stop that is empty or comes before
+//! more of the text, no `[DONE]`, comments in between, an error as an event in the middle, or an event that is one, the text in parts, thoughts in
+//! a field of their own, in parts of theirs or in the text. All of it is read; what cannot be read is left out, and an answer that never had an
+//! event is a failure.
 
 mod body;
 mod calls;
@@ -21,7 +22,7 @@ use super::event;
 use super::prompt::{call_names, paired};
 use super::refusal::words;
 use super::registry::model_line;
-use super::reply::{Dialect, Reply, Told};
+use super::reply::{Dialect, Reply, Told, is_reason};
 use super::thoughts::Thoughts;
 use super::{Ask, Event, Failure, FailureKind, Finish, Kind, Provider, Service, Target};
 use crate::config::Secret;
@@ -147,14 +148,14 @@ impl Completions {
         }
         for choice in chunk.choices.into_iter().filter(|choice| choice.index.unwrap_or(0) == 0) {
             self.delta(&choice.delta.or(choice.message).unwrap_or_default(), told);
-            if let Some(reason) = choice.finish_reason {
+            // What is held back stays so: with some servers every piece says that it is the last one.
+            if let Some(reason) = choice.finish_reason.filter(|reason| is_reason(reason)) {
                 told.stop(match reason.as_str() {
                     "length" => Finish::Length,
                     "content_filter" => Finish::Filtered,
                     "tool_calls" | "function_call" => Finish::Tools,
                     _ => Finish::Complete,
                 });
-                self.rest(told);
             }
         }
     }
@@ -180,7 +181,14 @@ impl Dialect for Completions {
 
     fn whole(&mut self, body: &[u8], told: &mut Told) {
         match serde_json::from_slice(body) {
-            Ok(chunk) => self.chunk(chunk, told),
+            Ok(chunk) => {
+                // It is all there, whether it says why it ends there or not.
+                let is_answer = !chunk.choices.is_empty();
+                self.chunk(chunk, told);
+                if is_answer {
+                    told.done();
+                }
+            }
             Err(_) => told.fail(Failure::new(FailureKind::Provider, "the answer is no chat completion")),
         }
     }

@@ -207,6 +207,10 @@ fn why_it_stopped_is_told() {
         let lines = stream(&[delta]);
         assert_eq!(finished(&answered(HEAD, lines.trim_end(), 10)).finish, finish, "{reason}");
     }
+    for none in [json!(""), json!("null"), Value::Null] {
+        let delta = json!({"type": "message_delta", "delta": {"stop_reason": none}});
+        assert_eq!(failed(&answered(HEAD, &stream(&[delta]), 10)).kind, FailureKind::BrokeOff, "{none}");
+    }
 }
 
 #[test]

@@ -235,17 +235,70 @@ fn an_answer_that_comes_whole_is_as_good() {
 fn a_server_that_forgets_to_say_that_it_is_done_is_not_waited_for() {
     let (mut exchange, _) = Exchange::open(Time::ZERO, Box::new(codec()), Bounds::default());
     exchange.handle_input(Time::ZERO, HEAD);
-    let delta = r#"{"content":"<thi","tool_calls":[{"id":"a","function":{"name":"go"}}]}"#;
+    let delta = r#"{"content":"Hi. <thi","tool_calls":[{"id":"a","function":{"name":"go"}}]}"#;
     let body = format!("data: {{\"choices\":[{{\"delta\":{delta},\"finish_reason\":\"stop\"}}]}}\n\n");
     exchange.handle_input(Time::from_millis(500), Input::Bytes(body.as_bytes()));
-    // With the reason for its end everything is told, but the usage.
+    // What may be half of something is told with the end, should the rest of it not come.
     let told = events(&mut exchange);
-    assert_eq!((text_of(&told).as_str(), calls(&told)), ("<thi", vec!["a go {}".to_owned()]));
+    assert_eq!((text_of(&told).as_str(), calls(&told)), ("Hi. ", vec![]));
     let due = exchange.poll_timeout().expect("it waits for the usage");
     assert_eq!(due, Time::from_millis(2_500));
     exchange.handle_input(due, Input::Timeout);
-    assert!(matches!(events(&mut exchange)[..], [Event::Finished(_)]));
+    let told = events(&mut exchange);
+    assert_eq!((text_of(&told).as_str(), calls(&told)), ("<thi", vec!["a go {}".to_owned()]));
+    assert_eq!(finish(&told), Finish::Tools);
     assert!(exchange.is_over());
+}
+
+#[test]
+fn an_answer_goes_on_as_long_as_its_pieces_come_whatever_reason_to_stop_they_say() {
+    const PIECES: [&str; 6] = [
+        r#""content":"<thi""#,
+        r#""content":"nk>Hm</think>Grüß ""#,
+        r#""tool_calls":[{"index":0,"id":"a","function":{"name":"look","arguments":"{\"at\""}}]"#,
+        r#""content":"dich""#,
+        r#""tool_calls":[{"index":0,"function":{"arguments":":1}"}}]"#,
+        r#""content":".""#,
+    ];
+    // How long it takes from one piece to the next, in milliseconds.
+    const STEP: u64 = 1_500;
+    fn take(exchange: &mut Exchange, now: u64, chunk: &str) -> Vec<Event> {
+        exchange.handle_input(Time::from_millis(now), Input::Timeout);
+        let data = format!("data: {chunk}\n\n");
+        exchange.handle_input(Time::from_millis(now), Input::Bytes(data.as_bytes()));
+        events(exchange)
+    }
+    for reason in ["", " ", "null", "None", "stop", "length"] {
+        let (mut exchange, _) = Exchange::open(Time::ZERO, Box::new(codec()), Bounds::default());
+        exchange.handle_input(Time::ZERO, HEAD);
+        let (mut now, mut told) = (0, Vec::new());
+        for piece in PIECES {
+            now += STEP;
+            let chunk = format!(r#"{{"choices":[{{"delta":{{{piece}}},"finish_reason":"{reason}"}}]}}"#);
+            told.extend(take(&mut exchange, now, &chunk));
+        }
+        now += STEP;
+        let usage = r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7}}"#;
+        told.extend(take(&mut exchange, now, usage));
+        assert!(!exchange.is_over(), "{reason:?}: {told:?}");
+        now += STEP;
+        told.extend(take(&mut exchange, now, "[DONE]"));
+        assert_eq!(text_of(&told), "Grüß dich.", "{reason:?}");
+        assert_eq!(calls(&told), [r#"a look {"at":1}"#], "{reason:?}");
+        let Some(Event::Finished(answer)) = told.last() else { panic!("{reason:?}: {told:?}") };
+        assert!(answer.usage.is_some(), "{reason:?}");
+        let expected = if reason == "length" { Finish::Length } else { Finish::Tools };
+        assert_eq!(answer.finish, expected, "{reason:?}");
+    }
+    // Without a reason it has broken off where it ends, unless it is whole.
+    let body = "data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"},\"finish_reason\":\"\"}]}\n\n";
+    let events = answered(HEAD, body, 1_000);
+    assert!(matches!(events.last(), Some(Event::Failed(_))), "{events:?}");
+    let head =
+        Input::Head { status: 200, retry_after: None, request_id: None, media_type: "application/json" };
+    let whole = r#"{"choices":[{"message":{"content":"Hello"},"finish_reason":""}]}"#;
+    let events = answered(head, whole, 1_000);
+    assert_eq!((text_of(&events).as_str(), finish(&events)), ("Hello", Finish::Complete));
 }
 
 /// A stream of these choices, each an event.
