@@ -162,6 +162,9 @@ pub enum Event {
         /// How many.
         bytes: usize,
     },
+    /// A language model has said why it stops: what it has used is still to come, and no more text is expected. Text that comes all the same
+    /// is part of the answer.
+    Stopped,
     /// A language model calls a tool.
     ToolCall(ToolCall),
     /// What the request has used so far, as the provider says; a later one takes its place, and at last what [`Answer::usage`] says.

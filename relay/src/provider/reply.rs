@@ -51,6 +51,8 @@ pub struct Told {
     id: Option<String>,
     /// The reason for its end was said. The usage may follow, and with some servers more of the answer.
     has_stopped: bool,
+    /// The event that was told last said so.
+    stops: bool,
     end: Option<End>,
     /// The event that was told last was no piece of the answer.
     is_keep_alive: bool,
@@ -95,7 +97,7 @@ impl Told {
 
     /// Why it stops.
     pub(super) fn stop(&mut self, finish: Finish) {
-        self.has_stopped = true;
+        (self.has_stopped, self.stops) = (true, true);
         self.answer.finish = finish;
     }
 
@@ -136,6 +138,9 @@ impl<D: Dialect> Reply<D> {
     fn events(&mut self) {
         while let Some(data) = self.incoming.next_event() {
             self.dialect.event(&data, &mut self.told);
+            if std::mem::take(&mut self.told.stops) {
+                self.told.tell(Event::Stopped);
+            }
             self.events += u64::from(!std::mem::take(&mut self.told.is_keep_alive));
             self.end();
         }

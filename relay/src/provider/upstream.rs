@@ -228,6 +228,7 @@ impl Pass {
             Event::Ready | Event::Named(_) | Event::Unanswered { .. } => {}
             Event::Text(_)
             | Event::Thought { .. }
+            | Event::Stopped
             | Event::ToolCall(_)
             | Event::Usage(_)
             | Event::Heard(_)

@@ -91,6 +91,8 @@ pub(super) struct Question {
 pub(super) enum Thought {
     /// More words of the answer.
     Words(String),
+    /// The model says that it stops: there are perhaps no more words.
+    Stopped,
     /// There are no more words, and this is to be called; not empty.
     Calls(Vec<ToolCall>),
     /// There are no more words.
@@ -214,6 +216,7 @@ impl Thinking {
                 asked.bytes += *bytes as u64;
                 None
             }
+            Event::Stopped => asked.has_words.then_some(Thought::Stopped),
             Event::ToolCall(call) => {
                 asked.deltas += 1;
                 asked.bytes += call.bytes() as u64;

@@ -107,6 +107,7 @@ fn a_whole_conversation_is_read_however_it_is_cut() {
         call("toolu_1", "look", "{\"at\": \"Zürich\"}"),
         call("toolu_2", "go", "{}"),
         Event::Usage(used(25, 900, 7, 42)),
+        Event::Stopped,
         Event::Finished(answer),
     ];
     for lines in [lines.clone(), lines.replace('\n', "\r\n"), format!("{lines}data: too late\n\n")] {
@@ -380,7 +381,7 @@ fn an_end_that_is_not_said_is_not_waited_for() {
     exchange.handle_input(Time::ZERO, HEAD);
     let body = stream(&[json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}})]);
     exchange.handle_input(Time::from_millis(500), Input::Bytes(body.as_bytes()));
-    assert_eq!(events(&mut exchange), []);
+    assert_eq!(events(&mut exchange), [Event::Stopped]);
     let due = exchange.poll_timeout().expect("it waits for the end");
     assert_eq!(due, Time::from_millis(2_500));
     exchange.handle_input(due, Input::Timeout);

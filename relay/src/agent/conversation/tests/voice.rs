@@ -65,6 +65,26 @@ fn what_is_heard_is_answered_in_sound_piece_by_piece_and_paid_for() {
 }
 
 #[test]
+fn a_last_sentence_waits_for_no_end_that_is_not_said_and_what_follows_all_the_same_is_spoken_too() {
+    let mut talk = Talk::new();
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let mind = talk.asked(ears, "Is it sunny?");
+    assert!(!asks_anybody(&talk.thinks(mind, "It is sunny.")), "the sentence may go on");
+    let (first, ask) = ask_of(&talk.event(mind, &Event::Stopped), MOUTH);
+    assert_eq!(spoken(&ask), "It is sunny.");
+    assert!(!asks_anybody(&talk.event(mind, &Event::Stopped)), "nothing has come since");
+    talk.thinks(mind, " And warm");
+    assert!(!asks_anybody(&talk.event(mind, &Event::Stopped)), "no sentence ends there");
+    let (second, ask) = ask_of(&talk.finishes(mind), MOUTH);
+    assert_eq!(spoken(&ask), "And warm");
+    for mouth in [first, second] {
+        talk.sounds(mouth, 2_400);
+        talk.finishes(mouth);
+    }
+    assert_eq!((talk.words.as_str(), talk.answers.is_given), ("It is sunny. And warm", false));
+}
+
+#[test]
 fn who_speaks_into_the_answer_ends_it_and_the_model_is_told_what_was_heard() {
     let mut talk = Talk::new();
     let ears = ask_of(&talk.chunk(), EARS).0;
