@@ -19,7 +19,7 @@ use body::Body;
 use calls::Calls;
 
 use super::event;
-use super::prompt::{call_names, paired};
+use super::prompt::{call_names, in_turns, paired};
 use super::refusal::words;
 use super::registry::model_line;
 use super::reply::{Dialect, Reply, Told, is_reason};
@@ -46,7 +46,7 @@ pub(super) const OPENAI_CHAT: Kind = Kind {
     price: ItemPrice::model,
 };
 
-/// Where newer models want the longest answer under another name.
+/// Where newer models want the longest answer under another name, and where a history may have any order.
 const OPENAI_HOST: &str = "api.openai.com";
 /// One answer of a language model.
 pub type Chat = Reply<Completions>;
@@ -119,8 +119,10 @@ impl Reply<Completions> {
         if let Some(key) = key {
             headers.push(("authorization", format!("Bearer {}", key.expose())));
         }
-        let messages = paired(&ask.messages);
         let is_openai = base.host_str() == Some(OPENAI_HOST);
+        let messages = paired(&ask.messages);
+        // OpenAI's own models take any order.
+        let messages = if is_openai { messages } else { in_turns(messages) };
         let body = Body::new(model, &messages, ask, is_openai);
         let body = serde_json::to_vec(&body).expect("it has texts and numbers only");
         let call_names = call_names(&body);

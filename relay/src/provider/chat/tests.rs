@@ -368,6 +368,28 @@ fn tools_and_what_came_of_them_are_told_as_the_reference_says() {
 }
 
 #[test]
+fn the_roles_of_a_history_alternate_but_for_openais_own_models_which_take_any() {
+    let messages = vec![
+        Message::System("Be brief.".to_owned()),
+        Message::Assistant { text: "Good day.".to_owned(), calls: Vec::new() },
+        Message::User("Hello".to_owned()),
+        Message::User("[For your information]".to_owned()),
+    ];
+    let ask = event::Chat { messages, ..ask() };
+    let roles = |base: &str| -> Vec<String> {
+        let base = Url::parse(base).expect("an address");
+        let Opening::Http(target) = Chat::new(&base, None, "small", &ask, false).open() else {
+            panic!("a chat is HTTP")
+        };
+        let body: Value = serde_json::from_slice(&target.body).expect("JSON");
+        let messages = body["messages"].as_array().expect("a list").iter();
+        messages.map(|message| message["role"].as_str().expect("a role").to_owned()).collect()
+    };
+    assert_eq!(roles("http://127.0.0.1:8000/v1/"), ["system", "user", "assistant", "user"]);
+    assert_eq!(roles("https://api.openai.com/v1/"), ["system", "assistant", "user", "user"]);
+}
+
+#[test]
 fn calls_of_tools_come_whole_when_the_model_has_said_all_however_the_stream_is_cut() {
     let body = stream(&[
         r#"{"delta":{"content":"One moment.","tool_calls":null}}"#,
