@@ -186,6 +186,11 @@ fn remedy(provider: &Provider, failure: &Failure) -> String {
     match failure.kind {
         FailureKind::Key if provider.key.is_none() => format!("it wants a key: give {key}"),
         FailureKind::Key => format!("it refuses the key: check {key}, and what the key may do"),
+        FailureKind::Permission => {
+            format!(
+                "it forbids that: check what the key may do ({key}), and what lies between this machine and url = \"{base_url}\""
+            )
+        }
         FailureKind::Payment => "it wants to be paid: look at your account there".to_owned(),
         FailureKind::Busy | FailureKind::CircuitOpen | FailureKind::AtLimit => {
             "it takes no more of this account just now: try again later, or raise the limit there".to_owned()

@@ -244,7 +244,8 @@ fn failure(said: &Value) -> Failure {
     let error = said.get("error").unwrap_or(said);
     let kind = match text(error, "type").trim_end_matches("_error") {
         "overloaded" | "rate_limit" => FailureKind::Busy,
-        "authentication" | "permission" => FailureKind::Key,
+        "authentication" => FailureKind::Key,
+        "permission" => FailureKind::Permission,
         "billing" => FailureKind::Payment,
         "invalid_request" | "not_found" | "request_too_large" => FailureKind::Request,
         "timeout" => FailureKind::Timeout,

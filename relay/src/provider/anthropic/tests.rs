@@ -220,7 +220,7 @@ fn an_error_in_the_middle_ends_it_and_says_whose_fault_it_is() {
         ("overloaded_error", FailureKind::Busy),
         ("rate_limit_error", FailureKind::Busy),
         ("authentication_error", FailureKind::Key),
-        ("permission_error", FailureKind::Key),
+        ("permission_error", FailureKind::Permission),
         ("billing_error", FailureKind::Payment),
         ("invalid_request_error", FailureKind::Request),
         ("not_found_error", FailureKind::Request),

@@ -97,6 +97,7 @@ fn a_refusal_says_whose_fault_it_is_in_the_providers_words() {
         ),
         (401, r#"{"error":"Invalid API key"}"#, FailureKind::Key, "Invalid API key"),
         (402, "", FailureKind::Payment, "402"),
+        (403, r#"{"error":"not with these words"}"#, FailureKind::Permission, "not with these words"),
         (404, r#"{"detail":"no such model"}"#, FailureKind::Request, "no such model"),
         (429, "slow\ndown", FailureKind::Busy, "slow down"),
         (500, long.as_str(), FailureKind::Provider, "xxx"),
