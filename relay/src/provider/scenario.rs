@@ -22,7 +22,7 @@ pub(crate) fn provider(kind: &'static Kind, model: &str) -> Provider {
         key_terms: Vec::new(),
         eager: false,
         thinks_first: false,
-        price: "p/m".to_owned(),
+        price: Some("p/m".to_owned()),
         deadlines: Deadlines::default(),
         max_concurrent: 0,
     }
