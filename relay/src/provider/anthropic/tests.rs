@@ -165,6 +165,17 @@ fn usage_is_cumulative_a_zero_is_a_number_and_null_says_nothing() {
         (vec![start(json!("garbage")), delta(json!({"output_tokens": -1})), stop.clone()], 0, None),
         (
             vec![
+                start(
+                    json!({"input_tokens": 9.0, "cache_read_input_tokens": "3", "cache_creation": 7, "output_tokens": 1}),
+                ),
+                delta(json!({"output_tokens": "6", "cache_creation": {"ephemeral_5m_input_tokens": null}})),
+                stop.clone(),
+            ],
+            2,
+            Some(used(9, 3, 0, 6)),
+        ),
+        (
+            vec![
                 start(json!({"input_tokens": 9, "output_tokens": 5})),
                 delta(json!({"output_tokens": 0})),
                 stop.clone(),

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::provider::ToolCall;
+use crate::provider::fields::whole;
 
 /// The calls that one answer may have; more are left out.
 const CALLS_MAX: usize = 64;
@@ -137,7 +138,7 @@ impl<'a> From<&'a Value> for Piece<'a> {
             Some(whole) => whole.to_string(),
         };
         Piece {
-            index: piece.get("index").and_then(Value::as_u64),
+            index: piece.get("index").and_then(whole),
             id: text(piece.get("id")),
             name: text(function.and_then(|function| function.get("name"))),
             arguments,

@@ -163,6 +163,50 @@ fn what_was_thought_and_stands_in_the_total_alone_is_output() {
 }
 
 #[test]
+fn a_field_that_is_something_else_takes_nothing_else_of_its_chunk_along() {
+    let chunk = serde_json::json!({
+        "id": "c-1",
+        "object": "chat.completion.chunk",
+        "choices": [{
+            "index": 0,
+            "delta": {"role": "assistant", "content": "Hello", "reasoning_content": null, "tool_calls": null},
+            "finish_reason": null,
+        }],
+        "usage": {"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4}},
+        "error": null,
+    });
+    let usage = TokenUsage { input: 8, cached: 4, output: 3, ..TokenUsage::default() };
+    let (said, used) = ((Some("c-1"), Some(usage)), |usage| (Some("c-1"), usage));
+    for (place, odd, told) in [
+        ("/id", "7", (Some("7"), Some(usage))),
+        ("/id", "{}", (None, Some(usage))),
+        ("/id", "\"\"", (None, Some(usage))),
+        ("/object", "7", said),
+        ("/choices/0/index", "\"0\"", said),
+        ("/choices/0/index", "0.0", said),
+        ("/choices/0/index", "{}", said),
+        ("/choices/0/finish_reason", "false", said),
+        ("/choices/0/delta/reasoning_content", "7", said),
+        ("/choices/0/delta/tool_calls", "{}", said),
+        ("/usage/prompt_tokens", "12.0", said),
+        ("/usage/completion_tokens", "\"3\"", said),
+        ("/usage/prompt_tokens_details", "[]", used(Some(TokenUsage { input: 12, cached: 0, ..usage }))),
+        ("/usage/prompt_tokens", "12.5", used(None)),
+        ("/usage", "\"none\"", used(None)),
+        ("/error", "\"\"", said),
+        ("/error", "false", said),
+    ] {
+        let mut chunk = chunk.clone();
+        *chunk.pointer_mut(place).expect("it is there") = serde_json::from_str(odd).expect("JSON");
+        let events = answered(HEAD, &format!("data: {chunk}\n\ndata: [DONE]\n\n"), 1_000);
+        assert_eq!(text_of(&events), "Hello", "{place} is {odd}");
+        let Some(Event::Finished(answer)) = events.last() else { panic!("{place} is {odd}: {events:?}") };
+        let usage = told.1.map(Quantity::Tokens);
+        assert_eq!((answer.request_id.as_deref(), answer.usage), (told.0, usage), "{place} is {odd}");
+    }
+}
+
+#[test]
 fn comments_keep_a_connection_alive_and_are_no_piece_of_an_answer() {
     let bounds = Bounds {
         first: Some(std::time::Duration::from_secs(10)),
