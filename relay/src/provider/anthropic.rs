@@ -11,7 +11,7 @@ use serde_json::Value;
 use body::Body;
 
 use super::event;
-use super::fields::{name, whole};
+use super::fields::{is_nothing, name, whole};
 use super::prompt::{call_names, paired};
 use super::refusal::words;
 use super::registry::model_line;
@@ -169,7 +169,7 @@ impl Messages {
     /// These calls are whole.
     fn tell_calls(&mut self, are_whole: impl Fn(&Open) -> bool, told: &mut Told) {
         for Open { mut call, given, .. } in self.calls.extract_if(.., |open| are_whole(open)) {
-            if call.arguments.trim().is_empty() {
+            if is_nothing(&call.arguments) {
                 let object = if given.is_object() { given } else { Value::Object(Default::default()) };
                 call.arguments = object.to_string();
             }

@@ -26,6 +26,11 @@ pub(super) fn name(value: &Value) -> Option<String> {
     }
 }
 
+/// Whether a call of a tool has no arguments: a model writes nothing then, or `null`.
+pub(super) fn is_nothing(arguments: &str) -> bool {
+    matches!(arguments.trim(), "" | "null")
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -310,6 +310,21 @@ fn an_answer_that_comes_whole_is_as_good() {
 }
 
 #[test]
+fn a_tool_that_is_called_with_nothing_is_given_an_empty_object_however_that_is_written() {
+    for nothing in ["", " ", "null", "{}"] {
+        let events = [
+            json!({"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "id": "toolu_1", "name": "go", "input": null}}),
+            json!({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": nothing}}),
+            json!({"type": "content_block_stop", "index": 0}),
+            json!({"type": "message_stop"}),
+        ];
+        let events = answered(HEAD, &stream(&events), 1_000);
+        let [Event::ToolCall(call), Event::Finished(_)] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(call.arguments, "{}", "{nothing:?}");
+    }
+}
+
+#[test]
 fn what_breaks_off_is_a_failure_and_its_half_of_a_call_was_never_made() {
     let events = conversation();
     for kept in 0..=20 {
