@@ -167,7 +167,8 @@ pub enum Event {
     Stopped,
     /// A language model calls a tool.
     ToolCall(ToolCall),
-    /// What the request has used so far, as the provider says; a later one takes its place, and at last what [`Answer::usage`] says.
+    /// What the request has used so far: tokens as the provider says, characters as the codec counts what it has sent. A later one takes its
+    /// place, and at last what [`Answer::usage`] says.
     Usage(Quantity),
     /// A recogniser understands something.
     Heard(Heard),

@@ -231,6 +231,7 @@ impl Speaking {
                 news = (place == 0 && has_voice && self.given == 0).then_some(News::Speaks);
             }
             Event::Spoken(spoken) => piece.note_spoken(spoken, self.rate),
+            Event::Usage(used) => piece.note_used(used),
             Event::Finished(answer) => {
                 piece.finish(answer, outbox);
                 if let Some((text, samples)) = piece.spoken_whole() {

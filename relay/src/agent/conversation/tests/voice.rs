@@ -346,6 +346,30 @@ fn a_sentence_that_has_not_reached_its_voice_costs_nothing_when_the_user_interru
 }
 
 #[test]
+fn what_a_voice_was_given_is_billed_as_it_is_told_when_the_user_interrupts_and_when_it_fails() {
+    for fails in [false, true] {
+        let mut talk = Talk::new();
+        let ears = ask_of(&talk.chunk(), EARS).0;
+        let mind = talk.asked(ears, "Well?");
+        let mouth = ask_of(&talk.thinks(mind, "A sentence. And "), MOUTH).0;
+        for used in [Quantity::Characters(5), Quantity::Characters(12), Quantity::Samples(7)] {
+            talk.event(mouth, &Event::Usage(used));
+        }
+        let did = if fails {
+            let did = talk.fails(mouth, FailureKind::Timeout);
+            // What the one that stands in was given is told by itself, if at all.
+            let other = ask_of(&did, OTHER_MOUTH).0;
+            let cut = talk.fails(other, FailureKind::Timeout);
+            assert_eq!(used_by(&cut, other), Some(Quantity::Characters(11)));
+            did
+        } else {
+            talk.input(AgentInput::Typed { position: talk.position, text: "Stop" })
+        };
+        assert_eq!(used_by(&did, mouth), Some(Quantity::Characters(12)), "{did:?}");
+    }
+}
+
+#[test]
 fn a_voice_that_is_faster_than_the_ear_is_held_back() {
     let mut talk = Talk::new();
     talk.room = false;
