@@ -30,6 +30,53 @@ fn agents_and_providers_are_known_by_their_names() {
 }
 
 #[test]
+fn a_variable_is_of_the_table_of_the_file_whose_name_it_spells() {
+    let load = |toml: &str, name: &str, value: &str| {
+        let file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a file");
+        std::fs::write(file.path(), toml).expect("written");
+        Config::load(Some(file.path()), [(name.to_owned(), value.to_owned())])
+    };
+    for (table, variable) in [
+        ("gpt", "GPT"),
+        ("GPT", "GPT"),
+        ("my-gpt", "MY_GPT"),
+        ("My-Gpt", "MY_GPT"),
+        ("\"gpt-4.1\"", "GPT_4_1"),
+        ("my_gpt", "MY_GPT"),
+    ] {
+        let toml = format!("[providers.{table}]\nmodel = \"m\"\nkey = \"of the file\"");
+        let config = load(&toml, &format!("VOXRELAY_PROVIDERS__{variable}__KEY"), "k").expect(table);
+        let keys: Vec<_> = config
+            .providers
+            .iter()
+            .map(|(name, provider)| (name.as_str(), provider.key.as_ref().map(Secret::expose)))
+            .collect();
+        assert_eq!(keys, [(table.trim_matches('"'), Some("k"))]);
+    }
+    // One that is spelled exactly so goes before, and of two that are spelled alike it is none.
+    let several = |names: [&str; 2]| {
+        let tables = names.map(|name| format!("[providers.{name}]\nmodel = \"m\"\n"));
+        load(&tables.concat(), "VOXRELAY_PROVIDERS__GPT__KEY", "k")
+    };
+    let config = several(["gpt", "GPT"]).expect("the first one");
+    assert!(config.providers["gpt"].key.is_some() && config.providers["GPT"].key.is_none());
+    let error = several(["Gpt", "GPT"]).expect_err("nobody knows").to_string();
+    assert!(error.contains("providers.gpt.model = nothing"), "{error}");
+    // What is wrong with it is said by the variable's name.
+    let tool = "[tools.book-Table]\ndescription = \"d\"\n";
+    let error = load(tool, "VOXRELAY_TOOLS__BOOK_TABLE__TIMEOUT_SECONDS", "soon").expect_err("no number");
+    let said = error.to_string();
+    assert!(
+        said.contains("tools.book-Table") && said.contains("VOXRELAY_TOOLS__BOOK_TABLE__TIMEOUT"),
+        "{said}"
+    );
+    // An agent without any key has a name of its own.
+    let config =
+        load("[agents.Host]\n[agents.host]\nkind = \"echo\"", "VOXRELAY_AGENTS__HOST__GREETING", "Hi");
+    assert!(config.expect_err("it has no model").to_string().contains("agents.Host.llm"));
+}
+
+#[test]
 fn recognisers_of_two_sorts_in_one_list_are_refused_with_the_reason() {
     let with = |stt: &str| {
         from_toml(&format!(
