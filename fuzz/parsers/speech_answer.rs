@@ -42,7 +42,7 @@ pub(crate) fn run(input: &[u8]) {
         key_terms: Vec::new(),
         eager: false,
         thinks_first: false,
-        price: "speech/model".to_owned(),
+        price: Some("speech/model".to_owned()),
         deadlines: Deadlines::default(),
         max_concurrent: 0,
     };

@@ -388,7 +388,7 @@ async fn a_provider_that_is_not_asked_any_more_is_an_alert_and_so_is_that_it_is_
     let (app, _data) = support::app(|config| config.webhook = Some(receiver.config())).await;
     let provider = Provider {
         name: "voice".to_owned(),
-        price: "voice/small".to_owned(),
+        price: Some("voice/small".to_owned()),
         ..local_provider::at("openai-speech", "http://127.0.0.1:9/")
     };
     let upstream = Arc::new(Upstream::new(provider).expect("a client"));

@@ -105,7 +105,7 @@ pub(crate) fn provider(kind: &str) -> Provider {
         key_terms: Vec::new(),
         eager: false,
         thinks_first: false,
-        price: ITEM.into(),
+        price: Some(ITEM.into()),
         deadlines: Deadlines { first: Duration::from_secs(4), ..Deadlines::default() },
         max_concurrent: 0,
     }

@@ -29,8 +29,7 @@ pub(crate) async fn chat(
         return opened.refuse(400, &fault);
     }
     let think = opened.act.think.clone();
-    let last = body["messages"].as_array().and_then(|messages| messages.last());
-    let answer = Answer::new(&think, &last.map_or_else(String::new, content_text), &body);
+    let answer = Answer::new(&think, &last_said(&body), &body);
     let usage = Usage::new(&think, &answer);
     opened.entry.bill(usage.bill());
     if body["stream"] == true {
@@ -69,6 +68,13 @@ fn fault(body: &Value) -> Option<String> {
     (!open.is_empty()).then(|| {
         format!("An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. The following tool_call_ids did not have response messages: {}", open.join(", "))
     })
+}
+
+/// What was said last: the last line of the last message, which may have what was said before that as well.
+fn last_said(body: &Value) -> String {
+    let last = body["messages"].as_array().and_then(|messages| messages.last());
+    let text = last.map_or_else(String::new, content_text);
+    text.lines().next_back().unwrap_or_default().to_owned()
 }
 
 fn content_text(message: &Value) -> String {

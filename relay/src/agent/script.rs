@@ -68,6 +68,11 @@ impl Script {
         self.text.push_str(text);
     }
 
+    /// Whether what was not handed out yet ends a sentence, if nothing more comes.
+    pub fn ends_sentence(&self) -> bool {
+        sentence::ends_one(&self.text[self.taken..])
+    }
+
     /// Nothing more comes.
     pub fn finish(&mut self) {
         self.finished = true;

@@ -55,12 +55,12 @@ pub(super) fn price_table(config: &Config) -> Result<PriceTable, String> {
 fn unpriced(config: &Config, prices: &PriceTable) -> Vec<String> {
     let missing = |provider: &Provider| {
         let error = provider.price(prices, unix_ms()).err()?;
+        let item = provider.item(prices);
         Some(format!(
-            "configuration: providers.{}.price = {:?}: {error}; with its price for `…`, write into the file that prices.file names \
+            "configuration: providers.{}.price = {item:?}: {error}; with its price for `…`, write into the file that prices.file names \
              `item = [{}]`, or name another item",
             provider.name,
-            provider.price,
-            lines_for(provider)
+            lines_for(provider, &item)
         ))
     };
     config.providers.values().filter_map(missing).collect()
@@ -68,20 +68,18 @@ fn unpriced(config: &Config, prices: &PriceTable) -> Vec<String> {
 
 /// The prices that the configured providers use and that somebody should read again, each once.
 pub(super) fn old_prices(config: &Config, prices: &PriceTable) -> Vec<String> {
-    let items: BTreeSet<&str> = config.providers.values().map(|provider| &*provider.price).collect();
-    items.into_iter().filter_map(|item| prices.old(item, unix_ms())).map(|old| old.to_string()).collect()
+    let items: BTreeSet<String> = config.providers.values().map(|provider| provider.item(prices)).collect();
+    items.iter().filter_map(|item| prices.old(item, unix_ms())).map(|old| old.to_string()).collect()
 }
 
-/// The line, or the lines, that a price table needs for a provider.
-fn lines_for(provider: &Provider) -> String {
+/// The line, or the lines, that a price table needs for a provider that is billed by this item.
+fn lines_for(provider: &Provider, item: &str) -> String {
     let (units, per): (&[&str], _) = match provider.kind.service {
         Service::LanguageModel => (&["input_token", "output_token"], "1_000_000"),
         Service::TextToSpeech => (&["character"], "1_000_000"),
         Service::SpeechToText => (&["second"], "60"),
     };
-    let line = |unit: &&str| {
-        format!("{{ name = {:?}, unit = \"{unit}\", usd = \"…\", per = {per} }}", provider.price)
-    };
+    let line = |unit: &&str| format!("{{ name = {item:?}, unit = \"{unit}\", usd = \"…\", per = {per} }}");
     units.iter().map(line).collect::<Vec<_>>().join(", ")
 }
 

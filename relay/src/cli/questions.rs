@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::tell;
 use crate::NanoUsd;
-use crate::config::Config;
+use crate::config::{Config, as_variable};
 use crate::money::bill::{AtMost, Billing, ItemPrice};
 use crate::money::price::PriceTable;
 use crate::provider::{
@@ -178,14 +178,17 @@ async fn ask(provider: &Provider, question: Question) -> Result<Answer, Failure>
 /// What an operator can do about a failure.
 fn remedy(provider: &Provider, failure: &Failure) -> String {
     let Provider { name, kind, base_url, model, .. } = provider;
-    let key = format!(
-        "providers.{name}.key, best as the variable VOXRELAY_PROVIDERS__{}__KEY",
-        name.to_uppercase()
-    );
+    let key =
+        format!("providers.{name}.key, best as the variable VOXRELAY_PROVIDERS__{}__KEY", as_variable(name));
     let said = failure.message.to_lowercase();
     match failure.kind {
         FailureKind::Key if provider.key.is_none() => format!("it wants a key: give {key}"),
         FailureKind::Key => format!("it refuses the key: check {key}, and what the key may do"),
+        FailureKind::Permission => {
+            format!(
+                "it forbids that: check what the key may do ({key}), and what lies between this machine and url = \"{base_url}\""
+            )
+        }
         FailureKind::Payment => "it wants to be paid: look at your account there".to_owned(),
         FailureKind::Busy | FailureKind::CircuitOpen | FailureKind::AtLimit => {
             "it takes no more of this account just now: try again later, or raise the limit there".to_owned()
@@ -251,10 +254,16 @@ mod tests {
         for kind in FailureKind::ALL {
             assert!(remedy(provider, &Failure::new(kind, "why")).len() > 20, "{kind:?}");
         }
-        let said = remedy(provider, &Failure::new(FailureKind::Key, "why"));
+        let said = |provider: &Provider| remedy(provider, &Failure::new(FailureKind::Key, "why"));
         assert_eq!(
-            said,
+            said(provider),
             "it wants a key: give providers.claude.key, best as the variable VOXRELAY_PROVIDERS__CLAUDE__KEY"
+        );
+        let provider = Provider { name: "my-GPT.4".to_owned(), ..provider.clone() };
+        assert!(
+            said(&provider).ends_with("as the variable VOXRELAY_PROVIDERS__MY_GPT_4__KEY"),
+            "{}",
+            said(&provider)
         );
     }
 }

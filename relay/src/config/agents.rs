@@ -85,14 +85,12 @@ fn provider(values: &Values, name: &str) -> Result<Provider, ConfigError> {
         return Err(values.wrong("providers.*.voice", "nothing", accepted));
     }
     let (base_url, language) = (base_url(&values, kind)?, language(&values)?);
-    let price = values.text("providers.*.price")?;
-    let price = price.unwrap_or_else(|| kind.price_item(name, &base_url, &model, language.as_deref()));
     Ok(Provider {
         name: name.to_owned(),
         kind,
         base_url,
         key: values.hidden("providers.*.key")?,
-        price,
+        price: values.text("providers.*.price")?,
         model,
         voice,
         language,

@@ -178,7 +178,7 @@ keys! {
     "providers.*.key_terms" = "", List, "names and words that a recogniser is to expect";
     "providers.*.eager" = "false", Flag, "whether answers are prepared when a turn may be over, before it is; only `deepgram-flux` says so. It is quicker, and what is prepared for nothing is paid for, see [eager turns](agents.md#eager-turns)";
     "providers.*.thinks_first" = "false", Flag, "whether the text of each answer begins with what the model thinks, of which only the end is marked, with `</think>`; only `openai-chat`. What comes before that is neither shown nor spoken, and an answer without it is none, see [thoughts](providers.md#thoughts)";
-    "providers.*.price" = "", Text, "the item of the price table that it is billed by; if nothing is given, the vendor's own for the model, or `NAME/MODEL` at an address of your own";
+    "providers.*.price" = "", Text, "the item of the price table that it is billed by; if nothing is given, the first that there is of `NAME/MODEL` in your own table, `KIND/MODEL`, and the vendor's own for the model, whatever the address ([more](providers.md#prices))";
     "providers.*.connect_timeout_seconds" = "5", Whole(1, 60), "how long the connection to it may take, TLS and the opening of a WebSocket included";
     "providers.*.timeout_seconds" = "10", Whole(1, 120), "how long its first word may take, from the beginning of the request";
     "providers.*.silence_timeout_seconds" = "15", Whole(1, 120), "how long it may be silent in the middle of an answer, or a recogniser while audio comes";

@@ -52,6 +52,7 @@ pub use tools::ToolConfig;
 pub use traces::Traces;
 pub use tracker::Sentry;
 use values::Values;
+pub(crate) use values::as_variable;
 pub use webhooks::EventHook;
 
 /// The checked configuration.

@@ -11,7 +11,7 @@ const HEAD: &str = "\
 # Configuration
 
 `voxrelay serve --config voxrelay.toml` reads a TOML file; environment variables go over it: `VOXRELAY_` and the key in capitals, with `__` between section and key, such as
-`VOXRELAY_LIMITS__SESSION_USD=2.50`. A list may be one text with commas. An unknown key or a value out of range stops the relay with the key, what was given, and what is accepted.
+`VOXRELAY_LIMITS__SESSION_USD=2.50`. A name of your own is in capitals there, too, with `_` for a hyphen or a point: `VOXRELAY_PROVIDERS__MY_GPT__KEY` is for the table of the file that is so spelled, such as `[providers.my-GPT]`, or else for `[providers.my_gpt]`. A list may be one text with commas. An unknown key or a value out of range stops the relay with the key, what was given, and what is accepted.
 `voxrelay config --check --config voxrelay.toml` looks at all that `serve` looks at and says everything that is wrong at once, each with the file and the line or the variable's name. If nothing is
 wrong, it prints the settings in force and where each comes from, without secrets. With `--connect` it also tries the database and its schema, the issuer's keys, the webhooks' addresses and the recordings' folder or bucket.
 
@@ -20,7 +20,7 @@ wrong, it prints the settings in force and where each comes from, without secret
 
 const PLANS: &str = "\
 A section `[plans.NAME]` has those keys of `[limits]` that differ. A caller whose token names the plan gets the plan's limits; a caller without a plan, or with one that is not configured, gets those of `[limits]`.
-A variable names a plan in small letters: `VOXRELAY_PLANS__PRO__SESSION_USD=20` is for `[plans.pro]`. The limits in a token make each of these tighter, never looser; an amount there is a number or a text such as `\"0.50\"`,
+A plan that only variables name has small letters: `VOXRELAY_PLANS__PRO__SESSION_USD=20` is for `[plans.pro]`, and for `[plans.Pro]` where the file has that. The limits in a token make each of these tighter, never looser; an amount there is a number or a text such as `\"0.50\"`,
 everything else a whole number (`4.0` is one, too). A token is refused, with the limit's name in the log, if a limit in it is smaller than the table takes it, is no whole number, or lets no chunk through (`chunk_max_bytes` below `chunk_min_bytes`).
 If all chunks that a token allows are too short or too long for the limits here, chunks of the nearest length that the relay takes are allowed.
 ";

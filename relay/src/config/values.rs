@@ -123,7 +123,7 @@ impl Values {
         places: &Places<'_>,
         faults: &mut Vec<ConfigError>,
     ) {
-        for (name, value) in entries {
+        for (name, value) in spelled(entries) {
             let key = format!("{named}.{name}");
             if keys::find(&key).is_some() {
                 let place = places.of(&key, &value);
@@ -364,6 +364,36 @@ impl Values {
     }
 }
 
+/// A name of the operator's as variables have it: in capitals, with `_` for what no name of a variable has.
+pub(crate) fn as_variable(name: &str) -> String {
+    let spelled = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    name.chars().map(spelled).collect()
+}
+
+/// The entries of a section with a table for each name, where what variables give is in the table of the file whose name they spell: that of a
+/// variable tells neither capitals from small letters nor a hyphen from `_`. If they spell two of them, or none, it is a table of its own.
+fn spelled(entries: Map<String, Value>) -> Map<String, Value> {
+    let is_by_variables = |value: &Value| match &value.kind {
+        ValueKind::Table(table) => {
+            !table.is_empty() && table.values().all(|value| value.origin() == Some(ENVIRONMENT))
+        }
+        _ => false,
+    };
+    let (by_variables, mut tables): (Map<String, Value>, Map<String, Value>) =
+        entries.into_iter().partition(|(_, value)| is_by_variables(value));
+    for (name, value) in by_variables {
+        let mut alike = tables.keys().filter(|table| as_variable(table).eq_ignore_ascii_case(&name));
+        let only = alike.next().filter(|_| alike.next().is_none()).cloned();
+        let place = tables.entry(only.unwrap_or(name));
+        let place = place.or_insert_with(|| Value::new(None, ValueKind::Table(Map::new())));
+        // What is no table in the file is a fault of its own.
+        if let (ValueKind::Table(table), ValueKind::Table(given)) = (&mut place.kind, value.kind) {
+            table.extend(given);
+        }
+    }
+    tables
+}
+
 /// As a TOML file would have it.
 pub(super) fn quote(given: impl Display) -> String {
     format!("{:?}", given.to_string())
@@ -396,7 +426,10 @@ impl Places<'_> {
     fn of(&self, key: &str, value: &Value) -> Place {
         Place(match (value.origin(), key, self.path) {
             (Some(ENVIRONMENT), "database_url", _) => Some(self.database_url.to_owned()),
-            (Some(ENVIRONMENT), _, _) => Some(format!("VOXRELAY_{}", key.to_uppercase().replace('.', "__"))),
+            (Some(ENVIRONMENT), _, _) => {
+                let sections: Vec<String> = key.split('.').map(as_variable).collect();
+                Some(format!("VOXRELAY_{}", sections.join("__")))
+            }
             (_, _, Some(path)) => Some(match self.lines.get(key) {
                 Some(line) => format!("{}, line {line}", path.display()),
                 None => path.display().to_string(),

@@ -118,6 +118,18 @@ impl PriceTable {
         &self.version
     }
 
+    /// Whether it has a price of this item, of whatever unit and time.
+    #[must_use]
+    pub fn has(&self, item: &str) -> bool {
+        self.entries.iter().any(|entry| *entry.price.item == *item)
+    }
+
+    /// Whether it has one that an operator has written.
+    #[must_use]
+    pub fn has_own(&self, item: &str) -> bool {
+        self.entries.iter().any(|entry| !entry.is_shipped && *entry.price.item == *item)
+    }
+
     /// The price of a second, for an item whose price of a second depends on no date.
     ///
     /// # Errors

@@ -11,14 +11,15 @@ use serde_json::Value;
 use body::Body;
 
 use super::event;
+use super::fields::{is_nothing, name, whole};
 use super::prompt::{call_names, paired};
 use super::refusal::words;
 use super::registry::model_line;
-use super::reply::{Dialect, Reply, Told};
+use super::reply::{Dialect, Reply, Told, is_reason};
 use super::thoughts::Thoughts;
 use super::{Ask, Event, Failure, FailureKind, Finish, Kind, Service, Target, ToolCall};
 use crate::config::Secret;
-use crate::money::bill::{AnthropicUsage, ItemPrice, Quantity, TokenUsage};
+use crate::money::bill::{AnthropicUsage, AnthropicWritten, ItemPrice, Quantity, TokenUsage};
 
 /// Anthropic's messages.
 pub(super) const ANTHROPIC: Kind = Kind {
@@ -89,11 +90,11 @@ impl Reply<Messages> {
 
 impl Messages {
     fn said(&mut self, said: &Value, told: &mut Told) {
-        let index = said.get("index").and_then(Value::as_u64);
+        let index = said.get("index").and_then(whole);
         match text(said, "type") {
             "message_start" => {
                 let message = said.get("message").unwrap_or(&Value::Null);
-                told.named(message.get("id").and_then(Value::as_str).map(str::to_owned));
+                told.named(message.get("id").and_then(name));
                 self.used(message, told);
             }
             "content_block_start" => {
@@ -168,7 +169,7 @@ impl Messages {
     /// These calls are whole.
     fn tell_calls(&mut self, are_whole: impl Fn(&Open) -> bool, told: &mut Told) {
         for Open { mut call, given, .. } in self.calls.extract_if(.., |open| are_whole(open)) {
-            if call.arguments.trim().is_empty() {
+            if is_nothing(&call.arguments) {
                 let object = if given.is_object() { given } else { Value::Object(Default::default()) };
                 call.arguments = object.to_string();
             }
@@ -178,10 +179,9 @@ impl Messages {
 
     /// A later number takes the place of an earlier one.
     fn used(&mut self, said: &Value, told: &mut Told) {
-        let usage = said.get("usage").cloned().and_then(|usage| serde_json::from_value(usage).ok());
-        let Some(usage) = usage else { return };
+        let Some(usage) = said.get("usage") else { return };
         let before = self.usage;
-        self.usage.overwrite(&usage);
+        self.usage.overwrite(&usage_of(usage));
         if self.usage != before {
             told.used(Quantity::Tokens(TokenUsage::anthropic(&self.usage)));
         }
@@ -203,7 +203,7 @@ impl Dialect for Messages {
         let Some(content) = said.get("content").and_then(Value::as_array) else {
             return told.fail(Failure::new(FailureKind::Provider, "the answer is no message"));
         };
-        told.named(said.get("id").and_then(Value::as_str).map(str::to_owned));
+        told.named(said.get("id").and_then(name));
         self.used(&said, told);
         for block in content {
             match text(block, "type") {
@@ -222,10 +222,26 @@ impl Dialect for Messages {
     }
 }
 
+/// What was used, field by field: one that is no number takes nothing else along.
+fn usage_of(usage: &Value) -> AnthropicUsage {
+    let count = |usage: &Value, name: &str| usage.get(name).and_then(whole);
+    let written = usage.get("cache_creation").filter(|written| written.is_object());
+    AnthropicUsage {
+        input_tokens: count(usage, "input_tokens"),
+        cache_creation_input_tokens: count(usage, "cache_creation_input_tokens"),
+        cache_creation: written.map(|written| AnthropicWritten {
+            ephemeral_5m_input_tokens: count(written, "ephemeral_5m_input_tokens"),
+            ephemeral_1h_input_tokens: count(written, "ephemeral_1h_input_tokens"),
+        }),
+        cache_read_input_tokens: count(usage, "cache_read_input_tokens"),
+        output_tokens: count(usage, "output_tokens"),
+    }
+}
+
 /// Why it stops, if that is said.
 fn stop(said: &Value, told: &mut Told) {
     let finish = match text(said, "stop_reason") {
-        "" => return,
+        words if !is_reason(words) => return,
         "tool_use" => Finish::Tools,
         "max_tokens" | "model_context_window_exceeded" => Finish::Length,
         "refusal" => Finish::Filtered,
@@ -244,7 +260,8 @@ fn failure(said: &Value) -> Failure {
     let error = said.get("error").unwrap_or(said);
     let kind = match text(error, "type").trim_end_matches("_error") {
         "overloaded" | "rate_limit" => FailureKind::Busy,
-        "authentication" | "permission" => FailureKind::Key,
+        "authentication" => FailureKind::Key,
+        "permission" => FailureKind::Permission,
         "billing" => FailureKind::Payment,
         "invalid_request" | "not_found" | "request_too_large" => FailureKind::Request,
         "timeout" => FailureKind::Timeout,

@@ -142,7 +142,9 @@ impl Breaker {
             FailureKind::Busy => failure
                 .retry_after
                 .map(|seconds| Duration::from_secs(seconds.clamp(1, RETRY_AFTER_MAX).into())),
-            FailureKind::Provider
+            // Whether it refuses every question or only some, nobody can tell from one of them.
+            FailureKind::Permission
+            | FailureKind::Provider
             | FailureKind::Timeout
             | FailureKind::Connection
             | FailureKind::BrokeOff

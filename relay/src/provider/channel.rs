@@ -114,6 +114,11 @@ impl Channel {
         self.tell(Event::Failed(failure));
     }
 
+    /// Whether the socket is open: what was said, and is said, has been sent.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
     /// Whether its end was told.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.state, State::Over)

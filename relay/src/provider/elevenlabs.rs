@@ -51,6 +51,8 @@ struct ElevenLabs {
     unsent: String,
     /// Characters that it was given to speak, the spaces that end its messages among them: what is billed.
     given: u64,
+    /// So many of them were told.
+    told: u64,
     /// Nothing more comes.
     finishing: bool,
 }
@@ -71,7 +73,8 @@ impl ElevenLabs {
         let mut channel = Channel::new(address(&provider.base_url, &path, &query), headers);
         channel.say(&json!({"text": " ", "generation_config": {"chunk_length_schedule": CHUNK_LENGTHS}}));
         let (pcm, words) = (Pcm::mono(RATE), Words::default());
-        let mut voice = ElevenLabs { channel, pcm, words, unsent: String::new(), given: 0, finishing: false };
+        let mut voice =
+            ElevenLabs { channel, pcm, words, unsent: String::new(), given: 0, told: 0, finishing: false };
         voice.speak(text);
         voice
     }
@@ -119,6 +122,14 @@ impl ElevenLabs {
         let text = format!("{} ", text.trim_end());
         self.given += text.chars().count() as u64;
         text
+    }
+
+    /// Says how many characters it was given, once it has them: with the spaces, which are not in the text.
+    fn tell_given(&mut self) {
+        if self.channel.is_open() && self.told < self.given {
+            self.told = self.given;
+            self.channel.tell(Event::Usage(Quantity::Characters(self.given)));
+        }
     }
 
     fn read(&mut self, message: &Value) {
@@ -214,6 +225,7 @@ impl Codec for ElevenLabs {
             )
             | None => {}
         }
+        self.tell_given();
     }
 
     fn poll_output(&mut self) -> Option<Output> {

@@ -162,9 +162,13 @@ pub enum Event {
         /// How many.
         bytes: usize,
     },
+    /// A language model has said why it stops: what it has used is still to come, and no more text is expected. Text that comes all the same
+    /// is part of the answer.
+    Stopped,
     /// A language model calls a tool.
     ToolCall(ToolCall),
-    /// What the request has used so far, as the provider says; a later one takes its place, and at last what [`Answer::usage`] says.
+    /// What the request has used so far: tokens as the provider says, characters as the codec counts what it has sent. A later one takes its
+    /// place, and at last what [`Answer::usage`] says.
     Usage(Quantity),
     /// A recogniser understands something.
     Heard(Heard),
@@ -276,8 +280,10 @@ pub struct Failure {
 /// Kinds of trouble, by who can do something about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureKind {
-    /// The key is missing, wrong, or may not do this (401, 403): the operator's.
+    /// The key is missing or wrong (401): the operator's.
     Key,
+    /// The key may not do this, or somebody in front of the provider refuses this question (403): the operator's. Another question may be answered.
+    Permission,
     /// The provider wants to be paid (402): the operator's.
     Payment,
     /// Too much is asked of it just now (429, 529): another provider may answer, or the same one later.
@@ -324,7 +330,8 @@ impl Failure {
     #[must_use]
     pub fn of_status(status: u16, message: impl Into<String>, retry_after: Option<u32>) -> Failure {
         let kind = match status {
-            401 | 403 => FailureKind::Key,
+            401 => FailureKind::Key,
+            403 => FailureKind::Permission,
             402 => FailureKind::Payment,
             429 | 529 => FailureKind::Busy,
             // Somebody on the way has waited for too long, and says so: that is a refusal, and no silence of who was asked. It may soon be over.
@@ -338,8 +345,9 @@ impl Failure {
 
 impl FailureKind {
     /// All of them.
-    pub const ALL: [FailureKind; 12] = [
+    pub const ALL: [FailureKind; 13] = [
         FailureKind::Key,
+        FailureKind::Permission,
         FailureKind::Payment,
         FailureKind::Busy,
         FailureKind::Request,
@@ -364,6 +372,7 @@ impl FailureKind {
     pub fn name(self) -> &'static str {
         match self {
             FailureKind::Key => "key",
+            FailureKind::Permission => "permission",
             FailureKind::Payment => "payment",
             FailureKind::Busy => "busy",
             FailureKind::Request => "request",

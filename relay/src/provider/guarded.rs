@@ -220,6 +220,7 @@ mod tests {
         for (kind, provider, ask) in all() {
             for (status, is) in [
                 (401, FailureKind::Key),
+                (403, FailureKind::Permission),
                 (402, FailureKind::Payment),
                 (429, FailureKind::Busy),
                 // Somebody on the way has waited for too long, and who was asked is not silent.

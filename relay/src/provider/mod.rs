@@ -20,6 +20,7 @@ mod deepgram;
 mod elevenlabs;
 mod event;
 mod exchange;
+mod fields;
 mod flux;
 mod guarded;
 mod http;

@@ -8,6 +8,12 @@ use sha2::{Digest, Sha256};
 
 use super::Message;
 
+/// What stands for the user where the model has the first word.
+pub(super) const BEGINS: &str = "(the call begins)";
+/// What stands for the user where the model has the last word.
+pub(super) const SILENT: &str = "(the user says nothing)";
+/// What stands for the model where the user goes on before it has said what came of its calls: words that it may say again.
+const WAITS: &str = "One moment.";
 /// What a model is told of a call of which nobody has said what came of it.
 const NO_OUTPUT: &str = "The call was cancelled.";
 
@@ -51,6 +57,66 @@ pub(super) fn paired(messages: &[Message]) -> Vec<Cow<'_, Message>> {
         }
     }
     paired
+}
+
+/// These messages, calls and outputs in pairs, such that the user and the model take turns and the user has the first word and the last: the
+/// templates of many models refuse any other history, as those of Mistral and Gemma do ("roles must alternate"), and outputs that the user follows.
+/// What one of them says several times in a row is one message, a line for each; of nothing is nothing told.
+pub(super) fn in_turns(messages: Vec<Cow<'_, Message>>) -> Vec<Cow<'_, Message>> {
+    let mut turns: Vec<Cow<'_, Message>> = Vec::with_capacity(messages.len() + 1);
+    for message in messages.into_iter().filter(|message| !is_nothing(message)) {
+        if let Some(before) = turns.last_mut()
+            && let Some(both) = in_one(before, &message)
+        {
+            *before = Cow::Owned(both);
+            continue;
+        }
+        let stands_in = match (turns.last().map(|before| &**before), &*message) {
+            (None | Some(Message::System(_)), Message::Assistant { .. }) => {
+                Some(Message::User(BEGINS.to_owned()))
+            }
+            (Some(Message::ToolOutput { .. }), Message::User(_)) => {
+                Some(Message::Assistant { text: WAITS.to_owned(), calls: Vec::new() })
+            }
+            _ => None,
+        };
+        turns.extend(stands_in.map(Cow::Owned));
+        turns.push(message);
+    }
+    let silent = match turns.last().map(|last| &**last) {
+        None | Some(Message::System(_)) => Some(BEGINS),
+        Some(Message::Assistant { .. }) => Some(SILENT),
+        Some(Message::User(_) | Message::ToolOutput { .. }) => None,
+    };
+    turns.extend(silent.map(|text| Cow::Owned(Message::User(text.to_owned()))));
+    turns
+}
+
+/// Whether a message has no word and no call.
+fn is_nothing(message: &Message) -> bool {
+    match message {
+        Message::System(text) | Message::User(text) => text.trim().is_empty(),
+        Message::Assistant { text, calls } => text.trim().is_empty() && calls.is_empty(),
+        Message::ToolOutput { .. } => false,
+    }
+}
+
+/// Two messages in one, if the same one says them and nothing stands between.
+fn in_one(before: &Message, next: &Message) -> Option<Message> {
+    let lines = |before: &str, next: &str| match (before.trim().is_empty(), next.trim().is_empty()) {
+        (true, _) => next.to_owned(),
+        (_, true) => before.to_owned(),
+        (false, false) => format!("{before}\n{next}"),
+    };
+    match (before, next) {
+        (Message::User(before), Message::User(next)) => Some(Message::User(lines(before, next))),
+        (Message::Assistant { text: before, calls: none }, Message::Assistant { text: next, calls })
+            if none.is_empty() =>
+        {
+            Some(Message::Assistant { text: lines(before, next), calls: calls.clone() })
+        }
+        _ => None,
+    }
 }
 
 /// The object that a JSON text is; an empty one for any other text.
@@ -129,6 +195,89 @@ mod tests {
         ] {
             let told: Vec<Message> = paired(&history).into_iter().map(Cow::into_owned).collect();
             assert_eq!(told, expected, "{history:?}");
+        }
+    }
+
+    fn said(text: &str) -> Message {
+        Message::Assistant { text: text.to_owned(), calls: Vec::new() }
+    }
+
+    fn turns(history: &[Message]) -> Vec<Message> {
+        in_turns(paired(history)).into_iter().map(Cow::into_owned).collect()
+    }
+
+    #[test]
+    fn who_says_several_things_in_a_row_says_them_in_one_message_and_somebody_has_each_turn() {
+        let system = || Message::System("Be brief.".to_owned());
+        let call = |text: &str| match calls(&["1"]) {
+            Message::Assistant { calls, .. } => Message::Assistant { text: text.to_owned(), calls },
+            other => other,
+        };
+        for (history, expected) in [
+            (vec![system(), user("a")], vec![system(), user("a")]),
+            // A greeting.
+            (vec![system(), said("Hi."), user("a")], vec![system(), user(BEGINS), said("Hi."), user("a")]),
+            // What the page adds, and what the agent is told to say.
+            (
+                vec![user("a"), said("b"), said("c"), user("d"), user("e"), user(" "), user("f")],
+                vec![user("a"), said("b\nc"), user("d\ne\nf")],
+            ),
+            (vec![user("a"), said("b")], vec![user("a"), said("b"), user(SILENT)]),
+            (vec![system(), user(" ")], vec![system(), user(BEGINS)]),
+            // The user goes on while a tool runs.
+            (
+                vec![user("a"), said("b"), calls(&["1"]), output("1", "x"), user("c"), user("d")],
+                vec![user("a"), call("b"), output("1", "x"), said(WAITS), user("c\nd")],
+            ),
+            (
+                vec![user("a"), calls(&["1"]), output("1", "x")],
+                vec![user("a"), calls(&["1"]), output("1", "x")],
+            ),
+        ] {
+            assert_eq!(turns(&history), expected, "{history:?}");
+        }
+    }
+
+    /// What strict templates refuse. Those of Mistral count neither calls nor their outputs as turns.
+    fn fault(messages: &[Message]) -> Option<&'static str> {
+        let (mut before, mut is_users) = (None, true);
+        for message in messages {
+            let is_next = match (before, message) {
+                (None, message) => matches!(message, Message::User(_)),
+                (Some(Message::ToolOutput { .. }), message) => !matches!(message, Message::User(_)),
+                (Some(Message::Assistant { calls, .. }), Message::ToolOutput { .. }) => !calls.is_empty(),
+                (Some(_), message) => !matches!(message, Message::ToolOutput { .. }),
+            };
+            if !is_next {
+                return Some("nobody may say that there");
+            }
+            let is_user = matches!(message, Message::User(_));
+            let is_turn = is_user || matches!(message, Message::Assistant { calls, .. } if calls.is_empty());
+            if is_turn && is_user != is_users {
+                return Some("roles must alternate");
+            }
+            is_users ^= is_turn;
+            before = Some(message);
+        }
+        let is_end = matches!(before, Some(Message::User(_) | Message::ToolOutput { .. }));
+        (!is_end).then_some("the model has the last word")
+    }
+
+    /// Every history of up to five of these messages: whatever a call that is cut, taken over or shortened leaves.
+    #[test]
+    fn no_history_is_refused_by_a_strict_template_and_no_word_of_it_is_lost() {
+        let pieces = [user("Hello"), user(""), said("Hi."), said(" "), calls(&["1", "2"]), output("1", "x")];
+        for length in 0..=5 {
+            for number in 0..pieces.len().pow(length) {
+                let piece = |place| pieces[number / pieces.len().pow(place) % pieces.len()].clone();
+                let history: Vec<Message> = (0..length).map(piece).collect();
+                let turns = turns(&history);
+                assert_eq!(fault(&turns), None, "{history:?} makes {turns:?}");
+                for word in ["Hello", "Hi."] {
+                    let count = |messages: &[Message]| format!("{messages:?}").matches(word).count();
+                    assert_eq!(count(&turns), count(&history), "{word:?} of {history:?} in {turns:?}");
+                }
+            }
         }
     }
 

@@ -46,6 +46,17 @@ impl Refusal {
     }
 }
 
+/// The error that a message has, if it has one. Some servers say with every message that there is none.
+pub(super) fn error(message: &Value) -> Option<&Value> {
+    let error = message.get("error")?;
+    let is_none = match error {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Bool(true) | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
+    };
+    (!is_none).then_some(error)
+}
+
 /// What an error says is wrong, whatever its shape.
 pub(super) fn words(error: &Value) -> String {
     said(error).unwrap_or(UNSAID).to_owned()

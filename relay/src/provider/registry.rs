@@ -82,8 +82,8 @@ pub struct Provider {
     pub eager: bool,
     /// The text of its answers begins with a thought, of which only the end is marked.
     pub thinks_first: bool,
-    /// The item of the price table that it is billed by.
-    pub price: String,
+    /// The item of the price table that it is billed by, if the operator names one; otherwise it is [`Provider::item`].
+    pub price: Option<String>,
     /// How long it may take.
     pub deadlines: Deadlines,
     /// How many requests and open sockets it may have at a time; 0 for no limit.
@@ -105,17 +105,6 @@ impl PartialEq for Kind {
 impl Eq for Kind {}
 
 impl Kind {
-    /// The item of the price table for a provider of this kind, if the operator does not name one. The vendor's prices are for the vendor's
-    /// own address; whoever is anywhere else is known by the name of the provider.
-    #[must_use]
-    pub fn price_item(&self, name: &str, base_url: &Url, model: &str, language: Option<&str>) -> String {
-        if base_url.as_str() == self.default_url {
-            format!("{}/{}", self.vendor, (self.line)(model, language))
-        } else {
-            format!("{name}/{model}")
-        }
-    }
-
     /// The kind that this word of the configuration names.
     #[must_use]
     pub fn named(word: &str) -> Option<&'static Kind> {
@@ -143,12 +132,34 @@ impl Provider {
         Some(Box::new(Guarded::new(codec, self.key.clone(), ask)))
     }
 
+    /// The item of this table that it is billed by: what its operator names, or else the first that there is of `NAME/MODEL` in an operator's
+    /// own table, `KIND/MODEL`, and the vendor's for the model. At the vendor's own address the vendor's comes before that of the kind. Where there is
+    /// none, it is the item that the table lacks: the vendor's at the vendor's address, and `NAME/MODEL` anywhere else.
+    #[must_use]
+    pub fn item(&self, table: &PriceTable) -> String {
+        let Provider { name, kind, base_url, model, language, .. } = self;
+        if let Some(item) = &self.price {
+            return item.clone();
+        }
+        let vendors = format!("{}/{}", kind.vendor, (kind.line)(model, language.as_deref()));
+        // What goes by the name of the vendor is the vendor's, who may call it otherwise than the model.
+        let called = |whose: &str| {
+            if whose == kind.vendor { vendors.clone() } else { format!("{whose}/{model}") }
+        };
+        let (names, kinds) = (called(name), called(kind.name));
+        let is_at_vendor = base_url.as_str() == kind.default_url;
+        let own = Some(&names).filter(|item| table.has_own(item));
+        let others = if is_at_vendor { [&vendors, &kinds, &names] } else { [&kinds, &vendors, &names] };
+        let there = own.or_else(|| others.into_iter().find(|item| table.has(item)));
+        there.unwrap_or(if is_at_vendor { &vendors } else { &names }).clone()
+    }
+
     /// What its requests cost at a time, in milliseconds since 1970.
     ///
     /// # Errors
     /// [`PriceError::Missing`] when the table has no price for what it uses.
     pub fn price(&self, table: &PriceTable, at_ms: i64) -> Result<ItemPrice, PriceError> {
-        (self.kind.price)(table, &self.price, at_ms)
+        (self.kind.price)(table, &self.item(table), at_ms)
     }
 
     /// What an agent has to know of it, if its requests have this price.

@@ -9,8 +9,14 @@ use super::incoming::{Incoming, breaks_off};
 use super::{Answer, Codec, Event, Failure, FailureKind, Finish, Input, Opening, Output, Target};
 use crate::money::bill::Quantity;
 
-/// After the reason for its end, the end itself and the usage are waited for this long: not every server sends them.
+/// After the reason for its end, the end itself, the usage, and whatever else comes are waited for this long, each time: not every server sends
+/// them.
 const END_WITHIN: Duration = Duration::from_secs(2);
+
+/// Whether these words say why an answer stops. Some servers have them in every piece, empty or as the word for nothing, as long as it goes on.
+pub(super) fn is_reason(words: &str) -> bool {
+    !["", "null", "none"].iter().any(|nothing| words.trim().eq_ignore_ascii_case(nothing))
+}
 
 /// How a server says what a model answers.
 pub trait Dialect: Send {
@@ -29,7 +35,7 @@ pub struct Reply<D> {
     opening: Option<Opening>,
     incoming: Incoming,
     told: Told,
-    /// When the reason for its end was said.
+    /// When the last piece came, once the reason for its end was said.
     stopped_at: Option<Time>,
     /// Events that have come, but for those that only keep the connection alive.
     events: u64,
@@ -43,8 +49,10 @@ pub struct Told {
     answer: Answer,
     /// The answer's own name, should no header name the request.
     id: Option<String>,
-    /// The reason for its end was said; only the usage may follow.
+    /// The reason for its end was said. The usage may follow, and with some servers more of the answer.
     has_stopped: bool,
+    /// The event that was told last said so.
+    stops: bool,
     end: Option<End>,
     /// The event that was told last was no piece of the answer.
     is_keep_alive: bool,
@@ -89,7 +97,7 @@ impl Told {
 
     /// Why it stops.
     pub(super) fn stop(&mut self, finish: Finish) {
-        self.has_stopped = true;
+        (self.has_stopped, self.stops) = (true, true);
         self.answer.finish = finish;
     }
 
@@ -130,6 +138,9 @@ impl<D: Dialect> Reply<D> {
     fn events(&mut self) {
         while let Some(data) = self.incoming.next_event() {
             self.dialect.event(&data, &mut self.told);
+            if std::mem::take(&mut self.told.stops) {
+                self.told.tell(Event::Stopped);
+            }
             self.events += u64::from(!std::mem::take(&mut self.told.is_keep_alive));
             self.end();
         }
@@ -177,6 +188,7 @@ impl<D: Dialect> Codec for Reply<D> {
     }
 
     fn handle_input(&mut self, now: Time, input: Input<'_>) {
+        let events = self.events;
         match input {
             Input::Head { status, retry_after, request_id, media_type } => {
                 self.told.answer.request_id = request_id.map(str::to_owned);
@@ -198,8 +210,8 @@ impl<D: Dialect> Codec for Reply<D> {
             }
             Input::Text(_) | Input::Binary(_) | Input::Lost(_) | Input::Feed(_) | Input::Timeout => {}
         }
-        if self.told.has_stopped {
-            self.stopped_at.get_or_insert(now);
+        if self.told.has_stopped && self.events > events {
+            self.stopped_at = Some(now);
         }
     }
 

@@ -22,7 +22,7 @@ pub(crate) fn provider(kind: &'static Kind, model: &str) -> Provider {
         key_terms: Vec::new(),
         eager: false,
         thinks_first: false,
-        price: "p/m".to_owned(),
+        price: Some("p/m".to_owned()),
         deadlines: Deadlines::default(),
         max_concurrent: 0,
     }
@@ -71,9 +71,11 @@ impl Bench {
         self.events(Input::Text(&message.to_string()))
     }
 
-    /// What is sent for this, where nothing is told.
+    /// What is sent for this, where nothing is told but how much was.
     pub(super) fn feed(&mut self, feed: &Feed) -> Vec<Value> {
-        self.handle(Input::Feed(feed)).iter().map(sent).collect()
+        let outputs = self.handle(Input::Feed(feed));
+        let is_sent = |output: &&Output| !matches!(output, Output::Event(Event::Usage(_)));
+        outputs.iter().filter(is_sent).map(sent).collect()
     }
 
     /// Waits until it is due, and what is sent then.

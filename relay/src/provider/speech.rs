@@ -11,8 +11,9 @@ use protocol::Time;
 use serde_json::{Value, json};
 use sse_parse::SseParser;
 
+use super::fields::whole;
 use super::pcm::{Pcm, Wav};
-use super::refusal::{Refusal, words};
+use super::refusal::{Refusal, error, words};
 use super::registry::model_line;
 use super::{
     Answer, Ask, Bounds, Codec, Event, Failure, FailureKind, Input, Kind, Opening, Output, Provider, Service,
@@ -161,7 +162,7 @@ impl Speech {
             let Some(event) = parser.next_event() else { return };
             self.events += 1;
             let message: Value = serde_json::from_str(&event.data).unwrap_or_default();
-            if let Some(error) = message.get("error").filter(|error| !error.is_null()) {
+            if let Some(error) = error(&message) {
                 return self.fail(FailureKind::Provider, &words(error));
             }
             match message["type"].as_str() {
@@ -269,7 +270,7 @@ fn parameter<'a>(media_type: &'a str, name: &str) -> Option<&'a str> {
 
 /// All that is said of it is text in and sound out.
 fn usage(usage: &Value) -> Option<Quantity> {
-    let (input, audio_output) = (usage["input_tokens"].as_u64()?, usage["output_tokens"].as_u64()?);
+    let (input, audio_output) = (whole(&usage["input_tokens"])?, whole(&usage["output_tokens"])?);
     Some(Quantity::Tokens(TokenUsage { input, audio_output, ..TokenUsage::default() }))
 }
 

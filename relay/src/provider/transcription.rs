@@ -8,8 +8,9 @@ use protocol::Time;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::fields::whole;
 use super::incoming::breaks_off;
-use super::refusal::{Refusal, words};
+use super::refusal::{Refusal, error, words};
 use super::registry::model_line;
 use super::{
     Answer, Ask, Codec, Event, Failure, FailureKind, Heard, Input, Kind, Opening, Output, Provider, Service,
@@ -97,7 +98,7 @@ impl Transcription {
         // Some say that it is plain text and send JSON.
         let json: Option<Value> = serde_json::from_slice(body).ok().filter(Value::is_object);
         let (text, usage) = match &json {
-            Some(object) => match (object.get("error").filter(|error| !error.is_null()), &object["text"]) {
+            Some(object) => match (error(object), &object["text"]) {
                 (None, Value::String(text)) => (text.trim().to_owned(), usage(&object["usage"])),
                 (error, _) => {
                     let said = error.map_or_else(|| "the answer is no transcription".to_owned(), words);
@@ -124,9 +125,9 @@ impl Transcription {
 fn usage(usage: &Value) -> Option<Quantity> {
     match usage["type"].as_str()? {
         "tokens" => {
-            let (input, output) = (usage["input_tokens"].as_u64()?, usage["output_tokens"].as_u64()?);
+            let (input, output) = (whole(&usage["input_tokens"])?, whole(&usage["output_tokens"])?);
             // What is not text counts as audio, the dearer one.
-            let text = usage["input_token_details"]["text_tokens"].as_u64().unwrap_or(0).min(input);
+            let text = whole(&usage["input_token_details"]["text_tokens"]).unwrap_or(0).min(input);
             let audio_input = input - text;
             Some(Quantity::Tokens(TokenUsage { input: text, audio_input, output, ..TokenUsage::default() }))
         }

@@ -13,6 +13,7 @@ use super::breaker::{Breaker, Standing, Ticket};
 use super::connections::FRESH_FOR;
 use super::places::{Place, Places};
 use super::{Ask, Connections, Event, Failure, FailureKind, Opening, Provider, Service, Way};
+use crate::money::bill::Quantity;
 use crate::operations::{telemetry, tracker};
 
 /// The providers of a relay, by the names that the configuration gives them.
@@ -233,9 +234,13 @@ impl Pass {
         let Some(ticket) = self.ticket else { return };
         match event {
             // Anybody may take a connection and say nothing.
-            Event::Ready | Event::Named(_) | Event::Unanswered { .. } => {}
+            Event::Ready
+            | Event::Named(_)
+            | Event::Unanswered { .. }
+            | Event::Usage(Quantity::Characters(_)) => {}
             Event::Text(_)
             | Event::Thought { .. }
+            | Event::Stopped
             | Event::ToolCall(_)
             | Event::Usage(_)
             | Event::Heard(_)
@@ -326,7 +331,11 @@ mod tests {
 
     #[test]
     fn a_user_who_interrupts_has_heard_that_the_provider_works_or_says_nothing() {
-        for (events, is_asked) in [(vec![Event::Text("Hel".to_owned())], true), (vec![], false)] {
+        // What it was given is no word of its own.
+        let given = [Event::Ready, Event::Usage(Quantity::Characters(7))];
+        for (events, is_asked) in
+            [(vec![Event::Text("Hel".to_owned())], true), (vec![], false), (given.to_vec(), false)]
+        {
             let upstream = upstream("openai-speech");
             tell(&upstream, &speak(), 2, &[broke()]);
             tell(&upstream, &speak(), 1, &events);

@@ -287,7 +287,7 @@ pub(super) fn prepare(
     };
     let now = app.live.now();
     let about = [&*beginning.id, &*beginning.conversation_id, &*parts.agent];
-    let providers = parts.providers.iter().map(|upstream| upstream.provider());
+    let providers = parts.providers.iter().map(|upstream| upstream.provider()).zip(&parts.prices);
     let tracer = Tracer::new(app.traces.as_ref(), now, about, providers).map(Box::new);
     let terms = Terms {
         features: parts.features(),

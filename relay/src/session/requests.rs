@@ -232,6 +232,7 @@ impl Requests {
                     }
                     Event::Named(_)
                     | Event::Text(_)
+                    | Event::Stopped
                     | Event::ToolCall(_)
                     | Event::Thought { .. }
                     | Event::Usage(_)

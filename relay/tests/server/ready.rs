@@ -43,7 +43,7 @@ async fn a_relay_whose_database_is_away_is_ready_and_says_so_in_its_body() {
 async fn a_relay_that_does_not_ask_one_of_its_providers_is_ready_and_says_so_in_its_body() {
     let provider = Provider {
         name: "voice".to_owned(),
-        price: "voice/small".to_owned(),
+        price: Some("voice/small".to_owned()),
         ..local_provider::at("openai-speech", "http://127.0.0.1:9/")
     };
     let upstream = Arc::new(Upstream::new(provider).expect("a client"));

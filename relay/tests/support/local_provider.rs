@@ -15,7 +15,7 @@ pub(crate) fn at(kind: &str, base_url: &str) -> Provider {
         key_terms: Vec::new(),
         eager: false,
         thinks_first: false,
-        price: "local/small".to_owned(),
+        price: Some("local/small".to_owned()),
         deadlines: Deadlines::default(),
         max_concurrent: 0,
     }

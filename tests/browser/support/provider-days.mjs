@@ -166,7 +166,7 @@ export function testBadDays(cast, parts = ALL_PARTS) {
       const answers = heard.map((text) => `You said: ${text}`);
       if (part === "mind" && isTold) {
         answers[0] = NO_ANSWER;
-        // In Anthropic's dialect what was not answered stands in one message with what is said next.
+        // What was not answered stands in one message with what is said next. Anthropic's stand-in answers all of that, OpenAI's its last line.
         if (cast.asked.mind.kind === "anthropic") answers[1] = `You said: ${heard.join(" ")}`;
       }
       assert.deepEqual(said.filter(({ role }) => role === "agent").map(({ text }) => text), answers);

@@ -23,6 +23,11 @@ impl<E: Ears> Conversation<E> {
                     self.end_answer();
                 }
             }
+            Thought::Stopped => {
+                if let Some(speaking) = &mut self.speaking {
+                    speaking.end_sentence(&mut self.outbox, &mut self.memory);
+                }
+            }
             Thought::Calls(calls) => {
                 self.tell_degraded(Ability::Thinking, false);
                 self.call_tools(calls);

@@ -26,6 +26,8 @@ struct Draft {
     said: String,
     /// The answer so far.
     text: String,
+    /// The model says that it stops.
+    has_stopped: bool,
     /// What has come of it in the end.
     outcome: Option<Thought>,
 }
@@ -49,7 +51,7 @@ impl<E: Ears> Conversation<E> {
         let messages = self.memory.messages_with(&self.variables.fill(&self.persona.instructions), &said);
         if self.thinking.prepare(messages, self.tools.offers(), &mut self.outbox) {
             self.eager.tries += 1;
-            self.eager.draft = Some(Draft { said, text: String::new(), outcome: None });
+            self.eager.draft = Some(Draft { said, text: String::new(), has_stopped: false, outcome: None });
         }
     }
 
@@ -73,6 +75,7 @@ impl<E: Ears> Conversation<E> {
                     self.discard_draft();
                 }
             }
+            Thought::Stopped => draft.has_stopped = true,
             outcome => draft.outcome = Some(outcome),
         }
         None
@@ -92,7 +95,7 @@ impl<E: Ears> Conversation<E> {
 
     /// The user has taken this turn, and its answer is there, as far as it has come.
     pub(super) fn take_turn_with_draft(&mut self, text: String, start: u32, end: u32, words_end: u32) {
-        let Some(Draft { text: answer, outcome, .. }) = self.eager.draft.take() else { return };
+        let Some(Draft { text: answer, has_stopped, outcome, .. }) = self.eager.draft.take() else { return };
         self.take_turn(text, start, end, words_end);
         self.wants_to_think = false;
         self.has_answered = false;
@@ -100,6 +103,9 @@ impl<E: Ears> Conversation<E> {
         self.thinking.confirm(&mut self.outbox);
         if !answer.is_empty() {
             self.take_thought(Thought::Words(answer));
+        }
+        if has_stopped {
+            self.take_thought(Thought::Stopped);
         }
         if let Some(outcome) = outcome {
             self.take_thought(outcome);

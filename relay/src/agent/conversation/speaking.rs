@@ -132,6 +132,13 @@ impl Speaking {
         self.go_on(outbox, memory);
     }
 
+    /// No more text is expected, and nobody knows yet: what was written so far is spoken if it ends as a sentence does.
+    pub(super) fn end_sentence(&mut self, outbox: &mut Outbox, memory: &mut Memory) {
+        if self.script.ends_sentence() {
+            self.end_part(outbox, memory);
+        }
+    }
+
     /// No more text comes of this answer.
     pub(super) fn finish(&mut self, outbox: &mut Outbox, memory: &mut Memory) {
         self.script.finish();
@@ -224,6 +231,7 @@ impl Speaking {
                 news = (place == 0 && has_voice && self.given == 0).then_some(News::Speaks);
             }
             Event::Spoken(spoken) => piece.note_spoken(spoken, self.rate),
+            Event::Usage(used) => piece.note_used(used),
             Event::Finished(answer) => {
                 piece.finish(answer, outbox);
                 if let Some((text, samples)) = piece.spoken_whole() {

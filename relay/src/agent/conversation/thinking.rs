@@ -15,6 +15,12 @@ const TOOL_TOKENS: u64 = 32;
 const TOOLS_TOKENS: u64 = 600;
 /// Bytes of text for one token where nobody has counted them: the usual rule of thumb for English.
 const BYTES_PER_TOKEN: u64 = 4;
+/// Bytes that the pieces of an answer have on average where each is taken for a token: what a Chinese or Japanese character has, of which many
+/// tokenizers make one. Servers that send less at a time, such as letter by letter, cut tokens apart.
+const BYTES_PER_SMALL_TOKEN: u64 = 3;
+/// Bytes of an answer for each token that it may have, above which it is too long if it has come in more pieces than that: more than the tokens of
+/// English text have, so that nobody is cut short who keeps to what was asked for and sends letter by letter.
+const BYTES_PER_LARGE_TOKEN: u64 = 5;
 
 /// What a model is told last when little money is left.
 pub(super) const BE_BRIEF: &str =
@@ -62,7 +68,7 @@ struct Asked {
     max_output_tokens: u32,
     /// What the model calls.
     calls: Vec<ToolCall>,
-    /// Pieces of the answer, which servers send a token at a time or more.
+    /// Pieces of the answer. Most servers send a token at a time, some send more of them or parts of one.
     deltas: u64,
     /// Bytes of the answer, and of what was thought beside it.
     bytes: u64,
@@ -91,6 +97,8 @@ pub(super) struct Question {
 pub(super) enum Thought {
     /// More words of the answer.
     Words(String),
+    /// The model says that it stops: there are perhaps no more words.
+    Stopped,
     /// There are no more words, and this is to be called; not empty.
     Calls(Vec<ToolCall>),
     /// There are no more words.
@@ -214,6 +222,7 @@ impl Thinking {
                 asked.bytes += *bytes as u64;
                 None
             }
+            Event::Stopped => asked.has_words.then_some(Thought::Stopped),
             Event::ToolCall(call) => {
                 asked.deltas += 1;
                 asked.bytes += call.bytes() as u64;
@@ -263,7 +272,10 @@ impl Thinking {
 
     /// Whether the answer is longer than was asked for: whoever gives it goes on at somebody's expense.
     pub(super) fn is_too_long(&self) -> bool {
-        self.asked.as_ref().is_some_and(|asked| asked.deltas > asked.max_output_tokens.into())
+        self.asked.as_ref().is_some_and(|asked| {
+            let most = u64::from(asked.max_output_tokens);
+            asked.deltas > most && asked.bytes > BYTES_PER_LARGE_TOKEN * most
+        })
     }
 
     /// Asks the next model what another one has not answered.
@@ -342,10 +354,11 @@ impl Thinking {
     }
 }
 
-/// What a request has used of which nobody tells: for the answer the larger of its pieces and of its bytes by four, and never less than the
-/// provider has said by then.
+/// What a request has used of which nobody tells: for the answer the larger of its bytes by four and of its pieces, as far as there are three bytes
+/// for each of them, and never less than the provider has said by then.
 fn estimate(asked: &Asked) -> TokenUsage {
-    let output = asked.deltas.max(asked.bytes.div_ceil(BYTES_PER_TOKEN)).min(asked.max_output_tokens.into());
+    let pieces = asked.deltas.min(asked.bytes.div_ceil(BYTES_PER_SMALL_TOKEN));
+    let output = asked.bytes.div_ceil(BYTES_PER_TOKEN).max(pieces).min(asked.max_output_tokens.into());
     match asked.usage {
         Some(said) => TokenUsage { output: said.output.max(output), ..said },
         None => TokenUsage {

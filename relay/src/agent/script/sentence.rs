@@ -55,6 +55,12 @@ fn is_wide_closer(char: char) -> bool {
     matches!(char, '」' | '』' | '）' | '】' | '》' | '〉' | '］' | '｝' | '〗' | '〕')
 }
 
+/// Whether a text that nothing follows ends a sentence.
+pub(super) fn ends_one(text: &str) -> bool {
+    let is_behind = |char: char| char.is_whitespace() || is_closer(char) || is_pictograph(char);
+    text.trim_end_matches(is_behind).ends_with(is_stop)
+}
+
 /// What the stop at this place means.
 pub(super) fn sentence_end(window: &Window<'_>, place: usize) -> Result<Stop, Wait> {
     let behind = window.find(place, |char| !is_stop(char))?;

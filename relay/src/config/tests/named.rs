@@ -1,6 +1,7 @@
 //! Tables whose entries have names: agents, providers, webhooks and tools.
 
 use super::*;
+use crate::money::price::PriceTable;
 use crate::records::store::HookEvent;
 
 #[test]
@@ -19,13 +20,60 @@ fn agents_and_providers_are_known_by_their_names() {
     assert_eq!((doctor.instructions.as_str(), doctor.max_output_tokens), ("Listen.", 500));
     let eliza = &config.providers["eliza"];
     assert_eq!(eliza.base_url.as_str(), "http://127.0.0.1:8000/v1/");
-    assert_eq!((eliza.price.as_str(), eliza.model.as_str()), ("eliza/eliza", "eliza"));
+    assert_eq!((eliza.price.as_deref(), eliza.model.as_str()), (None, "eliza"));
     assert_eq!(eliza.key.as_ref().map(Secret::expose), Some("short"));
     let by_variable = [("VOXRELAY_PROVIDERS__ELIZA__MODEL", "m"), ("VOXRELAY_PROVIDERS__ELIZA__KEY", "k")];
     let environment = by_variable.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let config = Config::load(None, environment).expect("good");
     assert_eq!(config.providers["eliza"].base_url.as_str(), "https://api.openai.com/v1/");
     assert_eq!(config.default_agent, ECHO);
+}
+
+#[test]
+fn a_variable_is_of_the_table_of_the_file_whose_name_it_spells() {
+    let load = |toml: &str, name: &str, value: &str| {
+        let file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a file");
+        std::fs::write(file.path(), toml).expect("written");
+        Config::load(Some(file.path()), [(name.to_owned(), value.to_owned())])
+    };
+    for (table, variable) in [
+        ("gpt", "GPT"),
+        ("GPT", "GPT"),
+        ("my-gpt", "MY_GPT"),
+        ("My-Gpt", "MY_GPT"),
+        ("\"gpt-4.1\"", "GPT_4_1"),
+        ("my_gpt", "MY_GPT"),
+    ] {
+        let toml = format!("[providers.{table}]\nmodel = \"m\"\nkey = \"of the file\"");
+        let config = load(&toml, &format!("VOXRELAY_PROVIDERS__{variable}__KEY"), "k").expect(table);
+        let keys: Vec<_> = config
+            .providers
+            .iter()
+            .map(|(name, provider)| (name.as_str(), provider.key.as_ref().map(Secret::expose)))
+            .collect();
+        assert_eq!(keys, [(table.trim_matches('"'), Some("k"))]);
+    }
+    // One that is spelled exactly so goes before, and of two that are spelled alike it is none.
+    let several = |names: [&str; 2]| {
+        let tables = names.map(|name| format!("[providers.{name}]\nmodel = \"m\"\n"));
+        load(&tables.concat(), "VOXRELAY_PROVIDERS__GPT__KEY", "k")
+    };
+    let config = several(["gpt", "GPT"]).expect("the first one");
+    assert!(config.providers["gpt"].key.is_some() && config.providers["GPT"].key.is_none());
+    let error = several(["Gpt", "GPT"]).expect_err("nobody knows").to_string();
+    assert!(error.contains("providers.gpt.model = nothing"), "{error}");
+    // What is wrong with it is said by the variable's name.
+    let tool = "[tools.book-Table]\ndescription = \"d\"\n";
+    let error = load(tool, "VOXRELAY_TOOLS__BOOK_TABLE__TIMEOUT_SECONDS", "soon").expect_err("no number");
+    let said = error.to_string();
+    assert!(
+        said.contains("tools.book-Table") && said.contains("VOXRELAY_TOOLS__BOOK_TABLE__TIMEOUT"),
+        "{said}"
+    );
+    // An agent without any key has a name of its own.
+    let config =
+        load("[agents.Host]\n[agents.host]\nkind = \"echo\"", "VOXRELAY_AGENTS__HOST__GREETING", "Hi");
+    assert!(config.expect_err("it has no model").to_string().contains("agents.Host.llm"));
 }
 
 #[test]
@@ -62,21 +110,56 @@ fn recognisers_of_two_sorts_in_one_list_are_refused_with_the_reason() {
 }
 
 #[test]
-fn a_vendors_prices_are_for_the_vendors_own_address() {
-    for (kind, more, item) in [
-        ("deepgram", "model = \"nova-3\"", "deepgram/nova-3"),
-        ("deepgram", "model = \"nova-3\"\nlanguage = \"multi\"", "deepgram/nova-3-multilingual"),
-        ("deepgram", "model = \"nova-3\"\nurl = \"http://127.0.0.1:8080\"", "p/nova-3"),
-        ("deepgram-flux", "model = \"flux-general-en\"", "deepgram/flux-general-en"),
-        ("deepgram-aura", "model = \"aura-2-thalia-en\"", "deepgram/aura-2"),
-        ("deepgram-aura", "model = \"aura-asteria-en\"", "deepgram/aura-1"),
-        ("anthropic", "model = \"claude-haiku-5-5\"", "anthropic/claude-haiku-5-5"),
-        ("openai-chat", "model = \"m\"\nurl = \"https://api.openai.com/v1\"", "openai/m"),
-        ("openai-speech", "model = \"tts-1\"\nprice = \"openai/tts-1-hd\"", "openai/tts-1-hd"),
-        ("elevenlabs", "model = \"eleven_flash_v2_5\"\nvoice = \"v\"", "elevenlabs/eleven_flash_v2_5"),
+fn a_vendors_prices_are_for_its_models_wherever_they_are_unless_a_line_is_named_or_written_for_them() {
+    const ELSEWHERE: &str = "url = \"http://127.0.0.1:9\"";
+    let nova = "kind = \"deepgram\"\nmodel = \"nova-3\"";
+    let chat = "kind = \"openai-chat\"\nmodel = \"gpt-4o\"";
+    let chat_there: &str = &format!("{chat}\n{ELSEWHERE}");
+    let nova_there: &str = &format!("{nova}\n{ELSEWHERE}");
+    let several: &str = &format!("{nova}\nlanguage = \"multi\"");
+    let several_there: &str = &format!("{several}\n{ELSEWHERE}");
+    let voice = "kind = \"elevenlabs\"\nmodel = \"eleven_flash_v2_5\"\nvoice = \"v\"";
+    // The name of a provider, its table, the lines of an operator's own table, and the line that counts.
+    for (name, table, own, item) in [
+        ("p", nova, &[][..], "deepgram/nova-3"),
+        ("p", several, &[], "deepgram/nova-3-multilingual"),
+        ("p", "kind = \"deepgram-flux\"\nmodel = \"flux-general-en\"", &[], "deepgram/flux-general-en"),
+        ("p", "kind = \"deepgram-aura\"\nmodel = \"aura-2-thalia-en\"", &[], "deepgram/aura-2"),
+        ("p", "kind = \"deepgram-aura\"\nmodel = \"aura-asteria-en\"", &[], "deepgram/aura-1"),
+        ("p", "kind = \"anthropic\"\nmodel = \"claude-haiku-5-5\"", &[], "anthropic/claude-haiku-5-5"),
+        ("p", voice, &[], "elevenlabs/eleven_flash_v2_5"),
+        ("p", "kind = \"openai-speech\"\nmodel = \"tts-1\"\nprice = \"a/b\"", &["p/tts-1"], "a/b"),
+        // At the vendor's.
+        ("p", chat, &[], "openai/gpt-4o"),
+        ("p", chat, &["openai-chat/gpt-4o"], "openai-chat/gpt-4o"),
+        ("p", chat, &["openai-chat/gpt-4o", "openai/gpt-4o"], "openai/gpt-4o"),
+        ("p", chat, &["openai-chat/gpt-4o", "openai/gpt-4o", "p/gpt-4o"], "p/gpt-4o"),
+        ("p", nova, &["p/nova-3"], "p/nova-3"),
+        // Elsewhere.
+        ("p", nova_there, &[], "deepgram/nova-3"),
+        ("p", several_there, &[], "deepgram/nova-3-multilingual"),
+        ("p", nova_there, &["p/nova-3"], "p/nova-3"),
+        ("p", chat_there, &[], "p/gpt-4o"),
+        ("p", chat_there, &["openai/gpt-4o"], "openai/gpt-4o"),
+        ("p", chat_there, &["openai/gpt-4o", "openai-chat/gpt-4o"], "openai-chat/gpt-4o"),
+        ("p", chat_there, &["openai-chat/gpt-4o", "p/gpt-4o"], "p/gpt-4o"),
+        // By the name of a vendor.
+        ("deepgram", several, &["deepgram/nova-3"], "deepgram/nova-3-multilingual"),
+        ("deepgram", several_there, &["deepgram/nova-3"], "deepgram/nova-3-multilingual"),
+        (
+            "elevenlabs",
+            "kind = \"openai-speech\"\nmodel = \"eleven_flash_v2_5\"\nurl = \"http://127.0.0.1:9\"",
+            &[],
+            "elevenlabs/eleven_flash_v2_5",
+        ),
     ] {
-        let config = from_toml(&format!("[providers.p]\nkind = \"{kind}\"\n{more}")).expect(more);
-        assert_eq!(config.providers["p"].price, item, "{kind}: {more}");
+        let config = from_toml(&format!("[providers.{name}]\n{table}")).expect(table);
+        let mut toml = "version = \"mine\"\n".to_owned();
+        for own in own {
+            toml += &format!("[[item]]\nname = \"{own}\"\nunit = \"second\"\nusd = \"1\"\nper = 60\n");
+        }
+        let prices = PriceTable::shipped().with_overrides(&toml).expect("a table");
+        assert_eq!(config.providers[name].item(&prices), item, "{name}: {table} with {own:?}");
     }
 }
 

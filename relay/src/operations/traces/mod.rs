@@ -27,6 +27,7 @@ use self::otlp::Span;
 use self::spans::{About, Provided, spans};
 use self::turn::{Ended, Gathering, Turn};
 use crate::config;
+use crate::money::bill::ItemPrice;
 use crate::money::tab::RequestId;
 use crate::operations::{outbound, telemetry};
 use crate::provider::{Event, Provider, Service};
@@ -142,12 +143,12 @@ impl Tracer {
         traces: Option<&Arc<Traces>>,
         now: Time,
         [session_id, conversation_id, agent]: [&str; 3],
-        providers: impl Iterator<Item = &'a Provider>,
+        providers: impl Iterator<Item = (&'a Provider, &'a ItemPrice)>,
     ) -> Option<Tracer> {
         let traces = traces.filter(|traces| traces.takes(session_id))?;
         let since_1970 = u64::try_from(unix_ms()).unwrap_or_default().saturating_mul(1_000_000);
         let (provided, services) =
-            providers.map(|provider| (provided(provider), provider.kind.service)).unzip();
+            providers.map(|(provider, price)| (provided(provider, price), provider.kind.service)).unzip();
         let about = About {
             session_id: session_id.to_owned(),
             conversation_id: conversation_id.to_owned(),
@@ -210,7 +211,7 @@ impl Tracer {
 }
 
 /// A provider as its spans name it: who is paid, as in the ledger.
-fn provided(provider: &Provider) -> Provided {
-    let vendor = provider.price.split('/').next().unwrap_or_default();
+fn provided(provider: &Provider, price: &ItemPrice) -> Provided {
+    let vendor = price.item().split('/').next().unwrap_or_default();
     Provided { vendor: vendor.to_owned(), model: provider.model.clone(), voice: provider.voice.clone() }
 }

@@ -10,13 +10,9 @@ use std::collections::{HashSet, VecDeque};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::provider::prompt::{object, schema};
+use crate::provider::prompt::{BEGINS, SILENT, object, schema};
 use crate::provider::{self, Message};
 
-/// What stands for the user where the model has the first word.
-const BEGINS: &str = "(the call begins)";
-/// What stands for the user where the model has the last word.
-const SILENT: &str = "(the user says nothing)";
 /// The longest name of a tool.
 const NAME_MAX_BYTES: usize = 64;
 

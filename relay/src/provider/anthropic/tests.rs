@@ -107,6 +107,7 @@ fn a_whole_conversation_is_read_however_it_is_cut() {
         call("toolu_1", "look", "{\"at\": \"Zürich\"}"),
         call("toolu_2", "go", "{}"),
         Event::Usage(used(25, 900, 7, 42)),
+        Event::Stopped,
         Event::Finished(answer),
     ];
     for lines in [lines.clone(), lines.replace('\n', "\r\n"), format!("{lines}data: too late\n\n")] {
@@ -164,6 +165,17 @@ fn usage_is_cumulative_a_zero_is_a_number_and_null_says_nothing() {
         (vec![start(json!("garbage")), delta(json!({"output_tokens": -1})), stop.clone()], 0, None),
         (
             vec![
+                start(
+                    json!({"input_tokens": 9.0, "cache_read_input_tokens": "3", "cache_creation": 7, "output_tokens": 1}),
+                ),
+                delta(json!({"output_tokens": "6", "cache_creation": {"ephemeral_5m_input_tokens": null}})),
+                stop.clone(),
+            ],
+            2,
+            Some(used(9, 3, 0, 6)),
+        ),
+        (
+            vec![
                 start(json!({"input_tokens": 9, "output_tokens": 5})),
                 delta(json!({"output_tokens": 0})),
                 stop.clone(),
@@ -207,6 +219,10 @@ fn why_it_stopped_is_told() {
         let lines = stream(&[delta]);
         assert_eq!(finished(&answered(HEAD, lines.trim_end(), 10)).finish, finish, "{reason}");
     }
+    for none in [json!(""), json!("null"), Value::Null] {
+        let delta = json!({"type": "message_delta", "delta": {"stop_reason": none}});
+        assert_eq!(failed(&answered(HEAD, &stream(&[delta]), 10)).kind, FailureKind::BrokeOff, "{none}");
+    }
 }
 
 #[test]
@@ -215,7 +231,7 @@ fn an_error_in_the_middle_ends_it_and_says_whose_fault_it_is() {
         ("overloaded_error", FailureKind::Busy),
         ("rate_limit_error", FailureKind::Busy),
         ("authentication_error", FailureKind::Key),
-        ("permission_error", FailureKind::Key),
+        ("permission_error", FailureKind::Permission),
         ("billing_error", FailureKind::Payment),
         ("invalid_request_error", FailureKind::Request),
         ("not_found_error", FailureKind::Request),
@@ -291,6 +307,21 @@ fn an_answer_that_comes_whole_is_as_good() {
         assert_eq!(failed(&answered(head, body, 3)).kind, FailureKind::Provider, "{body}");
     }
     assert_eq!(failed(&answered(head, r#"{"content":["#, 3)).kind, FailureKind::BrokeOff);
+}
+
+#[test]
+fn a_tool_that_is_called_with_nothing_is_given_an_empty_object_however_that_is_written() {
+    for nothing in ["", " ", "null", "{}"] {
+        let events = [
+            json!({"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "id": "toolu_1", "name": "go", "input": null}}),
+            json!({"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": nothing}}),
+            json!({"type": "content_block_stop", "index": 0}),
+            json!({"type": "message_stop"}),
+        ];
+        let events = answered(HEAD, &stream(&events), 1_000);
+        let [Event::ToolCall(call), Event::Finished(_)] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(call.arguments, "{}", "{nothing:?}");
+    }
 }
 
 #[test]
@@ -376,7 +407,7 @@ fn an_end_that_is_not_said_is_not_waited_for() {
     exchange.handle_input(Time::ZERO, HEAD);
     let body = stream(&[json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}})]);
     exchange.handle_input(Time::from_millis(500), Input::Bytes(body.as_bytes()));
-    assert_eq!(events(&mut exchange), []);
+    assert_eq!(events(&mut exchange), [Event::Stopped]);
     let due = exchange.poll_timeout().expect("it waits for the end");
     assert_eq!(due, Time::from_millis(2_500));
     exchange.handle_input(due, Input::Timeout);

@@ -95,6 +95,19 @@ fn what_the_operator_has_to_mend_and_what_the_provider_asks_for_open_it_at_once(
 }
 
 #[test]
+fn a_question_that_is_forbidden_keeps_nobody_elses_away_and_three_in_a_row_open_it_for_seconds() {
+    let mut breaker = Breaker::default();
+    let mut forbids = |second: u64| {
+        let ticket = breaker.admit(at(second)).expect("it is closed");
+        breaker.failed(at(second), ticket, &Failure::of_status(403, "not with these words", None));
+        breaker.standing()
+    };
+    assert_eq!([forbids(0), forbids(1)], [Standing::Closed; 2]);
+    assert_eq!(forbids(2), Standing::Open);
+    assert_eq!(breaker.admit(at(2)), Err(FIRST_WAIT));
+}
+
+#[test]
 fn a_wrong_question_and_a_user_who_leaves_say_nothing_against_a_provider() {
     let mut breaker = Breaker::default();
     for _ in 0..10 {
@@ -252,6 +265,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let kinds = proptest::sample::select(vec![
         FailureKind::Key,
+        FailureKind::Permission,
         FailureKind::Payment,
         FailureKind::Busy,
         FailureKind::Request,

@@ -81,7 +81,7 @@ struct StreamOptions {
 }
 
 impl<'a> Body<'a> {
-    /// Asks this model, of OpenAI itself or of another server. The messages are those of `ask`, calls and outputs in pairs.
+    /// Asks this model, of OpenAI itself or of another server. The messages are those of `ask`, as that server takes them.
     pub(super) fn new(
         model: &'a str,
         messages: &'a [Cow<'_, Message>],

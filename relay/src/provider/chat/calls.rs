@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::provider::ToolCall;
+use crate::provider::fields::{is_nothing, whole};
 
 /// The calls that one answer may have; more are left out.
 const CALLS_MAX: usize = 64;
@@ -89,7 +90,7 @@ impl Calls {
                 .filter(|id| !self.taken.contains(id))
                 .unwrap_or_else(|| format!("{}_{}", self.prefix, self.told));
             self.taken.push(id.clone());
-            let arguments = if arguments.is_begun { arguments.text } else { "{}".to_owned() };
+            let arguments = if is_nothing(&arguments.text) { "{}".to_owned() } else { arguments.text };
             calls.push(ToolCall { id, name, arguments });
         }
         calls
@@ -137,7 +138,7 @@ impl<'a> From<&'a Value> for Piece<'a> {
             Some(whole) => whole.to_string(),
         };
         Piece {
-            index: piece.get("index").and_then(Value::as_u64),
+            index: piece.get("index").and_then(whole),
             id: text(piece.get("id")),
             name: text(function.and_then(|function| function.get("name"))),
             arguments,
@@ -253,6 +254,18 @@ mod tests {
         let pieces =
             r#"{"index":0,"function":{"name":"look"}},{"index":0,"id":"a","function":{"arguments":"{}"}}"#;
         assert_eq!(calls(pieces), ["a look {}"]);
+    }
+
+    #[test]
+    fn a_tool_that_is_called_with_nothing_is_given_an_empty_object_however_that_is_written() {
+        for nothing in [r#""""#, r#"" ""#, r#""null""#, r#"" null\n""#, "null", "{}", r#""{}""#] {
+            let pieces = r#"{"id":"a","function":{"name":"go","arguments":NOTHING}},
+                {"id":"b","function":{"name":"go","arguments":NOTHING}}"#;
+            assert_eq!(calls(&pieces.replace("NOTHING", nothing)), ["a go {}", "b go {}"], "{nothing}");
+        }
+        let pieces = r#"{"index":0,"id":"a","function":{"name":"go","arguments":"nu"}},
+            {"index":0,"function":{"arguments":"ll"}}"#;
+        assert_eq!(calls(pieces), ["a go {}"]);
     }
 
     #[test]

@@ -97,6 +97,7 @@ fn a_refusal_says_whose_fault_it_is_in_the_providers_words() {
         ),
         (401, r#"{"error":"Invalid API key"}"#, FailureKind::Key, "Invalid API key"),
         (402, "", FailureKind::Payment, "402"),
+        (403, r#"{"error":"not with these words"}"#, FailureKind::Permission, "not with these words"),
         (404, r#"{"detail":"no such model"}"#, FailureKind::Request, "no such model"),
         (429, "slow\ndown", FailureKind::Busy, "slow down"),
         (500, long.as_str(), FailureKind::Provider, "xxx"),
@@ -159,6 +160,50 @@ fn what_was_thought_and_stands_in_the_total_alone_is_output() {
     assert_eq!(used(&counts(199)), Some((9, 190)), "as Gemini and Grok count");
     assert_eq!(used(&counts(73)), Some((9, 64)), "as OpenAI counts");
     assert_eq!(used(&counts(0)), Some((9, 64)), "a total that is none takes nothing away");
+}
+
+#[test]
+fn a_field_that_is_something_else_takes_nothing_else_of_its_chunk_along() {
+    let chunk = serde_json::json!({
+        "id": "c-1",
+        "object": "chat.completion.chunk",
+        "choices": [{
+            "index": 0,
+            "delta": {"role": "assistant", "content": "Hello", "reasoning_content": null, "tool_calls": null},
+            "finish_reason": null,
+        }],
+        "usage": {"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4}},
+        "error": null,
+    });
+    let usage = TokenUsage { input: 8, cached: 4, output: 3, ..TokenUsage::default() };
+    let (said, used) = ((Some("c-1"), Some(usage)), |usage| (Some("c-1"), usage));
+    for (place, odd, told) in [
+        ("/id", "7", (Some("7"), Some(usage))),
+        ("/id", "{}", (None, Some(usage))),
+        ("/id", "\"\"", (None, Some(usage))),
+        ("/object", "7", said),
+        ("/choices/0/index", "\"0\"", said),
+        ("/choices/0/index", "0.0", said),
+        ("/choices/0/index", "{}", said),
+        ("/choices/0/finish_reason", "false", said),
+        ("/choices/0/delta/reasoning_content", "7", said),
+        ("/choices/0/delta/tool_calls", "{}", said),
+        ("/usage/prompt_tokens", "12.0", said),
+        ("/usage/completion_tokens", "\"3\"", said),
+        ("/usage/prompt_tokens_details", "[]", used(Some(TokenUsage { input: 12, cached: 0, ..usage }))),
+        ("/usage/prompt_tokens", "12.5", used(None)),
+        ("/usage", "\"none\"", used(None)),
+        ("/error", "\"\"", said),
+        ("/error", "false", said),
+    ] {
+        let mut chunk = chunk.clone();
+        *chunk.pointer_mut(place).expect("it is there") = serde_json::from_str(odd).expect("JSON");
+        let events = answered(HEAD, &format!("data: {chunk}\n\ndata: [DONE]\n\n"), 1_000);
+        assert_eq!(text_of(&events), "Hello", "{place} is {odd}");
+        let Some(Event::Finished(answer)) = events.last() else { panic!("{place} is {odd}: {events:?}") };
+        let usage = told.1.map(Quantity::Tokens);
+        assert_eq!((answer.request_id.as_deref(), answer.usage), (told.0, usage), "{place} is {odd}");
+    }
 }
 
 #[test]
@@ -235,17 +280,69 @@ fn an_answer_that_comes_whole_is_as_good() {
 fn a_server_that_forgets_to_say_that_it_is_done_is_not_waited_for() {
     let (mut exchange, _) = Exchange::open(Time::ZERO, Box::new(codec()), Bounds::default());
     exchange.handle_input(Time::ZERO, HEAD);
-    let delta = r#"{"content":"<thi","tool_calls":[{"id":"a","function":{"name":"go"}}]}"#;
+    let delta = r#"{"content":"Hi. <thi","tool_calls":[{"id":"a","function":{"name":"go"}}]}"#;
     let body = format!("data: {{\"choices\":[{{\"delta\":{delta},\"finish_reason\":\"stop\"}}]}}\n\n");
     exchange.handle_input(Time::from_millis(500), Input::Bytes(body.as_bytes()));
-    // With the reason for its end everything is told, but the usage.
-    let told = events(&mut exchange);
-    assert_eq!((text_of(&told).as_str(), calls(&told)), ("<thi", vec!["a go {}".to_owned()]));
+    // What may be half of something is told with the end, should the rest of it not come.
+    assert_eq!(events(&mut exchange), [Event::Text("Hi. ".to_owned()), Event::Stopped]);
     let due = exchange.poll_timeout().expect("it waits for the usage");
     assert_eq!(due, Time::from_millis(2_500));
     exchange.handle_input(due, Input::Timeout);
-    assert!(matches!(events(&mut exchange)[..], [Event::Finished(_)]));
+    let told = events(&mut exchange);
+    assert_eq!((text_of(&told).as_str(), calls(&told)), ("<thi", vec!["a go {}".to_owned()]));
+    assert_eq!(finish(&told), Finish::Tools);
     assert!(exchange.is_over());
+}
+
+#[test]
+fn an_answer_goes_on_as_long_as_its_pieces_come_whatever_reason_to_stop_they_say() {
+    const PIECES: [&str; 6] = [
+        r#""content":"<thi""#,
+        r#""content":"nk>Hm</think>Grüß ""#,
+        r#""tool_calls":[{"index":0,"id":"a","function":{"name":"look","arguments":"{\"at\""}}]"#,
+        r#""content":"dich""#,
+        r#""tool_calls":[{"index":0,"function":{"arguments":":1}"}}]"#,
+        r#""content":".""#,
+    ];
+    // How long it takes from one piece to the next, in milliseconds.
+    const STEP: u64 = 1_500;
+    fn take(exchange: &mut Exchange, now: u64, chunk: &str) -> Vec<Event> {
+        exchange.handle_input(Time::from_millis(now), Input::Timeout);
+        let data = format!("data: {chunk}\n\n");
+        exchange.handle_input(Time::from_millis(now), Input::Bytes(data.as_bytes()));
+        events(exchange)
+    }
+    for reason in ["", " ", "null", "None", "stop", "length"] {
+        let (mut exchange, _) = Exchange::open(Time::ZERO, Box::new(codec()), Bounds::default());
+        exchange.handle_input(Time::ZERO, HEAD);
+        let (mut now, mut told) = (0, Vec::new());
+        for piece in PIECES {
+            now += STEP;
+            let chunk = format!(r#"{{"choices":[{{"delta":{{{piece}}},"finish_reason":"{reason}"}}]}}"#);
+            told.extend(take(&mut exchange, now, &chunk));
+        }
+        now += STEP;
+        let usage = r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7}}"#;
+        told.extend(take(&mut exchange, now, usage));
+        assert!(!exchange.is_over(), "{reason:?}: {told:?}");
+        now += STEP;
+        told.extend(take(&mut exchange, now, "[DONE]"));
+        assert_eq!(text_of(&told), "Grüß dich.", "{reason:?}");
+        assert_eq!(calls(&told), [r#"a look {"at":1}"#], "{reason:?}");
+        let Some(Event::Finished(answer)) = told.last() else { panic!("{reason:?}: {told:?}") };
+        assert!(answer.usage.is_some(), "{reason:?}");
+        let expected = if reason == "length" { Finish::Length } else { Finish::Tools };
+        assert_eq!(answer.finish, expected, "{reason:?}");
+    }
+    // Without a reason it has broken off where it ends, unless it is whole.
+    let body = "data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"},\"finish_reason\":\"\"}]}\n\n";
+    let events = answered(HEAD, body, 1_000);
+    assert!(matches!(events.last(), Some(Event::Failed(_))), "{events:?}");
+    let head =
+        Input::Head { status: 200, retry_after: None, request_id: None, media_type: "application/json" };
+    let whole = r#"{"choices":[{"message":{"content":"Hello"},"finish_reason":""}]}"#;
+    let events = answered(head, whole, 1_000);
+    assert_eq!((text_of(&events).as_str(), finish(&events)), ("Hello", Finish::Complete));
 }
 
 /// A stream of these choices, each an event.
@@ -316,6 +413,28 @@ fn tools_and_what_came_of_them_are_told_as_the_reference_says() {
 }
 
 #[test]
+fn the_roles_of_a_history_alternate_but_for_openais_own_models_which_take_any() {
+    let messages = vec![
+        Message::System("Be brief.".to_owned()),
+        Message::Assistant { text: "Good day.".to_owned(), calls: Vec::new() },
+        Message::User("Hello".to_owned()),
+        Message::User("[For your information]".to_owned()),
+    ];
+    let ask = event::Chat { messages, ..ask() };
+    let roles = |base: &str| -> Vec<String> {
+        let base = Url::parse(base).expect("an address");
+        let Opening::Http(target) = Chat::new(&base, None, "small", &ask, false).open() else {
+            panic!("a chat is HTTP")
+        };
+        let body: Value = serde_json::from_slice(&target.body).expect("JSON");
+        let messages = body["messages"].as_array().expect("a list").iter();
+        messages.map(|message| message["role"].as_str().expect("a role").to_owned()).collect()
+    };
+    assert_eq!(roles("http://127.0.0.1:8000/v1/"), ["system", "user", "assistant", "user"]);
+    assert_eq!(roles("https://api.openai.com/v1/"), ["system", "assistant", "user", "user"]);
+}
+
+#[test]
 fn calls_of_tools_come_whole_when_the_model_has_said_all_however_the_stream_is_cut() {
     let body = stream(&[
         r#"{"delta":{"content":"One moment.","tool_calls":null}}"#,
@@ -365,8 +484,12 @@ fn a_call_that_no_server_has_named_has_another_name_in_each_request() {
         let mut chat = Chat::new(&base, None, "small", &ask, false);
         chat.handle_input(Time::ZERO, HEAD);
         chat.handle_input(Time::ZERO, Input::Bytes(body.as_bytes()));
-        let Some(Output::Event(Event::ToolCall(call))) = chat.poll_output() else { panic!("a call") };
-        call.id
+        let outputs = std::iter::from_fn(|| chat.poll_output());
+        let mut calls = outputs.filter_map(|output| match output {
+            Output::Event(Event::ToolCall(call)) => Some(call.id),
+            _ => None,
+        });
+        calls.next().expect("a call")
     };
     assert!(name("one").starts_with("call_") && name("one").ends_with("_1"), "{}", name("one"));
     assert_eq!(name("one"), name("one"));

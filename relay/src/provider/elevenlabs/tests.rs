@@ -67,6 +67,30 @@ fn each_message_ends_with_a_space_and_cuts_no_word() {
 }
 
 #[test]
+fn how_much_it_was_given_is_told_as_soon_as_it_has_that_and_not_before() {
+    let given = |outputs: &[Output]| {
+        let mut given = outputs.iter().filter_map(|output| match output {
+            Output::Event(Event::Usage(Quantity::Characters(given))) => Some(*given),
+            _ => None,
+        });
+        let last = given.next();
+        assert_eq!(given.next(), None, "once: {outputs:?}");
+        last
+    };
+    let provider = Provider { voice: Some("george".to_owned()), ..provider(&ELEVENLABS, "m") };
+    let mut bench = Bench::open(&provider, &Ask::Speak("Hello wor".to_owned()));
+    assert_eq!(given(&bench.handle(Input::Feed(&Feed::Text("ld!".to_owned())))), None, "nobody has it");
+    let head = Input::Head { status: 101, retry_after: None, request_id: None, media_type: "" };
+    assert_eq!(given(&bench.handle(head)), Some("Hello ".len() as u64));
+    assert_eq!(
+        given(&bench.handle(Input::Feed(&Feed::Text(" It".to_owned())))),
+        Some("Hello world! ".len() as u64)
+    );
+    assert_eq!(given(&bench.handle(Input::Feed(&Feed::Finish))), Some("Hello world! It ".len() as u64));
+    assert_eq!(given(&bench.handle(Input::Text("{}"))), None);
+}
+
+#[test]
 fn words_are_told_when_their_sound_ends() {
     let text = "Grüß dich, Welt.";
     let (mut bench, _) = voice(text);

@@ -133,7 +133,7 @@ fn events_carry_sound_and_say_what_was_used() {
         "data: {\"type\":\"speech.audio.delta\",\"audio\":null}\n\n",
         "data: {\"type\":\"speech.audio.delta\",\"audio\":\"AA==\"}\n\n",
         "data: {\"type\":\"speech.surprise\"}\n\n",
-        "data: {\"type\":\"speech.audio.done\",\"usage\":{\"input_tokens\":14,\"output_tokens\":101,\"total_tokens\":115}}",
+        "data: {\"type\":\"speech.audio.done\",\"usage\":{\"input_tokens\":14.0,\"output_tokens\":101,\"total_tokens\":115}}",
     );
     for piece in 1..60 {
         let events = said("gpt-4o-mini-tts", "text/event-stream", body.as_bytes(), piece);

@@ -88,6 +88,7 @@ fn what_it_used_is_told_in_the_unit_that_it_counts() {
             tokens(4, 10, 45),
         ),
         (r#"{"type":"tokens","input_tokens":14,"output_tokens":0}"#, tokens(0, 14, 0)),
+        (r#"{"type":"tokens","input_tokens":14.0,"output_tokens":"3"}"#, tokens(0, 14, 3)),
         (
             r#"{"type":"tokens","input_tokens":4,"output_tokens":1,"input_token_details":{"text_tokens":9}}"#,
             tokens(4, 0, 1),

@@ -345,13 +345,14 @@ async fn on_each_bad_day_of_a_voice_that_says_when_its_words_are_spoken_each_wor
 
         let own = call.quantity("elevenlabs/eleven_flash_v2_5", "character");
         let other = call.quantity("deepgram/aura-2", "character");
+        // With the space behind the last word.
+        let given = characters + 1;
         let expected = match comes {
             Comes::Nothing => (0, characters),
-            Comes::NothingForMoney => (characters, characters),
+            Comes::NothingForMoney => (given, characters),
             // It was given all of it, and the stand-in what it has not spoken.
-            Comes::Part => (characters, LAST_WORD.len() as u64),
-            // With the space behind the last word.
-            Comes::All => (characters + 1, 0),
+            Comes::Part => (given, LAST_WORD.len() as u64),
+            Comes::All => (given, 0),
         };
         assert_eq!((own, other), (expected.0, if is_alone { 0 } else { expected.1 }), "{words}");
         let estimates = call.rows.iter().filter(|row| row.estimated);

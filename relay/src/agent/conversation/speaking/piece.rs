@@ -47,6 +47,8 @@ pub(super) struct Piece {
     asked: Option<(RequestId, usize, Billing)>,
     /// The voice has it.
     is_sent: bool,
+    /// What it has used, as far as that was told.
+    told_used: Option<Quantity>,
     /// Its words were told.
     is_told: bool,
     /// Sound at the agent's rate that was not given yet.
@@ -87,6 +89,7 @@ impl Piece {
             stage: Stage::Waiting,
             asked: None,
             is_sent: false,
+            told_used: None,
             is_told: false,
             sound: VecDeque::new(),
             given: 0,
@@ -133,13 +136,19 @@ impl Piece {
             outbox.feed(request, Feed::Finish);
         }
         self.asked = Some((request, place, skills.billing));
-        self.is_sent = false;
+        (self.is_sent, self.told_used) = (false, None);
         self.stage = Stage::Asked;
     }
 
     /// Its voice says something: it was asked.
     pub(super) fn note_sent(&mut self) {
         self.is_sent = true;
+    }
+
+    /// It is told what it has used so far.
+    pub(super) fn note_used(&mut self, used: &Quantity) {
+        let counts = self.asked.is_some_and(|(.., billing)| billing.counts(used));
+        self.told_used = counts.then_some(*used).or(self.told_used);
     }
 
     /// More of its sound.
@@ -316,8 +325,11 @@ impl Piece {
         self.asked.is_some_and(|(.., billing)| billing == Billing::Tokens)
     }
 
-    /// What it has used that nobody tells: a voice bills the characters that it was given.
+    /// What it has used so far, or where nobody tells: a voice bills the characters that it was given.
     fn used(&self) -> Option<Quantity> {
+        if self.told_used.is_some() {
+            return self.told_used;
+        }
         if !self.is_by_tokens() {
             return Some(Quantity::Characters(self.characters()));
         }

@@ -89,6 +89,16 @@ fn one_that_was_whole_before_the_turn_was_over_is_given_and_billed_then() {
 }
 
 #[test]
+fn one_whose_model_says_that_it_stops_is_spoken_to_its_last_sentence_when_the_turn_is_over() {
+    let (mut talk, ears, did) = maybe("Hello.");
+    let mind = ask_of(&did, MIND).0;
+    talk.thinks(mind, "Good morning.");
+    assert_eq!(talk.event(mind, &Event::Stopped), []);
+    let did = is_over(&mut talk, ears, "Hello.");
+    assert_eq!(spoken(&ask_of(&did, MOUTH).1), "Good morning.");
+}
+
+#[test]
 fn whoever_goes_on_gets_another_answer_and_what_was_prepared_was_used_for_nothing() {
     for is_whole in [true, false] {
         let (mut talk, ears, did) = maybe("Hello.");

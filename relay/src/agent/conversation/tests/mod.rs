@@ -153,16 +153,21 @@ fn what_is_typed_is_asked_and_the_answer_flows_and_is_remembered() {
 fn without_a_word_of_the_provider_the_larger_estimate_counts() {
     let mut bench = Bench::new();
     bench.types("Hello");
-    // 16 bytes in 2 pieces are 4 tokens; 3 pieces of a byte are 3.
+    // 16 bytes in 2 pieces are 4 tokens, and so are 12 in 4; 8 pieces of a byte are 3.
     bench.says(0, "12345678");
     bench.says(0, "12345678");
     assert_eq!(spent(&bench.finishes(0, None)), Some((Some((3, 4)), true)));
     bench.input(AgentInput::AnswerOver { answer: 0, heard: 16 });
-    bench.types("Hello");
-    for _ in 0..3 {
-        bench.says(1, "a");
+    for (request, (piece, pieces, tokens)) in [("ab ", 4, 4), ("a", 8, 3)].into_iter().enumerate() {
+        let request = request as u32 + 1;
+        bench.types("Hello");
+        for _ in 0..pieces {
+            bench.says(request, piece);
+        }
+        let used = spent(&bench.finishes(request, None)).and_then(|(used, _)| used);
+        assert_eq!(used.map(|(_, output)| output), Some(tokens), "{piece:?}");
+        bench.input(AgentInput::AnswerOver { answer: request, heard: 16 });
     }
-    assert_eq!(spent(&bench.finishes(1, None)).and_then(|(used, _)| used).map(|used| used.1), Some(3));
 }
 
 #[test]
@@ -173,7 +178,7 @@ fn of_an_answer_that_is_cut_off_the_larger_counts_of_what_the_provider_has_told_
         let usage = TokenUsage { input: 11, output: told, ..TokenUsage::default() };
         bench.event(0, &Event::Usage(Quantity::Tokens(usage)));
         for _ in 0..3 {
-            bench.says(0, "a");
+            bench.says(0, "ab ");
         }
         assert_eq!(spent(&bench.types("Stop")), Some((Some((11, counts)), true)));
     }

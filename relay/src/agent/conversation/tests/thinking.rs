@@ -28,6 +28,23 @@ fn a_question_that_is_asked_anew_gives_up_the_one_before_and_says_what_that_used
     }
 }
 
+#[test]
+fn an_answer_is_too_long_when_it_has_more_pieces_than_it_may_have_tokens_and_they_may_be_some() {
+    // Of how many pieces like this one an answer of at most 100 tokens is too long.
+    let too_long = |piece: &str| {
+        let (mut thinking, mut outbox) = (Thinking::new(&[0], &[], 100), Outbox::default());
+        assert!(thinking.ask(Means::Ample, Vec::new(), Vec::new(), &mut outbox));
+        (1..10_000).find(|_| {
+            thinking.handle_event(RequestId(0), &Event::Text(piece.to_owned()), &mut outbox);
+            thinking.is_too_long()
+        })
+    };
+    assert_eq!(too_long("word "), Some(101), "a token at a time");
+    assert_eq!(too_long("several words of it "), Some(101), "more than a token at a time");
+    assert_eq!(too_long("x"), Some(501), "letter by letter");
+    assert_eq!(too_long("語"), Some(167));
+}
+
 /// What a question uses at most, as it is asked.
 fn asked_at_most(messages: Vec<Message>, tools: Vec<Tool>) -> AtMost {
     let (mut thinking, mut outbox) = (Thinking::new(&[0], &[], 100), Outbox::default());
@@ -76,7 +93,7 @@ fn with_little_money_an_answer_is_a_third_as_long_and_not_shorter_than_a_sentenc
 }
 
 #[test]
-fn of_an_answer_that_is_given_up_the_larger_counts_of_its_pieces_and_its_bytes_whatever_they_are() {
+fn of_an_answer_that_is_given_up_the_larger_counts_of_its_bytes_and_of_pieces_that_may_be_tokens() {
     let thought = |bytes| Event::Thought { bytes };
     let call = |bytes: usize| {
         let (id, name) = ("x".to_owned(), "x".to_owned());
@@ -87,7 +104,11 @@ fn of_an_answer_that_is_given_up_the_larger_counts_of_its_pieces_and_its_bytes_w
         (vec![Event::Text("x".repeat(41))], 11),
         (vec![thought(20), thought(21)], 11),
         (vec![call(20), call(21)], 11),
-        (vec![thought(1), call(2), thought(1), Event::Text("x".to_owned())], 4),
+        (vec![thought(3), call(3), thought(3), Event::Text("語".to_owned())], 4),
+        (vec![thought(1), call(2), thought(1), Event::Text("x".to_owned())], 2),
+        // Letter by letter, and in pieces of four bytes.
+        (vec![Event::Text("x".to_owned()); 40], 14),
+        (vec![Event::Text("word".to_owned()); 40], 40),
         (vec![thought(100_000)], 100),
     ] {
         let (mut thinking, mut outbox) = (Thinking::new(&[0], &[], 100), Outbox::default());

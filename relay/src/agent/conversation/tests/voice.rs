@@ -65,6 +65,26 @@ fn what_is_heard_is_answered_in_sound_piece_by_piece_and_paid_for() {
 }
 
 #[test]
+fn a_last_sentence_waits_for_no_end_that_is_not_said_and_what_follows_all_the_same_is_spoken_too() {
+    let mut talk = Talk::new();
+    let ears = ask_of(&talk.chunk(), EARS).0;
+    let mind = talk.asked(ears, "Is it sunny?");
+    assert!(!asks_anybody(&talk.thinks(mind, "It is sunny.")), "the sentence may go on");
+    let (first, ask) = ask_of(&talk.event(mind, &Event::Stopped), MOUTH);
+    assert_eq!(spoken(&ask), "It is sunny.");
+    assert!(!asks_anybody(&talk.event(mind, &Event::Stopped)), "nothing has come since");
+    talk.thinks(mind, " And warm");
+    assert!(!asks_anybody(&talk.event(mind, &Event::Stopped)), "no sentence ends there");
+    let (second, ask) = ask_of(&talk.finishes(mind), MOUTH);
+    assert_eq!(spoken(&ask), "And warm");
+    for mouth in [first, second] {
+        talk.sounds(mouth, 2_400);
+        talk.finishes(mouth);
+    }
+    assert_eq!((talk.words.as_str(), talk.answers.is_given), ("It is sunny. And warm", false));
+}
+
+#[test]
 fn who_speaks_into_the_answer_ends_it_and_the_model_is_told_what_was_heard() {
     let mut talk = Talk::new();
     let ears = ask_of(&talk.chunk(), EARS).0;
@@ -322,6 +342,30 @@ fn a_sentence_that_has_not_reached_its_voice_costs_nothing_when_the_user_interru
         let did = talk.input(AgentInput::Typed { position: talk.position, text: "Stop" });
         let used = (is_sent && !stands_in).then_some(Quantity::Characters(11));
         assert_eq!(used_by(&did, mouth), used, "{did:?}");
+    }
+}
+
+#[test]
+fn what_a_voice_was_given_is_billed_as_it_is_told_when_the_user_interrupts_and_when_it_fails() {
+    for fails in [false, true] {
+        let mut talk = Talk::new();
+        let ears = ask_of(&talk.chunk(), EARS).0;
+        let mind = talk.asked(ears, "Well?");
+        let mouth = ask_of(&talk.thinks(mind, "A sentence. And "), MOUTH).0;
+        for used in [Quantity::Characters(5), Quantity::Characters(12), Quantity::Samples(7)] {
+            talk.event(mouth, &Event::Usage(used));
+        }
+        let did = if fails {
+            let did = talk.fails(mouth, FailureKind::Timeout);
+            // What the one that stands in was given is told by itself, if at all.
+            let other = ask_of(&did, OTHER_MOUTH).0;
+            let cut = talk.fails(other, FailureKind::Timeout);
+            assert_eq!(used_by(&cut, other), Some(Quantity::Characters(11)));
+            did
+        } else {
+            talk.input(AgentInput::Typed { position: talk.position, text: "Stop" })
+        };
+        assert_eq!(used_by(&did, mouth), Some(Quantity::Characters(12)), "{did:?}");
     }
 }
 

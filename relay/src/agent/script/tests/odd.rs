@@ -24,6 +24,27 @@ fn what_is_opened_and_never_closed_holds_nothing_back() {
 }
 
 #[test]
+fn what_is_left_ends_a_sentence_whatever_closes_it_and_does_not_where_there_is_no_stop() {
+    for (text, ends) in [
+        ("It is sunny.", true),
+        ("He says: \"Yes!\" \n", true),
+        ("It is **sunny.** 👋", true),
+        ("（晴れです。）", true),
+        ("It is sunny. And", false),
+        ("It is sunny (they say)", false),
+        ("", false),
+        (" ", false),
+    ] {
+        let mut script = Script::new();
+        script.push(text);
+        assert_eq!(script.ends_sentence(), ends, "{text:?}");
+        script.finish();
+        while script.next_piece().is_some() {}
+        assert!(!script.ends_sentence(), "nothing is left of {text:?}");
+    }
+}
+
+#[test]
 fn what_was_handed_out_is_not_kept() {
     let mut script = Script::new();
     for _ in 0..10_000 {
