@@ -240,7 +240,7 @@ mod tests {
 
     /// What strict templates refuse. Those of Mistral count neither calls nor their outputs as turns.
     fn fault(messages: &[Message]) -> Option<&'static str> {
-        let (mut before, mut is_users) = (None, true);
+        let (mut before, mut is_users) = (None::<&Message>, true);
         for message in messages {
             let is_next = match (before, message) {
                 (None, message) => matches!(message, Message::User(_)),

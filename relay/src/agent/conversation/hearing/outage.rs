@@ -92,7 +92,8 @@ impl Outage {
 
 /// Whether a recogniser that has failed like this may be well again within seconds. For the others an operator has to do something.
 pub(super) fn may_pass(failure: &Failure) -> bool {
-    let is_operators = matches!(failure.kind, FailureKind::Key | FailureKind::Payment | FailureKind::Request);
+    use FailureKind::{Key, Payment, Permission, Request};
+    let is_operators = matches!(failure.kind, Key | Permission | Payment | Request);
     !is_operators && failure.retry_after.is_none_or(|seconds| seconds <= LEFT_ALONE_MAX)
 }
 
@@ -170,7 +171,10 @@ mod tests {
         assert_eq!(outage.failed(Time::ZERO, false, 2, 0), Then::AskNext);
         assert_eq!(outage.failed(Time::ZERO, true, 2, 0), Then::Wait, "one of them may be well again");
         for kind in FailureKind::ALL {
-            let is_operators = matches!(kind, FailureKind::Key | FailureKind::Payment | FailureKind::Request);
+            let is_operators = matches!(
+                kind,
+                FailureKind::Key | FailureKind::Permission | FailureKind::Payment | FailureKind::Request
+            );
             for (retry_after, is_soon) in [(None, true), (Some(60), true), (Some(61), false)] {
                 let failure = Failure { retry_after, ..Failure::new(kind, "why") };
                 assert_eq!(may_pass(&failure), is_soon && !is_operators, "{failure}");
