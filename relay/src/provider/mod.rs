@@ -38,6 +38,7 @@ pub(crate) mod scenario;
 mod socket;
 mod speech;
 mod thoughts;
+mod told;
 mod transcription;
 mod upstream;
 
