@@ -356,3 +356,22 @@ fn the_last_that_it_said_is_final_when_it_closes() {
     let [words, over, Event::Finished(_)] = &done[..] else { panic!("{done:?}") };
     assert_eq!((words, over), (&heard("Good bye", 0, 16_000, true), &OVER));
 }
+
+#[test]
+fn one_that_finds_no_words_in_what_it_hears_is_not_broken_as_long_as_it_says_so() {
+    let fails_after = |says: bool| {
+        let mut bench = listening_to(None);
+        (1..=400_u32).find(|tenth| {
+            bench.now = Time::from_millis(u64::from(*tenth) * 100);
+            let voice = (tenth * 1_600..(tenth + 1) * 1_600).map(audio::synthetic::voice);
+            let bytes = voice.flat_map(i16::to_le_bytes).collect::<Vec<u8>>();
+            let outputs = bench.handle(Input::Feed(&Feed::Audio(bytes.into())));
+            if says && tenth.is_multiple_of(100) {
+                bench.message(&results("", 0.0, f64::from(*tenth) / 10.0, false, false));
+            }
+            outputs.iter().any(|output| matches!(output, Output::Event(Event::Failed(_))))
+        })
+    };
+    assert_eq!(fails_after(true), None);
+    assert!(fails_after(false).is_some_and(|tenth| (150..160).contains(&tenth)));
+}
