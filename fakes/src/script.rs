@@ -170,6 +170,8 @@ pub struct Hear {
     pub texts: Vec<String>,
     /// The words of the first utterance with their times, in place of the first text.
     pub words: Vec<Word>,
+    /// Words come without their times, which Deepgram does not promise.
+    pub untimed: bool,
     /// How long it takes from the quiet that ends an utterance to its final text.
     pub final_ms: Delay,
     /// How much sound Deepgram says at the end of a stream that it has heard, in place of how much it has.

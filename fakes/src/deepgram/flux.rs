@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::listen::seconds;
+use super::listen::{listed, seconds};
 use super::{Asked, Fault, number, sample_rate};
-use crate::ear::{Ear, Heard, Sign, text};
+use crate::ear::{Ear, Sign, text};
 use crate::log::Bill;
 use crate::provider::REQUEST_ID;
 use crate::script::{Act, Delay};
@@ -26,6 +26,7 @@ const UNPARSABLE: &str = "UNPARSABLE_CLIENT_MESSAGE";
 pub(super) struct Flux {
     ear: Ear,
     is_linear: bool,
+    is_untimed: bool,
     thresholds: Thresholds,
     final_ms: Delay,
     idle_ms: u64,
@@ -69,6 +70,7 @@ impl Flux {
         Ok(Flux {
             ear: Ear::new(sample_rate(asked)?, act.hear.clone()),
             is_linear: asked.get("encoding").is_some_and(|encoding| encoding == "linear16"),
+            is_untimed: act.hear.untimed,
             thresholds,
             final_ms: act.hear.final_ms,
             idle_ms: act.idle_ms.unwrap_or(IDLE_MS),
@@ -131,12 +133,8 @@ impl Flux {
     fn turn_info(&mut self, event: &str, at_ms: u64, trigger: Option<&str>) -> Out {
         self.told_ms = at_ms;
         let words = self.ear.known();
-        let list: Vec<Value> = words
-            .iter()
-            .map(|Heard { word, start_ms, end_ms }| {
-                json!({ "word": word, "confidence": 0.98, "start": seconds(*start_ms), "end": seconds(*end_ms) })
-            })
-            .collect();
+        let list: Vec<Value> =
+            words.iter().map(|heard| listed(&heard.word, heard, self.is_untimed)).collect();
         let confidence = match event {
             "EndOfTurn" => self.thresholds.end.max(0.8),
             "EagerEndOfTurn" => self.thresholds.eager.unwrap_or_default(),
@@ -254,5 +252,29 @@ impl Conversation for Flux {
 
     fn bill(&self) -> Bill {
         Bill { seconds: self.ear.seconds(), ..Bill::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script::Speak;
+    use crate::sound::Tone;
+
+    #[test]
+    fn words_have_no_times_where_the_script_leaves_them_out() {
+        for (script, has_times) in [("{}", true), (r#"{ "hear": { "untimed": true } }"#, false)] {
+            let query = [("model", "flux-general-en"), ("encoding", "linear16"), ("sample_rate", "16000")];
+            let asked = query.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+            let act = serde_json::from_str(script).expect("an act");
+            let mut flux = Flux::new(&asked, &act).expect("a good query");
+            let loud = Tone::new(16_000, Speak { sound_ms: Some(500), ..Speak::default() }).say("").concat();
+            let outs = flux.handle_bytes(0, &loud);
+            let Some(Out::Send(Frame::Text(message))) = outs.first() else { panic!("{outs:?}") };
+            let message: Value = serde_json::from_str(message).expect("JSON");
+            assert_eq!((&message["event"], &message["transcript"]), (&json!("StartOfTurn"), &json!("word")));
+            let word = &message["words"][0];
+            assert_eq!((word["start"].is_number(), word["end"].is_number()), (has_times, has_times), "{word}");
+        }
     }
 }

@@ -28,6 +28,7 @@ const DATA_REASON: &str =
 pub(super) struct Listen {
     ear: Ear,
     is_linear: bool,
+    is_untimed: bool,
     interim: bool,
     vad_events: bool,
     punctuated: bool,
@@ -65,6 +66,7 @@ impl Listen {
         Ok(Listen {
             ear: Ear::new(sample_rate(asked)?, act.hear.clone()),
             is_linear: asked.get("encoding").is_some_and(|encoding| encoding == "linear16"),
+            is_untimed: act.hear.untimed,
             interim,
             vad_events: is_on(asked, "vad_events"),
             punctuated: is_on(asked, "punctuate") || is_on(asked, "smart_format"),
@@ -129,12 +131,7 @@ impl Listen {
         let list: Vec<Value> = words
             .iter()
             .map(|heard| {
-                let mut word = json!({
-                    "word": bare(&heard.word),
-                    "start": seconds(heard.start_ms),
-                    "end": seconds(heard.end_ms),
-                    "confidence": 0.98,
-                });
+                let mut word = listed(&bare(&heard.word), heard, self.is_untimed);
                 if self.punctuated {
                     word["punctuated_word"] = json!(heard.word);
                 }
@@ -278,6 +275,16 @@ struct Final {
 /// A word as it is without `punctuate`.
 fn bare(word: &str) -> String {
     word.trim_matches(|letter: char| !letter.is_alphanumeric()).to_lowercase()
+}
+
+/// A word in the list of words, with its times unless they are left out.
+pub(super) fn listed(word: &str, heard: &Heard, is_untimed: bool) -> Value {
+    let mut listed = json!({ "word": word, "confidence": 0.98 });
+    if !is_untimed {
+        listed["start"] = json!(seconds(heard.start_ms));
+        listed["end"] = json!(seconds(heard.end_ms));
+    }
+    listed
 }
 
 pub(super) fn seconds(ms: u64) -> f64 {

@@ -181,7 +181,7 @@ keys! {
     "providers.*.price" = "", Text, "the item of the price table that it is billed by; if nothing is given, the first that there is of `NAME/MODEL` in your own table, `KIND/MODEL`, and the vendor's own for the model, whatever the address ([more](providers.md#prices))";
     "providers.*.connect_timeout_seconds" = "5", Whole(1, 60), "how long the connection to it may take, TLS and the opening of a WebSocket included";
     "providers.*.timeout_seconds" = "10", Whole(1, 120), "how long its first word may take, from the beginning of the request";
-    "providers.*.silence_timeout_seconds" = "15", Whole(1, 120), "how long it may be silent in the middle of an answer, or a recogniser while audio comes";
+    "providers.*.silence_timeout_seconds" = "15", Whole(1, 120), "how long it may be silent in the middle of an answer, or a recogniser that hears somebody speak";
     "providers.*.whole_timeout_seconds" = "120", Whole(1, 600), "how long an answer may take in all";
     "providers.*.max_concurrent" = "0", Whole(0, 100_000), "how many requests and open sockets it may have at a time, over all calls of this relay; above that the next provider in line is asked. 0 sets no limit";
     "reconcile.*.provider" = "", Text, "whose rows of the ledger the export is compared with, by the word before the `/` of its items; NAME if nothing is given";

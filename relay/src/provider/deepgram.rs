@@ -2,6 +2,9 @@
 //!
 //! Audio goes up in binary messages, words come down in JSON (Deepgram's API reference, "Speech to text, live audio"). A recogniser that
 //! hears nothing for 10 s hangs up, so that it is told to stay while the user is muted.
+//!
+//! Words may change until it calls them final, and are told as final by this codec where it does not say so in time. Then they come again, and
+//! only what is behind them is told. That a turn is over is told when all of its words are final.
 
 use std::time::Duration;
 
@@ -10,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::channel::{Channel, address};
 use super::refusal::words;
+use super::told::{self, Told, behind_words};
 use super::{
     Ask, Bounds, Codec, Deadlines, Event, Failure, FailureKind, Feed, Heard, Input, Kind, Opening, Output,
     Provider, Service, TurnSign,
@@ -42,6 +46,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(4);
 pub(super) const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
 /// A flush that is not answered within this time had nothing to answer: all that was said of it is all that there is.
 pub(super) const FLUSHED_WITHIN: Duration = Duration::from_secs(2);
+/// It says where words and silence end in seconds, each for itself: so many samples are no difference, 100 ms.
+pub(super) const ROUNDING: u32 = 1_600;
 /// Samples a second of the audio that a recogniser is fed with.
 const RATE: f64 = 16_000.0;
 
@@ -62,16 +68,33 @@ struct Deepgram {
     flushed: Option<Flushed>,
     /// What it has understood after the last words that stay.
     loose: Option<Heard>,
-    /// Words up to this place were told as final without its saying so: they are not told again.
+    /// Words that were told as final without its saying so.
+    forced: Forced,
+    /// What is before this place was told as final without its saying so. Whatever it says of that comes late.
     told: u32,
     /// The end of the last words that stay.
     place: u32,
-    /// The user said something that no end of a turn was told for.
-    in_turn: bool,
+    /// The latest words of the turn that stay: where they begin, and where the last of them ends if that is known. `None` where the user said
+    /// nothing that no end of a turn was told for.
+    latest: Option<(u32, Option<u32>)>,
+    /// The last word of the turn ends here, and does not stay yet.
+    ending: Option<u32>,
+    /// How often it has said something of what it hears.
+    pieces: u64,
     /// When it is told to stay; `None` before it listens, and when nothing more is to be heard.
     keep_alive_at: Option<Time>,
     /// When its last words are no longer waited for; `None` as long as more audio may come.
     over_at: Option<Time>,
+}
+
+/// Words that were told as final although it may tell them again.
+#[derive(Default)]
+struct Forced {
+    words: Told,
+    /// Where the last of them ends, if that is known.
+    words_end: Option<u32>,
+    /// What it tells of later audio has none of them.
+    end: u32,
 }
 
 /// What one may do that listens for as long as a call lasts.
@@ -112,6 +135,14 @@ pub(super) fn words_start(words: &Value) -> Option<u32> {
 /// Where the last of these words ends, if they have times.
 pub(super) fn words_end(words: &Value) -> Option<u32> {
     place(&words.as_array()?.last()?["end"])
+}
+
+/// How many of the words of a text are spoken before this place, by their middle, if they have times.
+fn spoken_before(text: &str, words: &Value, before: u32) -> Option<usize> {
+    let middle = |word: &Value| Some(place(&word["start"])? / 2 + place(&word["end"])? / 2);
+    let middles: Vec<u32> = words.as_array()?.iter().map(middle).collect::<Option<_>>()?;
+    let is_each = middles.len() == told::words(text).count();
+    is_each.then(|| middles.iter().take_while(|middle| **middle < before).count())
 }
 
 /// What it means that a socket of Deepgram's was closed or lost with these words; `None` if that is a connection which broke.
@@ -163,9 +194,12 @@ impl Deepgram {
             fed: 0,
             flushed: None,
             loose: None,
+            forced: Forced::default(),
             told: 0,
             place: 0,
-            in_turn: false,
+            latest: None,
+            ending: None,
+            pieces: 0,
             keep_alive_at: None,
             over_at: None,
         }
@@ -181,10 +215,7 @@ impl Deepgram {
                 self.fed = self.fed.saturating_add(samples(audio));
                 self.keep_alive_at = self.keep_alive_at.map(|_| now + KEEP_ALIVE);
             }
-            Feed::Flush => {
-                self.channel.say(&json!({"type": "Finalize"}));
-                self.flushed = Some(Flushed { due: now + FLUSHED_WITHIN, end: self.fed });
-            }
+            Feed::Flush => self.flush(now),
             Feed::Finish => {
                 self.channel.say(&json!({"type": "CloseStream"}));
                 self.keep_alive_at = None;
@@ -195,21 +226,27 @@ impl Deepgram {
         }
     }
 
-    fn read(&mut self, message: &Value) {
-        match message["type"].as_str().unwrap_or_default() {
+    fn flush(&mut self, now: Time) {
+        self.channel.say(&json!({"type": "Finalize"}));
+        self.flushed = Some(Flushed { due: now + FLUSHED_WITHIN, end: self.fed });
+    }
+
+    fn read(&mut self, now: Time, message: &Value) {
+        let kind = message["type"].as_str().unwrap_or_default();
+        self.pieces += u64::from(matches!(kind, "Results" | "SpeechStarted" | "UtteranceEnd"));
+        match kind {
             "Results" => self.results(message),
             "SpeechStarted" => {
-                self.in_turn = true;
                 let at = place(&message["timestamp"]).unwrap_or(self.place);
                 self.channel.tell(Event::Turn(TurnSign::Began { at }));
             }
-            "UtteranceEnd" => self.turn_is_over(),
+            "UtteranceEnd" => self.utterance_ends(now, &message["last_word_end"]),
             "Metadata" => {
                 self.channel.named(&message["request_id"]);
                 if self.over_at.is_some() {
                     // That is what it bills.
                     let billed = place(&message["duration"]);
-                    self.channel.finish(billed.map(|samples| Quantity::Samples(samples.into())));
+                    self.end(billed.map(|samples| Quantity::Samples(samples.into())));
                 }
             }
             "Error" => self.channel.fail(failure(message)),
@@ -220,54 +257,142 @@ impl Deepgram {
     fn results(&mut self, message: &Value) {
         self.channel.named(&message["metadata"]["request_id"]);
         let best = &message["channel"]["alternatives"][0];
-        let text = best["transcript"].as_str().unwrap_or_default();
         let says = |name: &str| message[name].as_bool().unwrap_or(false);
-        let is_final = says("is_final") || says("from_finalize");
+        let is_final = ["is_final", "from_finalize", "speech_final"].into_iter().any(says);
         // What it tells of begins where the last words ended that stay, whatever silence that is.
         let window = place(&message["start"]).unwrap_or(self.place);
-        let end = window.saturating_add(place(&message["duration"]).unwrap_or(0));
-        if end <= self.told && self.told > 0 {
-            return;
+        let heard_to = window.saturating_add(place(&message["duration"]).unwrap_or(0));
+        if window.saturating_add(ROUNDING) >= self.forced.end {
+            self.forced = Forced::default();
         }
-        self.in_turn |= !text.is_empty();
+        let whole = best["transcript"].as_str().unwrap_or_default();
+        let text = self.news(whole, &best["words"]);
+        let (window, end) = (window.max(self.told), heard_to.max(self.told));
         let start = words_start(&best["words"]).map_or(window, |at| at.clamp(window, end));
-        let words_end = words_end(&best["words"]).map(|at| at.clamp(start, end));
+        let words_end = words_end(&best["words"]).filter(|_| !text.is_empty());
+        let words_end = words_end.map(|at| at.clamp(start, end));
         let heard = Heard { text: text.to_owned(), start, end, words_end, is_final };
-        self.loose = (!is_final && !text.is_empty()).then(|| heard.clone());
-        // Final words that are none still say how far it has heard.
-        if is_final || !text.is_empty() {
+        let has_words = !text.is_empty();
+        let had_words = self.loose.take().is_some();
+        self.loose = (!is_final && has_words).then(|| heard.clone());
+        // Final words that are none still say how far it has heard, and words that are gone are taken back.
+        if is_final || has_words || had_words {
             self.channel.tell(Event::Heard(heard));
         }
         if is_final {
             self.place = end;
-            self.flushed = self.flushed.take().filter(|_| !says("from_finalize"));
+            self.forced.words.forget(whole);
+            self.flushed =
+                self.flushed.take().filter(|flushed| flushed.end > heard_to.saturating_add(ROUNDING));
+            if has_words {
+                self.latest = Some((start, words_end));
+            }
+            if self.ending.is_some_and(|at| at <= heard_to.saturating_add(ROUNDING)) {
+                if self.is_ended(words_end) {
+                    self.turn_is_over();
+                }
+                self.ending = None;
+            }
         }
         if says("speech_final") {
             self.turn_is_over();
         }
     }
 
-    /// Nothing was said of a flush: what was understood by then stays, and so does silence.
+    /// What of a text was not told before. Should words have changed that were told, those are news that are spoken behind the last of them, if
+    /// that is known.
+    fn news<'a>(&self, text: &'a str, words: &Value) -> &'a str {
+        let Forced { words: told, words_end, .. } = &self.forced;
+        told.behind(text).unwrap_or_else(|| {
+            let before = words_end.and_then(|end| spoken_before(text, words, end));
+            behind_words(text, before.unwrap_or(told.count()))
+        })
+    }
+
+    /// For a while no words have come behind the one that ends there. It may say so late: of a turn that is over, or of words behind which there are
+    /// more by now. Where it has not called those words final, it is asked to: the turn is over when they are.
+    fn utterance_ends(&mut self, now: Time, last_word_end: &Value) {
+        // It says -1 where it has called no word final.
+        let is_said = last_word_end.as_f64().is_some_and(|seconds| seconds >= 0.0);
+        let at = place(last_word_end).filter(|_| is_said);
+        let loose = self.loose.as_ref().map(|loose| (loose.start, loose.words_end));
+        let Some((start, words_end)) = loose.or(self.latest) else { return };
+        let is_last = |at: u32| words_end.map_or(start < at, |end| end <= at.saturating_add(ROUNDING));
+        let is_theirs = at.is_none_or(is_last);
+        if !is_theirs {
+            return;
+        }
+        let Some(loose) = &self.loose else { return self.turn_is_over() };
+        self.ending = at.or(words_end).or(Some(loose.end));
+        if self.flushed.is_none() && self.over_at.is_none() {
+            self.flush(now);
+        }
+    }
+
+    /// Whether words whose last one ends there, if that is known, are the last ones of a turn that it has called over.
+    fn is_ended(&self, words_end: Option<u32>) -> bool {
+        let is_last = |at: u32| words_end.is_none_or(|end| end <= at.saturating_add(ROUNDING));
+        self.ending.is_some_and(is_last)
+    }
+
+    /// Nothing was said of a flush: what was understood by then stays, and so does silence. Whoever speaks on is heard on.
     fn end_flush(&mut self, flushed: &Flushed) {
-        let heard = self.loose.take_if(|loose| loose.start < flushed.end);
-        let end = heard.as_ref().map_or(0, |heard| heard.end).max(flushed.end);
-        (self.told, self.place) = (end, end);
-        self.channel.tell(match heard {
-            Some(heard) => Event::Heard(Heard { end, is_final: true, ..heard }),
-            None => Event::Unanswered { end },
+        let fed = self.fed;
+        let is_ended = self.loose.as_ref().is_some_and(|loose| self.is_ended(loose.words_end));
+        let heard = self.loose.take_if(|loose| {
+            let stays = loose.end <= flushed.end || is_ended;
+            fed <= flushed.end || loose.start < flushed.end && stays
         });
+        if let Some(heard) = heard {
+            let end = heard.end.max(flushed.end);
+            self.stay(Heard { end, ..heard });
+            if self.ending.is_some() {
+                self.turn_is_over();
+            }
+        } else {
+            let begins = self.loose.as_ref().map_or(flushed.end, |loose| loose.start);
+            let end = begins.min(flushed.end);
+            if end > self.place {
+                (self.told, self.place) = (end, end);
+                self.channel.tell(Event::Unanswered { end });
+                // That takes back what may change.
+                if let Some(loose) = &self.loose {
+                    self.channel.tell(Event::Heard(loose.clone()));
+                }
+            }
+            self.ending = None;
+        }
+    }
+
+    /// These words stay, although it has not said so.
+    fn stay(&mut self, heard: Heard) {
+        self.forced.words.add(&heard.text);
+        (self.forced.words_end, self.forced.end) = (heard.words_end, heard.end);
+        (self.told, self.place) = (heard.end, heard.end);
+        self.latest = Some((heard.start, heard.words_end));
+        self.channel.tell(Event::Heard(Heard { is_final: true, ..heard }));
     }
 
     /// Said once a turn: both the end of speech and the end of an utterance are the end of a turn.
     fn turn_is_over(&mut self) {
-        if std::mem::take(&mut self.in_turn) {
+        self.ending = None;
+        if self.latest.take().is_some() {
             self.channel.tell(Event::Turn(TurnSign::Over));
         }
     }
 
+    /// The last that it said is the last that there is.
+    fn end(&mut self, billed: Option<Quantity>) {
+        if let Some(heard) = self.loose.take() {
+            self.stay(heard);
+            self.turn_is_over();
+        }
+        self.channel.finish(billed);
+    }
+
     fn time_is_up(&mut self, now: Time) {
         if self.over_at.is_some_and(|over| over <= now) {
-            self.channel.finish(None);
+            self.end(None);
         } else if let Some(flushed) = self.flushed.take_if(|flushed| flushed.due <= now) {
             self.end_flush(&flushed);
         } else if self.keep_alive_at.is_some_and(|due| due <= now) {
@@ -286,9 +411,9 @@ impl Codec for Deepgram {
         match self.channel.take(input) {
             Some(Input::Head { .. }) if self.over_at.is_none() => self.keep_alive_at = Some(now + KEEP_ALIVE),
             Some(Input::Feed(feed)) => self.feed(now, feed),
-            Some(Input::Text(text)) => self.read(&serde_json::from_str(text).unwrap_or_default()),
+            Some(Input::Text(text)) => self.read(now, &serde_json::from_str(text).unwrap_or_default()),
             Some(Input::Timeout) => self.time_is_up(now),
-            Some(Input::End) if self.over_at.is_some() => self.channel.finish(None),
+            Some(Input::End) if self.over_at.is_some() => self.end(None),
             Some(Input::Lost(cause)) => {
                 if let Some(failure) = closed(cause) {
                     self.channel.fail(failure);
@@ -300,6 +425,10 @@ impl Codec for Deepgram {
 
     fn poll_output(&mut self) -> Option<Output> {
         self.channel.poll_output()
+    }
+
+    fn pieces(&self) -> Option<u64> {
+        Some(self.pieces)
     }
 
     fn poll_timeout(&self) -> Option<Time> {

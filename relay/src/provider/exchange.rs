@@ -1,13 +1,14 @@
 //! One request to a provider, from its opening to its end, with bounds that hold whatever the provider does.
 
+mod watch;
+
 use std::time::Duration;
 
+use bytes::Bytes;
 use protocol::Time;
 
 use super::{Codec, Event, Failure, FailureKind, Feed, Input, Opening, Output};
-
-/// Audio comes ten times a second. A longer pause than this is one in which none came.
-const AUDIO_GAP: Duration = Duration::from_secs(1);
+use watch::Watch;
 
 /// What a provider may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +19,8 @@ pub struct Bounds {
     pub first: Option<Duration>,
     /// Between two pieces of the answer; `None` where silence is no trouble, as while a user says nothing.
     pub silence: Option<Duration>,
-    /// How long it may be given audio without saying anything about it; `None` for one that is given none. Time in which no audio comes does not
-    /// count, and neither does how much of it is given at once.
+    /// How long it may be given audio without saying anything about it, from where a voice begins in that; `None` for one that is given none. Time
+    /// in which no audio comes does not count, and neither does how much of it is given at once.
     pub unanswered: Option<Duration>,
     /// From the opening to the end; `None` for one that is as long as a call.
     pub whole: Option<Duration>,
@@ -95,9 +96,8 @@ pub struct Exchange {
     is_connecting: bool,
     /// When the provider has been silent for too long.
     silent_at: Option<Time>,
-    /// How long it has been given audio since it last said anything, and when it last was.
-    unanswered: Duration,
-    fed_at: Option<Time>,
+    /// Whether it says something of the audio that it is given.
+    watch: Option<Watch>,
     /// When it has taken too long in all.
     over_at: Option<Time>,
     received: usize,
@@ -121,8 +121,7 @@ impl Exchange {
             began: now,
             is_connecting: true,
             silent_at: Some(now + bounds.head),
-            unanswered: Duration::ZERO,
-            fed_at: None,
+            watch: bounds.unanswered.map(Watch::new),
             over_at: bounds.whole.map(|whole| now + whole),
             received: 0,
             has_begun: false,
@@ -163,15 +162,19 @@ impl Exchange {
                 };
                 self.fail(kind, format!("{after} in time"));
             }
-            Input::Feed(Feed::Audio(_)) => self.give(now),
+            Input::Feed(Feed::Audio(audio)) => self.give(now, audio),
             Input::Timeout | Input::End | Input::Lost(_) | Input::Feed(_) => {}
         }
         if self.failed.is_none() {
             self.codec.handle_input(now, input);
         }
-        if matches!(input, Input::Bytes(_)) && pieces.is_some() && self.codec.pieces() == pieces {
+        let has_answered = self.codec.pieces() != pieces;
+        if matches!(input, Input::Bytes(_)) && pieces.is_some() && !has_answered {
             // Somebody keeps the connection alive, who has still said nothing.
             self.silent_at = silent_at;
+        }
+        if has_answered {
+            self.answered();
         }
         match input {
             // What the codec makes of it comes first; an end without an end is told below.
@@ -204,7 +207,9 @@ impl Exchange {
             Output::Event(Event::Ready | Event::Named(_) | Event::Unanswered { .. })
             | Output::Text(_)
             | Output::Binary(_) => {}
-            Output::Event(_) => self.unanswered = Duration::ZERO,
+            // Of whoever counts its pieces it is known whether an event is one.
+            Output::Event(_) if self.codec.pieces().is_some() => {}
+            Output::Event(_) => self.answered(),
         }
         Some(output)
     }
@@ -236,12 +241,17 @@ impl Exchange {
         self.silent_at = self.bounds.silence.map(|silence| now + silence);
     }
 
-    /// It is given audio. Recognisers tell of silence, too: one that says nothing at all about what it hears is broken.
-    fn give(&mut self, now: Time) {
-        let since = self.fed_at.replace(now).map_or(Duration::ZERO, |before| now.since(before));
-        self.unanswered += since.min(AUDIO_GAP);
-        if self.bounds.unanswered.is_some_and(|most| self.unanswered > most) {
+    /// It is given audio.
+    fn give(&mut self, now: Time, audio: &Bytes) {
+        if self.watch.as_mut().is_some_and(|watch| watch.give(now, audio)) {
             self.fail(FailureKind::Timeout, "it says nothing about what it hears");
+        }
+    }
+
+    /// It has said something.
+    fn answered(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.answered();
         }
     }
 
@@ -359,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recogniser_that_says_nothing_about_what_it_hears_has_failed_and_one_that_hears_nothing_has_not() {
+    fn a_recogniser_that_says_nothing_of_a_voice_has_failed_and_one_that_hears_nobody_has_not() {
         let bounds = Bounds {
             silence: None,
             unanswered: Some(Duration::from_secs(15)),
@@ -367,13 +377,19 @@ mod tests {
             ..Bounds::default()
         };
         let parrot = || Box::new(Parrot(std::collections::VecDeque::new()));
-        let audio = Feed::Audio(vec![0; 3_200].into());
-        // When it fails that is given audio ten times a second from the second `from` on, and says something at the second `word`.
-        let fails_at = |word: u64, paused: std::ops::Range<u64>, at_once: u64| {
+        let sound = |tenth: u64, is_voice: bool| {
+            let from = tenth as u32 * 1_600;
+            let sample = |at| if is_voice { audio::synthetic::voice(at) } else { 0 };
+            let bytes = (from..from + 1_600).map(sample).flat_map(i16::to_le_bytes).collect::<Vec<u8>>();
+            Feed::Audio(bytes.into())
+        };
+        // When one fails that is given audio ten times a second, but not in the seconds `paused`, and says something at the second `word`.
+        // Somebody speaks in the tenths of a second `voice`.
+        let fails_at = |word: u64, paused: std::ops::Range<u64>, at_once: u64, voice: std::ops::Range<u64>| {
             let mut exchange = Exchange::open(Time::ZERO, parrot(), bounds).0;
             exchange.handle_input(Time::ZERO, HEAD);
-            for _ in 0..at_once {
-                exchange.handle_input(Time::ZERO, Input::Feed(&audio));
+            for tenth in 0..at_once {
+                exchange.handle_input(Time::ZERO, Input::Feed(&sound(tenth, voice.contains(&tenth))));
             }
             (0..600).find(|tenth| {
                 let now = Time::from_millis(tenth * 100);
@@ -384,20 +400,27 @@ mod tests {
                 // What nobody understands comes all the time.
                 exchange.handle_input(now, Input::Binary(&[7]));
                 if !paused.contains(&(tenth / 10)) {
-                    exchange.handle_input(now, Input::Feed(&audio));
+                    exchange.handle_input(now, Input::Feed(&sound(*tenth, voice.contains(tenth))));
                 }
                 failure(&mut exchange) == Some(FailureKind::Timeout)
             })
         };
-        assert_eq!(fails_at(99, 0..0, 0), Some(151));
+        assert_eq!(fails_at(99, 0..0, 0, 0..600), Some(151));
         assert_eq!(
-            fails_at(99, 0..0, 500),
+            fails_at(99, 0..0, 500, 0..600),
             Some(151),
             "what it is given at once takes it no longer to begin with"
         );
-        assert_eq!(fails_at(10, 0..0, 0), Some(250));
-        assert_eq!(fails_at(99, 5..30, 0), Some(392), "a pause counts for the second that may be a gap");
-        assert_eq!(fails_at(99, 5..60, 0), None);
+        assert_eq!(fails_at(10, 0..0, 0, 0..600), Some(250));
+        let paused = fails_at(99, 5..30, 0, 0..600);
+        assert_eq!(paused, Some(392), "a pause counts for the second that may be a gap");
+        assert_eq!(fails_at(99, 5..60, 0, 0..600), None);
+        assert_eq!(fails_at(99, 0..0, 0, 0..0), None, "where nobody speaks there is nothing to say");
+        // It has as long as any other from where somebody began to speak, 200 ms of what is before that being part of it.
+        for begins in [100, 200, 290] {
+            let fails = fails_at(99, 0..0, 0, begins..begins + 10).expect("it heard somebody");
+            assert!((begins + 145..=begins + 155).contains(&fails), "{fails}, with a voice from {begins} on");
+        }
     }
 
     #[test]

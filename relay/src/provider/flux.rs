@@ -3,6 +3,9 @@
 //! What it has understood is told for the whole turn each time, and is final with the turn's end (Deepgram's API reference, "Speech to
 //! text, turn-based audio"); of a long turn the words that do not change any more are taken to be final before that. It has no message to keep a
 //! silent connection alive, closes one that nothing comes over, and says nothing of a forced end where there is no turn.
+//!
+//! Whatever is told as final before it says so comes again with the rest of its turn. Of each turn it is known which words those are, so that each
+//! word is told once.
 
 mod growing;
 
@@ -13,16 +16,17 @@ use serde_json::{Value, json};
 
 use super::channel::{Channel, address};
 use super::deepgram::{
-    FLUSHED_WITHIN, Flushed, LAST_WORDS_WITHIN, closed, failure, headers, listening, place, samples,
-    words_end, words_start,
+    FLUSHED_WITHIN, Flushed, LAST_WORDS_WITHIN, ROUNDING, closed, failure, headers, listening, place,
+    samples, words_end, words_start,
 };
 use super::registry::model_line;
+use super::told::letters;
 use super::{
     Ask, Codec, Event, Failure, FailureKind, Feed, Heard, Input, Kind, Opening, Output, Provider, Service,
     TurnSign,
 };
 use crate::money::bill::ItemPrice;
-use growing::{Growing, letters};
+use growing::Growing;
 
 /// Deepgram's recogniser that finds the turns itself.
 pub(super) const DEEPGRAM_FLUX: Kind = Kind {
@@ -59,18 +63,22 @@ struct Flux {
     /// Samples that it was fed, and when it last was.
     fed: u32,
     fed_at: Option<Time>,
-    /// The latest flush that is not answered.
+    /// The latest flush that is waited for.
     flushed: Option<Flushed>,
+    /// A turn has ended since that flush. What is behind its words is waited for only as long as no more audio comes.
+    is_answered: bool,
     /// The end of what was told as final.
     stays: u32,
-    /// The number of the turn that goes on.
+    /// The number of the turn that it tells of.
     index: Option<i64>,
-    /// The turn that was told as over without its saying so: nothing more is told of it.
-    told: Option<i64>,
     /// What it has understood of the turn so far, which no final words have taken the place of.
     turn: Option<Heard>,
     /// Which of the turn's words are final.
     growing: Growing,
+    /// The same of the turn that it has told of before, with its number.
+    before: (Option<i64>, Growing),
+    /// How often it has said something of what it hears.
+    pieces: u64,
     /// The end of the last audio that it has said something of.
     place: u32,
     /// When its last words are no longer waited for; `None` as long as more audio may come.
@@ -102,11 +110,13 @@ impl Flux {
             fed: 0,
             fed_at: None,
             flushed: None,
+            is_answered: false,
             stays: 0,
             index: None,
-            told: None,
             turn: None,
             growing: Growing::default(),
+            before: (None, Growing::default()),
+            pieces: 0,
             place: 0,
             over_at: None,
         }
@@ -121,10 +131,14 @@ impl Flux {
                 self.channel.send(audio.clone());
                 self.fed = self.fed.saturating_add(samples(audio));
                 self.fed_at = Some(now);
+                if std::mem::take(&mut self.is_answered) {
+                    self.flushed = None;
+                }
             }
             Feed::Flush => {
                 self.channel.say(&json!({"type": "ForceEndTurn"}));
                 self.flushed = Some(Flushed { due: now + FLUSHED_WITHIN, end: self.fed });
+                self.is_answered = false;
             }
             Feed::Finish => {
                 self.channel.say(&json!({"type": "CloseStream"}));
@@ -137,7 +151,10 @@ impl Flux {
     fn read(&mut self, now: Time, message: &Value) {
         match message["type"].as_str().unwrap_or_default() {
             "Connected" => self.channel.named(&message["request_id"]),
-            "TurnInfo" => self.turn_info(message),
+            "TurnInfo" => {
+                self.pieces += 1;
+                self.turn_info(message);
+            }
             "Error" => self.failed(now, failure(message)),
             _ => {}
         }
@@ -156,18 +173,11 @@ impl Flux {
 
     fn turn_info(&mut self, message: &Value) {
         self.channel.named(&message["request_id"]);
-        let index = message["turn_index"].as_i64();
-        if index.is_some() && index == self.told {
-            return;
-        }
-        if index != self.index {
-            self.growing = Growing::default();
-        }
-        self.index = index;
+        self.tell_of(message["turn_index"].as_i64().or(self.index));
         // What it tells of may begin where the turn before it ended, whatever silence that is.
         let window = place(&message["audio_window_start"]).unwrap_or(self.place);
         let end = place(&message["audio_window_end"]).unwrap_or(window).max(window);
-        let start = self.words_start(&message["words"]).clamp(window, end).max(self.growing.end());
+        let start = self.words_start(&message["words"]).clamp(window, end).max(self.stays);
         let end = end.max(start);
         let text = message["transcript"].as_str().unwrap_or_default();
         let text = self.growing.rest(text).to_owned();
@@ -191,9 +201,41 @@ impl Flux {
                 self.channel.tell(Event::Turn(TurnSign::GoesOn));
                 self.so_far(heard);
             }
-            "EndOfTurn" => self.turn_is_over(heard),
+            "EndOfTurn" => {
+                self.turn_is_over(heard);
+                self.answer_flush(end);
+                if self.index.is_none() {
+                    // Without numbers the next message is about another turn.
+                    self.growing = Growing::default();
+                }
+            }
             _ => {}
         }
+    }
+
+    /// What follows is about the turn of this number. Another one whose end was not told is over with what was understood of it.
+    fn tell_of(&mut self, index: Option<i64>) {
+        if index == self.index {
+            return;
+        }
+        if let Some(turn) = self.turn.take() {
+            self.turn_is_over(turn);
+        }
+        let last = (std::mem::replace(&mut self.index, index), std::mem::take(&mut self.growing));
+        let (before, growing) = std::mem::replace(&mut self.before, last);
+        if before == index {
+            self.growing = growing;
+        }
+    }
+
+    /// A turn has ended here. Whoever has been speaking on since the flush is not cut by that flush any more; of whoever is silent since then the
+    /// rest is still waited for.
+    fn answer_flush(&mut self, end: u32) {
+        let fed = self.fed;
+        let flushed = self.flushed.take();
+        self.flushed =
+            flushed.filter(|flushed| fed <= flushed.end && flushed.end > end.saturating_add(ROUNDING));
+        self.is_answered = self.flushed.is_some();
     }
 
     /// Where the first word of a turn begins. Without a time of its own that is a while before the last sound in which there was none.
@@ -220,15 +262,33 @@ impl Flux {
         }
     }
 
-    /// Nothing was said of a flush, or not all: what was understood by then stays, and so does silence. A turn that began later goes on.
+    /// Nothing was said of a flush, or not all: what was understood by then stays, and so does silence. What was understood only of later audio goes
+    /// on: it may be a turn that began after the flush, or somebody who talks on and on.
     fn end_flush(&mut self, flushed: &Flushed) {
-        if let Some(turn) = self.turn.take_if(|turn| turn.start < flushed.end) {
-            self.told = self.index;
+        let Some(mut turn) = self.turn.take() else { return self.unanswered(flushed.end) };
+        if self.fed <= flushed.end || turn.end <= flushed.end {
             let end = turn.end.max(flushed.end);
-            self.turn_is_over(Heard { end, ..turn });
-        } else if flushed.end > self.stays {
-            self.stays = flushed.end;
-            self.channel.tell(Event::Unanswered { end: flushed.end });
+            return self.turn_is_over(Heard { end, ..turn });
+        }
+        match self.growing.stay_before(&turn.text, flushed.end) {
+            Some(known) => {
+                self.stay(&mut turn, known);
+                self.channel.tell(Event::Turn(TurnSign::Over));
+            }
+            None => self.unanswered(flushed.end.min(turn.start)),
+        }
+        // Both take back what may change.
+        if !turn.text.is_empty() {
+            self.channel.tell(Event::Heard(turn.clone()));
+            self.turn = Some(turn);
+        }
+    }
+
+    /// Up to here there are no more words.
+    fn unanswered(&mut self, end: u32) {
+        if end > self.stays {
+            self.stays = end;
+            self.channel.tell(Event::Unanswered { end });
         }
     }
 
@@ -237,18 +297,16 @@ impl Flux {
         if heard.text.is_empty() {
             return;
         }
-        // What ends a turn by force makes all of it final.
         let settled = match self.flushed {
             None => self.growing.settle(&heard.text, heard.end),
-            Some(_) => None,
+            // What ends a turn by force makes all of it final.
+            Some(_) => {
+                self.growing.note(&heard.text, heard.end);
+                None
+            }
         };
-        if let Some((length, end)) = settled {
-            let rest = heard.text.split_off(length).trim_start().to_owned();
-            let text = std::mem::replace(&mut heard.text, rest);
-            let start = std::mem::replace(&mut heard.start, end);
-            heard.words_end = heard.words_end.map(|words_end| words_end.max(end));
-            self.stays = self.stays.max(end);
-            self.channel.tell(Event::Heard(Heard { text, start, end, words_end: Some(end), is_final: true }));
+        if let Some(known) = settled {
+            self.stay(&mut heard, known);
         } else if self.turn.as_ref().is_some_and(|turn| turn.text == heard.text) {
             return;
         }
@@ -256,9 +314,20 @@ impl Flux {
         self.channel.tell(Event::Heard(heard));
     }
 
+    /// So many bytes of these words stay, which end there.
+    fn stay(&mut self, heard: &mut Heard, (length, end): (usize, u32)) {
+        let end = end.max(heard.start);
+        let rest = heard.text.split_off(length).trim_start().to_owned();
+        let text = std::mem::replace(&mut heard.text, rest);
+        let start = std::mem::replace(&mut heard.start, end);
+        heard.words_end = heard.words_end.map(|words_end| words_end.max(end));
+        self.stays = self.stays.max(end);
+        self.channel.tell(Event::Heard(Heard { text, start, end, words_end: Some(end), is_final: true }));
+    }
+
     fn turn_is_over(&mut self, heard: Heard) {
         self.turn = None;
-        self.growing = Growing::default();
+        self.growing.stay_whole(&heard.text);
         self.stays = self.stays.max(heard.end);
         self.channel.tell(Event::Heard(Heard { is_final: true, ..heard }));
         self.channel.tell(Event::Turn(TurnSign::Over));
@@ -301,6 +370,10 @@ impl Codec for Flux {
 
     fn poll_output(&mut self) -> Option<Output> {
         self.channel.poll_output()
+    }
+
+    fn pieces(&self) -> Option<u64> {
+        Some(self.pieces)
     }
 
     fn poll_timeout(&self) -> Option<Time> {

@@ -39,6 +39,7 @@ pub(crate) mod scenario;
 mod socket;
 mod speech;
 mod thoughts;
+mod told;
 mod transcription;
 mod upstream;
 
@@ -151,7 +152,8 @@ pub trait Codec: Send {
     }
 
     /// How many pieces of an answer have come, where not everything that comes over the wire is one: comments and pings keep a connection alive,
-    /// and are none. `None` where every byte counts.
+    /// and are none. `None` where every byte counts. Of a recogniser that listens it is how often it has said something of what it hears, be it news
+    /// or not.
     fn pieces(&self) -> Option<u64> {
         None
     }

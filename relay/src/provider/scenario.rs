@@ -1,11 +1,17 @@
 //! A provider on a bench: what the scenarios of the codecs have in common.
 
-use protocol::Time;
-use serde_json::Value;
+use std::ops::Range;
+use std::time::Duration;
 
+use bytes::Bytes;
+use protocol::Time;
+use serde_json::{Value, json};
+
+use super::deepgram::{FLUSHED_WITHIN, ROUNDING};
+use super::told::letters;
 use super::{
-    Ask, Bounds, Codec, Deadlines, Event, Exchange, Failure, FailureKind, Feed, Input, Kind, Opening, Output,
-    Provider, Target,
+    Ask, Bounds, Codec, Deadlines, Event, Exchange, Failure, FailureKind, Feed, Heard, Input, Kind, Opening,
+    Output, Provider, Target, TurnSign,
 };
 use crate::config::Secret;
 
@@ -97,6 +103,146 @@ impl Bench {
         assert!(self.exchange.is_over());
         *kind
     }
+}
+
+/// A call in which somebody speaks, and what is told of their words by a codec: never anything but these words, each once, in their order.
+pub(super) struct Call {
+    bench: Bench,
+    /// How much audio has come, in tenths of a second.
+    pub(super) fed: u64,
+    /// Where each word ends, in tenths of a second.
+    pub(super) spoken: Vec<u64>,
+    /// The recogniser was told to work off what it has.
+    pub(super) is_asked: bool,
+    /// The words that stay, and those that may change.
+    stays: Vec<String>,
+    loose: Vec<String>,
+    /// Up to which sample all is final.
+    through: u32,
+    /// When the user paused, if they did not go on.
+    paused: Option<Time>,
+}
+
+impl Call {
+    /// How much audio a word takes, in tenths of a second.
+    const WORD: u64 = 3;
+
+    /// One that this provider hears.
+    pub(super) fn heard_by(provider: &Provider) -> Call {
+        Call {
+            bench: Bench::connected(provider, &Ask::Listen),
+            fed: 0,
+            spoken: Vec::new(),
+            is_asked: false,
+            stays: Vec::new(),
+            loose: Vec::new(),
+            through: 0,
+            paused: None,
+        }
+    }
+
+    /// How many words were told as final, and how many in all.
+    pub(super) fn told(&self) -> (usize, usize) {
+        (self.stays.len(), self.stays.len() + self.loose.len())
+    }
+
+    /// These of the words as a transcript, and one by one, with their times or without.
+    pub(super) fn words(&self, which: Range<usize>, is_timed: bool) -> (String, Vec<Value>) {
+        let words = which.clone().map(|number| format!("W{number},"));
+        let each = which.map(|number| {
+            let mut word = json!({"word": format!("w{number}"), "confidence": 0.9});
+            if is_timed {
+                let end = self.spoken[number];
+                word["start"] = seconds(end - Call::WORD);
+                word["end"] = seconds(end);
+            }
+            word
+        });
+        (words.collect::<Vec<_>>().join(" "), each.collect())
+    }
+
+    /// So many more words are spoken.
+    pub(super) fn speak(&mut self, words: usize) {
+        for _ in 0..words {
+            self.pass(Call::WORD, true);
+            self.spoken.push(self.fed);
+        }
+    }
+
+    /// So many tenths of a second pass, in which audio comes or none.
+    pub(super) fn pass(&mut self, tenths: u64, has_audio: bool) {
+        for _ in 0..tenths {
+            let now = self.bench.now + Duration::from_millis(100);
+            while self.bench.due().is_some_and(|due| due <= now) {
+                let outputs = self.bench.wait();
+                self.take(outputs);
+            }
+            self.bench.now = now;
+            if has_audio {
+                self.fed += 1;
+                self.paused = None;
+                self.feed(&Feed::Audio(Bytes::from(vec![0; 3_200])));
+            } else if self.paused.is_some_and(|paused| now >= paused + FLUSHED_WITHIN) {
+                let open = (self.fed as u32 * 1_600).saturating_sub(self.through);
+                assert!(open <= ROUNDING, "{open} samples are open of somebody who has paused");
+            }
+        }
+    }
+
+    /// The user pauses.
+    pub(super) fn pause(&mut self) {
+        self.paused = Some(self.bench.now);
+        self.feed(&Feed::Flush);
+    }
+
+    /// The recogniser says this.
+    pub(super) fn says(&mut self, message: &Value) {
+        let outputs = self.bench.handle(Input::Text(&message.to_string()));
+        self.take(outputs);
+    }
+
+    fn feed(&mut self, feed: &Feed) {
+        let outputs = self.bench.handle(Input::Feed(feed));
+        self.take(outputs);
+    }
+
+    fn take(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Text(_) => {
+                    let kind = sent(&output)["type"].clone();
+                    self.is_asked |= kind == "ForceEndTurn" || kind == "Finalize";
+                }
+                Output::Event(Event::Heard(Heard { text, end, is_final, .. })) => {
+                    let words = text.split_whitespace().map(|word| letters(word).collect::<String>());
+                    if is_final {
+                        self.loose.clear();
+                        self.stays.extend(words);
+                        self.through = self.through.max(end);
+                    } else {
+                        self.loose = words.collect();
+                    }
+                }
+                Output::Event(Event::Unanswered { end }) => {
+                    self.loose.clear();
+                    self.through = self.through.max(end);
+                }
+                Output::Event(Event::Turn(TurnSign::Over)) => {
+                    assert!(self.loose.is_empty(), "a turn is over before its words stay: {:?}", self.loose);
+                }
+                Output::Event(Event::Failed(failure)) => panic!("{failure}"),
+                Output::Event(_) | Output::Binary(_) => {}
+            }
+        }
+        let told: Vec<&String> = self.stays.iter().chain(&self.loose).collect();
+        let spoken: Vec<String> = (0..told.len()).map(|number| format!("w{number}")).collect();
+        assert_eq!(told, spoken.iter().collect::<Vec<_>>(), "each word once, in its order");
+    }
+}
+
+/// Tenths of a second as the wire has them.
+pub(super) fn seconds(tenths: u64) -> Value {
+    json!(tenths as f64 / 10.0)
 }
 
 /// What has come of an exchange, where nothing is sent.

@@ -1,3 +1,5 @@
+mod orders;
+
 use bytes::Bytes;
 
 use super::super::scenario::{Bench, GARBAGE, provider, sent};
@@ -210,6 +212,7 @@ fn what_cannot_be_read_is_left_out_and_what_can_be_is_not() {
     assert_eq!(bench.message(&results("four", -5.0, 1.0, false, false)), [heard("four", 0, 16_000, false)]);
     let mut empty = results("", 0.0, 0.0, false, false);
     empty["channel"] = json!({"alternatives": []});
+    assert_eq!(bench.message(&empty), [heard("", 0, 0, false)], "words that are gone are taken back");
     assert_eq!(bench.message(&empty), []);
     assert_eq!(bench.feed(&Feed::Text("text".to_owned())), [] as [Value; 0]);
     assert_eq!(
@@ -231,15 +234,19 @@ fn a_flush_is_answered_even_where_it_says_nothing_of_one() {
     assert_eq!(bench.now, Time::ZERO + FLUSHED_WITHIN);
     // What is being said after the flush is not cut by it.
     let mut later = listening_to(None);
+    later.handle(Input::Feed(&second()));
     later.feed(&Feed::Flush);
-    later.message(&results("Ye", 0.5, 0.5, false, false));
-    assert_eq!(later.wait(), [Output::Event(Event::Unanswered { end: 0 })]);
-    assert_eq!(later.message(&results("Yes", 0.5, 0.5, true, false)), [heard("Yes", 8_000, 16_000, true)]);
+    later.handle(Input::Feed(&second()));
+    let begun = later.message(&results("Ye", 1.25, 0.5, false, false));
+    let unanswered = [Event::Unanswered { end: 16_000 }, begun[0].clone()];
+    assert_eq!(later.wait(), unanswered.map(Output::Event));
+    assert_eq!(later.message(&results("Yes", 1.25, 0.5, true, false)), [heard("Yes", 20_000, 28_000, true)]);
     // It had understood something that it never called final.
     bench.message(&results("and so", 1.0, 0.5, false, false));
     bench.feed(&Feed::Flush);
     assert_eq!(bench.wait(), [Output::Event(heard("and so", 16_000, 32_000, true))]);
-    assert_eq!(bench.message(&results("And so.", 1.0, 0.5, true, false)), [], "those words were told");
+    let silence = heard("", 32_000, 32_000, true);
+    assert_eq!(bench.message(&results("And so.", 1.0, 0.5, true, false)), [silence], "its words were told");
     assert_eq!(bench.message(&results("on", 2.0, 0.5, true, false)), [heard("on", 32_000, 40_000, true)]);
     // An answer leaves nothing to wait for.
     bench.feed(&Feed::Flush);
@@ -249,4 +256,122 @@ fn a_flush_is_answered_even_where_it_says_nothing_of_one() {
     for _ in 0..3 {
         assert_eq!(sent(&bench.wait()[0]), json!({"type": "KeepAlive"}));
     }
+}
+
+#[test]
+fn words_that_were_told_as_final_without_its_saying_so_are_not_told_again_with_what_comes_behind_them() {
+    let second = || Feed::Audio(Bytes::from(vec![0; 32_000]));
+    let forced = |words: &Value| {
+        let mut bench = listening_to(None);
+        bench.handle(Input::Feed(&second()));
+        let mut interim = results("I want twenty one", 0.0, 0.8, false, false);
+        interim["channel"]["alternatives"][0]["words"] = words.clone();
+        bench.message(&interim);
+        bench.feed(&Feed::Flush);
+        assert!(matches!(&bench.wait()[..], [Output::Event(Event::Heard(heard))] if heard.is_final));
+        bench
+    };
+    let mut bench = forced(&json!([]));
+    // In parts, and with marks and capitals.
+    assert_eq!(bench.message(&results("I want", 0.0, 0.4, true, false)), [heard("", 16_000, 16_000, true)]);
+    let rest = bench.message(&results("twenty-one tables.", 0.4, 1.6, true, true));
+    assert_eq!(rest, [heard("tables.", 16_000, 32_000, true), OVER]);
+    // Words that have changed meanwhile are those that were told if they are spoken where those were.
+    let word = |word: &str, start: f64, end: f64| json!({"word": word, "start": start, "end": end});
+    let mut bench = forced(&json!([word("i", 0.0, 0.1), word("one", 0.6, 0.8)]));
+    let mut last = results("I want 21 please.", 0.0, 1.5, true, false);
+    last["channel"]["alternatives"][0]["words"] =
+        json!([word("i", 0.0, 0.1), word("want", 0.1, 0.3), word("21", 0.4, 0.8), word("please", 0.9, 1.2)]);
+    let told = bench.message(&last);
+    let [Event::Heard(rest)] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((rest.text.as_str(), rest.start), ("please.", 16_000));
+}
+
+/// That its words end there, and nobody has spoken since.
+fn utterance_end(last_word_end: f64) -> Value {
+    json!({"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": last_word_end})
+}
+
+#[test]
+fn the_end_of_an_utterance_that_is_told_late_ends_no_words_that_came_meanwhile() {
+    for is_timed in [true, false] {
+        let mut bench = listening_to(None);
+        let said = |text: &str, (start, end): (f64, f64), is_final: bool| {
+            let mut said = results(text, start, end - start, is_final, false);
+            if is_timed {
+                let words = json!([{"word": text, "start": start + 0.5, "end": end}]);
+                said["channel"]["alternatives"][0]["words"] = words;
+            }
+            said
+        };
+        let mut first = said("Hello.", (0.0, 1.0), true);
+        first["speech_final"] = json!(true);
+        assert_eq!(bench.message(&first)[1], OVER);
+        bench.message(&json!({"type": "SpeechStarted", "timestamp": 1.5}));
+        bench.message(&said("I want", (1.0, 2.5), false));
+        assert_eq!(bench.message(&utterance_end(1.0)), [], "more is being said, timed: {is_timed}");
+        assert_eq!(bench.message(&said("I want", (1.0, 2.5), true)).len(), 1);
+        assert_eq!(bench.message(&utterance_end(1.0)), [], "more was said, timed: {is_timed}");
+        assert_eq!(bench.message(&utterance_end(2.5)), [OVER]);
+    }
+}
+
+#[test]
+fn at_the_end_of_an_utterance_whose_words_may_change_it_is_asked_to_call_them_final_and_each_is_told_once() {
+    let finalize = || Output::Text(json!({"type": "Finalize"}).to_string());
+    // It says -1 where it has called no word final.
+    for end in [utterance_end(0.9), utterance_end(-1.0)] {
+        let noisy = || {
+            let mut bench = listening_to(None);
+            bench.handle(Input::Feed(&Feed::Audio(Bytes::from(vec![0; 64_000]))));
+            bench.message(&results("hello there", 0.0, 2.0, false, false));
+            assert_eq!(bench.handle(Input::Text(&end.to_string())), [finalize()]);
+            // It goes on hearing the noise.
+            bench.handle(Input::Feed(&Feed::Audio(Bytes::from(vec![0; 32_000]))));
+            bench.message(&results("hello there", 0.0, 2.5, false, false));
+            bench
+        };
+        let mut bench = noisy();
+        let mut last = results("Hello there.", 0.0, 2.8, true, false);
+        last["from_finalize"] = json!(true);
+        assert_eq!(bench.message(&last), [heard("Hello there.", 0, 44_800, true), OVER]);
+        // Or they were no words.
+        let mut bench = noisy();
+        assert_eq!(bench.message(&results("", 0.0, 2.8, true, false)), [heard("", 0, 44_800, true)]);
+        // Or it does not do as it is asked.
+        let mut bench = noisy();
+        let told = [heard("hello there", 0, 40_000, true), OVER];
+        assert_eq!(bench.wait(), told.map(Output::Event));
+        let rest = bench.message(&results("Hello there. I want", 0.0, 4.0, true, true));
+        assert_eq!(rest, [heard("I want", 40_000, 64_000, true), OVER]);
+    }
+}
+
+#[test]
+fn the_last_that_it_said_is_final_when_it_closes() {
+    let mut bench = listening_to(None);
+    bench.message(&results("Good bye", 0.0, 1.0, false, false));
+    bench.feed(&Feed::Finish);
+    let done = bench.message(&json!({"type": "Metadata", "request_id": "r-8", "duration": 1.0}));
+    let [words, over, Event::Finished(_)] = &done[..] else { panic!("{done:?}") };
+    assert_eq!((words, over), (&heard("Good bye", 0, 16_000, true), &OVER));
+}
+
+#[test]
+fn one_that_finds_no_words_in_what_it_hears_is_not_broken_as_long_as_it_says_so() {
+    let fails_after = |says: bool| {
+        let mut bench = listening_to(None);
+        (1..=400_u32).find(|tenth| {
+            bench.now = Time::from_millis(u64::from(*tenth) * 100);
+            let voice = (tenth * 1_600..(tenth + 1) * 1_600).map(audio::synthetic::voice);
+            let bytes = voice.flat_map(i16::to_le_bytes).collect::<Vec<u8>>();
+            let outputs = bench.handle(Input::Feed(&Feed::Audio(bytes.into())));
+            if says && tenth.is_multiple_of(100) {
+                bench.message(&results("", 0.0, f64::from(*tenth) / 10.0, false, false));
+            }
+            outputs.iter().any(|output| matches!(output, Output::Event(Event::Failed(_))))
+        })
+    };
+    assert_eq!(fails_after(true), None);
+    assert!(fails_after(false).is_some_and(|tenth| (150..160).contains(&tenth)));
 }

@@ -4,6 +4,8 @@
 //! no more than the last 30 s of what is not stored, and another recogniser is given the last 60 s. So of a long turn the words that have not
 //! changed for a while stay, up to the longest pause among them.
 
+use super::super::told::{Told, behind_words, letters, words};
+
 /// From this length on a turn has words that stay before it is over: 15 s of audio since the first of those that do not stay yet.
 const LONG: u32 = 15 * 16_000;
 /// Words that have been the same for so much audio, 5 s, stay the same.
@@ -14,45 +16,28 @@ const AT_LEAST: u32 = 4 * 16_000;
 /// What is known of a turn's words. Places are samples at 16 kHz since the first that the request was given.
 #[derive(Default)]
 pub(super) struct Growing {
-    /// The letters of the words that stay, and how many words those are.
-    settled: String,
-    count: usize,
-    /// Where they end.
-    end: u32,
+    /// The words that stay.
+    told: Told,
     /// The words behind them as the turn was told last, by their letters. Of each: where the sound ended with which it was known first, and all
     /// before it as well. There is no other hint at where it is spoken.
     open: Vec<(String, u32)>,
 }
 
 impl Growing {
-    /// Where the words end that stay; 0 if none do.
-    pub(super) fn end(&self) -> u32 {
-        self.end
-    }
-
     /// What of a turn's text is behind the words that stay.
     pub(super) fn rest<'a>(&self, text: &'a str) -> &'a str {
-        if self.count == 0 {
-            return text;
-        }
-        let mut said = self.settled.chars().peekable();
-        for (word, end) in words(text) {
-            if !letters(word).all(|letter| said.next() == Some(letter)) {
-                break;
-            }
-            if said.peek().is_none() {
-                return text[end..].trim_start();
-            }
+        if let Some(rest) = self.told.behind(text) {
+            return rest;
         }
         // They were not meant to change. What was open begins where its first word is, as near to its old place as there is one.
-        let known: Vec<(&str, usize)> = words(text).collect();
+        let known: Vec<&str> = words(text).map(|(word, _)| word).collect();
         let is_next = |place: &usize| {
             let next = self.open.first().map(|(next, _)| next.chars());
-            next.zip(known.get(*place)).is_some_and(|(next, (word, _))| letters(word).eq(next))
+            next.zip(known.get(*place)).is_some_and(|(next, word)| letters(word).eq(next))
         };
-        let nearest = (1..known.len()).filter(is_next).min_by_key(|place| place.abs_diff(self.count));
-        let before = nearest.unwrap_or(self.count).min(known.len());
-        before.checked_sub(1).map_or("", |last| text[known[last].1..].trim_start())
+        let count = self.told.count();
+        let nearest = (1..known.len()).filter(is_next).min_by_key(|place| place.abs_diff(count));
+        behind_words(text, nearest.unwrap_or(count))
     }
 
     /// The turn is told up to here, and this text is behind the words that stay. Whether more of them stay from now on: so many bytes of it, and
@@ -68,15 +53,32 @@ impl Growing {
         let may_stay = |known: u32| known >= first + AT_LEAST && known.saturating_add(UNCHANGED) <= end;
         let pauses = pairs.filter(|(_, pair)| may_stay(pair[0].1));
         let (last, _) = pauses.max_by_key(|(_, pair)| pair[1].1.saturating_sub(pair[0].1))?;
-        let (_, length) = words(text).nth(last)?;
-        self.end = self.open[last].1;
-        self.count += last + 1;
-        self.open.drain(..=last).for_each(|(word, _)| self.settled.push_str(&word));
-        Some((length, self.end))
+        self.stay(text, last)
     }
 
-    /// A word that changes takes with it what is behind it: nothing of that was known before.
-    fn note(&mut self, text: &str, end: u32) {
+    /// Of this text, which is behind the words that stay, those stay as well that were known when the turn had been told up to here: so many bytes
+    /// of it, and where they end. `None` if that is no word.
+    pub(super) fn stay_before(&mut self, text: &str, end: u32) -> Option<(usize, u32)> {
+        let known = self.open.iter().take_while(|(_, known)| *known <= end).count();
+        self.stay(text, known.checked_sub(1)?)
+    }
+
+    /// All of the turn stays: this text is behind the words that did.
+    pub(super) fn stay_whole(&mut self, text: &str) {
+        self.open.clear();
+        self.told.add(text);
+    }
+
+    fn stay(&mut self, text: &str, last: usize) -> Option<(usize, u32)> {
+        let (_, length) = words(text).nth(last)?;
+        let end = self.open[last].1;
+        self.open.drain(..=last).for_each(|(word, _)| self.told.add_word(&word));
+        Some((length, end))
+    }
+
+    /// The turn is told up to here, and this text is behind the words that stay. A word that changes takes with it what is behind it: nothing of
+    /// that was known before.
+    pub(super) fn note(&mut self, text: &str, end: u32) {
         let mut count = 0;
         for (word, _) in words(text) {
             let is_same = self.open.get(count).is_some_and(|(known, _)| letters(word).eq(known.chars()));
@@ -88,29 +90,6 @@ impl Growing {
         }
         self.open.truncate(count);
     }
-}
-
-/// The words of a text, and where each ends in it. What is written without spaces has a word in each of its signs.
-fn words(text: &str) -> impl Iterator<Item = (&str, usize)> {
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        let left = text[from..].trim_start();
-        let first = left.chars().next()?;
-        let ends = |c: char| c.is_whitespace() || is_sign(c);
-        let length = if is_sign(first) { first.len_utf8() } else { left.find(ends).unwrap_or(left.len()) };
-        from = text.len() - left.len() + length;
-        Some((&left[..length], from))
-    })
-}
-
-/// From here on scripts have no spaces: Chinese, Japanese.
-fn is_sign(c: char) -> bool {
-    c >= '\u{2E80}'
-}
-
-/// What is left of a text without marks and capitals, which change when a turn ends.
-pub(super) fn letters(text: &str) -> impl Iterator<Item = char> {
-    text.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase)
 }
 
 #[cfg(test)]
@@ -152,7 +131,7 @@ mod tests {
                 stay.push((rest[..length].to_owned(), end));
                 open = rest[length..].trim_start().to_owned();
             }
-            let unsettled = now.saturating_sub(growing.end());
+            let unsettled = now - stay.last().map_or(0, |(_, end)| *end);
             assert!(unsettled <= 20 * SECOND, "{} s are open", unsettled / SECOND);
         }
         (stay, open)
@@ -213,11 +192,5 @@ mod tests {
         assert_eq!(growing.rest(&text.replace("twenty one", "21")), rest, "nothing of it is lost");
         assert_eq!(growing.rest("I"), "");
         assert_eq!(growing.rest(""), "");
-    }
-
-    #[test]
-    fn what_is_written_without_spaces_has_a_word_in_each_sign() {
-        let found: Vec<&str> = words(" Hello,  人々 100\u{a0}x ").map(|(word, _)| word).collect();
-        assert_eq!(found, ["Hello,", "人", "々", "100", "x"]);
     }
 }

@@ -1,3 +1,5 @@
+mod orders;
+
 use bytes::Bytes;
 
 use super::super::scenario::{Bench, GARBAGE, provider};
@@ -270,7 +272,8 @@ fn a_flush_is_answered_even_where_it_says_nothing_of_one() {
         after(&mut bench),
         [Output::Event(heard_since("Hi", (4_000, 16_000), Some(12_000), true)), over]
     );
-    assert_eq!(bench.message(&turn("EndOfTurn", "Hi", 0.25, 1.0)), [], "that turn was told");
+    let silence = bench.message(&turn("EndOfTurn", "Hi.", 0.25, 1.5));
+    assert_eq!(silence, [heard("", 16_000, 24_000, true), Event::Turn(TurnSign::Over)], "its word was told");
     let mut next = turn("StartOfTurn", "You", 1.5, 2.0);
     next["turn_index"] = json!(1);
     assert_eq!(bench.message(&next).len(), 2);
@@ -278,7 +281,113 @@ fn a_flush_is_answered_even_where_it_says_nothing_of_one() {
     let mut bench = listening_to();
     flushed(&mut bench);
     bench.message(&turn("StartOfTurn", "Yes", 1.25, 1.75));
-    assert_eq!(after(&mut bench), [Output::Event(Event::Unanswered { end: 16_000 })]);
+    let words = Output::Event(heard("Yes", 20_000, 28_000, false));
+    assert_eq!(after(&mut bench), [Output::Event(Event::Unanswered { end: 16_000 }), words]);
     let over = bench.message(&turn("EndOfTurn", "Yes.", 1.25, 2.0));
     assert_eq!(over[0], heard_since("Yes.", (20_000, 32_000), Some(28_000), true));
+}
+
+/// A second of audio.
+fn second() -> Input<'static> {
+    static SECOND: std::sync::LazyLock<Feed> =
+        std::sync::LazyLock::new(|| Feed::Audio(Bytes::from(vec![0; 32_000])));
+    Input::Feed(&SECOND)
+}
+
+/// The same turn under another number.
+fn numbered(index: i64, mut turn: Value) -> Value {
+    turn["turn_index"] = json!(index);
+    turn
+}
+
+#[test]
+fn a_flush_that_was_answered_is_over_and_cuts_nobody_who_speaks_after_it() {
+    let mut bench = listening_to();
+    bench.handle(second());
+    bench.message(&turn("StartOfTurn", "Hello", 0.25, 0.75));
+    bench.feed(&Feed::Flush);
+    bench.message(&turn("EndOfTurn", "Hello.", 0.25, 0.8));
+    bench.handle(second());
+    // Without times of its own it seems to begin before the flush.
+    let began = bench.message(&numbered(1, turn("StartOfTurn", "I'd like a", 0.8, 1.25)));
+    assert_eq!(began[0], Event::Turn(TurnSign::Began { at: 12_800 }));
+    assert_eq!(bench.due(), None, "nothing is waited for");
+    let over = bench.message(&numbered(1, turn("EndOfTurn", "I'd like a table for two.", 0.8, 3.0)));
+    assert_eq!(over[0], heard("I'd like a table for two.", 12_800, 48_000, true));
+}
+
+#[test]
+fn whoever_begins_to_speak_after_a_flush_that_has_nothing_to_answer_is_not_cut_wherever_that_seems_to_be() {
+    let mut bench = listening_to();
+    bench.handle(second());
+    bench.feed(&Feed::Flush);
+    bench.handle(second());
+    bench.message(&turn("StartOfTurn", "I'd like a", 0.0, 1.5));
+    // There may be words before the flush, so that nothing of it is called silence.
+    assert_eq!(bench.wait(), [Output::Event(heard("I'd like a", 0, 24_000, false))]);
+    let over = bench.message(&turn("EndOfTurn", "I'd like a table for two.", 0.0, 3.0));
+    assert_eq!(over[0], heard("I'd like a table for two.", 0, 48_000, true));
+}
+
+#[test]
+fn of_somebody_who_speaks_on_a_forced_end_takes_what_was_said_before_it_and_the_rest_goes_on() {
+    let mut bench = listening_to();
+    bench.handle(second());
+    bench.message(&turn("StartOfTurn", "And so", 0.25, 0.75));
+    bench.feed(&Feed::Flush);
+    bench.handle(second());
+    bench.message(&turn("Update", "And so on", 0.25, 1.5));
+    let told = [
+        heard("And so", 4_000, 12_000, true),
+        Event::Turn(TurnSign::Over),
+        heard("on", 12_000, 24_000, false),
+    ];
+    assert_eq!(bench.wait(), told.map(Output::Event));
+    let more = bench.message(&turn("Update", "And so on and on", 0.25, 2.0));
+    assert_eq!(more, [heard("on and on", 12_000, 32_000, false)]);
+    let over = bench.message(&turn("EndOfTurn", "And so on, and on.", 0.25, 2.5));
+    let rest = heard_since("on, and on.", (12_000, 40_000), Some(32_000), true);
+    assert_eq!(over, [rest, Event::Turn(TurnSign::Over)]);
+}
+
+#[test]
+fn the_last_words_of_somebody_who_is_muted_are_final_although_the_flush_was_answered_without_them() {
+    let mut bench = listening_to();
+    bench.handle(second());
+    bench.message(&turn("StartOfTurn", "A table", 0.0, 0.5));
+    bench.feed(&Feed::Flush);
+    bench.message(&turn("EndOfTurn", "A table,", 0.0, 0.5));
+    bench.message(&numbered(1, turn("StartOfTurn", "please", 0.5, 1.0)));
+    let told = [heard("please", 8_000, 16_000, true), Event::Turn(TurnSign::Over)];
+    assert_eq!(bench.wait(), told.map(Output::Event));
+}
+
+#[test]
+fn each_word_is_told_once_also_where_the_end_of_a_turn_comes_behind_the_beginning_of_the_next_or_twice() {
+    let mut bench = listening_to();
+    let mut told = Vec::new();
+    for message in [
+        turn("StartOfTurn", "One two", 0.0, 1.0),
+        numbered(1, turn("StartOfTurn", "four", 1.5, 2.0)),
+        turn("EndOfTurn", "One two three.", 0.0, 1.5),
+        numbered(1, turn("EndOfTurn", "Four five.", 1.5, 2.5)),
+        numbered(1, turn("EndOfTurn", "Four five.", 1.5, 2.5)),
+    ] {
+        told.extend(bench.message(&message).into_iter().filter_map(|event| match event {
+            Event::Heard(heard) if heard.is_final && !heard.text.is_empty() => Some(heard.text),
+            _ => None,
+        }));
+    }
+    assert_eq!(told, ["One two", "four", "three.", "five."]);
+}
+
+#[test]
+fn turns_without_numbers_are_told_apart_by_their_ends() {
+    let mut bench = listening_to();
+    for (text, end) in [("Yes.", 1.0), ("Yes.", 2.0)] {
+        let mut over = turn("EndOfTurn", text, end - 1.0, end);
+        over["turn_index"] = Value::Null;
+        let told = bench.message(&over);
+        assert!(matches!(&told[0], Event::Heard(heard) if heard.text == text), "{told:?}");
+    }
 }

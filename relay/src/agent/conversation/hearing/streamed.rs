@@ -212,8 +212,10 @@ impl<E: Ears> Streamed<E> {
         self.is_paused = true;
         self.ears.flush();
         self.is_voiced = false;
+        // Words that may change are their recogniser's to call final, also those of audio of which it seemed to have said the last word.
+        let is_open = !self.loose.is_empty() && self.asked.is_some();
         match &self.asked {
-            _ if self.kept.is_empty() => {
+            _ if self.kept.is_empty() && !is_open => {
                 self.turn_over();
                 self.finalise(self.end, 1);
             }
@@ -238,6 +240,7 @@ impl<E: Ears> Streamed<E> {
         if self.is_on_hold
             && self.is_paused
             && self.kept.is_empty()
+            && self.loose.is_empty()
             && let Some(request) = self.asked.as_ref().map(|asked| asked.request)
         {
             outbox.push(AgentOutput::Cancel { request });
@@ -381,10 +384,15 @@ impl<E: Ears> Streamed<E> {
         }
     }
 
-    /// The request is over, of a recogniser from which no more is wanted.
+    /// The request is over, of a recogniser from which no more is wanted. Nothing is kept for another one: words that might have changed are what was
+    /// said.
     fn let_go_of(&mut self, outbox: &mut Outbox) {
         self.note_well();
         self.spent(outbox);
+        if !self.loose.is_empty() {
+            self.firm = self.words();
+            self.turn_over();
+        }
     }
 
     /// A recogniser that has said anything was well: whatever failed before it is no part of an outage that begins later.

@@ -532,6 +532,34 @@ fn whoever_mutes_has_the_last_words_understood_and_all_of_it_is_final_then() {
 }
 
 #[test]
+fn words_of_a_muted_user_that_come_when_none_were_expected_any_more_are_said_once() {
+    let muted = || {
+        let mut talk = Talk::new();
+        let ears = ask_of(&talk.chunk(), EARS).0;
+        (0..9).for_each(|_| drop(talk.chunk()));
+        talk.input(AgentInput::Pause);
+        let did = talk.event(ears, &Event::Unanswered { end: 16_000 });
+        assert!(did.contains(&AgentOutput::Final { through: 16_000 }), "{did:?}");
+        talk.hears(ears, "A table", (15_000, 16_000), false);
+        (talk, ears)
+    };
+    // They may change until their recogniser says that they do not: it is asked to.
+    let (mut talk, ears) = muted();
+    let flush = AgentOutput::Feed { request: ears, feed: Feed::Flush, at_most: None };
+    let did = talk.input(AgentInput::Pause);
+    assert!(did.contains(&flush) && said_words(&did).is_empty(), "{did:?}");
+    let let_go = AgentOutput::Cancel { request: ears };
+    assert!(!talk.input(AgentInput::OnHold(true)).contains(&let_go), "its last words are waited for");
+    let did = talk.hears(ears, "A table for two.", (15_000, 16_000), true);
+    assert_eq!(said_words(&did), [("A table for two.", 15_000, 16_000)]);
+    assert!(did.contains(&let_go), "{did:?}");
+    // One that is closed before that has said all that there is.
+    let (mut talk, ears) = muted();
+    let did = talk.finishes(ears);
+    assert_eq!(said_words(&did), [("A table", 15_000, 16_000)]);
+}
+
+#[test]
 fn on_hold_the_recogniser_is_let_go_once_it_has_said_its_last_words_and_the_first_sample_after_that_asks_again()
  {
     let mut talk = Talk::new();
