@@ -274,7 +274,11 @@ mod tests {
             let message: Value = serde_json::from_str(message).expect("JSON");
             assert_eq!((&message["event"], &message["transcript"]), (&json!("StartOfTurn"), &json!("word")));
             let word = &message["words"][0];
-            assert_eq!((word["start"].is_number(), word["end"].is_number()), (has_times, has_times), "{word}");
+            assert_eq!(
+                (word["start"].is_number(), word["end"].is_number()),
+                (has_times, has_times),
+                "{word}"
+            );
         }
     }
 }

@@ -385,26 +385,27 @@ mod tests {
         };
         // When one fails that is given audio ten times a second, but not in the seconds `paused`, and says something at the second `word`.
         // Somebody speaks in the tenths of a second `voice`.
-        let fails_at = |word: u64, paused: std::ops::Range<u64>, at_once: u64, voice: std::ops::Range<u64>| {
-            let mut exchange = Exchange::open(Time::ZERO, parrot(), bounds).0;
-            exchange.handle_input(Time::ZERO, HEAD);
-            for tenth in 0..at_once {
-                exchange.handle_input(Time::ZERO, Input::Feed(&sound(tenth, voice.contains(&tenth))));
-            }
-            (0..600).find(|tenth| {
-                let now = Time::from_millis(tenth * 100);
-                if *tenth == word * 10 {
-                    exchange.handle_input(now, Input::Text("word"));
-                    exchange.poll_output();
+        let fails_at =
+            |word: u64, paused: std::ops::Range<u64>, at_once: u64, voice: std::ops::Range<u64>| {
+                let mut exchange = Exchange::open(Time::ZERO, parrot(), bounds).0;
+                exchange.handle_input(Time::ZERO, HEAD);
+                for tenth in 0..at_once {
+                    exchange.handle_input(Time::ZERO, Input::Feed(&sound(tenth, voice.contains(&tenth))));
                 }
-                // What nobody understands comes all the time.
-                exchange.handle_input(now, Input::Binary(&[7]));
-                if !paused.contains(&(tenth / 10)) {
-                    exchange.handle_input(now, Input::Feed(&sound(*tenth, voice.contains(tenth))));
-                }
-                failure(&mut exchange) == Some(FailureKind::Timeout)
-            })
-        };
+                (0..600).find(|tenth| {
+                    let now = Time::from_millis(tenth * 100);
+                    if *tenth == word * 10 {
+                        exchange.handle_input(now, Input::Text("word"));
+                        exchange.poll_output();
+                    }
+                    // What nobody understands comes all the time.
+                    exchange.handle_input(now, Input::Binary(&[7]));
+                    if !paused.contains(&(tenth / 10)) {
+                        exchange.handle_input(now, Input::Feed(&sound(*tenth, voice.contains(tenth))));
+                    }
+                    failure(&mut exchange) == Some(FailureKind::Timeout)
+                })
+            };
         assert_eq!(fails_at(99, 0..0, 0, 0..600), Some(151));
         assert_eq!(
             fails_at(99, 0..0, 500, 0..600),
