@@ -164,7 +164,8 @@ export class CallPage {
     // Said at once, so that whatever opens the microphone again meanwhile opens the one that was asked for last.
     const choice: Choice = (this.#choice = { ...choiceOf(microphone, before.constraints), before });
     const attempt = ++this.#attempt;
-    this.#discard(this.#waiting);
+    // Later on one that waits is let go of when the next one is there: that may be refused.
+    if (!this.#context) this.#discard(this.#waiting);
     try {
       // There is nothing to listen with before there is sound.
       if (microphone !== false) await this.#opening;
@@ -402,8 +403,12 @@ export class CallPage {
         try {
           if (stream) this.#wire(stream);
         } catch {
-          // It has the rate of before. That it has ended is seen soon, and another one is asked for.
+          // It has the rate of before. That one has ended is seen soon, and another is asked for; one of the application's own is heard no more.
           this.#discard(stream);
+          if (this.#own.has(stream!)) {
+            this.#letGo();
+            this.#listener.microphone(undefined);
+          }
         }
       }
     } catch (thrown) {

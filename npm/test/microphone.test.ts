@@ -472,6 +472,38 @@ test("a microphone that is taken away while a context is made anew for it is clo
   }
 });
 
+test("a microphone of the application's own that no new context takes is told not to be heard, and nothing claims that it is", async () => {
+  browser.resamples = false;
+  const errors: string[] = [];
+  const call = new Call({ ...OPTIONS, microphone: new Stream(new Track("own")) as unknown as MediaStream, onError: ({ code }) => void errors.push(code) });
+  await call.connect();
+  assert.equal(call.snapshot.devices.microphone?.live, true);
+  browser.rate = 16_000;
+  browser.microphoneRate = 8_000;
+  await assert.rejects(call.setMicrophone("other"), { code: "audio_unavailable" });
+  assert.deepEqual([call.snapshot.devices.microphone, browser.contexts.length], [undefined, 2]);
+  await call.close();
+  assert.equal(browser.left().contexts, 0);
+});
+
+test("a microphone that waits for a context made anew is heard though the next one that is asked for is refused", async () => {
+  const call = new Call(OPTIONS);
+  await call.connect();
+  browser.resamples = false;
+  browser.rate = 16_000;
+  browser.microphone = "headset";
+  let goOn = (): void => undefined;
+  browser.adding = () => new Promise((resolve) => (goOn = resolve));
+  const first = call.setMicrophone("headset");
+  await until(() => browser.contexts.length === 2, "a context is made anew");
+  browser.asking = () => Promise.reject(new DOMException("Requested device not found", "NotFoundError"));
+  await assert.rejects(call.setMicrophone("gone"), { code: "microphone_missing" });
+  goOn();
+  await first;
+  assert.deepEqual([open(), call.snapshot.devices.microphone?.deviceId, call.snapshot.devices.microphone?.live], [["headset"], "headset", true]);
+  await call.close();
+});
+
 test("an own context of another rate than the microphone's is told with what to do, and is not made anew", async () => {
   browser.resamples = false;
   const audioContext = new AudioContext({ sampleRate: 16_000 });

@@ -26,11 +26,15 @@ async function answered(status: number, type: string, body: string): Promise<unk
 
 test("a token is the text of an answer, or what its JSON says", async () => {
   assert.equal(await answered(200, "text/plain; charset=utf-8", "a.b.c"), "a.b.c");
+  // What several frameworks call any text.
+  assert.equal(await answered(200, "text/html; charset=utf-8", "a.b.c"), "a.b.c");
   assert.equal(await answered(201, "application/json", '{"token":"d.e.f"}'), "d.e.f");
 });
 
 test("a page in place of a token is where people sign in, which asking again does not", async () => {
-  assert.deepEqual(await answered(200, "text/html; charset=utf-8", "<!doctype html>"), [`${ADDRESS} answered 200 text/html; charset=utf-8`, false]);
+  for (const page of ["<!doctype html>", "\n  <html>"]) {
+    assert.deepEqual(await answered(200, "text/html; charset=utf-8", page), [`${ADDRESS} answered 200 text/html; charset=utf-8`, false]);
+  }
 });
 
 test("a refusal is final unless it is one of the moment, whatever it is written in", async () => {

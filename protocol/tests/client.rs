@@ -240,6 +240,11 @@ fn without_a_network_it_is_no_news_that_there_is_no_token() {
     assert_eq!(errors(&bench.input(Input::Token(Err("no network")))), Vec::<String>::new());
     bench.input(Input::Online);
     assert!(bench.wait(Duration::from_secs(1)).contains(&Did::RequestToken));
+    bench.input(Input::Offline);
+    // A page of the application's own that stands in for its server.
+    assert_eq!(bench.input(Input::NoToken), []);
+    bench.input(Input::Online);
+    assert!(bench.wait(Duration::from_secs(1)).contains(&Did::RequestToken));
     assert_eq!(errors(&bench.input(Input::Token(Err("still none")))), ["token_unavailable"]);
 }
 

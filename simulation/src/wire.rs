@@ -31,12 +31,19 @@ impl Written {
     /// As OpenAI's chat completions are streamed.
     pub(crate) fn as_openai(&self) -> String {
         let (id, mut wire, mut call) = (self.id, String::new(), 0);
+        // What some servers say in every piece, as long as the answer goes on.
+        let reason = match id.0 % 4 {
+            0 => "",
+            1 => r#","finish_reason":null"#,
+            2 => r#","finish_reason":"""#,
+            _ => r#","finish_reason":"stop""#,
+        };
         for piece in &self.pieces {
             match piece {
                 Piece::Word(word) => {
                     let _ = write!(
                         wire,
-                        "data: {{\"id\":\"r{id}\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{word}\"}}}}]}}\n\n"
+                        "data: {{\"id\":\"r{id}\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{word}\"}}{reason}}}]}}\n\n"
                     );
                 }
                 Piece::Noise(noise) => wire.push_str(noise),

@@ -67,6 +67,8 @@ impl Client {
         }
         match &self.phase {
             Phase::Up(_) => self.stop(Timer::Token),
+            // Without a network something else may have answered in the place of the server.
+            Phase::Away(_) if self.offline => self.wait(),
             Phase::Away(_) => self.abandon(CloseCode::Unauthorized),
             Phase::Idle { .. } | Phase::Closed => {}
         }

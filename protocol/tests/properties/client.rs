@@ -113,6 +113,9 @@ struct Watched {
     undelivered: BTreeSet<u32>,
     /// What lies before this number a relay has stored, by its own word; one that wants it again is not to be helped.
     committed: u32,
+    /// The relay of this connection was greeted, and has answered: only then is it listened to.
+    has_greeted: bool,
+    is_connected: bool,
     muted: bool,
     told_bye: bool,
     /// It hangs up.
@@ -137,6 +140,8 @@ impl Watched {
             is_welcome: false,
             undelivered: BTreeSet::new(),
             committed: 0,
+            has_greeted: false,
+            is_connected: false,
             muted: false,
             told_bye: false,
             hangs_up: false,
@@ -169,10 +174,15 @@ impl Watched {
         self.input(Input::Text(&message.into().to_json()));
     }
 
+    fn disconnected(&mut self) {
+        (self.told_bye, self.next) = (false, None);
+        (self.has_greeted, self.is_connected) = (false, false);
+    }
+
     /// The relay says what it has stored.
     fn commit(&mut self, committed: Mark, message: impl Into<RelayMessage>) {
         self.relay(message);
-        if matches!(self.state, State::Connected | State::Closing) {
+        if self.is_connected {
             self.committed = self.committed.max(committed.seq);
         }
     }
@@ -222,7 +232,10 @@ impl Watched {
                         }
                         assert_eq!(bye.end, self.end.seq);
                     }
-                    ClientMessage::Hello(hello) => assert_eq!(hello.start, self.mark(hello.start.seq)),
+                    ClientMessage::Hello(hello) => {
+                        self.has_greeted = true;
+                        assert_eq!(hello.start, self.mark(hello.start.seq));
+                    }
                     _ => {}
                 },
                 Output::Play { position, payload, .. } => {
@@ -243,7 +256,7 @@ impl Watched {
                     let number = text.split(' ').next().and_then(|number| number.parse().ok());
                     assert!(self.undelivered.insert(number.expect("ours")), "told once");
                 }
-                Output::Disconnect { .. } => (self.told_bye, self.next) = (false, None),
+                Output::Disconnect { .. } => self.disconnected(),
                 Output::Event(Event::State(state)) => self.state = state,
                 Output::Event(Event::Ended { .. }) => self.is_over = true,
                 _ => {}
@@ -283,7 +296,7 @@ impl Watched {
             Act::NoToken => self.input(Input::NoToken),
             Act::Opened => self.input(Input::Opened),
             Act::Closed(code) => {
-                (self.told_bye, self.next) = (false, None);
+                self.disconnected();
                 self.input(Input::Closed { code });
             }
             Act::Why(status) => self.input(Input::Why(status.map(|status| Answer { status, body: "{}" }))),
@@ -316,6 +329,7 @@ impl Watched {
             Act::Welcome(epoch, has_features) => {
                 let features = if has_features { Features::RELAY.into() } else { Features::default() };
                 self.is_welcome = true;
+                self.is_connected |= self.has_greeted;
                 self.relay(Welcome { epoch, features, ..welcome() });
                 self.is_welcome = false;
             }
@@ -329,6 +343,7 @@ impl Watched {
                     committed,
                     features: Features::RELAY.into(),
                 };
+                self.is_connected |= self.has_greeted;
                 self.commit(committed, resumed);
             }
             Act::ResumeFailed => self.relay(ResumeFailed { reason: "unknown".into(), epoch: 1 }),

@@ -178,11 +178,18 @@ async fn ask(provider: &Provider, question: Question) -> Result<Answer, Failure>
 /// What an operator can do about a failure.
 fn remedy(provider: &Provider, failure: &Failure) -> String {
     let Provider { name, kind, base_url, model, .. } = provider;
-    let key =
-        format!("providers.{name}.key, best as the variable VOXRELAY_PROVIDERS__{}__KEY", as_variable(name));
+    let variable = as_variable(name);
+    // Two of them end a section, so that no variable spells such a name.
+    let key = if format!("_{variable}_").contains("__") {
+        format!("providers.{name}.key in the file")
+    } else {
+        format!("providers.{name}.key, best as the variable VOXRELAY_PROVIDERS__{variable}__KEY")
+    };
     let said = failure.message.to_lowercase();
     match failure.kind {
-        FailureKind::Key if provider.key.is_none() => format!("it wants a key: give {key}"),
+        FailureKind::Key | FailureKind::Permission if provider.key.is_none() => {
+            format!("it wants a key: give {key}")
+        }
         FailureKind::Key => format!("it refuses the key: check {key}, and what the key may do"),
         FailureKind::Permission => {
             format!(

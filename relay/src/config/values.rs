@@ -123,7 +123,8 @@ impl Values {
         places: &Places<'_>,
         faults: &mut Vec<ConfigError>,
     ) {
-        for (name, value) in spelled(entries) {
+        let is_in_file = |name: &str| places.lines.contains_key(&format!("{named}.{name}"));
+        for (name, value) in spelled(entries, is_in_file) {
             let key = format!("{named}.{name}");
             if keys::find(&key).is_some() {
                 let place = places.of(&key, &value);
@@ -372,7 +373,7 @@ pub(crate) fn as_variable(name: &str) -> String {
 
 /// The entries of a section with a table for each name, where what variables give is in the table of the file whose name they spell: that of a
 /// variable tells neither capitals from small letters nor a hyphen from `_`. If they spell two of them, or none, it is a table of its own.
-fn spelled(entries: Map<String, Value>) -> Map<String, Value> {
+fn spelled(entries: Map<String, Value>, is_in_file: impl Fn(&str) -> bool) -> Map<String, Value> {
     let is_by_variables = |value: &Value| match &value.kind {
         ValueKind::Table(table) => {
             !table.is_empty() && table.values().all(|value| value.origin() == Some(ENVIRONMENT))
@@ -380,7 +381,7 @@ fn spelled(entries: Map<String, Value>) -> Map<String, Value> {
         _ => false,
     };
     let (by_variables, mut tables): (Map<String, Value>, Map<String, Value>) =
-        entries.into_iter().partition(|(_, value)| is_by_variables(value));
+        entries.into_iter().partition(|(name, value)| is_by_variables(value) && !is_in_file(name));
     for (name, value) in by_variables {
         let mut alike = tables.keys().filter(|table| as_variable(table).eq_ignore_ascii_case(&name));
         let only = alike.next().filter(|_| alike.next().is_none()).cloned();
@@ -427,8 +428,16 @@ impl Places<'_> {
         Place(match (value.origin(), key, self.path) {
             (Some(ENVIRONMENT), "database_url", _) => Some(self.database_url.to_owned()),
             (Some(ENVIRONMENT), _, _) => {
-                let sections: Vec<String> = key.split('.').map(as_variable).collect();
-                Some(format!("VOXRELAY_{}", sections.join("__")))
+                // A name of the operator's may have points: it lies between the section and the key.
+                let sections = match key.split_once('.') {
+                    Some((named, rest)) if keys::NAMED.iter().any(|(section, _)| *section == named) => {
+                        let (name, key) = rest.rsplit_once('.').unwrap_or((rest, ""));
+                        vec![named, name, key]
+                    }
+                    _ => key.split('.').collect(),
+                };
+                let sections = sections.into_iter().filter(|section| !section.is_empty()).map(as_variable);
+                Some(format!("VOXRELAY_{}", sections.collect::<Vec<_>>().join("__")))
             }
             (_, _, Some(path)) => Some(match self.lines.get(key) {
                 Some(line) => format!("{}, line {line}", path.display()),

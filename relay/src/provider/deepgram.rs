@@ -165,7 +165,8 @@ pub(super) fn failure(message: &Value) -> Failure {
     let kind = match () {
         () if says(&["TIMEOUT", "NET-0001"]) => FailureKind::Timeout,
         () if says(&["RATE", "TOO_MANY", "LIMIT"]) => FailureKind::Busy,
-        () if says(&["AUTH", "PERMISSION"]) => FailureKind::Key,
+        () if says(&["PERMISSION"]) => FailureKind::Permission,
+        () if says(&["AUTH"]) => FailureKind::Key,
         () if says(&["INVALID", "UNPARS", "BAD_REQUEST", "DATA-"]) => FailureKind::Request,
         () => FailureKind::Provider,
     };

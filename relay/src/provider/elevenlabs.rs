@@ -185,9 +185,8 @@ fn kind(said: &str) -> Option<FailureKind> {
     let says = |parts: &[&str]| parts.iter().any(|part| said.contains(part));
     Some(match () {
         () if says(&["quota", "payment", "subscription", "credit"]) => FailureKind::Payment,
-        () if says(&["api_key", "api key", "unauthorized", "authoriz", "authentic", "permission"]) => {
-            FailureKind::Key
-        }
+        () if says(&["permission"]) => FailureKind::Permission,
+        () if says(&["api_key", "api key", "unauthorized", "authoriz", "authentic"]) => FailureKind::Key,
         () if says(&["too_many", "too many", "rate_limit", "rate limit", "concurren", "busy"]) => {
             FailureKind::Busy
         }

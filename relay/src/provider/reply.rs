@@ -53,6 +53,12 @@ pub struct Told {
     has_stopped: bool,
     /// The event that was told last said so.
     stops: bool,
+    /// It brought words.
+    speaks: bool,
+    /// Words came before any reason for an end, so that a reason is one.
+    has_spoken: bool,
+    /// Words came behind a reason for an end: what this server says of it means nothing.
+    goes_on: bool,
     end: Option<End>,
     /// The event that was told last was no piece of the answer.
     is_keep_alive: bool,
@@ -73,8 +79,19 @@ impl Told {
     pub(super) fn say(&mut self, words: impl Into<String>) {
         let words = words.into();
         if !words.is_empty() {
+            self.speaks = true;
             self.tell(Event::Text(words));
         }
+    }
+
+    /// Tells that the answer stops, once its last words are told: not of a server that says so in pieces that others follow.
+    fn tell_stop(&mut self, had_stopped: bool) {
+        let (stops, speaks) = (std::mem::take(&mut self.stops), std::mem::take(&mut self.speaks));
+        self.goes_on |= had_stopped && speaks;
+        if stops && !self.goes_on && (self.has_spoken || !speaks) {
+            self.tell(Event::Stopped);
+        }
+        self.has_spoken |= speaks && !stops;
     }
 
     /// So many bytes of what is thought.
@@ -137,10 +154,9 @@ impl<D: Dialect> Reply<D> {
 
     fn events(&mut self) {
         while let Some(data) = self.incoming.next_event() {
+            let had_stopped = self.told.has_stopped;
             self.dialect.event(&data, &mut self.told);
-            if std::mem::take(&mut self.told.stops) {
-                self.told.tell(Event::Stopped);
-            }
+            self.told.tell_stop(had_stopped);
             self.events += u64::from(!std::mem::take(&mut self.told.is_keep_alive));
             self.end();
         }
@@ -188,7 +204,7 @@ impl<D: Dialect> Codec for Reply<D> {
     }
 
     fn handle_input(&mut self, now: Time, input: Input<'_>) {
-        let events = self.events;
+        let (told, had_stopped) = (self.told.outputs.len(), self.told.has_stopped);
         match input {
             Input::Head { status, retry_after, request_id, media_type } => {
                 self.told.answer.request_id = request_id.map(str::to_owned);
@@ -210,7 +226,8 @@ impl<D: Dialect> Codec for Reply<D> {
             }
             Input::Text(_) | Input::Binary(_) | Input::Lost(_) | Input::Feed(_) | Input::Timeout => {}
         }
-        if self.told.has_stopped && self.events > events {
+        // What says nothing, such as a piece that is empty, puts nothing off.
+        if self.told.has_stopped && (!had_stopped || self.told.outputs.len() > told) {
             self.stopped_at = Some(now);
         }
     }

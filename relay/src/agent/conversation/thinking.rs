@@ -15,11 +15,11 @@ const TOOL_TOKENS: u64 = 32;
 const TOOLS_TOKENS: u64 = 600;
 /// Bytes of text for one token where nobody has counted them: the usual rule of thumb for English.
 const BYTES_PER_TOKEN: u64 = 4;
-/// Bytes that the pieces of an answer have on average where each is taken for a token: what a Chinese or Japanese character has, of which many
-/// tokenizers make one. Servers that send less at a time, such as letter by letter, cut tokens apart.
+/// Bytes for one token of an answer that is sent letter by letter, and so cuts tokens apart: what a Chinese or Japanese character has, of which
+/// many tokenizers make one.
 const BYTES_PER_SMALL_TOKEN: u64 = 3;
-/// Bytes of an answer for each token that it may have, above which it is too long if it has come in more pieces than that: more than the tokens of
-/// English text have, so that nobody is cut short who keeps to what was asked for and sends letter by letter.
+/// Bytes of such an answer for each token that it may have, above which it is too long: more than the tokens of English text have, so that nobody is
+/// cut short who keeps to what was asked for.
 const BYTES_PER_LARGE_TOKEN: u64 = 5;
 
 /// What a model is told last when little money is left.
@@ -70,6 +70,8 @@ struct Asked {
     calls: Vec<ToolCall>,
     /// Pieces of the answer. Most servers send a token at a time, some send more of them or parts of one.
     deltas: u64,
+    /// None of them has had more than one character so far: it is sent letter by letter, and tells nothing of its tokens.
+    is_by_letter: bool,
     /// Bytes of the answer, and of what was thought beside it.
     bytes: u64,
     /// What the provider has said so far that it used.
@@ -213,6 +215,7 @@ impl Thinking {
             Event::Text(text) => {
                 asked.deltas += 1;
                 asked.bytes += text.len() as u64;
+                asked.is_by_letter &= text.chars().nth(1).is_none();
                 // Spaces before the first word are none of the answer: there may be no word at all.
                 asked.has_words |= !text.trim().is_empty();
                 asked.has_words.then(|| Thought::Words(text.clone()))
@@ -220,6 +223,7 @@ impl Thinking {
             Event::Thought { bytes } => {
                 asked.deltas += 1;
                 asked.bytes += *bytes as u64;
+                asked.is_by_letter &= *bytes <= char::MAX_LEN_UTF8;
                 None
             }
             Event::Stopped => asked.has_words.then_some(Thought::Stopped),
@@ -274,7 +278,7 @@ impl Thinking {
     pub(super) fn is_too_long(&self) -> bool {
         self.asked.as_ref().is_some_and(|asked| {
             let most = u64::from(asked.max_output_tokens);
-            asked.deltas > most && asked.bytes > BYTES_PER_LARGE_TOKEN * most
+            asked.deltas > most && (!asked.is_by_letter || asked.bytes > BYTES_PER_LARGE_TOKEN * most)
         })
     }
 
@@ -320,6 +324,7 @@ impl Thinking {
             max_output_tokens,
             calls: Vec::new(),
             deltas: 0,
+            is_by_letter: true,
             bytes: 0,
             usage: None,
             is_sent: false,
@@ -354,10 +359,11 @@ impl Thinking {
     }
 }
 
-/// What a request has used of which nobody tells: for the answer the larger of its bytes by four and of its pieces, as far as there are three bytes
-/// for each of them, and never less than the provider has said by then.
+/// What a request has used of which nobody tells: for the answer the larger of its bytes by four and of its pieces, of letters as far as there are
+/// three bytes for each of them, and never less than the provider has said by then.
 fn estimate(asked: &Asked) -> TokenUsage {
-    let pieces = asked.deltas.min(asked.bytes.div_ceil(BYTES_PER_SMALL_TOKEN));
+    let most = if asked.is_by_letter { asked.bytes.div_ceil(BYTES_PER_SMALL_TOKEN) } else { u64::MAX };
+    let pieces = asked.deltas.min(most);
     let output = asked.bytes.div_ceil(BYTES_PER_TOKEN).max(pieces).min(asked.max_output_tokens.into());
     match asked.usage {
         Some(said) => TokenUsage { output: said.output.max(output), ..said },

@@ -62,7 +62,15 @@ fn a_variable_is_of_the_table_of_the_file_whose_name_it_spells() {
     assert!(config.providers["gpt"].key.is_some() && config.providers["GPT"].key.is_none());
     let error = several(["Gpt", "GPT"]).expect_err("nobody knows").to_string();
     assert!(error.contains("providers.gpt.model = nothing"), "{error}");
+    // A table of the file stays one of its own, even where variables give all of its values.
+    let both = "[providers.gpt]\nmodel = \"a\"\n[providers.GPT]\nmodel = \"b\"\n";
+    let config = load(both, "VOXRELAY_PROVIDERS__GPT__MODEL", "c").expect("two");
+    let models = ["gpt", "GPT"].map(|name| config.providers[name].model.as_str());
+    assert_eq!(models, ["c", "b"]);
     // What is wrong with it is said by the variable's name.
+    let points = "[providers.\"gpt-4.1\"]\nmodel = \"m\"\n";
+    let said = load(points, "VOXRELAY_PROVIDERS__GPT_4_1__TIMEOUT_SECONDS", "soon").expect_err("no number");
+    assert!(said.to_string().contains("VOXRELAY_PROVIDERS__GPT_4_1__TIMEOUT_SECONDS"), "{said}");
     let tool = "[tools.book-Table]\ndescription = \"d\"\n";
     let error = load(tool, "VOXRELAY_TOOLS__BOOK_TABLE__TIMEOUT_SECONDS", "soon").expect_err("no number");
     let said = error.to_string();

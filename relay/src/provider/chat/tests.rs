@@ -280,11 +280,19 @@ fn an_answer_that_comes_whole_is_as_good() {
 fn a_server_that_forgets_to_say_that_it_is_done_is_not_waited_for() {
     let (mut exchange, _) = Exchange::open(Time::ZERO, Box::new(codec()), Bounds::default());
     exchange.handle_input(Time::ZERO, HEAD);
-    let delta = r#"{"content":"Hi. <thi","tool_calls":[{"id":"a","function":{"name":"go"}}]}"#;
-    let body = format!("data: {{\"choices\":[{{\"delta\":{delta},\"finish_reason\":\"stop\"}}]}}\n\n");
+    let last = r#"{"content":"you. <thi","tool_calls":[{"id":"a","function":{"name":"go"}}]}"#;
+    let body = format!(
+        "data: {{\"choices\":[{{\"delta\":{{\"content\":\"Hi \"}}}}]}}\n\n\
+         data: {{\"choices\":[{{\"delta\":{last},\"finish_reason\":\"stop\"}}]}}\n\n"
+    );
     exchange.handle_input(Time::from_millis(500), Input::Bytes(body.as_bytes()));
     // What may be half of something is told with the end, should the rest of it not come.
-    assert_eq!(events(&mut exchange), [Event::Text("Hi. ".to_owned()), Event::Stopped]);
+    let words = ["Hi ", "you. "].map(|words| Event::Text(words.to_owned()));
+    assert_eq!(events(&mut exchange), [words.as_slice(), &[Event::Stopped]].concat());
+    // Pieces that say nothing put nothing off.
+    let nothing = b"data: {\"choices\":[]}\n\ndata: {\"choices\":[{\"delta\":{}}]}\n\n";
+    exchange.handle_input(Time::from_millis(2_000), Input::Bytes(nothing));
+    assert_eq!(events(&mut exchange), []);
     let due = exchange.poll_timeout().expect("it waits for the usage");
     assert_eq!(due, Time::from_millis(2_500));
     exchange.handle_input(due, Input::Timeout);
@@ -328,6 +336,9 @@ fn an_answer_goes_on_as_long_as_its_pieces_come_whatever_reason_to_stop_they_say
         now += STEP;
         told.extend(take(&mut exchange, now, "[DONE]"));
         assert_eq!(text_of(&told), "Grüß dich.", "{reason:?}");
+        // Whoever speaks it is not told after each piece that the words before are all.
+        let mut behind = told.iter().skip_while(|event| !matches!(event, Event::Text(_)));
+        assert!(!behind.any(|event| *event == Event::Stopped), "{reason:?}: {told:?}");
         assert_eq!(calls(&told), [r#"a look {"at":1}"#], "{reason:?}");
         let Some(Event::Finished(answer)) = told.last() else { panic!("{reason:?}: {told:?}") };
         assert!(answer.usage.is_some(), "{reason:?}");

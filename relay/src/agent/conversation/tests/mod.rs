@@ -178,7 +178,7 @@ fn of_an_answer_that_is_cut_off_the_larger_counts_of_what_the_provider_has_told_
         let usage = TokenUsage { input: 11, output: told, ..TokenUsage::default() };
         bench.event(0, &Event::Usage(Quantity::Tokens(usage)));
         for _ in 0..3 {
-            bench.says(0, "ab ");
+            bench.says(0, "ab");
         }
         assert_eq!(spent(&bench.types("Stop")), Some((Some((11, counts)), true)));
     }

@@ -105,9 +105,10 @@ fn of_an_answer_that_is_given_up_the_larger_counts_of_its_bytes_and_of_pieces_th
         (vec![thought(20), thought(21)], 11),
         (vec![call(20), call(21)], 11),
         (vec![thought(3), call(3), thought(3), Event::Text("語".to_owned())], 4),
+        // Letter by letter, a token at a time, and in pieces of four bytes.
         (vec![thought(1), call(2), thought(1), Event::Text("x".to_owned())], 2),
-        // Letter by letter, and in pieces of four bytes.
         (vec![Event::Text("x".to_owned()); 40], 14),
+        (["1", ",", " 2", ",", " 3"].map(|token| Event::Text(token.to_owned())).to_vec(), 5),
         (vec![Event::Text("word".to_owned()); 40], 40),
         (vec![thought(100_000)], 100),
     ] {
