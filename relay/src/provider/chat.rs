@@ -123,10 +123,16 @@ impl Completions {
     }
 
     fn delta(&mut self, delta: &Value, told: &mut Told) {
-        let read = self.thoughts.read(&text(delta));
+        let text = text(delta);
+        // Half of a tag is kept until the rest of it is there.
+        if !text.is_empty() {
+            told.go_on();
+        }
+        let read = self.thoughts.read(&text);
         told.thought(read.thought + reasoning(delta).len() + thought(delta));
         told.say(read.words);
         for piece in delta.get("tool_calls").and_then(Value::as_array).into_iter().flatten() {
+            told.go_on();
             self.calls.read(piece);
         }
     }

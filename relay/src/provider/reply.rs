@@ -59,6 +59,8 @@ pub struct Told {
     has_spoken: bool,
     /// Words came behind a reason for an end: what this server says of it means nothing.
     goes_on: bool,
+    /// Something has come of which nothing may be told yet.
+    is_more: bool,
     end: Option<End>,
     /// The event that was told last was no piece of the answer.
     is_keep_alive: bool,
@@ -82,6 +84,11 @@ impl Told {
             self.speaks = true;
             self.tell(Event::Text(words));
         }
+    }
+
+    /// A piece of the answer came of which nothing may be told yet.
+    pub(super) fn go_on(&mut self) {
+        self.is_more = true;
     }
 
     /// Tells that the answer stops, once its last words are told: not of a server that says so in pieces that others follow.
@@ -227,7 +234,8 @@ impl<D: Dialect> Codec for Reply<D> {
             Input::Text(_) | Input::Binary(_) | Input::Lost(_) | Input::Feed(_) | Input::Timeout => {}
         }
         // What says nothing, such as a piece that is empty, puts nothing off.
-        if self.told.has_stopped && (!had_stopped || self.told.outputs.len() > told) {
+        let is_more = std::mem::take(&mut self.told.is_more) || self.told.outputs.len() > told;
+        if self.told.has_stopped && (!had_stopped || is_more) {
             self.stopped_at = Some(now);
         }
     }

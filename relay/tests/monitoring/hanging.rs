@@ -105,7 +105,9 @@ fn nobody_is_woken_for_a_provider_that_failed_in_the_last_call_before_a_quiet_ni
     let alert = alerts.iter().find(|alert| alert.name == "VoxrelayProviderOpen").expect("it is there");
     for scrape in [5, 15, 60] {
         let readings = read(7, scrape, 60);
-        assert!(readings.iter().any(|reading| reading.circuit == 2), "it was not asked any more: {scrape}");
+        // Who looks once a minute misses that.
+        let is_seen = readings.iter().any(|reading| reading.circuit == 2);
+        assert!(is_seen || scrape == 60, "it was not asked any more: {scrape}");
         assert_eq!(readings.last().expect("many were read").circuit, 1, "nobody has tried it since");
         let longest = longest(alert, &readings);
         assert!(longest < patience(alert), "{scrape}: it holds for {longest:?}");
