@@ -2,6 +2,11 @@
 -- alert refers to no session any more, and a trigger takes out what names one, whichever relay erases it: its id, and its user where the budget is not
 -- theirs. Whoever has no session left is named by no alert. What is about the budget of a session goes with it. Relays of earlier versions read and write
 -- the same columns, and no statement of theirs leans on the reference, so 'oldest_relay' stays.
+
+-- To drop the reference takes a lock on both tables, and that on 'alerts' first. Relays have a session locked when they write an alert: whoever of them
+-- is at work meanwhile would wait for this, and this for them. So it waits for them here, while it holds nothing.
+LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE;
+
 ALTER TABLE alerts DROP CONSTRAINT alerts_session_id_fkey;
 
 -- The reference did its work with the rights of the schema's owner, whoever deleted the session, and so does this. Nobody else may put it to use.

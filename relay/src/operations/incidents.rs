@@ -31,6 +31,9 @@ const CALLS_EVERY: Duration = Duration::from_secs(60);
 const NOTE_EVERY: Duration = Duration::from_secs(15);
 /// What goes on is told once an hour. It is over when no relay has found it for a minute: what comes and goes sooner is one and the same.
 const PACE: IncidentPace = IncidentPace { again: Duration::from_secs(3_600), calm: Duration::from_secs(60) };
+/// The same of calls and answers. One relay may find what the others do not, since each adds the long calls that ended at it, and they look seldom: a
+/// look that fails or comes late ends nothing.
+const PACE_OF_CALLS: IncidentPace = IncidentPace { calm: CALLS_EVERY.saturating_mul(3), ..PACE };
 /// Between two looks at whether the database takes writes, and between two tries to tell of it at least.
 const STORE_EVERY: Duration = Duration::from_secs(1);
 /// How much may wait to be told of the database. The oldest goes.
@@ -157,6 +160,13 @@ async fn lately(app: &App, filter: &OverviewFilter) -> Result<Option<Overview>, 
     Ok(store.is_rolled_up().await?.then_some(overview))
 }
 
+fn pace(kind: IncidentKind) -> IncidentPace {
+    match kind {
+        IncidentKind::ProviderDown => PACE,
+        IncidentKind::CallsFailing | IncidentKind::AnswersSlow => PACE_OF_CALLS,
+    }
+}
+
 /// Notes it for the webhook, unless this relay has a short while ago. What cannot be written is found again with the next look.
 async fn note(app: &App, noted: &mut Noted, incident: NewIncident) {
     let now = app.live.now();
@@ -164,7 +174,7 @@ async fn note(app: &App, noted: &mut Noted, incident: NewIncident) {
         return;
     }
     let NewIncident { kind, subject, state, value, threshold } = &incident;
-    match app.records.store.note_incident(&incident, PACE).await {
+    match app.records.store.note_incident(&incident, pace(*kind)).await {
         Ok(true) => {
             telemetry::alert(kind.name(), *state);
             let (alert, state) = (kind.name(), state.name());
@@ -315,6 +325,11 @@ mod tests {
         assert!(noted.has(start + NOTE_EVERY / 2, &incident("ears", firing)));
         assert!(!noted.has(start + NOTE_EVERY, &incident("ears", firing)), "it is noted again");
         assert!(3 * (NOTE_EVERY + PROVIDERS_EVERY) <= PACE.calm, "two that are lost end nothing");
+        for kind in IncidentKind::ALL {
+            let every = if kind == IncidentKind::ProviderDown { NOTE_EVERY } else { CALLS_EVERY };
+            let lost = 2 * every + NOTE_EVERY;
+            assert!(lost <= pace(kind).calm, "{kind:?}: one that is lost, and one that is late, end nothing");
+        }
         assert!(!noted.has(start, &incident("voice", firing)), "each for itself");
         assert!(!noted.has(start, &incident("ears", resolved)), "it has changed");
         noted.note(start, incident("ears", resolved));

@@ -8,7 +8,7 @@ use relay::provider::{Breaker, Deadlines, Failure, FailureKind, Ticket};
 
 use super::alerts;
 use super::promql::{self, Read};
-use super::rules::Alert;
+use super::rules::{self, Alert};
 
 /// How long it hangs.
 const SECONDS: u64 = 3_600;
@@ -71,18 +71,8 @@ fn holds(alert: &Alert, readings: &[Reading]) -> bool {
 
 /// For how long without a break the expression of an alert holds at most.
 fn longest(alert: &Alert, readings: &[Reading]) -> Duration {
-    let (mut since, mut longest) = (None, Duration::ZERO);
-    for (count, Reading { second, .. }) in (1..).zip(readings) {
-        since = holds(alert, &readings[..count]).then(|| since.unwrap_or(*second));
-        longest = longest.max(since.map_or(Duration::ZERO, |since| Duration::from_secs(second - since)));
-    }
-    longest
-}
-
-/// For how long an expression has to hold until its alert comes.
-fn patience(alert: &Alert) -> Duration {
-    let minutes = alert.said.get("for").and_then(|time| time.strip_suffix('m')).expect("minutes");
-    Duration::from_secs(60 * minutes.parse::<u64>().expect("a number"))
+    let held = (1..).zip(readings).map(|(count, reading)| (reading.second, holds(alert, &readings[..count])));
+    rules::longest(held)
 }
 
 #[test]
@@ -95,7 +85,7 @@ fn the_alert_for_a_provider_that_is_not_asked_comes_for_one_that_hangs_however_o
         let readings = read(pause, scrape, SECONDS);
         assert!(readings.iter().any(|reading| reading.circuit == 1), "some try it: {pause}, {scrape}");
         let longest = longest(alert, &readings);
-        assert!(longest >= patience(alert), "{pause}, {scrape}: for {longest:?} at most: {readings:?}");
+        assert!(longest >= alert.patience(), "{pause}, {scrape}: for {longest:?} at most: {readings:?}");
     }
 }
 
@@ -110,6 +100,6 @@ fn nobody_is_woken_for_a_provider_that_failed_in_the_last_call_before_a_quiet_ni
         assert!(is_seen || scrape == 60, "it was not asked any more: {scrape}");
         assert_eq!(readings.last().expect("many were read").circuit, 1, "nobody has tried it since");
         let longest = longest(alert, &readings);
-        assert!(longest < patience(alert), "{scrape}: it holds for {longest:?}");
+        assert!(longest < alert.patience(), "{scrape}: it holds for {longest:?}");
     }
 }

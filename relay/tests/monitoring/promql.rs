@@ -179,7 +179,7 @@ impl Evaluation<'_> {
 
     fn series(&mut self, name: &str) -> Result<(f64, Option<Duration>), String> {
         let labels = if self.has('{') { matchers(&mut self.rest)? } else { Vec::new() };
-        let within = range(&mut self.rest).map(minutes).transpose()?;
+        let within = range(&mut self.rest).map(time).transpose()?;
         Ok(((self.read)(&Read { name, labels, within }), within))
     }
 
@@ -196,10 +196,11 @@ fn range<'t>(rest: &mut Rest<'t>) -> Option<&'t str> {
     }
 }
 
-fn minutes(range: &str) -> Result<Duration, String> {
-    let minutes = range.strip_suffix('m').and_then(|minutes| minutes.parse::<u64>().ok());
-    let minutes = minutes.ok_or_else(|| format!("{range} is not known"))?;
-    Ok(Duration::from_secs(60 * minutes))
+/// A time of minutes or hours.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    let of = |unit: char, seconds: u64| Some(seconds * text.strip_suffix(unit)?.parse::<u64>().ok()?);
+    let seconds = of('m', 60).or_else(|| of('h', 3_600)).ok_or_else(|| format!("{text} is not known"))?;
+    Ok(Duration::from_secs(seconds))
 }
 
 /// The names in the brackets that follow.

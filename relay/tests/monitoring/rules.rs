@@ -1,6 +1,9 @@
 //! The file of alerts, read line by line: as much of YAML as it uses. Whatever else stands in it is an error.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::promql;
 
 /// An alert.
 #[derive(Debug, Default)]
@@ -17,6 +20,24 @@ const KEYS: [&str; 5] = ["for", "severity", "summary", "description", "runbook"]
 const OPENINGS: [&str; 4] = ["groups:", "rules:", "labels:", "annotations:"];
 /// How far the lines of an expression are indented.
 const INDENT: &str = "          ";
+
+impl Alert {
+    /// For how long its expression has to hold until it comes.
+    pub(crate) fn patience(&self) -> Duration {
+        let time = self.said.get("for").expect("it has to hold for a while");
+        promql::time(time).expect("it is understood")
+    }
+}
+
+/// For how long without a break an expression holds at most, by whether it does at each second at which it is asked.
+pub(crate) fn longest(held: impl IntoIterator<Item = (u64, bool)>) -> Duration {
+    let (mut since, mut longest) = (None, Duration::ZERO);
+    for (second, holds) in held {
+        since = holds.then(|| since.unwrap_or(second));
+        longest = longest.max(since.map_or(Duration::ZERO, |since| Duration::from_secs(second - since)));
+    }
+    longest
+}
 
 /// The alerts of the file.
 pub(crate) fn parse(text: &str) -> Vec<Alert> {

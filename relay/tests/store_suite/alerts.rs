@@ -6,8 +6,8 @@ use std::time::Duration;
 use relay::money::budget::{Balance, Scope};
 use relay::money::ledger::LedgerRow;
 use relay::records::store::{
-    Alert, AlertFilter, Attempted, Claimed, DeliveryFilter, ExcessAlert, NewSession, Notice, Replayed,
-    Settle, Store, unix_ms,
+    Alert, AlertFilter, Attempted, Claimed, DeliveryFilter, ExcessAlert, NewSession, Notice, Payer, Replayed,
+    Settle, Store, StoreError, unix_ms,
 };
 
 use super::{Bench, caps, on_both_databases, open, quota, row, session, settle, usd};
@@ -24,6 +24,8 @@ on_both_databases! {
     an_alert_outlives_the_call_that_raised_it_and_does_not_name_it
     what_was_told_is_not_told_again_after_its_call_was_erased
     an_erased_user_is_named_by_no_alert
+    a_user_whose_last_calls_are_erased_at_the_same_moment_is_named_by_no_alert
+    what_is_written_late_for_an_erased_call_reaches_thresholds_as_ever_and_names_nobody_who_is_gone
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -309,4 +311,55 @@ async fn an_erased_user_is_named_by_no_alert(bench: Bench) {
     sqlx::raw_sql(left).execute(&mut connection).await.expect("written");
     store.delete_user("ada", None, "another").await.expect("nothing to do");
     assert_eq!(named(&bench).await, expected);
+}
+
+async fn a_user_whose_last_calls_are_erased_at_the_same_moment_is_named_by_no_alert(bench: Bench) {
+    let store = &*bench.store;
+    exhaust(store, "a", "ada").await;
+    exhaust(store, "b", "bob").await;
+    // The schema did nothing, as with a call that it took for the last but one.
+    let nothing = if bench.is_postgres() {
+        "DROP TRIGGER alerts_of_erased ON sessions"
+    } else {
+        "DROP TRIGGER alerts_of_erased"
+    };
+    sqlx::raw_sql(nothing).execute(&mut bench.connect().await).await.expect("dropped");
+    assert!(store.delete_session("a", None).await.expect("erased"));
+    let alerts = named(&bench).await;
+    assert!(alerts.iter().all(|alert| !alert.contains("[ada]")), "{alerts:?}");
+    assert!(alerts.contains(&"user 100 [b] [bob] waits".to_owned()), "{alerts:?}");
+}
+
+async fn what_is_written_late_for_an_erased_call_reaches_thresholds_as_ever_and_names_nobody_who_is_gone(
+    bench: Bench,
+) {
+    let store = &*bench.store;
+    let caps = caps(100, 100, 1_000);
+    for id in ["a", "b", "c"] {
+        open(store, &session(id), &quota()).await;
+    }
+    store.settle(&settle("a", vec![row("1", 1, 79)], caps)).await.expect("written");
+    let owe = async |id: &str, key: &str, cost: u64| {
+        let payer = Some(Payer { user_sub: "ada".into(), account: "acme".into() });
+        let owed = Settle { payer, ..settle(id, vec![row(key, 1, cost)], caps) };
+        // Whoever has it on their disk may write it twice.
+        for _ in 0..2 {
+            let settled = store.settle(&owed).await;
+            assert!(matches!(settled, Err(StoreError::Erased { .. })), "{settled:?}");
+        }
+    };
+    assert!(store.delete_session("a", None).await.expect("erased"));
+    owe("a", "2", 21).await;
+    assert_eq!(named(&bench).await, ["user 100 [] [ada] waits"], "she has other calls");
+    for id in ["b", "c"] {
+        assert!(store.delete_session(id, None).await.expect("erased"));
+    }
+    assert_eq!(named(&bench).await, ["user 100 [] [] waits"]);
+    owe("b", "1", 900).await;
+    assert_eq!(named(&bench).await, ["account 100 [] [] waits", "user 100 [] [] waits"]);
+    let told = claim(store, LONG).await;
+    let told: Vec<_> = told.iter().map(|alert| (alert.scope, alert.percent, alert.spent.get())).collect();
+    let user = [(Scope::User, 50, 79), (Scope::User, 80, 100), (Scope::User, 100, 100)];
+    let account = [50, 80, 100].map(|percent| (Scope::Account, percent, 1_000));
+    assert_eq!(told, [&user[..], &account[..]].concat(), "and nothing of the calls' own budgets");
 }

@@ -1,5 +1,6 @@
 //! Reserve, spend, settle.
 
+use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use relay::money::budget::{Balance, Range, Reserved, Scope};
 use relay::records::store::{
@@ -32,7 +33,6 @@ on_both_databases! {
     thresholds_are_told_once
     thresholds_that_the_charge_for_a_lost_session_reaches_are_told_once
     thresholds_that_a_lower_limit_puts_below_what_is_spent_are_told_with_the_next_settlement
-    what_is_charged_for_a_lost_session_is_counted_whoever_finds_it
     a_budget_that_is_used_up_is_told_once
     whatever_the_jump_thresholds_are_told_in_order_with_the_sum_of_that_moment
     a_budget_that_is_used_up_is_told_after_its_lower_thresholds_with_what_the_ledger_says
@@ -475,40 +475,71 @@ async fn thresholds_that_a_lower_limit_puts_below_what_is_spent_are_told_with_th
     assert_eq!(told("5", caps(WIDE, 100, 150)).await, [(Scope::Account, 50)]);
 }
 
-async fn what_is_charged_for_a_lost_session_is_counted_whoever_finds_it(bench: Bench) {
-    let store = &*bench.store;
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let counted = recorder.handle();
-    let _local = metrics::set_default_local_recorder(&recorder);
-    let all = caps(WIDE, WIDE, WIDE);
-    let lose = async |id: &'static str, cost| {
-        open(store, &session(id), &of_a_lost_relay()).await;
-        let exposed = Reserve { exposed: usd(cost), ..reserve(id, 100, 100, all) };
-        store.reserve(&exposed).await.expect("answered");
-    };
-    let count = |cost: u64| {
-        let line = format!(
-            "voxrelay_cost_nano_usd_total{{provider=\"unknown\",unit=\"nano_usd\",estimated=\"true\"}} {cost}"
-        );
-        let text = counted.render();
-        assert!(text.lines().any(|said| said == line), "no {line} in {text}");
-    };
-    lose("replaced", 1).await;
-    let alone = Quota { sessions_per_user: 1, ..quota() };
-    let opened = store.open_session(&session("new"), &alone).await.expect("answered");
-    assert!(matches!(&opened, Opened::Yes { replaced: Some(id), .. } if id == "replaced"), "{opened:?}");
-    count(1);
-    lose("taken", 10).await;
-    let by =
-        TakeOver { epoch: 0, resume_hash: [8; 32], previous: [7; 32], relay: "relay-2".into(), lease: LEASE };
-    store.take_over("taken", &by).await.expect("written").expect("live");
-    count(11);
-    lose("ended", 20).await;
-    assert!(store.end_elsewhere("ended", "abnormal").await.expect("ended"));
-    count(31);
-    lose("swept", 30).await;
-    assert_eq!(store.sweep(Duration::from_secs(600)).await.expect("swept").released, 1);
-    count(61);
+/// On one thread, which the counters are read on.
+#[tokio::test]
+async fn what_is_charged_for_a_lost_session_is_counted_whoever_finds_it_and_whether_or_not_they_wait() {
+    for bench in [Bench::sqlite().await, Bench::postgres().await] {
+        let store = &*bench.store;
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let counted = recorder.handle();
+        let _local = metrics::set_default_local_recorder(&recorder);
+        let all = caps(WIDE, WIDE, WIDE);
+        let lose = async |id: &'static str, cost| {
+            open(store, &session(id), &of_a_lost_relay()).await;
+            let exposed = Reserve { exposed: usd(cost), ..reserve(id, 100, 100, all) };
+            store.reserve(&exposed).await.expect("answered");
+        };
+        let count = async |cost: u64| {
+            let line = format!(
+                "voxrelay_cost_nano_usd_total{{provider=\"unknown\",unit=\"nano_usd\",estimated=\"true\"}} {cost}"
+            );
+            let is_counted = || counted.render().lines().any(|said| said == line);
+            let waiting = async {
+                while !is_counted() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+            assert!(waited.is_ok(), "no {line} in {}", counted.render());
+        };
+        let alone = Quota { sessions_per_user: 1, ..quota() };
+        let by = TakeOver {
+            epoch: 0,
+            resume_hash: [8; 32],
+            previous: [7; 32],
+            relay: "relay-2".into(),
+            lease: LEASE,
+        };
+        lose("replaced", 1).await;
+        let opened = store.open_session(&session("new"), &alone).await.expect("answered");
+        assert!(matches!(&opened, Opened::Yes { replaced: Some(id), .. } if id == "replaced"), "{opened:?}");
+        count(1).await;
+        assert!(store.end_elsewhere("new", "abnormal").await.expect("ended"));
+        lose("taken", 10).await;
+        store.take_over("taken", &by).await.expect("written").expect("live");
+        count(11).await;
+        assert!(store.end_elsewhere("taken", "abnormal").await.expect("ended"));
+        lose("ended", 20).await;
+        assert!(store.end_elsewhere("ended", "abnormal").await.expect("ended"));
+        count(31).await;
+        lose("swept", 30).await;
+        assert_eq!(store.sweep(Duration::from_secs(600)).await.expect("swept").released, 1);
+        count(61).await;
+        assert!(store.end_elsewhere("swept", "abnormal").await.expect("ended"));
+
+        // Whoever asks for it is gone before it is done.
+        lose("replaced and gone", 40).await;
+        assert!(store.open_session(&session("next"), &alone).now_or_never().is_none());
+        count(101).await;
+        assert!(store.end_elsewhere("next", "abnormal").await.expect("ended"));
+        lose("taken and gone", 50).await;
+        assert!(store.take_over("taken and gone", &by).now_or_never().is_none());
+        count(151).await;
+        assert!(store.end_elsewhere("taken and gone", "abnormal").await.expect("ended"));
+        lose("ended and gone", 60).await;
+        assert!(store.end_elsewhere("ended and gone", "abnormal").now_or_never().is_none());
+        count(211).await;
+    }
 }
 
 async fn a_budget_that_is_used_up_is_told_once(bench: Bench) {

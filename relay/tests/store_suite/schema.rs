@@ -190,6 +190,29 @@ async fn a_migration_that_somebody_who_reads_a_table_holds_up_gives_up_soon_and_
 }
 
 #[tokio::test]
+async fn the_migration_of_alerts_waits_for_a_call_that_is_written_and_holds_up_nothing_of_it() {
+    let url = postgres::shared().empty_database().await;
+    let migrations = migrations("postgres");
+    let before = migrations.iter().position(|migration| migration.version == 35).expect("it is there");
+    let mut relay = AnyConnection::connect(url.expose()).await.expect("it runs");
+    let mut watcher = AnyConnection::connect(url.expose()).await.expect("it runs");
+    let schema = "CREATE SCHEMA voxrelay; SET search_path TO voxrelay";
+    sqlx::raw_sql(schema).execute(&mut relay).await.expect("made");
+    fill(&mut relay, &migrations[..before], "decode(repeat('07', 32), 'hex')").await;
+    let settles = "BEGIN; UPDATE sessions SET strikes = strikes WHERE id = 'a'";
+    sqlx::raw_sql(settles).execute(&mut relay).await.expect("it has the session");
+    let migrating = tokio::spawn(async move { migrate(&url).await });
+    let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while count(&mut watcher, waiting).await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let raises = "UPDATE alerts SET attempts = attempts; COMMIT";
+    sqlx::raw_sql(raises).execute(&mut relay).await.expect("nobody has the alerts");
+    let migrated = migrating.await.expect("no panic").expect("its turn has come");
+    assert_eq!(migrated, migrations.len() - before);
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_database_is_refused_with_its_name() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("voxrelay.db");

@@ -88,6 +88,7 @@ impl Model {
         let periods = Periods::at(settle.at_ms);
         self.change_budgets(&user, &account, periods, cost, 0);
         self.add_unasked(&user, &account, periods, cost);
+        self.reached_by_erased(payer, periods, settle.caps, settle.at_ms);
         Ok(())
     }
 

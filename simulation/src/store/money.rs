@@ -8,7 +8,7 @@ use relay::money::budget::{
 };
 use relay::money::ledger::{ItemSum, LedgerRow};
 use relay::money::meter::SAMPLE;
-use relay::records::store::{Alert, Reserve, Settle, Settled, StoreError};
+use relay::records::store::{Alert, Payer, Reserve, Settle, Settled, StoreError};
 
 use super::periods::Periods;
 use super::{Model, MoveCommitted, Session};
@@ -414,34 +414,76 @@ impl Model {
         alerts
     }
 
+    /// Notes what is reached by then of the budgets of whoever pays for a session that is erased. It is not named, and neither is a user who has no
+    /// session left.
+    pub(super) fn reached_by_erased(&mut self, payer: &Payer, periods: Periods, caps: Caps, at_ms: i64) {
+        let (user_day, account_month) = caps.with(&Overrides::default());
+        let Payer { user_sub, account } = payer;
+        let is_there = self.sessions.values().any(|session| session.row.user_sub == *user_sub);
+        let named = if is_there { user_sub.as_str() } else { "" };
+        for (scope, owner, named, limit) in
+            [(Scope::User, user_sub, named, user_day), (Scope::Account, account, "", account_month)]
+        {
+            let (key, period) = match scope {
+                Scope::Account => ((true, owner.clone(), periods.month), periods.month_name()),
+                Scope::User | Scope::Session => ((false, owner.clone(), periods.day), periods.day_name()),
+            };
+            let Counters { spent, reserved, .. } = self.budgets.get(&key).copied().unwrap_or_default();
+            let balance = Balance { limit, spent, reserved };
+            if let Some(highest) = THRESHOLDS.into_iter().rfind(|percent| balance.has_reached(*percent)) {
+                let about = Alert {
+                    id: String::new(),
+                    scope,
+                    period,
+                    percent: highest,
+                    session_id: String::new(),
+                    user_sub: named.to_owned(),
+                    account: account.clone(),
+                    limit,
+                    spent,
+                    created_at_ms: at_ms,
+                    due_since_ms: at_ms,
+                    attempts: 0,
+                };
+                self.tell(owner, &about);
+            }
+        }
+    }
+
     fn through(&mut self, id: &str, scope: Scope, balance: Balance, highest: u32, at_ms: i64) -> Vec<Alert> {
-        let mut alerts = Vec::new();
-        let Some(session) = self.sessions.get(id) else { return alerts };
+        let Some(session) = self.sessions.get(id) else { return Vec::new() };
         let row = &session.row;
         let (owner, period) = match scope {
-            Scope::Session => (&row.id, String::new()),
-            Scope::User => (&row.user_sub, session.periods.day_name()),
-            Scope::Account => (&row.account, session.periods.month_name()),
+            Scope::Session => (row.id.clone(), String::new()),
+            Scope::User => (row.user_sub.clone(), session.periods.day_name()),
+            Scope::Account => (row.account.clone(), session.periods.month_name()),
         };
-        let told = self.told.entry((scope.name(), owner.clone(), period.clone())).or_default();
-        let is_new = |percent: &u32| *told < *percent && *percent <= highest;
-        for percent in THRESHOLDS.into_iter().filter(is_new) {
-            alerts.push(Alert {
-                id: format!("alert-{}", self.alerts.len() + alerts.len()),
-                scope,
-                period: period.clone(),
-                percent,
-                session_id: row.id.clone(),
-                user_sub: row.user_sub.clone(),
-                account: row.account.clone(),
-                limit: balance.limit,
-                spent: balance.spent,
-                created_at_ms: at_ms,
-                due_since_ms: at_ms,
-                attempts: 0,
-            });
-        }
-        *told = highest.max(*told);
+        let about = Alert {
+            id: String::new(),
+            scope,
+            period,
+            percent: highest,
+            session_id: row.id.clone(),
+            user_sub: row.user_sub.clone(),
+            account: row.account.clone(),
+            limit: balance.limit,
+            spent: balance.spent,
+            created_at_ms: at_ms,
+            due_since_ms: at_ms,
+            attempts: 0,
+        };
+        self.tell(&owner, &about)
+    }
+
+    /// Tells a threshold and those below it, the lowest first, as far as they were not told of the budget of this owner.
+    fn tell(&mut self, owner: &str, about: &Alert) -> Vec<Alert> {
+        let key = (about.scope.name(), owner.to_owned(), about.period.clone());
+        let told = self.told.entry(key).or_default();
+        let is_new = |percent: &u32| *told < *percent && *percent <= about.percent;
+        let new = THRESHOLDS.into_iter().filter(is_new).zip(self.alerts.len()..);
+        let alert = |(percent, number)| Alert { id: format!("alert-{number}"), percent, ..about.clone() };
+        let alerts: Vec<Alert> = new.map(alert).collect();
+        *told = about.percent.max(*told);
         self.alerts.extend(alerts.iter().cloned());
         alerts
     }

@@ -186,8 +186,8 @@ operations! {
     /// Appends rows to the ledger, takes their cost out of what was set aside, and tells which thresholds are reached that were not told before. What a provider
     /// has reported too much of goes to the outbox of alerts, once an hour for each item. Credits lower what is spent of the session's day and month,
     /// as those of [`Store::give_credit`] do, and are cut to what was charged for that day and not given back yet. It works for
-    /// ended sessions as well, since what was used is owed. The cost of a deleted session goes on the account's bill, and the answer is
-    /// [`StoreError::Erased`].
+    /// ended sessions as well, since what was used is owed. The cost of a deleted session goes on the account's bill, the thresholds of its
+    /// user and its account are noted as ever, and the answer is [`StoreError::Erased`].
     fn settle(&self, settle: &Settle) -> Settled;
 
     /// Reads the ledger of a session, by key.

@@ -25,6 +25,15 @@ const ALERT: Sql = sql!(
     RETURNING " ALERT
 );
 
+/// The same for a session that is erased. It is not named, and its user is where the budget is theirs and another session of theirs is there.
+const ALERT_OF_ERASED: Sql = sql!(
+    "INSERT INTO alerts (id, scope, owner, period, percent, session_id, user_sub, account, limit_nano_usd, spent_nano_usd,
+        created_at, next_attempt_at)
+    VALUES ($1, $2, $3, $4, $5, '', COALESCE((SELECT MIN(user_sub) FROM sessions WHERE user_sub = $9), ''), $10, $6, $7, $8, $8)
+    ON CONFLICT (scope, owner, period, percent) DO NOTHING
+    RETURNING " ALERT
+);
+
 /// The highest threshold of each of a session's budgets that is noted in the budget's period. Those below it are noted, too. Each part is found by the
 /// index that keeps alerts apart, however many there are.
 const NOTED: Sql = sql!(
@@ -250,8 +259,8 @@ async fn insert(
         Scope::Session => (&*locked.id, ""),
         scope => key(scope, &locked.owners, &locked.periods),
     };
-    let row = tx
-        .query(ALERT)
+    let insert = tx
+        .query(if locked.is_erased { ALERT_OF_ERASED } else { ALERT })
         .bind(uuid::Uuid::now_v7().to_string())
         .bind(scope.name())
         .bind(owner)
@@ -259,10 +268,14 @@ async fn insert(
         .bind(i64::from(percent))
         .bind(signed(balance.limit.get()))
         .bind(signed(balance.spent.get()))
-        .bind(at_ms)
-        .bind(&*locked.id)
-        .fetch_optional(&mut *tx.connection)
-        .await?;
+        .bind(at_ms);
+    let insert = if locked.is_erased {
+        let user = if scope == Scope::User { &*locked.owners.user_name } else { "" };
+        insert.bind(user).bind(&*locked.owners.account_name)
+    } else {
+        insert.bind(&*locked.id)
+    };
+    let row = insert.fetch_optional(&mut *tx.connection).await?;
     row.map(|row| {
         let name = named(&row, "alert", "id");
         read_budget(&Reading::new(&row, &name))

@@ -60,8 +60,14 @@ const FORGET_WHO_WAS_CREDITED_LATE: Sql = sql!(
         AND SUBSTR(key, 1, LENGTH($1) + 1) = $1 || '/'"
 );
 
-/// Takes a user out of alerts. The schema does so with their last session; of two that were deleted at the same moment neither was the last.
+/// Takes a user out of alerts.
 const FORGET_WHO_REACHED: Sql = sql!("UPDATE alerts SET user_sub = '' WHERE user_sub = $1");
+
+/// Takes a user of whom no session is left out of alerts.
+const FORGET_WHO_IS_GONE: Sql = sql!(
+    "UPDATE alerts SET user_sub = ''
+    WHERE user_sub = $1 AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.user_sub = $1)"
+);
 
 const FORGET_WHO_CREDITED: Sql = sql!("UPDATE credits SET created_by = '' WHERE created_by = $1");
 
@@ -102,6 +108,7 @@ impl SqlStore {
             lost.iter().for_each(WrittenOff::tell_operators);
             if let Some(owner) = owner {
                 store.forget_name(&owner).await?;
+                store.forget_who_is_gone(&owner).await?;
             }
             store.empty_log().await?;
             Ok(erased > 0)
@@ -170,27 +177,39 @@ impl SqlStore {
         id: &str,
         reason: &str,
     ) -> Result<bool, StoreError> {
-        let (id, reason) = (id.to_owned(), reason.to_owned());
-        let ended = self.transaction(Durability::PowerCut, move |mut tx| {
-            async move {
-                let locked = Locked::read(&mut tx, &id).await?.filter(|locked| locked.is_live);
-                let Some(locked) = locked else { return Ok(None) };
-                let lost = money::write_off(&mut tx, locked).await?;
-                let number = rollups::number(&mut tx).await?;
-                let end = tx.query(END_ELSEWHERE).bind(reason).bind(number).bind(&*id);
-                end.execute(&mut *tx.connection).await?;
-                rollups::put_in(&mut tx, number, &id).await?;
-                Ok(Some(lost))
-            }
-            .boxed()
-        });
-        let lost = ended.await?;
-        lost.iter().for_each(WrittenOff::tell_operators);
-        Ok(lost.is_some())
+        let (store, id, reason) = (self.clone(), id.to_owned(), reason.to_owned());
+        self.finish(async move {
+            let ended = store.transaction(Durability::PowerCut, move |mut tx| {
+                async move {
+                    let locked = Locked::read(&mut tx, &id).await?.filter(|locked| locked.is_live);
+                    let Some(locked) = locked else { return Ok(None) };
+                    let lost = money::write_off(&mut tx, locked).await?;
+                    let number = rollups::number(&mut tx).await?;
+                    let end = tx.query(END_ELSEWHERE).bind(reason).bind(number).bind(&*id);
+                    end.execute(&mut *tx.connection).await?;
+                    rollups::put_in(&mut tx, number, &id).await?;
+                    Ok(Some(lost))
+                }
+                .boxed()
+            });
+            let lost = ended.await?;
+            lost.iter().for_each(WrittenOff::tell_operators);
+            Ok(lost.is_some())
+        })
+        .await
     }
 
-    /// Runs `work` to its end, even if the caller is dropped.
-    async fn finish<T: Send + 'static>(
+    /// Takes a user of whom no session is left out of alerts. The schema does so with their last session. But of two that are deleted at the same
+    /// moment neither is the last, and what is written late for an erased session may be written while another one is deleted. So whoever has done
+    /// either looks once more when it is committed: the last of them sees what the others have done.
+    pub(super) async fn forget_who_is_gone(&self, sub: &str) -> Result<(), StoreError> {
+        self.statement(FORGET_WHO_IS_GONE).bind(sub).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// Runs `work` to its end, even if the caller is dropped. What comes of a transaction is told in it, so that nothing that is written is told to
+    /// nobody.
+    pub(super) async fn finish<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {

@@ -1,10 +1,12 @@
 //! Settlements of sessions that were deleted meanwhile. Their cost goes on the account's bill, without the user's name.
 
-use super::super::types::Settle;
+use super::super::types::{Alert, Settle};
 use super::budget_rows::{self, Owners, Periods};
 use super::money::{self, Locked, Sums};
 use super::read::Reading;
-use super::{Sql, StoreError, Tx, alerts, signed, sql};
+use super::{Sql, StoreError, Tx, alerts, budgets, signed, sql};
+use crate::money::NanoUsd;
+use crate::money::budget::Caps;
 
 /// Notes what is needed of a session and its ledger rows to tell later what was charged already.
 const REMEMBER: [Sql; 2] = [
@@ -59,8 +61,9 @@ pub(super) async fn remember(tx: &mut Tx<'_>, id: &str) -> Result<(), StoreError
 }
 
 /// Charges for a session that was deleted. The rules are those for a session that was ended from outside: each row counts once, and nothing
-/// is charged that another relay has metered again, or that was charged as lost.
-pub(super) async fn settle(tx: &mut Tx<'_>, settle: &Settle) -> Result<(), StoreError> {
+/// is charged that another relay has metered again, or that was charged as lost. It tells which thresholds of its user and its account are reached by
+/// then.
+pub(super) async fn settle(tx: &mut Tx<'_>, settle: &Settle) -> Result<Vec<Alert>, StoreError> {
     let id = &*settle.session_id;
     let (Some(payer), Some(first)) = (&settle.payer, money::decisive(&settle.rows)) else {
         return Err(StoreError::NoSession { id: id.to_owned() });
@@ -77,7 +80,8 @@ pub(super) async fn settle(tx: &mut Tx<'_>, settle: &Settle) -> Result<(), Store
     }
     alerts::exceeded(tx, "", &payer.account, &settle.rows, settle.at_ms).await?;
     let (owners, periods) = (Owners::new(&payer.user_sub, &payer.account), Periods::at(settle.at_ms));
-    let locked = Locked::new(id.to_owned(), settle.epoch, owners, periods);
+    let mut locked = Locked::erased(id.to_owned(), settle.epoch, owners, periods);
+    locked.overrides = budgets::read_overrides(tx, &locked.owners).await?;
     // The order of locks: budgets come before the usage of erased sessions, and that in the order of its key.
     budget_rows::lock_budgets(tx, &locked.owners, &locked.periods).await?;
     let mut rows: Vec<_> = settle.rows.iter().collect();
@@ -101,5 +105,9 @@ pub(super) async fn settle(tx: &mut Tx<'_>, settle: &Settle) -> Result<(), Store
         sums.add(row);
     }
     tx.query(ADD_SAMPLES).bind(signed(sums.samples)).bind(id).execute(&mut *tx.connection).await?;
-    budget_rows::change_budgets(tx, &locked, signed(sums.cost.get()), 0).await.map(drop)
+    let (account, user) = budget_rows::change_budgets(tx, &locked, signed(sums.cost.get()), 0).await?;
+    // Nothing is told of the session's own budget, which is erased with it.
+    let caps = Caps { session: NanoUsd::ZERO, ..settle.caps };
+    let standing = locked.standing(caps, account, user);
+    alerts::reached(tx, &locked, &standing, settle.at_ms).await
 }

@@ -176,17 +176,20 @@ impl SqlStore {
             let found = i64::try_from(rows.len()).unwrap_or(SWEEP_MAX);
             let before = swept.released;
             for (id, over) in damage::SESSIONS.readable("a lost session", rows, lost)? {
-                let buried = self
-                    .transaction(Durability::PowerCut, move |mut tx| {
+                let store = self.clone();
+                let buried = self.finish(async move {
+                    let buried = store.transaction(Durability::PowerCut, move |mut tx| {
                         async move { bury(&mut tx, &id, over).await }.boxed()
-                    })
-                    .await;
-                let (released, ended, written_off) = match buried {
+                    });
+                    let (released, ended, written_off) = buried.await?;
+                    written_off.tell_operators();
+                    Ok((released, ended))
+                });
+                let (released, ended) = match buried.await {
                     // Its money stays set aside until somebody mends its row. The others do not wait for that.
                     Err(error) if error.is_damage() => continue,
                     buried => buried?,
                 };
-                written_off.tell_operators();
                 swept.released += u32::from(released);
                 swept.ended += u32::from(ended);
             }

@@ -86,6 +86,8 @@ pub(super) struct Locked {
     pub(super) is_live: bool,
     /// Whether the session's lease is over.
     pub(super) is_lost: bool,
+    /// Whether there is no row of the session any more: only whoever pays for it is known.
+    pub(super) is_erased: bool,
     pub(super) owners: Owners,
     pub(super) periods: Periods,
     cost: NanoUsd,
@@ -121,13 +123,14 @@ impl Locked {
     pub(super) fn new(id: String, epoch: u32, owners: Owners, periods: Periods) -> Locked {
         let zero = NanoUsd::ZERO;
         let (cost, authorised, exposed) = (zero, zero, zero);
-        let (is_live, is_lost, settlements) = (true, false, 0);
+        let (is_live, is_lost, is_erased, settlements) = (true, false, false, 0);
         let overrides = Overrides::default();
         Locked {
             id,
             epoch,
             is_live,
             is_lost,
+            is_erased,
             owners,
             periods,
             cost,
@@ -136,6 +139,11 @@ impl Locked {
             settlements,
             overrides,
         }
+    }
+
+    /// A session that is erased, of which something is owed.
+    pub(super) fn erased(id: String, epoch: u32, owners: Owners, periods: Periods) -> Locked {
+        Locked { is_live: false, is_erased: true, ..Locked::new(id, epoch, owners, periods) }
     }
 
     /// Locks and reads the row of a session.
@@ -153,6 +161,7 @@ impl Locked {
             epoch: row.small("epoch")?,
             is_live: row.text("state")? == "live",
             is_lost: row.signed("is_lost")? == 1,
+            is_erased: false,
             owners: Owners::new(&row.text("user_sub")?, &row.text("account")?),
             periods: Periods { user: row.text("user_period")?, account: row.text("account_period")? },
             cost: row.money("cost_nano_usd")?,
@@ -173,7 +182,7 @@ impl Locked {
         self.authorised.saturating_sub(self.cost)
     }
 
-    fn standing(&self, caps: Caps, account: Counters, user: Counters) -> Standing {
+    pub(super) fn standing(&self, caps: Caps, account: Counters, user: Counters) -> Standing {
         let session = Counters { spent: self.cost, reserved: self.reserved() };
         let (user_day, account_month) = caps.with(&self.overrides);
         Standing {
@@ -239,12 +248,12 @@ impl SqlStore {
     }
 
     pub(in crate::records::store) async fn settle(&self, settle: &Settle) -> Result<Settled, StoreError> {
-        let settle = settle.clone();
-        let settled = self.shared(Durability::PowerCut, move |mut tx| {
+        let owed = settle.clone();
+        let written = self.shared(Durability::PowerCut, move |mut tx| {
             async move {
+                let settle = owed;
                 let Some(mut locked) = Locked::read(&mut tx, &settle.session_id).await? else {
-                    erased::settle(&mut tx, &settle).await?;
-                    return Ok(Err(StoreError::Erased { id: settle.session_id }));
+                    return erased::settle(&mut tx, &settle).await.map(Err);
                 };
                 if locked.epoch != settle.epoch && !is_still_owed(&mut tx, &locked, &settle).await? {
                     return Err(StoreError::Fenced { id: settle.session_id });
@@ -272,9 +281,20 @@ impl SqlStore {
             }
             .boxed()
         });
-        let (settled, cut) = settled.await??;
-        cut.iter().for_each(credits::Cut::tell_operator);
-        Ok(settled)
+        match written.await? {
+            Ok((settled, cut)) => {
+                cut.iter().for_each(credits::Cut::tell_operator);
+                Ok(settled)
+            }
+            // The relay is told that the session is gone, and nothing else.
+            Err(alerts) => {
+                alerts.iter().for_each(operations::alerts::raised);
+                if let Some(payer) = &settle.payer {
+                    self.forget_who_is_gone(&payer.user_sub).await?;
+                }
+                Err(StoreError::Erased { id: settle.session_id.clone() })
+            }
+        }
     }
 }
 

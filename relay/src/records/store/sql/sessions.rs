@@ -100,21 +100,24 @@ impl SqlStore {
         session: &NewSession,
         quota: &Quota,
     ) -> Result<Opened, StoreError> {
-        let (session, quota) = (session.clone(), quota.clone());
-        let opened = self.shared_or_undo(Durability::PowerCut, move |mut tx| {
-            async move {
-                let mut lost = WrittenOff::default();
-                Ok(match open(&mut tx, &session, &quota, &mut lost).await? {
-                    Ok(opened) => Ok((opened, lost)),
-                    // All of it is undone.
-                    Err(refused) => Err((refused, WrittenOff::default())),
-                })
-            }
-            .boxed()
-        });
-        let (opened, lost) = opened.await?;
-        lost.tell_operators();
-        Ok(opened)
+        let (store, session, quota) = (self.clone(), session.clone(), quota.clone());
+        self.finish(async move {
+            let opened = store.shared_or_undo(Durability::PowerCut, move |mut tx| {
+                async move {
+                    let mut lost = WrittenOff::default();
+                    Ok(match open(&mut tx, &session, &quota, &mut lost).await? {
+                        Ok(opened) => Ok((opened, lost)),
+                        // All of it is undone.
+                        Err(refused) => Err((refused, WrittenOff::default())),
+                    })
+                }
+                .boxed()
+            });
+            let (opened, lost) = opened.await?;
+            lost.tell_operators();
+            Ok(opened)
+        })
+        .await
     }
 
     pub(in crate::records::store) async fn may_open_session(
@@ -141,44 +144,47 @@ impl SqlStore {
         id: &str,
         by: &TakeOver,
     ) -> Result<Option<TakenOver>, StoreError> {
-        let (id, by) = (id.to_owned(), by.clone());
-        let taken = self.shared(Durability::PowerCut, move |mut tx| {
-            async move {
-                let Some(locked) = Locked::read(&mut tx, &id).await? else { return Ok(None) };
-                if !locked.is_live || locked.epoch != by.epoch {
-                    return Ok(None);
+        let (store, id, by) = (self.clone(), id.to_owned(), by.clone());
+        self.finish(async move {
+            let taken = store.shared(Durability::PowerCut, move |mut tx| {
+                async move {
+                    let Some(locked) = Locked::read(&mut tx, &id).await? else { return Ok(None) };
+                    if !locked.is_live || locked.epoch != by.epoch {
+                        return Ok(None);
+                    }
+                    let lost = money::write_off(&mut tx, locked).await?;
+                    leases::begin(&mut tx, &by.relay, by.lease).await?;
+                    let row = tx
+                        .query(TAKE_OVER)
+                        .bind(by.resume_hash.to_vec())
+                        .bind(by.previous.to_vec())
+                        .bind(&*by.relay)
+                        .bind(HAND_OFF)
+                        .bind(&*id)
+                        .fetch_one(&mut *tx.connection)
+                        .await;
+                    let found = row.and_then(|row| Ok((read::session(&row)?, row)));
+                    let (session, row) = found
+                        .map_err(|error| read::needed(damage::SESSIONS, error, || format!("session {id}")))?;
+                    let next_turn = Reading::new(&row, &id).small("next_turn")?;
+                    let metered_at_ms = Reading::new(&row, &id).maybe_signed("metered_at")?;
+                    let by_item = money::by_item(&mut tx, &id).await?;
+                    let rows = tx.query(UNHEARD).bind(&*id).fetch_each(&mut *tx.connection).await?;
+                    let of = format!("a turn of session {id}");
+                    let mut unheard = damage::TURNS.readable(&of, rows, |row| {
+                        let epoch = Reading::new(row, &of).small("epoch")?;
+                        Ok((epoch, read::turn(&id, row)?.turn))
+                    })?;
+                    unheard.reverse();
+                    Ok(Some((TakenOver { session, by_item, next_turn, metered_at_ms, unheard }, lost)))
                 }
-                let lost = money::write_off(&mut tx, locked).await?;
-                leases::begin(&mut tx, &by.relay, by.lease).await?;
-                let row = tx
-                    .query(TAKE_OVER)
-                    .bind(by.resume_hash.to_vec())
-                    .bind(by.previous.to_vec())
-                    .bind(&*by.relay)
-                    .bind(HAND_OFF)
-                    .bind(&*id)
-                    .fetch_one(&mut *tx.connection)
-                    .await;
-                let found = row.and_then(|row| Ok((read::session(&row)?, row)));
-                let (session, row) = found
-                    .map_err(|error| read::needed(damage::SESSIONS, error, || format!("session {id}")))?;
-                let next_turn = Reading::new(&row, &id).small("next_turn")?;
-                let metered_at_ms = Reading::new(&row, &id).maybe_signed("metered_at")?;
-                let by_item = money::by_item(&mut tx, &id).await?;
-                let rows = tx.query(UNHEARD).bind(&*id).fetch_each(&mut *tx.connection).await?;
-                let of = format!("a turn of session {id}");
-                let mut unheard = damage::TURNS.readable(&of, rows, |row| {
-                    let epoch = Reading::new(row, &of).small("epoch")?;
-                    Ok((epoch, read::turn(&id, row)?.turn))
-                })?;
-                unheard.reverse();
-                Ok(Some((TakenOver { session, by_item, next_turn, metered_at_ms, unheard }, lost)))
-            }
-            .boxed()
-        });
-        let Some((taken, lost)) = taken.await? else { return Ok(None) };
-        lost.tell_operators();
-        Ok(Some(taken))
+                .boxed()
+            });
+            let Some((taken, lost)) = taken.await? else { return Ok(None) };
+            lost.tell_operators();
+            Ok(Some(taken))
+        })
+        .await
     }
 
     pub(in crate::records::store) async fn rotate_resume(
