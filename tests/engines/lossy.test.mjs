@@ -104,7 +104,10 @@ describe("a minute's call over a network that loses packets", () => {
     const starting = call.start({ bufferSeconds });
     await call.hears(({ name, event }) => name === "microphone" && event.live, 0, LOADING_MS);
     const begin = Date.now();
-    await starting;
+    await starting.catch((error) => {
+      const seen = proxy.frames.map(({ time, direction, opcode, type, connection }) => `${time - begin} ms: ${direction} ${type ?? opcode} (${connection})`);
+      throw new Error(`${error.message}; the relay says:\n${relay.log}\n${seen.join("\n")}`);
+    });
     const connected = Date.now() - begin;
     await sleep(Math.max(0, speech.seconds * 1_000 - connected));
     const hangUp = Date.now();

@@ -78,7 +78,11 @@
       const events = ["State", "Transport", "Session", "Transcript", "Usage", "Budget", "Gap", "Error", "Ended", "Microphone", "Speaker", "Rtt", "Quality", "Undelivered", "ToolCall", "Agent", "Degraded", "Listened"];
       const options = {
         url: new URL("/v1/call", location.href),
-        token: async () => (await fetch("/dev/token")).text(),
+        token: async () => {
+          const response = await fetch("/dev/token");
+          if (!response.ok) throw new Error(`the relay answered ${response.status}`);
+          return response.text();
+        },
         microphone: { echoCancellation: false, autoGainControl: false, noiseSuppression: false },
         ...(record ? await recorder() : {}),
         ...(isMetered ? await meter() : {}),
