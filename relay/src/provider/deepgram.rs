@@ -48,6 +48,11 @@ pub(super) const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
 pub(super) const FLUSHED_WITHIN: Duration = Duration::from_secs(2);
 /// It says where words and silence end in seconds, each for itself: so many samples are no difference, 100 ms.
 pub(super) const ROUNDING: u32 = 1_600;
+/// It moves words while they may change. The end of an utterance has a second without words behind it, so that a word which ends up to half a second
+/// behind it is that one.
+const MOVED: u32 = 8_000;
+/// Somebody is noticed only after they have begun to speak: so many samples before the end of silence may be speech, 1 s.
+pub(super) const ONSET: u32 = 16_000;
 /// Samples a second of the audio that a recogniser is fed with.
 const RATE: f64 = 16_000.0;
 
@@ -79,6 +84,8 @@ struct Deepgram {
     latest: Option<(u32, Option<u32>)>,
     /// The last word of the turn ends here, and does not stay yet.
     ending: Option<u32>,
+    /// The turn is over with the latest words that stay, should those be none that may change.
+    is_over_before: bool,
     /// How often it has said something of what it hears.
     pieces: u64,
     /// When it is told to stay; `None` before it listens, and when nothing more is to be heard.
@@ -138,7 +145,7 @@ pub(super) fn words_end(words: &Value) -> Option<u32> {
 }
 
 /// How many of the words of a text are spoken before this place, by their middle, if they have times.
-fn spoken_before(text: &str, words: &Value, before: u32) -> Option<usize> {
+pub(super) fn spoken_before(text: &str, words: &Value, before: u32) -> Option<usize> {
     let middle = |word: &Value| Some(place(&word["start"])? / 2 + place(&word["end"])? / 2);
     let middles: Vec<u32> = words.as_array()?.iter().map(middle).collect::<Option<_>>()?;
     let is_each = middles.len() == told::words(text).count();
@@ -200,6 +207,7 @@ impl Deepgram {
             place: 0,
             latest: None,
             ending: None,
+            is_over_before: false,
             pieces: 0,
             keep_alive_at: None,
             over_at: None,
@@ -283,10 +291,15 @@ impl Deepgram {
         if is_final {
             self.place = end;
             self.forced.words.forget(whole);
+            if heard_to >= self.forced.words_end.unwrap_or(self.forced.end) {
+                // It has told all of them again, whatever has become of them.
+                self.forced = Forced::default();
+            }
             self.flushed =
                 self.flushed.take().filter(|flushed| flushed.end > heard_to.saturating_add(ROUNDING));
             if has_words {
                 self.latest = Some((start, words_end));
+                self.is_over_before = false;
             }
             if self.ending.is_some_and(|at| at <= heard_to.saturating_add(ROUNDING)) {
                 if self.is_ended(words_end) {
@@ -295,18 +308,18 @@ impl Deepgram {
                 self.ending = None;
             }
         }
-        if says("speech_final") {
+        if says("speech_final") || self.is_over_before && self.loose.is_none() {
             self.turn_is_over();
         }
     }
 
-    /// What of a text was not told before. Should words have changed that were told, those are news that are spoken behind the last of them, if
-    /// that is known.
+    /// What of a text was not told before. Should words have changed that were told, those are news that are spoken behind the last of them. If that
+    /// is not known, all is news from the first one on that has changed: rather is a word told twice than lost.
     fn news<'a>(&self, text: &'a str, words: &Value) -> &'a str {
         let Forced { words: told, words_end, .. } = &self.forced;
         told.behind(text).unwrap_or_else(|| {
             let before = words_end.and_then(|end| spoken_before(text, words, end));
-            behind_words(text, before.unwrap_or(told.count()))
+            behind_words(text, before.unwrap_or_else(|| told.common(text)))
         })
     }
 
@@ -315,16 +328,22 @@ impl Deepgram {
     fn utterance_ends(&mut self, now: Time, last_word_end: &Value) {
         // It says -1 where it has called no word final.
         let is_said = last_word_end.as_f64().is_some_and(|seconds| seconds >= 0.0);
-        let at = place(last_word_end).filter(|_| is_said);
-        let loose = self.loose.as_ref().map(|loose| (loose.start, loose.words_end));
-        let Some((start, words_end)) = loose.or(self.latest) else { return };
-        let is_last = |at: u32| words_end.map_or(start < at, |end| end <= at.saturating_add(ROUNDING));
-        let is_theirs = at.is_none_or(is_last);
-        if !is_theirs {
+        // Words that came late are told behind what was final by then.
+        let at = place(last_word_end).filter(|_| is_said).map(|at| at.max(self.told));
+        let is_theirs = |(start, words_end): (u32, Option<u32>)| {
+            at.is_none_or(|at| words_end.map_or(start < at, |end| end <= at.saturating_add(MOVED)))
+        };
+        let Some(loose) = &self.loose else {
+            if self.latest.is_some_and(is_theirs) {
+                self.turn_is_over();
+            }
+            return;
+        };
+        if !is_theirs((loose.start, loose.words_end)) {
+            self.is_over_before |= self.latest.is_some_and(is_theirs);
             return;
         }
-        let Some(loose) = &self.loose else { return self.turn_is_over() };
-        self.ending = at.or(words_end).or(Some(loose.end));
+        self.ending = at.or(loose.words_end).or(Some(loose.end));
         if self.flushed.is_none() && self.over_at.is_none() {
             self.flush(now);
         }
@@ -332,7 +351,7 @@ impl Deepgram {
 
     /// Whether words whose last one ends there, if that is known, are the last ones of a turn that it has called over.
     fn is_ended(&self, words_end: Option<u32>) -> bool {
-        let is_last = |at: u32| words_end.is_none_or(|end| end <= at.saturating_add(ROUNDING));
+        let is_last = |at: u32| words_end.is_none_or(|end| end <= at.saturating_add(MOVED));
         self.ending.is_some_and(is_last)
     }
 
@@ -371,12 +390,13 @@ impl Deepgram {
         (self.forced.words_end, self.forced.end) = (heard.words_end, heard.end);
         (self.told, self.place) = (heard.end, heard.end);
         self.latest = Some((heard.start, heard.words_end));
+        self.is_over_before = false;
         self.channel.tell(Event::Heard(Heard { is_final: true, ..heard }));
     }
 
     /// Said once a turn: both the end of speech and the end of an utterance are the end of a turn.
     fn turn_is_over(&mut self) {
-        self.ending = None;
+        (self.ending, self.is_over_before) = (None, false);
         if self.latest.take().is_some() {
             self.channel.tell(Event::Turn(TurnSign::Over));
         }
@@ -430,6 +450,15 @@ impl Codec for Deepgram {
 
     fn pieces(&self) -> Option<u64> {
         Some(self.pieces)
+    }
+
+    fn nobody_spoke(&mut self) {
+        let end = self.fed.saturating_sub(ONSET);
+        // Words that may change are its own to take back.
+        if self.loose.is_none() && end > self.place {
+            (self.told, self.place) = (end, end);
+            self.channel.tell(Event::Unanswered { end });
+        }
     }
 
     fn poll_timeout(&self) -> Option<Time> {

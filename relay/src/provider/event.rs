@@ -172,8 +172,8 @@ pub enum Event {
     Usage(Quantity),
     /// A recogniser understands something.
     Heard(Heard),
-    /// A recogniser was told to work off what it had ([`Feed::Flush`]) and has said nothing of it in time: up to here there are no more words.
-    /// That is the codec's conclusion, and no sign that the recogniser works.
+    /// A recogniser was told to work off what it had ([`Feed::Flush`]) and has said nothing of it in time, or it has said nothing for long and
+    /// nobody has spoken: up to here there are no more words. That is the codec's conclusion, and no sign that the recogniser works.
     Unanswered {
         /// The place: samples at 16 kHz since the first that the request was given.
         end: u32,

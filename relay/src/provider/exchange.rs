@@ -8,7 +8,7 @@ use bytes::Bytes;
 use protocol::Time;
 
 use super::{Codec, Event, Failure, FailureKind, Feed, Input, Opening, Output};
-use watch::Watch;
+use watch::{Silence, Watch};
 
 /// What a provider may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +19,8 @@ pub struct Bounds {
     pub first: Option<Duration>,
     /// Between two pieces of the answer; `None` where silence is no trouble, as while a user says nothing.
     pub silence: Option<Duration>,
-    /// How long it may be given audio without saying anything about it, from where a voice begins in that; `None` for one that is given none. Time
-    /// in which no audio comes does not count, and neither does how much of it is given at once.
+    /// How long it may be given audio without saying anything about it, from where a voice begins in that which is more than a cough; `None` for one
+    /// that is given none. Time in which no audio comes does not count, and neither does how much of it is given at once.
     pub unanswered: Option<Duration>,
     /// From the opening to the end; `None` for one that is as long as a call.
     pub whole: Option<Duration>,
@@ -243,8 +243,10 @@ impl Exchange {
 
     /// It is given audio.
     fn give(&mut self, now: Time, audio: &Bytes) {
-        if self.watch.as_mut().is_some_and(|watch| watch.give(now, audio)) {
-            self.fail(FailureKind::Timeout, "it says nothing about what it hears");
+        match self.watch.as_mut().map(|watch| watch.give(now, audio)) {
+            Some(Silence::Fault) => self.fail(FailureKind::Timeout, "it says nothing about what it hears"),
+            Some(Silence::Nobody) => self.codec.nobody_spoke(),
+            Some(Silence::Short) | None => {}
         }
     }
 

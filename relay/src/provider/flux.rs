@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::channel::{Channel, address};
 use super::deepgram::{
-    FLUSHED_WITHIN, Flushed, LAST_WORDS_WITHIN, ROUNDING, closed, failure, headers, listening, place,
+    FLUSHED_WITHIN, Flushed, LAST_WORDS_WITHIN, ONSET, ROUNDING, closed, failure, headers, listening, place,
     samples, words_end, words_start,
 };
 use super::registry::model_line;
@@ -54,8 +54,6 @@ const END_OF_TURN_TIMEOUT_MS: &str = "5000";
 
 /// Audio comes ten times a second. A connection that is closed for want of it after a longer pause than this one was closed for that.
 const NOTHING_CAME: Duration = Duration::from_secs(1);
-/// A turn is noticed only after it has begun: so many samples before the end of silence may be speech, 1 s.
-const ONSET: u32 = 16_000;
 
 /// A recogniser that listens.
 struct Flux {
@@ -180,7 +178,7 @@ impl Flux {
         let start = self.words_start(&message["words"]).clamp(window, end).max(self.stays);
         let end = end.max(start);
         let text = message["transcript"].as_str().unwrap_or_default();
-        let text = self.growing.rest(text).to_owned();
+        let text = self.growing.rest(text, &message["words"]).to_owned();
         let words_end = self.words_end(&text, &message["words"], end).map(|at| at.clamp(start, end));
         let heard = Heard { text, start, end, words_end, is_final: false };
         self.place = end;
@@ -327,7 +325,7 @@ impl Flux {
 
     fn turn_is_over(&mut self, heard: Heard) {
         self.turn = None;
-        self.growing.stay_whole(&heard.text);
+        self.growing.stay_whole(&heard.text, heard.words_end.filter(|_| !heard.text.is_empty()));
         self.stays = self.stays.max(heard.end);
         self.channel.tell(Event::Heard(Heard { is_final: true, ..heard }));
         self.channel.tell(Event::Turn(TurnSign::Over));
@@ -374,6 +372,13 @@ impl Codec for Flux {
 
     fn pieces(&self) -> Option<u64> {
         Some(self.pieces)
+    }
+
+    fn nobody_spoke(&mut self) {
+        // Words of a turn are its own to take back.
+        if self.turn.is_none() {
+            self.unanswered(self.fed.saturating_sub(ONSET));
+        }
     }
 
     fn poll_timeout(&self) -> Option<Time> {

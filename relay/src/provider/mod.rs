@@ -158,6 +158,10 @@ pub trait Codec: Send {
         None
     }
 
+    /// A recogniser that listens has said nothing for long, and nobody has spoken in what it was given meanwhile. One that only tells of words never
+    /// says that what has none is final.
+    fn nobody_spoke(&mut self) {}
+
     /// When [`Input::Timeout`] is due: for wires that want to be kept alive.
     fn poll_timeout(&self) -> Option<Time> {
         None

@@ -15,6 +15,12 @@ impl Told {
         self.count
     }
 
+    /// How many words this text has in common with them, from the first one on.
+    pub(super) fn common(&self, text: &str) -> usize {
+        let mut told = self.letters.chars();
+        words(text).take_while(|(word, _)| letters(word).all(|letter| told.next() == Some(letter))).count()
+    }
+
     /// The words of this text were told as well.
     pub(super) fn add(&mut self, text: &str) {
         for (word, _) in words(text) {
@@ -115,6 +121,9 @@ mod tests {
             ("?", "Hello", Some("Hello")),
         ] {
             assert_eq!(told(before).behind(text), behind, "{text:?} behind {before:?}");
+        }
+        for (text, common) in [("I have 21 tables", 2), ("i have, Twenty", 3), ("we have", 0), ("", 0)] {
+            assert_eq!(told("I have twenty one").common(text), common, "{text:?}");
         }
         assert_eq!(behind_words("One, two. Three!", 2), "Three!");
         assert_eq!(behind_words("One, two.", 2), "");

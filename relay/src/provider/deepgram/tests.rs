@@ -285,6 +285,20 @@ fn words_that_were_told_as_final_without_its_saying_so_are_not_told_again_with_w
     let told = bench.message(&last);
     let [Event::Heard(rest)] = &told[..] else { panic!("{told:?}") };
     assert_eq!((rest.text.as_str(), rest.start), ("please.", 16_000));
+    // Without times they are told twice, which is better than to lose what is behind them.
+    let mut bench = forced(&json!([]));
+    let changed = bench.message(&results("I want 21", 0.0, 0.8, true, false));
+    assert_eq!(changed, [heard("21", 16_000, 16_000, true)]);
+    let rest = bench.message(&results("tables.", 0.8, 1.2, true, true));
+    assert_eq!(rest, [heard("tables.", 16_000, 32_000, true), OVER]);
+    // Behind the last of them nothing is taken for one of them, however they have changed.
+    let mut bench = forced(&json!([word("i", 0.0, 0.1), word("one", 0.6, 0.8)]));
+    let mut changed = results("I want 21", 0.0, 0.8, true, false);
+    changed["channel"]["alternatives"][0]["words"] =
+        json!([word("i", 0.0, 0.1), word("want", 0.1, 0.3), word("21", 0.4, 0.8)]);
+    assert_eq!(bench.message(&changed), [heard("", 16_000, 16_000, true)]);
+    let rest = bench.message(&results("entyone", 0.8, 1.2, true, true));
+    assert_eq!(rest, [heard("entyone", 16_000, 32_000, true), OVER]);
 }
 
 /// That its words end there, and nobody has spoken since.
@@ -345,6 +359,87 @@ fn at_the_end_of_an_utterance_whose_words_may_change_it_is_asked_to_call_them_fi
         let rest = bench.message(&results("Hello there. I want", 0.0, 4.0, true, true));
         assert_eq!(rest, [heard("I want", 40_000, 64_000, true), OVER]);
     }
+}
+
+/// Words of which the last one is spoken there.
+fn timed(mut results: Value, start: f64, end: f64) -> Value {
+    results["channel"]["alternatives"][0]["words"] = json!([{"word": "w", "start": start, "end": end}]);
+    results
+}
+
+#[test]
+fn an_utterance_is_over_also_where_its_last_word_moves_when_it_becomes_final() {
+    for (words_end, is_over) in [(0.8, true), (1.1, true), (1.4, true), (1.6, false)] {
+        let mut bench = listening_to(None);
+        bench.handle(Input::Feed(&Feed::Audio(Bytes::from(vec![0; 64_000]))));
+        bench.message(&timed(results("hello there", 0.0, 2.0, false, false), 0.5, 0.9));
+        bench.handle(Input::Text(&utterance_end(-1.0).to_string()));
+        let last = timed(results("Hello there.", 0.0, 2.0, true, false), 0.5, words_end);
+        let told = bench.message(&last);
+        assert_eq!(told.contains(&OVER), is_over, "{words_end}: {told:?}");
+        // It may have moved before that is told as well.
+        let mut bench = listening_to(None);
+        bench.message(&last);
+        assert_eq!(bench.message(&utterance_end(0.9)) == [OVER], is_over, "{words_end}");
+    }
+}
+
+#[test]
+fn an_utterance_is_over_although_noise_that_seemed_to_be_words_came_before_that_was_told() {
+    for is_timed in [true, false] {
+        let noisy = || {
+            let mut bench = listening_to(None);
+            let said = results("I want a table", 0.0, 1.0, true, false);
+            bench.message(&if is_timed { timed(said, 0.5, 0.9) } else { said });
+            let noise = results("uh", 1.0, 0.8, false, false);
+            bench.message(&if is_timed { timed(noise, 1.6, 1.7) } else { noise });
+            assert_eq!(bench.message(&utterance_end(0.9)), [], "there may be more words, timed: {is_timed}");
+            bench
+        };
+        let mut bench = noisy();
+        let taken_back = bench.message(&results("", 1.0, 1.5, false, false));
+        assert_eq!(taken_back, [heard("", 16_000, 40_000, false), OVER]);
+        assert_eq!(
+            bench.message(&results("", 1.0, 2.0, true, true)),
+            [heard("", 16_000, 48_000, true)],
+            "once"
+        );
+        // There are more words.
+        let more = noisy().message(&results("for two", 1.0, 2.0, true, false));
+        assert_eq!(more, [heard("for two", 16_000, 48_000, true)]);
+    }
+}
+
+#[test]
+fn the_end_of_an_utterance_of_which_words_came_late_is_told_of_them_as_well() {
+    let mut bench = listening_to(None);
+    bench.handle(Input::Feed(&Feed::Audio(Bytes::from(vec![0; 64_000]))));
+    bench.feed(&Feed::Flush);
+    assert_eq!(bench.wait(), [Output::Event(Event::Unanswered { end: 32_000 })]);
+    let late = bench.message(&timed(results("Yes", 0.0, 2.0, true, false), 0.5, 0.9));
+    let words_end = Some(32_000);
+    let heard = Heard { text: "Yes".to_owned(), start: 32_000, end: 32_000, words_end, is_final: true };
+    assert_eq!(late, [Event::Heard(heard)]);
+    assert_eq!(bench.message(&utterance_end(0.9)), [OVER]);
+}
+
+#[test]
+fn how_far_nobody_has_spoken_is_told_of_one_that_says_nothing_of_silence() {
+    let told = |bench: &mut Bench| {
+        let mut told = Vec::new();
+        for tenth in 0..310 {
+            bench.now = Time::from_millis(tenth * 100);
+            let outputs = bench.handle(Input::Feed(&Feed::Audio(Bytes::from(vec![0; 3_200]))));
+            told.extend(outputs.into_iter().filter(|output| matches!(output, Output::Event(_))));
+        }
+        told
+    };
+    let unanswered = [225_600, 467_200].map(|end| Output::Event(Event::Unanswered { end }));
+    assert_eq!(told(&mut listening_to(None)), unanswered, "up to a second before, where somebody may begin");
+    // Words that may change are its own to take back.
+    let mut bench = listening_to(None);
+    bench.message(&results("Yes", 0.0, 0.5, false, false));
+    assert_eq!(told(&mut bench), []);
 }
 
 #[test]

@@ -4,6 +4,9 @@
 //! no more than the last 30 s of what is not stored, and another recogniser is given the last 60 s. So of a long turn the words that have not
 //! changed for a while stay, up to the longest pause among them.
 
+use serde_json::Value;
+
+use super::super::deepgram::spoken_before;
 use super::super::told::{Told, behind_words, letters, words};
 
 /// From this length on a turn has words that stay before it is over: 15 s of audio since the first of those that do not stay yet.
@@ -18,26 +21,41 @@ const AT_LEAST: u32 = 4 * 16_000;
 pub(super) struct Growing {
     /// The words that stay.
     told: Told,
+    /// Where the last of them ends, if all of the turn was told and that is known.
+    told_end: Option<u32>,
     /// The words behind them as the turn was told last, by their letters. Of each: where the sound ended with which it was known first, and all
     /// before it as well. There is no other hint at where it is spoken.
     open: Vec<(String, u32)>,
 }
 
 impl Growing {
-    /// What of a turn's text is behind the words that stay.
-    pub(super) fn rest<'a>(&self, text: &'a str) -> &'a str {
+    /// What of a turn's text is behind the words that stay. `spoken` is the text word by word, with times or without.
+    pub(super) fn rest<'a>(&mut self, text: &'a str, spoken: &Value) -> &'a str {
         if let Some(rest) = self.told.behind(text) {
             return rest;
         }
-        // They were not meant to change. What was open begins where its first word is, as near to its old place as there is one.
+        // They were not meant to change. From here on they are those that have come in their place.
+        let count = self.changed(text, spoken);
+        self.told = Told::default();
+        words(text).take(count).for_each(|(word, _)| self.told.add_word(word));
+        behind_words(text, count)
+    }
+
+    /// How many words of a turn's text have come in the place of those that stay and have changed.
+    fn changed(&self, text: &str, spoken: &Value) -> usize {
+        if let Some(count) = self.told_end.and_then(|end| spoken_before(text, spoken, end)) {
+            return count;
+        }
+        // What was open begins where its first word is, as near to its old place as there is one. Where there is none, all is open from the first
+        // word on that has changed: rather is a word told twice than lost.
         let known: Vec<&str> = words(text).map(|(word, _)| word).collect();
         let is_next = |place: &usize| {
             let next = self.open.first().map(|(next, _)| next.chars());
             next.zip(known.get(*place)).is_some_and(|(next, word)| letters(word).eq(next))
         };
         let count = self.told.count();
-        let nearest = (1..known.len()).filter(is_next).min_by_key(|place| place.abs_diff(count));
-        behind_words(text, nearest.unwrap_or(count))
+        let nearest = (0..known.len()).filter(is_next).min_by_key(|place| place.abs_diff(count));
+        nearest.unwrap_or_else(|| self.told.common(text))
     }
 
     /// The turn is told up to here, and this text is behind the words that stay. Whether more of them stay from now on: so many bytes of it, and
@@ -63,15 +81,18 @@ impl Growing {
         self.stay(text, known.checked_sub(1)?)
     }
 
-    /// All of the turn stays: this text is behind the words that did.
-    pub(super) fn stay_whole(&mut self, text: &str) {
+    /// All of the turn stays: this text is behind the words that did, and the last word ends there, if that is known.
+    pub(super) fn stay_whole(&mut self, text: &str, words_end: Option<u32>) {
         self.open.clear();
         self.told.add(text);
+        self.told_end = words_end.or(self.told_end);
     }
 
     fn stay(&mut self, text: &str, last: usize) -> Option<(usize, u32)> {
         let (_, length) = words(text).nth(last)?;
         let end = self.open[last].1;
+        // Where it was known first is no hint at where it ends.
+        self.told_end = None;
         self.open.drain(..=last).for_each(|(word, _)| self.told.add_word(&word));
         Some((length, end))
     }
@@ -124,7 +145,7 @@ mod tests {
             let known: Vec<&str> =
                 spoken.iter().filter(|(_, at)| *at <= now).map(|(word, _)| word.as_str()).collect();
             let text = tell(now, known.join(" "));
-            let rest = growing.rest(&text);
+            let rest = growing.rest(&text, &Value::Null);
             let settled = growing.settle(rest, now);
             open = rest.to_owned();
             if let Some((length, end)) = settled {
@@ -187,10 +208,11 @@ mod tests {
         let (length, _) = settled.expect("it is long enough");
         let rest = text[length..].trim_start();
         assert!(text[..length].contains("one") && !rest.is_empty(), "{rest}");
-        assert_eq!(growing.rest(text), rest);
-        assert_eq!(growing.rest(&text.replace("twenty one", "twenty-one")), rest);
-        assert_eq!(growing.rest(&text.replace("twenty one", "21")), rest, "nothing of it is lost");
-        assert_eq!(growing.rest("I"), "");
-        assert_eq!(growing.rest(""), "");
+        let mut rest_of = |text: &str| growing.rest(text, &Value::Null).to_owned();
+        assert_eq!(rest_of(text), rest);
+        assert_eq!(rest_of(&text.replace("twenty one", "twenty-one")), rest);
+        assert_eq!(rest_of(&text.replace("twenty one", "21")), rest, "nothing of it is lost");
+        assert_eq!(rest_of("I"), "");
+        assert_eq!(rest_of(""), "");
     }
 }

@@ -351,6 +351,54 @@ fn of_somebody_who_speaks_on_a_forced_end_takes_what_was_said_before_it_and_the_
 }
 
 #[test]
+fn words_that_change_in_a_turn_that_was_taken_to_be_over_lose_none_behind_them() {
+    let word = |word: &str, start: f64, end: f64| json!({"word": word, "start": start, "end": end});
+    for (is_timed, rest) in [(true, "tables."), (false, "21 tables.")] {
+        let said = |event: &str, words: &[Value], end: f64| {
+            let texts: Vec<&str> = words.iter().filter_map(|word| word["word"].as_str()).collect();
+            let mut said = turn(event, &texts.join(" "), 0.0, end);
+            if is_timed {
+                said["words"] = json!(words);
+            }
+            said
+        };
+        let mut bench = listening_to();
+        bench.handle(second());
+        let before =
+            [word("I", 0.0, 0.1), word("have", 0.1, 0.3), word("twenty", 0.3, 0.6), word("one", 0.6, 0.8)];
+        bench.message(&said("StartOfTurn", &before, 0.9));
+        bench.feed(&Feed::Flush);
+        assert_eq!(bench.wait()[1..], [Output::Event(Event::Turn(TurnSign::Over))]);
+        let words =
+            [word("I", 0.0, 0.1), word("have", 0.1, 0.3), word("21", 0.3, 0.85), word("tables.", 0.9, 1.4)];
+        // What was told stays told, as it is now.
+        for (event, rest) in [("Update", rest), ("EndOfTurn", rest), ("EndOfTurn", "")] {
+            let told = bench.message(&said(event, &words, 1.5));
+            let [Event::Heard(heard), ..] = &told[..] else { panic!("{told:?}") };
+            assert_eq!(heard.text, rest, "{event}, timed: {is_timed}");
+        }
+    }
+}
+
+#[test]
+fn how_far_nobody_has_spoken_is_told_of_one_that_says_nothing_of_silence() {
+    let told = |bench: &mut Bench| {
+        let mut told = Vec::new();
+        for tenth in 0..160 {
+            bench.now = Time::from_millis(tenth * 100);
+            let outputs = bench.handle(Input::Feed(&Feed::Audio(Bytes::from(vec![0; 3_200]))));
+            told.extend(outputs.into_iter().filter(|output| matches!(output, Output::Event(_))));
+        }
+        told
+    };
+    let unanswered = Output::Event(Event::Unanswered { end: 225_600 });
+    assert_eq!(told(&mut listening_to()), [unanswered]);
+    let mut bench = listening_to();
+    bench.message(&turn("StartOfTurn", "Yes", 0.0, 0.5));
+    assert_eq!(told(&mut bench), [], "words of a turn are its own to take back");
+}
+
+#[test]
 fn the_last_words_of_somebody_who_is_muted_are_final_although_the_flush_was_answered_without_them() {
     let mut bench = listening_to();
     bench.handle(second());

@@ -215,10 +215,7 @@ impl<E: Ears> Streamed<E> {
         // Words that may change are their recogniser's to call final, also those of audio of which it seemed to have said the last word.
         let is_open = !self.loose.is_empty() && self.asked.is_some();
         match &self.asked {
-            _ if self.kept.is_empty() && !is_open => {
-                self.turn_over();
-                self.finalise(self.end, 1);
-            }
+            _ if self.kept.is_empty() && !is_open => self.end_pause(self.span.is_some()),
             Some(asked) => outbox.feed(asked.request, Feed::Flush),
             // Nothing came for so long that nobody listens any more.
             None => self.ask_next(outbox),
@@ -549,9 +546,8 @@ impl<E: Ears> Streamed<E> {
         if heard.is_final && self.is_paused && end.saturating_add(ROUNDING) >= self.end {
             // That was all that there is, and whoever has said so was well.
             self.note_well();
-            self.turn_over();
             self.forget();
-            self.finalise(self.end, 1);
+            self.end_pause(had_words);
         } else if heard.is_final && self.span.is_none() {
             // That words were none is told at once.
             self.is_too_long = false;
@@ -562,6 +558,14 @@ impl<E: Ears> Streamed<E> {
                 self.turn_over();
             }
         }
+    }
+
+    /// All is final that was said before a pause. That words were none, if there were any before (`had_words`), is told also where no more audio is
+    /// final than before: they may have come late, and what they have cut off waits to be told.
+    fn end_pause(&mut self, had_words: bool) {
+        let are_none = had_words && self.words().is_empty();
+        self.turn_over();
+        self.finalise(self.end, if are_none { 0 } else { 1 });
     }
 
     /// Words that may change are none. Where no others stay, there is no turn.

@@ -58,6 +58,24 @@ fn a_question_is_answered_although_the_recogniser_breaks_off_behind_a_word_that_
 }
 
 #[test]
+fn a_question_is_answered_although_words_of_a_muted_user_that_came_late_are_none() {
+    for is_final in [true, false] {
+        let (mut talk, ears, mind) = typed_a_question();
+        talk.input(AgentInput::Pause);
+        let end = talk.position;
+        let did = talk.event(ears, &Event::Unanswered { end });
+        assert!(did.contains(&AgentOutput::Final { through: end }), "{did:?}");
+        let did = talk.hears(ears, "A table", (end - 1_600, end), false);
+        assert!(did.contains(&AgentOutput::Cancel { request: mind }), "{did:?}");
+        let mut did = talk.hears(ears, "", (end - 1_600, end), is_final);
+        if !is_final {
+            did.extend(talk.input(AgentInput::Pause));
+        }
+        assert_eq!(questions(&did), ["What is my balance?"]);
+    }
+}
+
+#[test]
 fn an_answer_that_another_relay_owed_is_given_although_words_are_taken_back() {
     let turns = [Turn::new(0, protocol::Role::User, "Still there?".to_owned(), 0, 0)];
     let mut talk = Talk::of(talker_of(Persona::default(), &turns));

@@ -1,4 +1,4 @@
-//! Whatever Deepgram says, and whenever it says it: each word is told once, and nothing that is final is lost.
+//! Whatever Deepgram says, and whenever it says it: each word is told once, nothing that is final is lost, and the end of an utterance ends a turn.
 //!
 //! A case that failed once is in `relay/proptest-regressions/deepgram.txt` and is tried first, every time.
 
@@ -32,6 +32,8 @@ struct Server {
     call: Call,
     /// Its words have times.
     is_timed: bool,
+    /// It revises words when it calls them final, unless they have times.
+    revises: bool,
     /// How many words it has called final, and where the audio behind them begins, in tenths of a second.
     first: usize,
     begins: u64,
@@ -66,7 +68,9 @@ impl Server {
         let last_word = known.checked_sub(1).map_or(0, |last| self.call.spoken[last]);
         let heard_to = if known == self.call.spoken.len() { self.call.fed } else { last_word };
         let end = heard_to.max(self.begins);
-        let (transcript, words) = self.call.words(self.first..known, self.is_timed);
+        let is_final = flags.contains(&"is_final");
+        let (transcript, words) =
+            self.call.words(self.first..known, self.is_timed, is_final, is_final && self.revises);
         let mut message = json!({
             "type": "Results", "start": seconds(self.begins), "duration": seconds(end - self.begins),
             "channel": {"alternatives": [{"transcript": transcript, "confidence": 0.9, "words": words}]},
@@ -75,7 +79,7 @@ impl Server {
             message[*flag] = json!(true);
         }
         self.call.says(&message);
-        if flags.contains(&"is_final") {
+        if is_final {
             (self.first, self.begins) = (known, end);
         }
     }
@@ -105,15 +109,21 @@ proptest! {
     #[test]
     fn each_word_is_told_once_whatever_is_said_of_a_pause_and_when(
         is_timed in any::<bool>(),
+        revises in any::<bool>(),
         steps in proptest::collection::vec(step(), 1..60),
     ) {
         let call = Call::heard_by(&provider(&DEEPGRAM, "nova-3"));
-        let mut server = Server { call, is_timed, first: 0, begins: 0 };
+        let mut server = Server { call, is_timed, revises, first: 0, begins: 0 };
         for step in &steps {
             server.step(step);
         }
         server.results(0, &["is_final"]);
         let words = server.call.spoken.len();
         prop_assert_eq!(server.call.told(), (words, words));
+        if is_timed {
+            // Without times an end that is told late cannot be told from one of later words.
+            server.step(&Step::UtteranceEnd(2));
+            prop_assert_eq!(server.call.over, words, "the last turn is over");
+        }
     }
 }
