@@ -52,7 +52,9 @@ fn grown(counted: &[Counted], read: &Read<'_>, second: u64) -> f64 {
     let is_meant = |what: What| {
         let word = match (what, read.name) {
             (What::Refused(code), "voxrelay_refusals_total") => code,
-            (What::Ended(reason), "voxrelay_sessions_ended_total" | "voxrelay_sessions_opened_total") => reason,
+            (What::Ended(reason), "voxrelay_sessions_ended_total" | "voxrelay_sessions_opened_total") => {
+                reason
+            }
             _ => return false,
         };
         read.labels.iter().all(|(_, words)| words.split('|').any(|one| one == word))
