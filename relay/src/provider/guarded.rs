@@ -103,6 +103,10 @@ impl Codec for Guarded {
         self.codec.pieces()
     }
 
+    fn nobody_spoke(&mut self) {
+        self.codec.nobody_spoke();
+    }
+
     fn poll_timeout(&self) -> Option<Time> {
         self.codec.poll_timeout()
     }
