@@ -260,7 +260,9 @@ export abstract class Course extends Emitter<CallEvents> {
       this.#hasNoToken = false;
       this.#mended("token_una");
     } catch (thrown) {
-      if ((thrown as { retryable?: unknown } | undefined)?.retryable !== false) return this.command(["tokenFailed", String(thrown)]);
+      // Without a network something else may have answered in the place of the server.
+      const isFinal = (thrown as { retryable?: unknown } | undefined)?.retryable === false && navigator.onLine !== false;
+      if (!isFinal) return this.command(["tokenFailed", String(thrown)]);
       // The application says that there will be no token: nobody is to wait for one.
       if (this.isOver) return;
       // A call that is up goes on, and asks again. That is told once, and once more where it is why a lost connection does not come back.

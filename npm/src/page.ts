@@ -407,6 +407,7 @@ export class CallPage {
           this.#discard(stream);
           if (this.#own.has(stream!)) {
             this.#letGo();
+            this.#awake.want(false);
             this.#listener.microphone(undefined);
           }
         }

@@ -95,7 +95,7 @@ impl Told {
     fn tell_stop(&mut self, had_stopped: bool) {
         let (stops, speaks) = (std::mem::take(&mut self.stops), std::mem::take(&mut self.speaks));
         self.goes_on |= had_stopped && speaks;
-        if stops && !self.goes_on && (self.has_spoken || !speaks) {
+        if stops && !had_stopped && !self.goes_on && (self.has_spoken || !speaks) {
             self.tell(Event::Stopped);
         }
         self.has_spoken |= speaks && !stops;

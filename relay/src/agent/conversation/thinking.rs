@@ -70,8 +70,8 @@ struct Asked {
     calls: Vec<ToolCall>,
     /// Pieces of the answer. Most servers send a token at a time, some send more of them or parts of one.
     deltas: u64,
-    /// None of them has had more than one character so far: it is sent letter by letter, and tells nothing of its tokens.
-    is_by_letter: bool,
+    /// How many of them had more than one character.
+    longer: u64,
     /// Bytes of the answer, and of what was thought beside it.
     bytes: u64,
     /// What the provider has said so far that it used.
@@ -215,7 +215,7 @@ impl Thinking {
             Event::Text(text) => {
                 asked.deltas += 1;
                 asked.bytes += text.len() as u64;
-                asked.is_by_letter &= text.chars().nth(1).is_none();
+                asked.longer += u64::from(text.chars().nth(1).is_some());
                 // Spaces before the first word are none of the answer: there may be no word at all.
                 asked.has_words |= !text.trim().is_empty();
                 asked.has_words.then(|| Thought::Words(text.clone()))
@@ -223,7 +223,7 @@ impl Thinking {
             Event::Thought { bytes } => {
                 asked.deltas += 1;
                 asked.bytes += *bytes as u64;
-                asked.is_by_letter &= *bytes <= char::MAX_LEN_UTF8;
+                asked.longer += u64::from(*bytes > char::MAX_LEN_UTF8);
                 None
             }
             Event::Stopped => asked.has_words.then_some(Thought::Stopped),
@@ -278,7 +278,7 @@ impl Thinking {
     pub(super) fn is_too_long(&self) -> bool {
         self.asked.as_ref().is_some_and(|asked| {
             let most = u64::from(asked.max_output_tokens);
-            asked.deltas > most && (!asked.is_by_letter || asked.bytes > BYTES_PER_LARGE_TOKEN * most)
+            asked.deltas > most && (!asked.is_by_letter() || asked.bytes > BYTES_PER_LARGE_TOKEN * most)
         })
     }
 
@@ -324,7 +324,7 @@ impl Thinking {
             max_output_tokens,
             calls: Vec::new(),
             deltas: 0,
-            is_by_letter: true,
+            longer: 0,
             bytes: 0,
             usage: None,
             is_sent: false,
@@ -359,10 +359,18 @@ impl Thinking {
     }
 }
 
+impl Asked {
+    /// Whether it is answered letter by letter, which tells nothing of its tokens. A few pieces of such an answer have more, such as a space before
+    /// the first letter, or what might have been a tag and is none.
+    fn is_by_letter(&self) -> bool {
+        self.longer * 8 <= self.deltas
+    }
+}
+
 /// What a request has used of which nobody tells: for the answer the larger of its bytes by four and of its pieces, of letters as far as there are
 /// three bytes for each of them, and never less than the provider has said by then.
 fn estimate(asked: &Asked) -> TokenUsage {
-    let most = if asked.is_by_letter { asked.bytes.div_ceil(BYTES_PER_SMALL_TOKEN) } else { u64::MAX };
+    let most = if asked.is_by_letter() { asked.bytes.div_ceil(BYTES_PER_SMALL_TOKEN) } else { u64::MAX };
     let pieces = asked.deltas.min(most);
     let output = asked.bytes.div_ceil(BYTES_PER_TOKEN).max(pieces).min(asked.max_output_tokens.into());
     match asked.usage {

@@ -88,6 +88,10 @@ impl Watch {
         if self.silent <= self.most {
             return Silence::Short;
         }
+        if let Some(since) = self.ears.as_ref().and_then(Ears::behind_a_cough).filter(|since| *since <= self.most) {
+            self.silent = since;
+            return Silence::Short;
+        }
         // Whoever speaks is heard in what comes behind a cough as well, however little of it that is.
         let is_somebody = self.ears.take().is_some_and(|ears| ears.lasted() >= SOMEBODY) || self.has_coughed;
         self.silent = Duration::ZERO;
@@ -124,10 +128,6 @@ impl Watch {
 
 impl Ears {
     fn hear(&mut self, audio: &[u8]) {
-        if self.lasted() >= SOMEBODY {
-            // It is known what is asked.
-            return;
-        }
         self.samples.resize(audio.len() / 2, 0);
         decode_s16le_to_i16(audio, &mut self.samples);
         let Ears { activity, samples, first, began, lasted } = self;
@@ -138,6 +138,13 @@ impl Ears {
             }
             VoiceEvent::SpeechEnded { at } => *lasted += began.take().map_or(0, |began| spoken(began, at)),
         });
+    }
+
+    /// For how long a voice has lasted that goes on, if those before it were too short to be somebody.
+    fn behind_a_cough(&self) -> Option<Duration> {
+        let began = self.began.filter(|began| self.first != Some(*began) && self.lasted < SOMEBODY)?;
+        let samples = self.activity.position().saturating_sub(began);
+        Some(Duration::from_micros(samples * 125 / 2))
     }
 
     /// How long voices have lasted together, in samples, as far as that is certain.
@@ -205,5 +212,8 @@ mod tests {
     fn somebody_who_begins_to_speak_at_the_end_of_what_it_may_be_silent_of_is_heard_out() {
         let fails = fails_at(&[(148, 22)]).expect("somebody has spoken");
         assert!((293..=303).contains(&fails), "{fails}");
+        // Behind a cough as well.
+        let fails = fails_at(&[(20, 4), (150, 40)]).expect("somebody has spoken");
+        assert!((293..=308).contains(&fails), "{fails}");
     }
 }

@@ -21,6 +21,9 @@ const AT_LEAST: u32 = 4 * 16_000;
 pub(super) struct Growing {
     /// The words that stay.
     told: Told,
+    /// Words that have come in their place in an update that may be taken back, and whether they stood in the last one.
+    instead: Option<Told>,
+    is_instead: bool,
     /// Where the last of them ends, if all of the turn was told and that is known.
     told_end: Option<u32>,
     /// The words behind them as the turn was told last, by their letters. Of each: where the sound ended with which it was known first, and all
@@ -31,13 +34,19 @@ pub(super) struct Growing {
 impl Growing {
     /// What of a turn's text is behind the words that stay. `spoken` is the text word by word, with times or without.
     pub(super) fn rest<'a>(&mut self, text: &'a str, spoken: &Value) -> &'a str {
+        self.is_instead = false;
         if let Some(rest) = self.told.behind(text) {
             return rest;
         }
-        // They were not meant to change. From here on they are those that have come in their place.
+        // They were not meant to change, and may be as they were in the next update.
+        self.is_instead = true;
+        if let Some(rest) = self.instead.as_ref().and_then(|instead| instead.behind(text)) {
+            return rest;
+        }
         let count = self.changed(text, spoken);
-        self.told = Told::default();
-        words(text).take(count).for_each(|(word, _)| self.told.add_word(word));
+        let mut instead = Told::default();
+        words(text).take(count).for_each(|(word, _)| instead.add_word(word));
+        self.instead = Some(instead);
         behind_words(text, count)
     }
 
@@ -84,8 +93,17 @@ impl Growing {
     /// All of the turn stays: this text is behind the words that did, and the last word ends there, if that is known.
     pub(super) fn stay_whole(&mut self, text: &str, words_end: Option<u32>) {
         self.open.clear();
+        self.adopt();
         self.told.add(text);
         self.told_end = words_end.or(self.told_end);
+    }
+
+    /// More words stay, behind those that stood in the last update.
+    fn adopt(&mut self) {
+        if let Some(instead) = self.instead.take().filter(|_| self.is_instead) {
+            self.told = instead;
+        }
+        self.is_instead = false;
     }
 
     fn stay(&mut self, text: &str, last: usize) -> Option<(usize, u32)> {
@@ -93,6 +111,7 @@ impl Growing {
         let end = self.open[last].1;
         // Where it was known first is no hint at where it ends.
         self.told_end = None;
+        self.adopt();
         self.open.drain(..=last).for_each(|(word, _)| self.told.add_word(&word));
         Some((length, end))
     }

@@ -381,6 +381,21 @@ fn words_that_change_in_a_turn_that_was_taken_to_be_over_lose_none_behind_them()
 }
 
 #[test]
+fn words_that_are_others_in_one_update_only_are_told_once() {
+    for flicker in ["I have 21", "And I have twenty", "I"] {
+        let mut bench = listening_to();
+        bench.handle(second());
+        bench.message(&turn("StartOfTurn", "I have twenty one", 0.0, 0.9));
+        bench.feed(&Feed::Flush);
+        assert_eq!(bench.wait()[1..], [Output::Event(Event::Turn(TurnSign::Over))]);
+        bench.message(&turn("Update", flicker, 0.0, 1.2));
+        let told = bench.message(&turn("EndOfTurn", "I have twenty one tables.", 0.0, 1.6));
+        let [Event::Heard(heard), ..] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(heard.text, "tables.", "{flicker}");
+    }
+}
+
+#[test]
 fn how_far_nobody_has_spoken_is_told_of_one_that_says_nothing_of_silence() {
     let told = |bench: &mut Bench| {
         let mut told = Vec::new();

@@ -551,7 +551,7 @@ impl<E: Ears> Streamed<E> {
         } else if heard.is_final && self.span.is_none() {
             // That words were none is told at once.
             self.is_too_long = false;
-            self.finalise(end, if had_words { 1 } else { FINAL_STEP });
+            self.finalise(end, if had_words { 0 } else { FINAL_STEP });
         } else if heard.is_final {
             let silence = self.span.map_or(0, |(_, last)| end.saturating_sub(last));
             if self.is_too_long || text.is_empty() && silence >= END_OF_TURN {

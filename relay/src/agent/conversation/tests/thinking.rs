@@ -30,18 +30,19 @@ fn a_question_that_is_asked_anew_gives_up_the_one_before_and_says_what_that_used
 
 #[test]
 fn an_answer_is_too_long_when_it_has_more_pieces_than_it_may_have_tokens_and_they_may_be_some() {
-    // Of how many pieces like this one an answer of at most 100 tokens is too long.
+    // Of how many pieces like this one, behind one of a letter and a space, an answer of at most 100 tokens is too long.
     let too_long = |piece: &str| {
         let (mut thinking, mut outbox) = (Thinking::new(&[0], &[], 100), Outbox::default());
         assert!(thinking.ask(Means::Ample, Vec::new(), Vec::new(), &mut outbox));
+        thinking.handle_event(RequestId(0), &Event::Text(" H".to_owned()), &mut outbox);
         (1..10_000).find(|_| {
             thinking.handle_event(RequestId(0), &Event::Text(piece.to_owned()), &mut outbox);
             thinking.is_too_long()
         })
     };
-    assert_eq!(too_long("word "), Some(101), "a token at a time");
-    assert_eq!(too_long("several words of it "), Some(101), "more than a token at a time");
-    assert_eq!(too_long("x"), Some(501), "letter by letter");
+    assert_eq!(too_long("word "), Some(100), "a token at a time");
+    assert_eq!(too_long("several words of it "), Some(100), "more than a token at a time");
+    assert_eq!(too_long("x"), Some(499), "letter by letter");
     assert_eq!(too_long("語"), Some(167));
 }
 
@@ -108,6 +109,7 @@ fn of_an_answer_that_is_given_up_the_larger_counts_of_its_bytes_and_of_pieces_th
         // Letter by letter, a token at a time, and in pieces of four bytes.
         (vec![thought(1), call(2), thought(1), Event::Text("x".to_owned())], 2),
         (vec![Event::Text("x".to_owned()); 40], 14),
+        ([vec![Event::Text("<3".to_owned())], vec![Event::Text("x".to_owned()); 40]].concat(), 14),
         (["1", ",", " 2", ",", " 3"].map(|token| Event::Text(token.to_owned())).to_vec(), 5),
         (vec![Event::Text("word".to_owned()); 40], 40),
         (vec![thought(100_000)], 100),
