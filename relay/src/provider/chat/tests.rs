@@ -290,7 +290,8 @@ fn a_server_that_forgets_to_say_that_it_is_done_is_not_waited_for() {
     let words = ["Hi ", "you. "].map(|words| Event::Text(words.to_owned()));
     assert_eq!(events(&mut exchange), [words.as_slice(), &[Event::Stopped]].concat());
     // Pieces that say nothing put nothing off.
-    let nothing = b"data: {\"choices\":[]}\n\ndata: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    let nothing =
+        b"data: {\"choices\":[]}\n\ndata: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
     exchange.handle_input(Time::from_millis(2_000), Input::Bytes(nothing));
     assert_eq!(events(&mut exchange), []);
     let due = exchange.poll_timeout().expect("it waits for the usage");

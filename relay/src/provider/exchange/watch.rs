@@ -88,7 +88,9 @@ impl Watch {
         if self.silent <= self.most {
             return Silence::Short;
         }
-        if let Some(since) = self.ears.as_ref().and_then(Ears::behind_a_cough).filter(|since| *since <= self.most) {
+        if let Some(since) =
+            self.ears.as_ref().and_then(Ears::behind_a_cough).filter(|since| *since <= self.most)
+        {
             self.silent = since;
             return Silence::Short;
         }
