@@ -529,6 +529,8 @@ fn a_hello_that_came_too_late_is_no_refused_token() {
         bench.wait(Duration::from_secs(3));
         bench.input(Input::Opened);
         bench.wait(Duration::from_secs(2));
+        // Nor is it told as one, which would be the reason why there is no connection at last.
+        assert_eq!(bench.relay(ErrorMessage::from(ErrorCode::Unauthorized)), []);
         assert_eq!(ended(&bench.input(Input::Closed { code: 4401 })), None);
         let asked = (0..50).any(|_| bench.wait(Duration::from_millis(100)).contains(&Did::RequestToken));
         if !asked {

@@ -42,6 +42,8 @@ const LOADING_MS = 300_000;
 
 /** What falls behind for longer than this has to go. */
 const SHORT_BUFFER_SECONDS = 5;
+/** Such a silence is that with certainty, whatever luck the packets have: sockets take some seconds of audio as well. */
+const OUTAGE_MS = 20_000;
 /** The page is told of its microphone, and lets go of it, this much earlier or later than its last block is counted. */
 const UNCERTAIN_S = 1;
 
@@ -83,8 +85,12 @@ describe("a minute's call over a network that loses packets", () => {
   afterEach(() => stage.clear());
   after(() => console.log(table.join("\n")));
 
-  /** A minute's call, to its end. @param {number} lossPercent @param {number} bufferSeconds */
-  async function called(lossPercent, bufferSeconds) {
+  /**
+   * A minute's call, to its end; for `outageMs` of it nothing goes through at all.
+   * @param {number} lossPercent
+   * @param {number} bufferSeconds
+   */
+  async function called(lossPercent, bufferSeconds, outageMs = 0) {
     // Each sentence after the other, without a pause in which a chunk could be lost unheard.
     const speech = speak(stage, [3, STORY.join(" "), 2]);
     const relay = await Relay.start();
@@ -109,7 +115,12 @@ describe("a minute's call over a network that loses packets", () => {
       throw new Error(`${error.message}; the relay says:\n${relay.log}\n${seen.join("\n")}`);
     });
     const connected = Date.now() - begin;
-    await sleep(Math.max(0, speech.seconds * 1_000 - connected));
+    if (outageMs) {
+      proxy.freeze();
+      await sleep(outageMs);
+      proxy.thaw();
+    }
+    await sleep(Math.max(0, speech.seconds * 1_000 - connected - outageMs));
     const hangUp = Date.now();
     await call.close();
     const hungUp = Date.now() - hangUp;
@@ -153,7 +164,7 @@ describe("a minute's call over a network that loses packets", () => {
   }
 
   test("announces all that had to go where 30 % of them are lost and the buffer is short", async (t) => {
-    const { session, noted, contexts, gaps } = await called(30, SHORT_BUFFER_SECONDS);
+    const { session, noted, contexts, gaps } = await called(30, SHORT_BUFFER_SECONDS, OUTAGE_MS);
     // The microphone is heard before the SDK's worklet is there: what was spoken counts from then on.
     const from = noted.find(({ name, event }) => name === "microphone" && event.live)?.time ?? 0;
     const { samples, rate, times } = await contexts.captured();

@@ -159,16 +159,14 @@ impl Client {
     }
 
     pub(super) fn handle_closed(&mut self, code: u16) {
-        let (ended, refused, began) = match &self.phase {
-            Phase::Up(up) => (up.ended, None, None),
-            Phase::Away(Away { attempt: Attempt::Opening { .. }, refused, .. }) => (None, *refused, None),
-            Phase::Away(Away { attempt: Attempt::Greeting { socket, .. }, refused, .. }) => {
-                (None, *refused, Some(socket.began))
-            }
+        let (ended, refused, has_opened) = match &self.phase {
+            Phase::Up(up) => (up.ended, None, false),
+            Phase::Away(Away { attempt: Attempt::Opening { .. }, refused, .. }) => (None, *refused, false),
+            Phase::Away(Away { attempt: Attempt::Greeting { .. }, refused, .. }) => (None, *refused, true),
             Phase::Away(_) | Phase::Idle { .. } | Phase::Closed => return,
         };
         let code = ended.unwrap_or(CloseCode::from_code(code));
-        let was_late = began.is_some_and(|began| self.now.since(began) >= HELLO_LATE_AFTER);
+        let was_late = self.has_greeted_late();
         match code.reaction() {
             Reaction::Stop => {
                 match ended {
@@ -192,8 +190,18 @@ impl Client {
                 }
             }
             // What has opened lets something through.
-            _ if began.is_some() => self.lost(),
+            _ if has_opened => self.lost(),
             Reaction::RefreshToken | Reaction::Retry => self.failed(),
+        }
+    }
+
+    /// Whether the relay of this connection may have waited for `hello` in vain.
+    pub(super) fn has_greeted_late(&self) -> bool {
+        match &self.phase {
+            Phase::Away(Away { attempt: Attempt::Greeting { socket, .. }, .. }) => {
+                self.now.since(socket.began) >= HELLO_LATE_AFTER
+            }
+            _ => false,
         }
     }
 

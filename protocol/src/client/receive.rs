@@ -40,7 +40,10 @@ impl Client {
             }
             RelayMessage::ErrorMessage(error) => {
                 self.hold_off(error.retry_after_ms);
-                self.tell(Event::Error(error.into()));
+                // Of a `hello` that came too late a relay says the same as of a token that is not valid.
+                if error.code != const { ErrorCode::Unauthorized.name() } || !self.has_greeted_late() {
+                    self.tell(Event::Error(error.into()));
+                }
             }
             _ if self.up().is_none() => {}
             RelayMessage::RelayAck(ack) => self.handle_ack(ack),
