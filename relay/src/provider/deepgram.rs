@@ -16,7 +16,7 @@ use super::refusal::words;
 use super::told::{self, Told, behind_words};
 use super::{
     Ask, Bounds, Codec, Deadlines, Event, Failure, FailureKind, Feed, Heard, Input, Kind, Opening, Output,
-    Provider, Service, TurnSign,
+    Provider, ROUNDING, Service, TurnSign,
 };
 use crate::money::bill::{ItemPrice, Quantity};
 
@@ -46,8 +46,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(4);
 pub(super) const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
 /// A flush that is not answered within this time had nothing to answer: all that was said of it is all that there is.
 pub(super) const FLUSHED_WITHIN: Duration = Duration::from_secs(2);
-/// It says where words and silence end in seconds, each for itself: so many samples are no difference, 100 ms.
-pub(super) const ROUNDING: u32 = 1_600;
 /// It moves words while they may change. The end of an utterance has a second without words behind it, so that a word which ends up to half a second
 /// behind it is that one.
 const MOVED: u32 = 8_000;

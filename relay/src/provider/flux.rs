@@ -16,14 +16,14 @@ use serde_json::{Value, json};
 
 use super::channel::{Channel, address};
 use super::deepgram::{
-    FLUSHED_WITHIN, Flushed, LAST_WORDS_WITHIN, ONSET, ROUNDING, closed, failure, headers, listening, place,
-    samples, words_end, words_start,
+    FLUSHED_WITHIN, Flushed, LAST_WORDS_WITHIN, ONSET, closed, failure, headers, listening, place, samples,
+    words_end, words_start,
 };
 use super::registry::model_line;
 use super::told::letters;
 use super::{
-    Ask, Codec, Event, Failure, FailureKind, Feed, Heard, Input, Kind, Opening, Output, Provider, Service,
-    TurnSign,
+    Ask, Codec, Event, Failure, FailureKind, Feed, Heard, Input, Kind, Opening, Output, Provider, ROUNDING,
+    Service, TurnSign,
 };
 use crate::money::bill::ItemPrice;
 use growing::Growing;

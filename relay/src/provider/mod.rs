@@ -59,6 +59,9 @@ pub use upstream::{Expected, Pass, Upstream, Upstreams};
 use bytes::Bytes;
 use protocol::Time;
 
+/// Recognisers say where words and silence end in seconds, each for itself: so many samples are no difference, 100 ms.
+pub(crate) const ROUNDING: u32 = 1_600;
+
 /// How an exchange begins on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opening {

@@ -4,14 +4,15 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
+use proptest::test_runner::{Config, FileFailurePersistence};
 use protocol::Time;
 use serde_json::{Value, json};
 
-use super::deepgram::{FLUSHED_WITHIN, ROUNDING};
+use super::deepgram::FLUSHED_WITHIN;
 use super::told::letters;
 use super::{
     Ask, Bounds, Codec, Deadlines, Event, Exchange, Failure, FailureKind, Feed, Heard, Input, Kind, Opening,
-    Output, Provider, Target, TurnSign,
+    Output, Provider, ROUNDING, Target, TurnSign,
 };
 use crate::config::Secret;
 
@@ -77,6 +78,20 @@ impl Bench {
         self.events(Input::Text(&message.to_string()))
     }
 
+    /// What is told of so many tenths of a second in which nobody speaks.
+    pub(super) fn silence(&mut self, tenths: u64) -> Vec<Event> {
+        let mut told = Vec::new();
+        for tenth in 0..tenths {
+            self.now = Time::from_millis(tenth * 100);
+            let outputs = self.handle(Input::Feed(&Feed::Audio(Bytes::from(vec![0; 3_200]))));
+            told.extend(outputs.into_iter().filter_map(|output| match output {
+                Output::Event(event) => Some(event),
+                _ => None,
+            }));
+        }
+        told
+    }
+
     /// What is sent for this, where nothing is told but how much was.
     pub(super) fn feed(&mut self, feed: &Feed) -> Vec<Value> {
         let outputs = self.handle(Input::Feed(feed));
@@ -103,6 +118,13 @@ impl Bench {
         assert!(self.exchange.is_over());
         *kind
     }
+}
+
+/// How often orders of messages are tried. Those that failed once are in this file.
+pub(super) fn orders(file: &'static str) -> Config {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let file = FileFailurePersistence::Direct(file);
+    Config { failure_persistence: Some(Box::new(file)), ..Config::with_cases(asked.unwrap_or(300)) }
 }
 
 /// A call in which somebody speaks, and what is told of their words by a codec: never anything but these words, in their order, and each once unless

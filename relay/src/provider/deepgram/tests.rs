@@ -425,21 +425,16 @@ fn the_end_of_an_utterance_of_which_words_came_late_is_told_of_them_as_well() {
 
 #[test]
 fn how_far_nobody_has_spoken_is_told_of_one_that_says_nothing_of_silence() {
-    let told = |bench: &mut Bench| {
-        let mut told = Vec::new();
-        for tenth in 0..310 {
-            bench.now = Time::from_millis(tenth * 100);
-            let outputs = bench.handle(Input::Feed(&Feed::Audio(Bytes::from(vec![0; 3_200]))));
-            told.extend(outputs.into_iter().filter(|output| matches!(output, Output::Event(_))));
-        }
-        told
-    };
-    let unanswered = [225_600, 467_200].map(|end| Output::Event(Event::Unanswered { end }));
-    assert_eq!(told(&mut listening_to(None)), unanswered, "up to a second before, where somebody may begin");
+    let unanswered = [225_600, 467_200].map(|end| Event::Unanswered { end });
+    assert_eq!(
+        listening_to(None).silence(310),
+        unanswered,
+        "up to a second before, where somebody may begin"
+    );
     // Words that may change are its own to take back.
     let mut bench = listening_to(None);
     bench.message(&results("Yes", 0.0, 0.5, false, false));
-    assert_eq!(told(&mut bench), []);
+    assert_eq!(bench.silence(310), []);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use audio::{VoiceActivity, VoiceEvent, decode_s16le_to_i16};
+use audio::{VoiceActivity, VoiceConfig, VoiceEvent, decode_s16le_to_i16};
 use bytes::Bytes;
 use protocol::Time;
 
@@ -14,10 +14,6 @@ use protocol::Time;
 const AUDIO_GAP: Duration = Duration::from_secs(1);
 /// Voices that last so long together, 0.8 s, are somebody who speaks. A cough is shorter, and so is most of what is taken for a voice and is none.
 const SOMEBODY: u64 = 12_800;
-/// A voice is said to begin so much before it is heard: the default of `VoiceConfig`, 200 ms.
-const PRE_ROLL: u64 = 3_200;
-/// That a voice has ended is known only so much later: the default of `VoiceConfig`, 600 ms.
-const END_SILENCE: u64 = 9_600;
 
 /// Watches one recogniser.
 pub(super) struct Watch {
@@ -151,14 +147,21 @@ impl Ears {
 
     /// How long voices have lasted together, in samples, as far as that is certain.
     fn lasted(&self) -> u64 {
-        let certain = self.activity.position().saturating_sub(END_SILENCE);
+        // That a voice has ended is known only so much later.
+        let late = samples(VoiceConfig::default().end_silence_ms);
+        let certain = self.activity.position().saturating_sub(late);
         self.lasted + self.began.map_or(0, |began| spoken(began, certain))
     }
 }
 
-/// How long a voice lasts that is said to begin and to end there.
+/// How long a voice lasts that is said to begin and to end there: it is said to begin a while before it is heard.
 fn spoken(began: u64, end: u64) -> u64 {
-    end.saturating_sub(began).saturating_sub(PRE_ROLL)
+    end.saturating_sub(began).saturating_sub(samples(VoiceConfig::default().pre_roll_ms))
+}
+
+/// At 16 kHz.
+fn samples(ms: u32) -> u64 {
+    u64::from(ms) * 16
 }
 
 #[cfg(test)]

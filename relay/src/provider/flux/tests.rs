@@ -397,20 +397,10 @@ fn words_that_are_others_in_one_update_only_are_told_once() {
 
 #[test]
 fn how_far_nobody_has_spoken_is_told_of_one_that_says_nothing_of_silence() {
-    let told = |bench: &mut Bench| {
-        let mut told = Vec::new();
-        for tenth in 0..160 {
-            bench.now = Time::from_millis(tenth * 100);
-            let outputs = bench.handle(Input::Feed(&Feed::Audio(Bytes::from(vec![0; 3_200]))));
-            told.extend(outputs.into_iter().filter(|output| matches!(output, Output::Event(_))));
-        }
-        told
-    };
-    let unanswered = Output::Event(Event::Unanswered { end: 225_600 });
-    assert_eq!(told(&mut listening_to()), [unanswered]);
+    assert_eq!(listening_to().silence(160), [Event::Unanswered { end: 225_600 }]);
     let mut bench = listening_to();
     bench.message(&turn("StartOfTurn", "Yes", 0.0, 0.5));
-    assert_eq!(told(&mut bench), [], "words of a turn are its own to take back");
+    assert_eq!(bench.silence(160), [], "words of a turn are its own to take back");
 }
 
 #[test]

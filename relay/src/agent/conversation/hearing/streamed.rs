@@ -15,7 +15,7 @@ use super::Understood;
 use super::outage::{Outage, Then, may_pass};
 use crate::money::bill::{AtMost, Quantity};
 use crate::money::tab::RequestId;
-use crate::provider::{Ask, Event, Failure, FailureKind, Feed, Heard, TurnSign};
+use crate::provider::{Ask, Event, Failure, FailureKind, Feed, Heard, ROUNDING, TurnSign};
 use asked::{Asked, Kept};
 
 /// Audio that is kept for a recogniser that has to take over: 60 s. What is older is not understood if it was not by then.
@@ -23,8 +23,6 @@ const KEPT_MAX_SAMPLES: u32 = 60 * 16_000;
 /// How much audio goes by before a recogniser is tried again for a user whom nobody hears: 10 s. Whether one is really asked is for its
 /// circuit breaker to say, so that many calls together try no more often than one.
 const TRY_AGAIN_SAMPLES: u32 = 10 * 16_000;
-/// Recognisers say where words end in seconds: so many samples less than there are is all of them.
-const ROUNDING: u32 = 1_600;
 /// Kept audio is handed over in pieces of so many bytes, 2 s: a provider's socket takes a bounded number of them.
 const PIECE_BYTES: usize = 64_000;
 /// Silence behind words that stay is the end of their turn after 3 s, whether or not a recogniser says so. Those that find turns end one sooner.

@@ -3,11 +3,10 @@
 //! A case that failed once is in `relay/proptest-regressions/flux.txt` and is tried first, every time.
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, FileFailurePersistence};
 use serde_json::{Value, json};
 
 use crate::provider::flux::DEEPGRAM_FLUX;
-use crate::provider::scenario::{Call, provider, seconds};
+use crate::provider::scenario::{Call, orders, provider, seconds};
 
 /// What happens next in a call. It knows all of the words but the last so many when it says something.
 #[derive(Clone, Debug)]
@@ -120,14 +119,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn config() -> Config {
-    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    let file = FileFailurePersistence::Direct("proptest-regressions/flux.txt");
-    Config { failure_persistence: Some(Box::new(file)), ..Config::with_cases(asked.unwrap_or(300)) }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(orders("proptest-regressions/flux.txt"))]
 
     #[test]
     fn each_word_is_told_once_whatever_is_said_of_a_pause_and_when(
