@@ -12,6 +12,8 @@ pub mod config;
 mod drain;
 pub mod money;
 pub mod operations;
+#[cfg(test)]
+mod properties;
 pub mod provider;
 pub mod records;
 mod run;

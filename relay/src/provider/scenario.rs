@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use proptest::test_runner::{Config, FileFailurePersistence};
 use protocol::Time;
 use serde_json::{Value, json};
 
@@ -118,13 +117,6 @@ impl Bench {
         assert!(self.exchange.is_over());
         *kind
     }
-}
-
-/// How often orders of messages are tried. Those that failed once are in this file.
-pub(super) fn orders(file: &'static str) -> Config {
-    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    let file = FileFailurePersistence::Direct(file);
-    Config { failure_persistence: Some(Box::new(file)), ..Config::with_cases(asked.unwrap_or(300)) }
 }
 
 /// A call in which somebody speaks, and what is told of their words by a codec: never anything but these words, in their order, and each once unless

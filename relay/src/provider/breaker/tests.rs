@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, FileFailurePersistence};
 
 use super::*;
+use crate::properties::cases;
 
 fn failure(kind: FailureKind) -> Failure {
     Failure::new(kind, "of a test")
@@ -288,14 +288,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn config() -> Config {
-    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    let file = FileFailurePersistence::Direct("proptest-regressions/breaker.txt");
-    Config { failure_persistence: Some(Box::new(file)), ..Config::with_cases(asked.unwrap_or(500)) }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(cases(500, "proptest-regressions/breaker.txt"))]
 
     #[test]
     fn it_does_what_the_model_does(steps in proptest::collection::vec(step(), 1..120)) {

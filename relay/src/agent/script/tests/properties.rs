@@ -3,9 +3,9 @@
 //! A case that failed once is in `relay/proptest-regressions/script.txt` and is tried first, every time.
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, FileFailurePersistence};
 
 use super::*;
+use crate::properties::cases;
 
 /// What answers are made of, and what could go wrong in them.
 fn part() -> impl Strategy<Value = String> {
@@ -121,12 +121,6 @@ fn answer() -> impl Strategy<Value = String> {
     proptest::collection::vec(part(), 0..60).prop_map(|parts| parts.concat())
 }
 
-fn config() -> Config {
-    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    let file = FileFailurePersistence::Direct("proptest-regressions/script.txt");
-    Config { failure_persistence: Some(Box::new(file)), ..Config::with_cases(asked.unwrap_or(300)) }
-}
-
 /// The answer in parts of these lengths, in turns.
 fn parts<'a>(answer: &'a str, lengths: &[usize]) -> Vec<&'a str> {
     let mut parts = Vec::new();
@@ -144,7 +138,7 @@ fn parts<'a>(answer: &'a str, lengths: &[usize]) -> Vec<&'a str> {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(cases(300, "proptest-regressions/script.txt"))]
 
     #[test]
     fn pieces_do_not_depend_on_how_the_stream_was_cut(

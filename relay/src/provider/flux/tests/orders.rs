@@ -5,8 +5,9 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::properties::cases;
 use crate::provider::flux::DEEPGRAM_FLUX;
-use crate::provider::scenario::{Call, orders, provider, seconds};
+use crate::provider::scenario::{Call, provider, seconds};
 
 /// What happens next in a call. It knows all of the words but the last so many when it says something.
 #[derive(Clone, Debug)]
@@ -120,7 +121,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(orders("proptest-regressions/flux.txt"))]
+    #![proptest_config(cases(300, "proptest-regressions/flux.txt"))]
 
     #[test]
     fn each_word_is_told_once_whatever_is_said_of_a_pause_and_when(
