@@ -1,7 +1,7 @@
 //! WebSockets that are opened ahead of need, so that a turn does not wait for a handshake.
 //!
 //! Each waits in a task of its own, which watches it: a provider may greet whoever opens a socket, or close one that nobody uses. Whoever has a
-//! request takes the oldest one over, with all that came on it; it belongs to nobody before, so that any call may. One that is open is taken
+//! request takes the oldest one that is open, or else the oldest, with all that came on it; it belongs to nobody before, so that any call may. One that is open is taken
 //! on the spot: its task would be one more to wait for where many are busy. One that nobody takes is
 //! closed after a few seconds, before its provider would do that: a socket that dies unnoticed is worse than none.
 
@@ -49,6 +49,12 @@ struct Waiting {
     place: SharedPlace,
 }
 
+impl Waiting {
+    fn is_open(&self) -> bool {
+        is_there(&self.socket)
+    }
+}
+
 /// A waiting socket, once it is open: its task's until somebody takes it over.
 type SharedSocket = Arc<Mutex<Option<Opened>>>;
 
@@ -63,6 +69,11 @@ pub(super) struct Taken {
 }
 
 impl Taken {
+    /// Whether nobody has to wait for it.
+    pub(super) fn is_open(&self) -> bool {
+        is_there(&self.socket)
+    }
+
     /// The socket when it is open; `None` if it does not open, or was closed.
     pub(super) async fn opened(self) -> Option<Opened> {
         if let Some(opened) = taken(&self.socket) {
@@ -114,22 +125,27 @@ impl Ahead {
         });
     }
 
-    /// The oldest socket that is still there, with its place.
+    /// The oldest socket that is open, or else the oldest that will be, with its place.
     pub(super) fn take(&self) -> Option<(Place, Taken)> {
         let mut waiting = self.waiting();
-        while let Some(Waiting { wanted, socket, place, .. }) = waiting.pop_front() {
+        loop {
+            let open = waiting.iter().position(Waiting::is_open).unwrap_or_default();
+            let Waiting { wanted, socket, place, .. } = waiting.remove(open)?;
             if !wanted.is_closed()
                 && let Some(place) = taken(&place)
             {
                 return Some((place, Taken { socket, wanted }));
             }
         }
-        None
     }
 
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_there<T>(shared: &Mutex<Option<T>>) -> bool {
+    shared.lock().unwrap_or_else(PoisonError::into_inner).is_some()
 }
 
 fn taken<T>(shared: &Mutex<Option<T>>) -> Option<T> {
@@ -228,6 +244,23 @@ mod tests {
         tasks.close();
         timeout(minute, tasks.wait()).await.expect("nobody watches it any more");
         tasks.reopen();
+
+        // The first of these is answered last.
+        ahead.open(&tasks, &shutdown, target(), minute, place());
+        let (slow, _) = listener.accept().await.expect("it comes");
+        ahead.open(&tasks, &shutdown, target(), minute, place());
+        let (stream, _) = listener.accept().await.expect("it comes");
+        let _server = accept_async(stream).await.expect("a WebSocket");
+        while !ahead.waiting()[1].is_open() {
+            tokio::task::yield_now().await;
+        }
+        let (_place, taken) = ahead.take().expect("they wait");
+        assert!(taken.opened().now_or_never().expect("nobody is waited for").is_some());
+        let (_place, taken) = ahead.take().expect("it is being opened");
+        let opened = tokio::spawn(taken.opened());
+        let _slow = accept_async(slow).await.expect("a WebSocket");
+        let opened = timeout(minute, opened).await.expect("it is handed over").expect("no panic");
+        assert!(opened.is_some());
 
         ahead.open(&tasks, &shutdown, target(), minute, place());
         let (_place, taken) = ahead.take().expect("it waits");

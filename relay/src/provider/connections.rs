@@ -37,8 +37,9 @@ pub struct Connections {
     /// How long a connection may take that is opened ahead.
     connect: Duration,
     idle: Mutex<Idle>,
-    /// Rung when a request has used up its connection over HTTP. One of those who wait hears it, or else whoever waits next.
-    used_up: Notify,
+    /// Rung when another connection over HTTP is to be opened: a request has used up its own, or several are under way and none is left for the
+    /// next. One of those who wait hears it, or else whoever waits next.
+    wanted: Notify,
 }
 
 /// What a request over HTTP holds while it is under way. Unless that is given back, its connection is gone with it.
@@ -64,8 +65,8 @@ impl Connections {
             .pool_max_idle_per_host(KEPT_MAX)
             .connector_layer(Count(provider.clone()))
             .build()?;
-        let (idle, used_up) = (Mutex::default(), Notify::new());
-        Ok(Connections { provider, client, connect, idle, used_up })
+        let (idle, wanted) = (Mutex::default(), Notify::new());
+        Ok(Connections { provider, client, connect, idle, wanted })
     }
 
     /// Has a connection over HTTP to this address wait for the next request, unless one does already, and says after what time to look again.
@@ -86,14 +87,19 @@ impl Connections {
 
     /// A request over HTTP is on its way.
     pub(super) fn take(&self) -> InUse<'_> {
-        self.idle().take();
+        let mut idle = self.idle();
+        idle.begin();
+        let is_short = idle.is_short();
+        drop(idle);
+        if is_short {
+            self.wanted.notify_one();
+        }
         InUse { connections: self, is_given_back: false }
     }
 
-    /// Waits until a request over HTTP has used up its connection, as one does that is broken off: there may be none left for the next one. Dropping
-    /// the future loses nothing.
-    pub(super) async fn used_up(&self) {
-        self.used_up.notified().await;
+    /// Waits until one more connection over HTTP is wanted. Dropping the future loses nothing.
+    pub(super) async fn wanted(&self) {
+        self.wanted.notified().await;
     }
 
     fn give_back(&self) {
@@ -113,6 +119,11 @@ impl Connections {
     pub(super) fn opens_socket(&self) {
         telemetry::provider_connection(&self.provider, Opening::Needed);
     }
+
+    /// A request has to wait until a WebSocket is open that was to be there by now.
+    pub(super) fn socket_is_late(&self) {
+        telemetry::provider_connection(&self.provider, Opening::Late);
+    }
 }
 
 impl InUse<'_> {
@@ -125,8 +136,9 @@ impl InUse<'_> {
 
 impl Drop for InUse<'_> {
     fn drop(&mut self) {
+        self.connections.idle().end();
         if !self.is_given_back {
-            self.connections.used_up.notify_one();
+            self.connections.wanted.notify_one();
         }
     }
 }
@@ -144,6 +156,8 @@ struct Idle {
     since: Vec<Instant>,
     /// When one was last opened ahead, until any connection is there.
     tried: Option<Instant>,
+    /// Requests under way.
+    in_use: usize,
 }
 
 impl Idle {
@@ -159,6 +173,22 @@ impl Idle {
             self.take();
         }
         left
+    }
+
+    /// A request begins.
+    fn begin(&mut self) {
+        self.in_use += 1;
+        self.take();
+    }
+
+    /// A request is over.
+    fn end(&mut self) {
+        self.in_use = self.in_use.saturating_sub(1);
+    }
+
+    /// Whether the next request would have to wait for a connection, where several come at a time. A single one is given back in time for the next.
+    fn is_short(&self) -> bool {
+        self.in_use > 1 && self.since.is_empty() && self.tried.is_none()
     }
 
     /// A request takes the one that was used last, as the pool does.
@@ -262,6 +292,30 @@ mod tests {
         let (mut idle, now) = (Idle::default(), Instant::now());
         let seconds = (0..90).map(|second| now + Duration::from_secs(second));
         assert_eq!(seconds.filter(|now| idle.left(*now).is_none()).count(), 2);
+    }
+
+    #[test]
+    fn where_several_requests_come_at_a_time_one_connection_more_waits_than_they_use() {
+        let (mut idle, now) = (Idle::default(), Instant::now());
+        idle.give_back(now);
+        idle.begin();
+        assert!(!idle.is_short(), "one alone");
+        idle.begin();
+        assert!(idle.is_short());
+        assert_eq!(idle.left(now), None, "whoever is told so opens one");
+        assert!(!idle.is_short(), "and nobody else does");
+        idle.give_back(now);
+        idle.begin();
+        assert!(idle.is_short(), "a third request has taken that");
+        idle.give_back(now);
+        for _ in 0..3 {
+            idle.end();
+            idle.give_back(now);
+        }
+        for _ in 0..3 {
+            idle.begin();
+            assert!(!idle.is_short(), "there are enough for as many as there were at most");
+        }
     }
 
     #[test]

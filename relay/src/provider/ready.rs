@@ -2,7 +2,8 @@
 //!
 //! A client of HTTP opens a connection when it is asked something. So what a call will ask is asked for the head of its address when the call
 //! begins, again before the connection would be closed because nobody has used it, and at once when a request has used its connection up: one
-//! that is broken off, as by an interruption, takes its connection along, and the next turn comes within seconds. All calls of a relay share
+//! that is broken off, as by an interruption, takes its connection along, and the next turn comes within seconds. Where several requests are under
+//! way and use all that there are, one more is opened for the next. All calls of a relay share
 //! what waits: whoever finds a connection there, or somebody who opens one, opens none. A provider that does not answer is asked again once in a
 //! while, and that it did not says nothing to its breaker: what is wrong is told to a request, and to nobody before.
 
@@ -49,9 +50,9 @@ impl Ready {
                 tokio::select! {
                     () = over.cancelled() => return,
                     () = sleep(wait) => {}
-                    () = used_up(hearing) => {}
-                    () = used_up(thinking) => {}
-                    () = used_up(speaking) => {}
+                    () = wanted(hearing) => {}
+                    () = wanted(thinking) => {}
+                    () = wanted(speaking) => {}
                 }
             }
         });
@@ -79,10 +80,10 @@ async fn be_ready(next: Option<&Arc<Upstream>>) -> Duration {
     }
 }
 
-/// Waits until a request has used up its connection to the provider that would be asked next; for ever without one.
-async fn used_up(next: Option<&Arc<Upstream>>) {
+/// Waits until one more connection is wanted to the provider that would be asked next; for ever without one.
+async fn wanted(next: Option<&Arc<Upstream>>) {
     match next {
-        Some(upstream) => upstream.used_up().await,
+        Some(upstream) => upstream.wanted().await,
         None => std::future::pending().await,
     }
 }

@@ -22,6 +22,9 @@ use super::{Input, Output, Target, Way};
 const MESSAGE_MAX_BYTES: usize = 1 << 20;
 /// Messages that the socket has not taken yet; beyond them nothing more is taken from the agent, whose request then clogs.
 const UNSENT_MAX: usize = 64;
+/// How many bytes the library takes at a time. It makes room for so many with every read, and fills that with zeros: with its default of 128 KiB
+/// that was an eighth of what a busy relay did.
+const READ_BUFFER_BYTES: usize = 8 * 1024;
 /// A close frame may take this long there and back.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -48,6 +51,7 @@ impl Opened {
 /// Opens a WebSocket there.
 pub(super) async fn open(target: &Target) -> Result<Opened, Error> {
     let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(Some(MESSAGE_MAX_BYTES))
         .max_frame_size(Some(MESSAGE_MAX_BYTES));
     let (stream, response) = connect_async_with_config(request(target)?, Some(config), true).await?;
@@ -134,10 +138,13 @@ async fn connect(carried: &mut Carried, way: Way, target: Target) -> Option<Open
 
 /// A WebSocket that was opened ahead, if there is one, and otherwise a new one.
 async fn reach(way: Way, target: Target) -> Result<Opened, Error> {
-    if let Some(ahead) = way.ahead
-        && let Some(opened) = ahead.opened().await
-    {
-        return Ok(opened);
+    if let Some(ahead) = way.ahead {
+        if !ahead.is_open() {
+            way.connections.socket_is_late();
+        }
+        if let Some(opened) = ahead.opened().await {
+            return Ok(opened);
+        }
     }
     way.connections.opens_socket();
     open(&target).await

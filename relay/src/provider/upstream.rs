@@ -103,9 +103,9 @@ impl Upstream {
         self.connections.be_ready(&self.provider.base_url).await
     }
 
-    /// Waits until a request over HTTP has used up its connection. Dropping the future loses nothing.
-    pub(super) async fn used_up(&self) {
-        self.connections.used_up().await;
+    /// Waits until one more connection over HTTP is wanted. Dropping the future loses nothing.
+    pub(super) async fn wanted(&self) {
+        self.connections.wanted().await;
     }
 
     /// Lets a request through, or says why it is not made.

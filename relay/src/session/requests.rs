@@ -34,7 +34,7 @@ pub(super) struct Requests {
     providers: Vec<Arc<Upstream>>,
     running: Vec<Running>,
     closing: Closing,
-    /// While an answer is being found and spoken: which voice will be asked next, so that a socket is open for it by then.
+    /// From when the user is heard to the end of the answer: which voice will be asked next, so that a socket is open for it by then.
     next_voice: Option<(usize, Expected)>,
     /// What is asked over HTTP is connected to as long as the call goes on.
     _ready: Option<Ready>,
@@ -179,6 +179,8 @@ impl Requests {
     fn look_ahead(&mut self, provider: usize, ask: &Ask) {
         match (ask, &self.next_voice) {
             (Ask::Chat(_), None) => self.next_voice = self.expect(Service::TextToSpeech),
+            // What was opened when the user began to speak may have been closed since.
+            (Ask::Chat(_), Some((_, voice))) => voice.open_ahead(),
             (Ask::Speak(_), Some((expected, voice))) if *expected == provider => voice.open_ahead(),
             (Ask::Speak(_), _) => {
                 let voice = self.providers[provider].expect(&self.tasks, &self.shutdown);
@@ -225,6 +227,7 @@ impl Requests {
                 pass.note(time(self.started), &event);
                 let (id, upstream) = (*id, &self.providers[*provider]);
                 let name = &upstream.provider().name;
+                let is_heard = matches!(event, Event::Heard(_));
                 match &event {
                     Event::Ready => {
                         let is_fed = upstream.provider().kind.is_fed;
@@ -251,6 +254,10 @@ impl Requests {
                 if matches!(event, Event::Finished(_) | Event::Failed(_)) {
                     self.running.remove(place);
                     self.look_back();
+                }
+                // Somebody speaks, and will be answered: a model that is quicker than the way to the voice is not to wait for it.
+                if is_heard && self.next_voice.is_none() {
+                    self.next_voice = self.expect(Service::TextToSpeech);
                 }
                 return Poll::Ready(Input::Provider(id, event));
             }

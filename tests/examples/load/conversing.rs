@@ -22,7 +22,7 @@ const SETTLE: Duration = Duration::from_millis(100 * (CYCLE as u64 + 20));
 pub(crate) async fn measure(calls: u64, span: Duration, apart: bool) -> Row {
     let folder = folder();
     let book = Book::new(script::Scene::Fixed, calls as u32);
-    let (providers, serving) = fakes::serve(book.clone()).await;
+    let (providers, serving) = fakes::serve(book.clone(), fakes::Writes::Sentences).await;
     // A process has the cores of its parent, and as many threads for them.
     if apart {
         pin(std::process::id(), 0).await;
@@ -45,7 +45,7 @@ pub(crate) async fn measure(calls: u64, span: Duration, apart: bool) -> Row {
             url: server.url(),
             number: number as u32,
             // Evenly over the time between two chunks, whenever each was opened.
-            first: begins + CHUNK.mul_f64(number as f64 / calls as f64),
+            first: begins + script::after(number as u32),
             // The last turns have time to be answered.
             until: until + CHUNK * (CYCLE / 2),
             sound: sound.clone(),

@@ -111,7 +111,7 @@ impl Call {
 
     /// The chunk of this tick, with its own number in it, and what it is in its turn.
     fn chunk(&self, tick: u32) -> Vec<u8> {
-        let (id, place) = Id::of_chunk(self.number, self.book.calls, tick);
+        let (id, place) = Id::of_chunk(self.number, tick);
         let now = Instant::now();
         let end = SPEAKS.1 - 1;
         if place == end {

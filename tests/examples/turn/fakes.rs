@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{FromRef, State};
 use axum::response::Response;
 use axum::routing::{any, post};
 use axum::serve::ListenerExt;
@@ -31,8 +31,30 @@ const APART: (usize, Duration) = (5, Duration::from_millis(10));
 /// Far away, for a timer that is not needed.
 const FAR: Duration = Duration::from_secs(3_600);
 
+/// How a model writes what it has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Writes {
+    /// All of its first sentence in one piece.
+    Sentences,
+    /// Each token in a piece of its own, one right after the other.
+    Tokens,
+}
+
+/// What the providers have in common.
+#[derive(Clone)]
+struct Providers {
+    book: Arc<Book>,
+    writes: Writes,
+}
+
+impl FromRef<Providers> for Arc<Book> {
+    fn from_ref(providers: &Providers) -> Arc<Book> {
+        providers.book.clone()
+    }
+}
+
 /// Starts the providers; where they listen, and their task.
-pub(crate) async fn serve(book: Arc<Book>) -> (String, JoinHandle<()>) {
+pub(crate) async fn serve(book: Arc<Book>, writes: Writes) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = format!("http://{}", listener.local_addr().expect("bound"));
     let listener = listener.tap_io(|stream| {
@@ -44,7 +66,7 @@ pub(crate) async fn serve(book: Arc<Book>) -> (String, JoinHandle<()>) {
         .route("/v1/speak", any(aura))
         .route("/v1/text-to-speech/{voice}/stream-input", any(elevenlabs))
         .route("/v1/audio/speech", post(speech))
-        .with_state(book);
+        .with_state(Providers { book, writes });
     let task = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
     (address, task)
 }
@@ -117,7 +139,7 @@ impl Ears {
         let begins_at = self.heard;
         self.heard += chunk.len() / 2;
         let Some([call, tick]) = numbers(chunk) else { return Vec::new() };
-        let (id, place) = Id::of_chunk(call, self.book.calls, tick);
+        let (id, place) = Id::of_chunk(call, tick);
         if place == SPEAKS.0 {
             let timestamp = begins_at as f64 / 16_000.0;
             return vec![json!({ "type": "SpeechStarted", "channel": [0], "timestamp": timestamp })];
@@ -167,7 +189,7 @@ fn numbers(chunk: &[u8]) -> Option<[u32; 2]> {
 }
 
 /// A model behind OpenAI's API.
-async fn chat(State(book): State<Arc<Book>>, body: Bytes) -> Response {
+async fn chat(State(Providers { book, writes }): State<Providers>, body: Bytes) -> Response {
     let now = Instant::now();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let messages = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
@@ -182,21 +204,27 @@ async fn chat(State(book): State<Arc<Book>>, body: Bytes) -> Response {
     let answer = format!("I have heard {named} and say so. That is all there is.");
     // With the first word of the next sentence it is certain that one has ended.
     let shows = "That";
-    let mut tokens: VecDeque<String> =
-        answer.split_inclusive(' ').map(|token| event(&json!({ "content": token }), None)).collect();
-    tokens.push_back(event(&json!({}), Some("stop")) + "data: [DONE]\n\n");
-    let stream = unfold((tokens, true), move |(mut tokens, is_first)| {
+    let mut pieces = VecDeque::from([String::new()]);
+    for token in answer.split_inclusive(' ') {
+        let is_first_sentence = pieces.len() == 1 && !pieces[0].contains(shows);
+        if writes == Writes::Tokens && !pieces[0].is_empty() || !is_first_sentence {
+            pieces.push_back(String::new());
+        }
+        pieces.back_mut().expect("there is one").push_str(&event(&json!({ "content": token }), None));
+    }
+    pieces.push_back(event(&json!({}), Some("stop")) + "data: [DONE]\n\n");
+    let stream = unfold((pieces, true), move |(mut pieces, is_first)| {
         let book = book.clone();
         async move {
             if is_first && due > now {
                 sleep_until(due).await;
                 book.was_due(due);
             }
-            let token = tokens.pop_front()?;
-            if let Some(id) = id.filter(|_| token.contains(shows)) {
+            let piece = pieces.pop_front()?;
+            if let Some(id) = id.filter(|_| piece.contains(shows)) {
                 book.stamp(id, |turn| turn.sentence_sent = Some(Instant::now()));
             }
-            Some((Ok::<_, Infallible>(Bytes::from(token)), (tokens, false)))
+            Some((Ok::<_, Infallible>(Bytes::from(piece)), (pieces, false)))
         }
     });
     let response = Response::builder().header("content-type", "text/event-stream");

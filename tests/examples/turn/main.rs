@@ -1,13 +1,16 @@
 //! What the relay adds to a turn: `cargo xtask bench turn`.
 //!
-//! `turn [calls,…] [seconds] [--voice aura|elevenlabs|openai] [--disk] [--json]`
+//! `turn [calls,…] [seconds] [--voice aura|elevenlabs|openai] [--tokens] [--disk] [--json]`
 //!
 //! This one process is the callers and the providers, so that one clock stamps whatever is sent and whatever comes. The relay is as it is
-//! deployed, has a core of its own, and knows nothing of it. Callers speak on a fixed schedule (open loop), and how late this process was with
-//! what it had to do is printed: a row is void if that was too much, since it would be measured as the relay's.
+//! deployed, has a core of its own, and knows nothing of it. Callers speak on a fixed schedule (open loop), each at moments of their own, which are
+//! drawn and the same each time. How late this process was with what it had to do is printed: a row is void if that was too much, since it would be
+//! measured as the relay's.
 //!
 //! Two scenes. In `bare` no provider takes any time. In `real` they take as long as providers do: 300 ms of silence end speech; its text
-//! takes 150 ms (p99 350), the first token 350 (900), the first sound 150 (400). The model writes its first sentence in one go.
+//! takes 150 ms (p99 350), the first token 350 (900), the first sound 150 (400). The model writes its first sentence in one piece. With
+//! `--tokens` each of its twelve tokens is a piece of its own, and they come all at once: over HTTP/1.1 each of those passes from the task that
+//! carries the connection to the one that carries the request, and both wait for their turns where many are busy.
 //!
 //! | stage | from | to |
 //! |---|---|---|
@@ -58,6 +61,7 @@ struct Wish {
     calls: u32,
     span: Duration,
     voice: &'static str,
+    writes: fakes::Writes,
     on_disk: bool,
     apart: bool,
 }
@@ -69,7 +73,7 @@ struct Row {
     /// Turns that were spoken, and of these the relay's share of those that were answered.
     spoken: usize,
     shares: Vec<Share>,
-    /// Connections that a turn had to wait for.
+    /// Connections that a turn had to wait for, or for the rest of whose handshake.
     handshakes: f64,
     relay_percent: f64,
     own_percent: f64,
@@ -117,7 +121,8 @@ async fn main() -> ExitCode {
         for calls in &calls {
             eprintln!("{calls} calls, {scene:?}");
             let (span, on_disk) = (Duration::from_secs(span), has("--disk"));
-            rows.push(measure(&Wish { scene, calls: *calls, span, voice, on_disk, apart }).await);
+            let writes = if has("--tokens") { fakes::Writes::Tokens } else { fakes::Writes::Sentences };
+            rows.push(measure(&Wish { scene, calls: *calls, span, voice, writes, on_disk, apart }).await);
         }
     }
     let goals = goals::of(&rows);
@@ -215,7 +220,7 @@ async fn measure(wish: &Wish) -> Row {
     };
     let folder = folder.expect("a folder");
     let book = Book::new(scene, calls);
-    let (providers, serving) = fakes::serve(book.clone()).await;
+    let (providers, serving) = fakes::serve(book.clone(), wish.writes).await;
     let metrics = free_address().await;
     std::fs::write(folder.path().join("prices.toml"), fakes::PRICES).expect("ours");
     // A process has the cores of its parent, and as many threads for them.
@@ -238,8 +243,8 @@ async fn measure(wish: &Wish) -> Row {
         let call = Call {
             url: relay.url(),
             number,
-            // Evenly over the time between two chunks, whenever each was opened.
-            first: begin + opening + CHUNK.mul_f64(1.0 + f64::from(number) / f64::from(calls)),
+            // Whenever each was opened.
+            first: begin + opening + CHUNK + script::after(number),
             // The last turns have time to be answered.
             until: until + CHUNK * (CYCLE / 2),
             sound: sound.clone(),
@@ -290,11 +295,11 @@ fn config(providers: &str, metrics: SocketAddr, voice: &str) -> String {
     )
 }
 
-/// Connections to providers that requests of the relay have had to wait for so far.
+/// Connections to providers that requests of the relay have had to wait for so far, from the beginning of the handshake or for the rest of it.
 async fn needed(metrics: SocketAddr) -> f64 {
     let answer = get(metrics, "/metrics").await;
     let of_needed = |line: &&str| {
-        line.starts_with("voxrelay_provider_connections_total{") && line.contains("opened=\"needed\"")
+        line.starts_with("voxrelay_provider_connections_total{") && !line.contains("opened=\"ahead\"")
     };
     let counted =
         answer.lines().filter(of_needed).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());

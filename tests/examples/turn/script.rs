@@ -96,6 +96,16 @@ impl Scene {
     }
 }
 
+/// At which moment of the cycle a call is, in chunks. Callers know nothing of each other: it is drawn, and the same each time.
+fn moment(call: u32) -> f64 {
+    uniform(&mut (u64::from(call) << 40)) * f64::from(CYCLE)
+}
+
+/// How long after the others' chunks this call's are due: its part of the time between two.
+pub(crate) fn after(call: u32) -> Duration {
+    CHUNK.mul_f64(moment(call).fract())
+}
+
 /// Above 0 and up to 1 (SplitMix64).
 fn uniform(state: &mut u64) -> f64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -113,9 +123,9 @@ pub(crate) struct Id {
 }
 
 impl Id {
-    /// The turn that a chunk belongs to, and its place in the cycle. Each call is at a moment of its own in it.
-    pub(crate) fn of_chunk(call: u32, calls: u32, tick: u32) -> (Id, u32) {
-        let place = tick + (u64::from(call) * u64::from(CYCLE) / u64::from(calls.max(1))) as u32;
+    /// The turn that a chunk belongs to, and its place in the cycle.
+    pub(crate) fn of_chunk(call: u32, tick: u32) -> (Id, u32) {
+        let place = tick + moment(call) as u32;
         (Id { call, turn: place / CYCLE }, place % CYCLE)
     }
 

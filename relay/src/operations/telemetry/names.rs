@@ -74,7 +74,7 @@ metrics! {
     PROVIDER_REQUESTS = "voxrelay_provider_requests_total", Counter, ["provider", "outcome"], "requests to a provider, by its name in the configuration: `ok`, or the kind of its failure; `circuit_open` and `at_limit` were not sent, and a `clogged` one was given more than may wait for its connection";
     PROVIDER_CIRCUIT = "voxrelay_provider_circuit", Gauge, ["provider"], "whether a provider is asked: 0 as ever, 2 not at all, since it failed, and 1 once the time for that is over: one request tries whether it answers again, or the next one will";
     PROVIDER_IN_USE = "voxrelay_provider_in_use", Gauge, ["provider"], "requests and open sockets that a provider has; `max_concurrent` is the most";
-    PROVIDER_CONNECTIONS = "voxrelay_provider_connections_total", Counter, ["provider", "opened"], "connections to a provider: `needed` by a request that had to wait for it, or opened `ahead` of need";
+    PROVIDER_CONNECTIONS = "voxrelay_provider_connections_total", Counter, ["provider", "opened"], "connections to a provider: `needed` by a request that had to wait for it, or opened `ahead` of need; `late` counts those of the latter that were not open yet when a request took them";
     PROVIDER_AHEAD = "voxrelay_provider_sockets_ahead", Gauge, ["provider"], "WebSockets that are opened ahead of need and wait for a request";
     PROVIDER_OPENED = "voxrelay_provider_opened_total", Counter, ["provider"], "times that a provider was not asked any more, because it failed";
     PROVIDER_DIFFERENCE = "voxrelay_provider_difference_samples_total", Counter, ["provider", "bills"], "audio that a recogniser says it bills, `more` or `less` than it was given, where that is beyond a second of a connection";

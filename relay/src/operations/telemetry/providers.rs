@@ -21,7 +21,7 @@ pub(crate) fn provider(name: &str) {
         counter!(PROVIDER_REQUESTS, "provider" => name.to_owned(), "outcome" => outcome).increment(0);
     }
     counter!(PROVIDER_OPENED, "provider" => name.to_owned()).increment(0);
-    for opening in [Opening::Needed, Opening::Ahead] {
+    for opening in [Opening::Needed, Opening::Ahead, Opening::Late] {
         counter!(PROVIDER_CONNECTIONS, "provider" => name.to_owned(), "opened" => opening.name())
             .increment(0);
     }
@@ -61,6 +61,8 @@ pub(crate) enum Opening {
     Needed,
     /// A request will come that finds it there.
     Ahead,
+    /// One of those was taken before it was there: a turn pays for the rest of the handshake.
+    Late,
 }
 
 impl Opening {
@@ -68,6 +70,7 @@ impl Opening {
         match self {
             Opening::Needed => "needed",
             Opening::Ahead => "ahead",
+            Opening::Late => "late",
         }
     }
 }
