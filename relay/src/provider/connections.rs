@@ -80,7 +80,7 @@ impl Connections {
         if let Ok(Ok(response)) = timeout(self.connect, answer).await
             && is_kept(&response)
         {
-            self.give_back();
+            self.idle().come(Instant::now());
         }
         FRESH_FOR
     }
@@ -88,7 +88,7 @@ impl Connections {
     /// A request over HTTP is on its way.
     pub(super) fn take(&self) -> InUse<'_> {
         let mut idle = self.idle();
-        idle.begin();
+        idle.begin(Instant::now());
         let is_short = idle.is_short();
         drop(idle);
         if is_short {
@@ -154,7 +154,7 @@ pub(super) fn is_kept(response: &Response) -> bool {
 struct Idle {
     /// When each was used last; oldest first.
     since: Vec<Instant>,
-    /// When one was last opened ahead, until any connection is there.
+    /// When one was last opened ahead, until it is there.
     tried: Option<Instant>,
     /// Requests under way.
     in_use: usize,
@@ -164,7 +164,7 @@ impl Idle {
     /// How long nobody has to see to it that a connection waits; `None` when one is to be opened now, or asked something so that it is kept.
     /// Whoever is told so does it: all others are told to wait.
     fn left(&mut self, now: Instant) -> Option<Duration> {
-        self.since.retain(|since| now.saturating_duration_since(*since) < KEPT_FOR);
+        self.forget(now);
         let seen_to = self.since.last().copied().max(self.tried);
         let left = seen_to.map(|seen_to| (seen_to + FRESH_FOR).saturating_duration_since(now));
         let left = left.filter(|left| !left.is_zero());
@@ -176,9 +176,15 @@ impl Idle {
     }
 
     /// A request begins.
-    fn begin(&mut self) {
+    fn begin(&mut self, now: Instant) {
+        self.forget(now);
         self.in_use += 1;
         self.take();
+    }
+
+    /// The pool has closed those that nobody has used for so long.
+    fn forget(&mut self, now: Instant) {
+        self.since.retain(|since| now.saturating_duration_since(*since) < KEPT_FOR);
     }
 
     /// A request is over.
@@ -196,8 +202,13 @@ impl Idle {
         self.since.pop();
     }
 
-    fn give_back(&mut self, now: Instant) {
+    /// One that was opened ahead is there.
+    fn come(&mut self, now: Instant) {
         self.tried = None;
+        self.give_back(now);
+    }
+
+    fn give_back(&mut self, now: Instant) {
         if self.since.len() < KEPT_MAX {
             self.since.push(now);
         }
@@ -265,12 +276,12 @@ mod tests {
         let at = |seconds| now + Duration::from_secs(seconds);
         assert_eq!(idle.left(now), None, "none is there");
         assert_eq!(idle.left(at(1)), Some(Duration::from_secs(44)), "somebody else is opening one");
-        idle.give_back(at(2));
+        idle.come(at(2));
         assert_eq!(idle.left(at(3)), Some(Duration::from_secs(44)), "it waits");
         idle.take();
         assert_eq!(idle.left(at(4)), None, "a request has taken it");
         // That one and the request's wait from here on, and the next request takes the newer one.
-        idle.give_back(at(5));
+        idle.come(at(5));
         idle.give_back(at(20));
         idle.take();
         assert_eq!(idle.left(at(30)), Some(Duration::from_secs(20)));
@@ -298,24 +309,45 @@ mod tests {
     fn where_several_requests_come_at_a_time_one_connection_more_waits_than_they_use() {
         let (mut idle, now) = (Idle::default(), Instant::now());
         idle.give_back(now);
-        idle.begin();
+        idle.begin(now);
         assert!(!idle.is_short(), "one alone");
-        idle.begin();
+        idle.begin(now);
         assert!(idle.is_short());
         assert_eq!(idle.left(now), None, "whoever is told so opens one");
         assert!(!idle.is_short(), "and nobody else does");
-        idle.give_back(now);
-        idle.begin();
+        idle.come(now);
+        idle.begin(now);
         assert!(idle.is_short(), "a third request has taken that");
-        idle.give_back(now);
+        assert_eq!(idle.left(now), None);
+        idle.come(now);
         for _ in 0..3 {
             idle.end();
             idle.give_back(now);
         }
         for _ in 0..3 {
-            idle.begin();
+            idle.begin(now);
             assert!(!idle.is_short(), "there are enough for as many as there were at most");
         }
+        (0..3).for_each(|_| idle.end());
+        (0..2).for_each(|_| idle.begin(now + KEPT_FOR));
+        assert!(idle.is_short(), "those that waited have been closed");
+    }
+
+    #[test]
+    fn where_none_that_is_opened_ahead_is_kept_one_is_asked_for_once_in_a_while_however_many_requests_come_at_once()
+     {
+        let (mut idle, now) = (Idle::default(), Instant::now());
+        idle.begin(now);
+        let mut asked = 0;
+        for second in 0..90 {
+            let now = now + Duration::from_secs(second);
+            // Of two requests under way one has a connection that is kept, which the next one takes.
+            idle.begin(now);
+            asked += usize::from(idle.is_short() && idle.left(now).is_none());
+            idle.end();
+            idle.give_back(now);
+        }
+        assert_eq!(asked, 1);
     }
 
     #[test]

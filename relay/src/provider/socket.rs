@@ -139,10 +139,11 @@ async fn connect(carried: &mut Carried, way: Way, target: Target) -> Option<Open
 /// A WebSocket that was opened ahead, if there is one, and otherwise a new one.
 async fn reach(way: Way, target: Target) -> Result<Opened, Error> {
     if let Some(ahead) = way.ahead {
-        if !ahead.is_open() {
-            way.connections.socket_is_late();
-        }
+        let is_late = !ahead.is_open();
         if let Some(opened) = ahead.opened().await {
+            if is_late {
+                way.connections.socket_is_late();
+            }
             return Ok(opened);
         }
     }

@@ -25,6 +25,9 @@ use crate::running::Running as UnderWay;
 /// How long a recogniser that is let go of may take to say what it bills: a little longer than its codec waits for that.
 const CLOSED_WITHIN: Duration = Duration::from_secs(6);
 
+/// How long a voice is expected after the user's last words, unless a model is asked: as long as a socket waits that was opened for it.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
+
 /// The requests of one session. Dropping this cancels them; recognisers that were let go of before are heard to their ends.
 #[derive(Debug)]
 pub(super) struct Requests {
@@ -34,8 +37,10 @@ pub(super) struct Requests {
     providers: Vec<Arc<Upstream>>,
     running: Vec<Running>,
     closing: Closing,
-    /// From when the user is heard to the end of the answer: which voice will be asked next, so that a socket is open for it by then.
+    /// From the user's first words to the end of the answer: which voice will be asked next, so that a socket is open for it by then.
     next_voice: Option<(usize, Expected)>,
+    /// When words of the user came last, as long as these alone are why a voice is expected.
+    words_at: Option<Instant>,
     /// What is asked over HTTP is connected to as long as the call goes on.
     _ready: Option<Ready>,
     shutdown: CancellationToken,
@@ -78,6 +83,7 @@ impl Requests {
             running: Vec::new(),
             closing: Closing::default(),
             next_voice: None,
+            words_at: None,
             _ready: ready,
             shutdown,
             refused: VecDeque::new(),
@@ -175,12 +181,34 @@ impl Requests {
         std::mem::take(&mut self.closing)
     }
 
+    /// Somebody speaks, and will be answered: a model that is quicker than the way to the voice is not to wait for it.
+    fn hear_words(&mut self) {
+        match &self.next_voice {
+            None => self.next_voice = self.expect(Service::TextToSpeech),
+            // Whoever speaks for long finds one there at the end, too.
+            Some((_, voice)) if self.words_at.is_some() => voice.open_ahead(),
+            // It is an answer that expects a voice.
+            Some(_) => return,
+        }
+        self.words_at = self.next_voice.is_some().then(Instant::now);
+    }
+
+    /// Words that nobody has answered by now will not be answered.
+    fn forget_words(&mut self) {
+        if self.words_at.is_some_and(|at| at.elapsed() > ANSWERED_WITHIN) {
+            (self.words_at, self.next_voice) = (None, None);
+        }
+    }
+
     /// Opens what will be needed next: a model is asked, so its answer will be spoken; a sentence is being spoken, so another one may follow.
     fn look_ahead(&mut self, provider: usize, ask: &Ask) {
+        self.words_at = None;
         match (ask, &self.next_voice) {
-            (Ask::Chat(_), None) => self.next_voice = self.expect(Service::TextToSpeech),
-            // What was opened when the user began to speak may have been closed since.
-            (Ask::Chat(_), Some((_, voice))) => voice.open_ahead(),
+            (Ask::Chat(_), _) => {
+                // Chosen anew: a voice may have failed since, or be well again. One request is expected, and not two.
+                self.next_voice = None;
+                self.next_voice = self.expect(Service::TextToSpeech);
+            }
             (Ask::Speak(_), Some((expected, voice))) if *expected == provider => voice.open_ahead(),
             (Ask::Speak(_), _) => {
                 let voice = self.providers[provider].expect(&self.tasks, &self.shutdown);
@@ -194,7 +222,7 @@ impl Requests {
     fn look_back(&mut self) {
         let mut services = self.running.iter().map(|running| self.providers[running.provider].service());
         if services.all(|service| service == Service::SpeechToText) {
-            self.next_voice = None;
+            (self.words_at, self.next_voice) = (None, None);
         }
     }
 
@@ -208,6 +236,7 @@ impl Requests {
 
     /// The next thing that a provider says about any of the requests. It waits for ever without requests. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Input {
+        self.forget_words();
         poll_fn(|context| {
             if let Some((id, why)) = self.refused.pop_front() {
                 return Poll::Ready(Input::Provider(id, Event::Failed(why)));
@@ -227,7 +256,7 @@ impl Requests {
                 pass.note(time(self.started), &event);
                 let (id, upstream) = (*id, &self.providers[*provider]);
                 let name = &upstream.provider().name;
-                let is_heard = matches!(event, Event::Heard(_));
+                let has_words = matches!(&event, Event::Heard(heard) if !heard.text.is_empty());
                 match &event {
                     Event::Ready => {
                         let is_fed = upstream.provider().kind.is_fed;
@@ -255,9 +284,8 @@ impl Requests {
                     self.running.remove(place);
                     self.look_back();
                 }
-                // Somebody speaks, and will be answered: a model that is quicker than the way to the voice is not to wait for it.
-                if is_heard && self.next_voice.is_none() {
-                    self.next_voice = self.expect(Service::TextToSpeech);
+                if has_words {
+                    self.hear_words();
                 }
                 return Poll::Ready(Input::Provider(id, event));
             }

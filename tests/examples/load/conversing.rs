@@ -44,7 +44,7 @@ pub(crate) async fn measure(calls: u64, span: Duration, apart: bool) -> Row {
         let call = Call {
             url: server.url(),
             number: number as u32,
-            // Evenly over the time between two chunks, whenever each was opened.
+            // Whenever each was opened.
             first: begins + script::after(number as u32),
             // The last turns have time to be answered.
             until: until + CHUNK * (CYCLE / 2),

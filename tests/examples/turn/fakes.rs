@@ -144,6 +144,12 @@ impl Ears {
             let timestamp = begins_at as f64 / 16_000.0;
             return vec![json!({ "type": "SpeechStarted", "channel": [0], "timestamp": timestamp })];
         }
+        // Of silence it says that it heard nothing, as this one does.
+        if !(SPEAKS.0..SPEAKS.1 + 8).contains(&place) && place % 20 == 0 {
+            let silence = self.results("", true);
+            self.told = self.heard;
+            return vec![silence];
+        }
         if place == (SPEAKS.0 + SPEAKS.1) / 2 {
             return vec![self.results("This is", false)];
         }

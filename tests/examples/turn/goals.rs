@@ -119,6 +119,7 @@ impl Limit {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fakes::Writes;
     use super::super::script::Share;
     use super::*;
 
@@ -127,6 +128,7 @@ mod tests {
         let share = Share { audio: 1.0, question: 1.0, sentence: 1.0, sound: 1.0, whole: 5.0 };
         let row = Row {
             scene: Scene::Bare,
+            writes: Writes::Sentences,
             calls: 7,
             spoken,
             shares: vec![share; answered],

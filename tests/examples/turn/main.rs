@@ -1,6 +1,6 @@
 //! What the relay adds to a turn: `cargo xtask bench turn`.
 //!
-//! `turn [calls,…] [seconds] [--voice aura|elevenlabs|openai] [--tokens] [--disk] [--json]`
+//! `turn [calls,…] [seconds] [--voice aura|elevenlabs|openai] [--disk] [--json]`
 //!
 //! This one process is the callers and the providers, so that one clock stamps whatever is sent and whatever comes. The relay is as it is
 //! deployed, has a core of its own, and knows nothing of it. Callers speak on a fixed schedule (open loop), each at moments of their own, which are
@@ -8,9 +8,9 @@
 //! measured as the relay's.
 //!
 //! Two scenes. In `bare` no provider takes any time. In `real` they take as long as providers do: 300 ms of silence end speech; its text
-//! takes 150 ms (p99 350), the first token 350 (900), the first sound 150 (400). The model writes its first sentence in one piece. With
-//! `--tokens` each of its twelve tokens is a piece of its own, and they come all at once: over HTTP/1.1 each of those passes from the task that
-//! carries the connection to the one that carries the request, and both wait for their turns where many are busy.
+//! takes 150 ms (p99 350), the first token 350 (900), the first sound 150 (400). The model writes its first sentence in one
+//! piece. In the last two rows each of its twelve tokens is a piece of its own, and all of them come at once: over HTTP/1.1 each piece passes from
+//! the task that carries the connection to the one that carries the request, and both wait for their turns where many are busy.
 //!
 //! | stage | from | to |
 //! |---|---|---|
@@ -46,6 +46,7 @@ use tests::process::{cpu_seconds, pin};
 use tokio::time::{Instant, sleep_until};
 
 use call::{Call, Sound};
+use fakes::Writes;
 use script::{Book, CHUNK, CYCLE, Scene, Share};
 
 /// Calls that are opened in a second.
@@ -61,7 +62,7 @@ struct Wish {
     calls: u32,
     span: Duration,
     voice: &'static str,
-    writes: fakes::Writes,
+    writes: Writes,
     on_disk: bool,
     apart: bool,
 }
@@ -69,6 +70,7 @@ struct Wish {
 /// What was measured.
 struct Row {
     scene: Scene,
+    writes: Writes,
     calls: u32,
     /// Turns that were spoken, and of these the relay's share of those that were answered.
     spoken: usize,
@@ -117,12 +119,15 @@ async fn main() -> ExitCode {
     let apart = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
         && pin(std::process::id(), 1).await;
     let mut rows = Vec::new();
-    for scene in [Scene::Bare, Scene::Real] {
-        for calls in &calls {
-            eprintln!("{calls} calls, {scene:?}");
-            let (span, on_disk) = (Duration::from_secs(span), has("--disk"));
-            let writes = if has("--tokens") { fakes::Writes::Tokens } else { fakes::Writes::Sentences };
-            rows.push(measure(&Wish { scene, calls: *calls, span, voice, writes, on_disk, apart }).await);
+    let (span, on_disk) = (Duration::from_secs(span), has("--disk"));
+    for (writes, calls) in
+        [(Writes::Sentences, &calls[..]), (Writes::Tokens, calls.last_chunk::<1>().expect("one"))]
+    {
+        for scene in [Scene::Bare, Scene::Real] {
+            for calls in calls {
+                eprintln!("{calls} calls, {scene:?}, {writes:?}");
+                rows.push(measure(&Wish { scene, calls: *calls, span, voice, writes, on_disk, apart }).await);
+            }
         }
     }
     let goals = goals::of(&rows);
@@ -163,7 +168,11 @@ impl Row {
     }
 
     fn scene_name(&self) -> String {
-        format!("{:?}", self.scene).to_lowercase()
+        let scene = format!("{:?}", self.scene).to_lowercase();
+        match self.writes {
+            Writes::Sentences => scene,
+            Writes::Tokens => format!("{scene}, token by token"),
+        }
     }
 
     fn print(&self) {
@@ -275,6 +284,7 @@ async fn measure(wish: &Wish) -> Row {
     let percent = |before: f64, after: f64| (after - before) / span.as_secs_f64() * 100.0;
     Row {
         scene,
+        writes: wish.writes,
         calls,
         spoken: turns.len(),
         shares: turns.iter().filter_map(script::Turn::share).collect(),

@@ -420,10 +420,11 @@ impl Background {
         let Output { status, stdout, stderr } =
             self.0.join().expect("it only waits for a process").context(NODE_ADVICE)?;
         let mut outcome = Outcome::ok();
-        for line in String::from_utf8_lossy(&[stdout, stderr].concat()).lines() {
-            eprintln!("{line}");
-            outcome.read(line);
-        }
+        let said = [stdout, stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        // As a whole, since others print meanwhile.
+        eprint!("{said}");
+        said.lines().for_each(|line| outcome.read(line));
         Ok(outcome.finish(status.success(), program))
     }
 }

@@ -1,15 +1,21 @@
 use std::collections::BTreeMap;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::*;
 use crate::config::Config;
+use crate::provider::{Kind, Provider, scenario};
 
 /// As long as a test that hangs may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where a provider is waited for.
+async fn bound() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("a port")
+}
 
 #[test]
 fn what_a_recogniser_bills_beyond_a_second_more_or_less_than_it_was_given_is_noticed() {
@@ -26,7 +32,7 @@ fn what_a_recogniser_bills_beyond_a_second_more_or_less_than_it_was_given_is_not
 
 #[tokio::test]
 async fn a_recogniser_that_is_let_go_of_is_told_so_and_heard_to_its_end() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let listener = bound().await;
     let port = listener.local_addr().expect("bound").port();
     let variables = [
         ("VOXRELAY_PROVIDERS__EARS__KIND", "deepgram".to_owned()),
@@ -97,4 +103,53 @@ async fn what_one_recogniser_bills_is_told_while_another_one_says_nothing() {
     let told = timeout(PATIENCE, closing.next()).await.expect("it does not wait for the others");
     assert_eq!(told, Some(said));
     assert!(!closing.is_empty());
+}
+
+#[tokio::test]
+async fn the_way_to_the_voice_is_opened_with_the_users_first_words_and_not_with_silence() {
+    let of = |kind: &str, listener: &TcpListener| {
+        let base_url =
+            format!("http://{}/", listener.local_addr().expect("bound")).parse().expect("an address");
+        let kind = Kind::named(kind).expect("registered");
+        Arc::new(Upstream::new(Provider { base_url, ..scenario::provider(kind, "m") }).expect("a client"))
+    };
+    let (hears, speaks) = (bound().await, bound().await);
+    let upstreams = vec![of("deepgram", &hears), of("deepgram-aura", &speaks)];
+    let (tell, mut told) = tokio::sync::mpsc::channel::<String>(1);
+    tokio::spawn(async move {
+        let (stream, _) = hears.accept().await.expect("it comes");
+        let mut socket = tokio_tungstenite::accept_async(stream).await.expect("a WebSocket");
+        while let Some(words) = told.recv().await {
+            let alternative = json!({"transcript": words, "confidence": 1, "words": []});
+            let channel = json!({"alternatives": [alternative]});
+            let results =
+                json!({"type": "Results", "start": 0, "duration": 0.1, "is_final": true, "channel": channel});
+            socket.send(Message::text(results.to_string())).await.expect("it reads");
+        }
+    });
+    let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let mut requests = Requests::new(tasks, shutdown, Instant::now(), upstreams);
+    let id = RequestId(0);
+    requests.open(id, 0, &Ask::Listen);
+    requests.feed(id, Feed::Audio(vec![0; 3_200].into()));
+    let hear = async |requests: &mut Requests, words: &str| {
+        tell.send(words.to_owned()).await.expect("it goes on");
+        let is_heard = async {
+            while !matches!(requests.next().await, Input::Provider(_, Event::Heard(heard)) if heard.text == words)
+            {
+            }
+        };
+        timeout(PATIENCE, is_heard).await.expect("it is told");
+    };
+    hear(&mut requests, "").await;
+    assert!(requests.next_voice.is_none(), "nobody has said anything");
+    hear(&mut requests, "Hello.").await;
+    assert!(requests.next_voice.is_some());
+    timeout(PATIENCE, speaks.accept()).await.expect("it comes").expect("a connection");
+
+    // Nobody is answered.
+    requests.words_at =
+        requests.words_at.and_then(|at| at.checked_sub(ANSWERED_WITHIN + Duration::from_secs(1)));
+    assert!(requests.next().now_or_never().is_none());
+    assert!(requests.next_voice.is_none());
 }
