@@ -87,9 +87,9 @@ impl Connections {
 
     /// A request over HTTP is on its way.
     pub(super) fn take(&self) -> InUse<'_> {
-        let mut idle = self.idle();
-        idle.begin(Instant::now());
-        let is_short = idle.is_short();
+        let (mut idle, now) = (self.idle(), Instant::now());
+        idle.begin(now);
+        let is_short = idle.is_short(now);
         drop(idle);
         if is_short {
             self.wanted.notify_one();
@@ -154,8 +154,10 @@ pub(super) fn is_kept(response: &Response) -> bool {
 struct Idle {
     /// When each was used last; oldest first.
     since: Vec<Instant>,
-    /// When one was last opened ahead, until it is there.
+    /// When one was last opened ahead, until any connection is there.
     tried: Option<Instant>,
+    /// When one was last opened ahead beside others, until it is there.
+    tried_beside: Option<Instant>,
     /// Requests under way.
     in_use: usize,
 }
@@ -170,6 +172,7 @@ impl Idle {
         let left = left.filter(|left| !left.is_zero());
         if left.is_none() {
             self.tried = Some(now);
+            self.tried_beside = (self.in_use > 0).then_some(now).or(self.tried_beside);
             self.take();
         }
         left
@@ -193,8 +196,11 @@ impl Idle {
     }
 
     /// Whether the next request would have to wait for a connection, where several come at a time. A single one is given back in time for the next.
-    fn is_short(&self) -> bool {
-        self.in_use > 1 && self.since.is_empty() && self.tried.is_none()
+    /// Where none is kept that is opened ahead, that is found out again once in a while.
+    fn is_short(&self, now: Instant) -> bool {
+        let has_tried = self.tried.max(self.tried_beside);
+        let may_try = has_tried.is_none_or(|at| now.saturating_duration_since(at) >= FRESH_FOR);
+        self.in_use > 1 && self.since.is_empty() && may_try
     }
 
     /// A request takes the one that was used last, as the pool does.
@@ -204,11 +210,12 @@ impl Idle {
 
     /// One that was opened ahead is there.
     fn come(&mut self, now: Instant) {
-        self.tried = None;
+        self.tried_beside = None;
         self.give_back(now);
     }
 
     fn give_back(&mut self, now: Instant) {
+        self.tried = None;
         if self.since.len() < KEPT_MAX {
             self.since.push(now);
         }
@@ -310,14 +317,14 @@ mod tests {
         let (mut idle, now) = (Idle::default(), Instant::now());
         idle.give_back(now);
         idle.begin(now);
-        assert!(!idle.is_short(), "one alone");
+        assert!(!idle.is_short(now), "one alone");
         idle.begin(now);
-        assert!(idle.is_short());
+        assert!(idle.is_short(now));
         assert_eq!(idle.left(now), None, "whoever is told so opens one");
-        assert!(!idle.is_short(), "and nobody else does");
+        assert!(!idle.is_short(now), "and nobody else does");
         idle.come(now);
         idle.begin(now);
-        assert!(idle.is_short(), "a third request has taken that");
+        assert!(idle.is_short(now), "a third request has taken that");
         assert_eq!(idle.left(now), None);
         idle.come(now);
         for _ in 0..3 {
@@ -326,11 +333,11 @@ mod tests {
         }
         for _ in 0..3 {
             idle.begin(now);
-            assert!(!idle.is_short(), "there are enough for as many as there were at most");
+            assert!(!idle.is_short(now), "there are enough for as many as there were at most");
         }
         (0..3).for_each(|_| idle.end());
         (0..2).for_each(|_| idle.begin(now + KEPT_FOR));
-        assert!(idle.is_short(), "those that waited have been closed");
+        assert!(idle.is_short(now + KEPT_FOR), "those that waited have been closed");
     }
 
     #[test]
@@ -343,11 +350,11 @@ mod tests {
             let now = now + Duration::from_secs(second);
             // Of two requests under way one has a connection that is kept, which the next one takes.
             idle.begin(now);
-            asked += usize::from(idle.is_short() && idle.left(now).is_none());
+            asked += usize::from(idle.is_short(now) && idle.left(now).is_none());
             idle.end();
             idle.give_back(now);
         }
-        assert_eq!(asked, 1);
+        assert_eq!(asked, 2);
     }
 
     #[test]

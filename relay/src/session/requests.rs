@@ -28,6 +28,9 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(6);
 /// How long a voice is expected after the user's last words, unless a model is asked: as long as a socket waits that was opened for it.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
 
+/// While somebody speaks, so often it is seen to that a socket is open for the answer: as long as one counts as fresh.
+const LOOKED_AT_EVERY: Duration = Duration::from_secs(4);
+
 /// The requests of one session. Dropping this cancels them; recognisers that were let go of before are heard to their ends.
 #[derive(Debug)]
 pub(super) struct Requests {
@@ -39,8 +42,10 @@ pub(super) struct Requests {
     closing: Closing,
     /// From the user's first words to the end of the answer: which voice will be asked next, so that a socket is open for it by then.
     next_voice: Option<(usize, Expected)>,
-    /// When words of the user came last, as long as these alone are why a voice is expected.
+    /// When words of the user came last.
     words_at: Option<Instant>,
+    /// When a socket was last opened because of them, or was there.
+    looked_at: Option<Instant>,
     /// What is asked over HTTP is connected to as long as the call goes on.
     _ready: Option<Ready>,
     shutdown: CancellationToken,
@@ -84,6 +89,7 @@ impl Requests {
             closing: Closing::default(),
             next_voice: None,
             words_at: None,
+            looked_at: None,
             _ready: ready,
             shutdown,
             refused: VecDeque::new(),
@@ -183,26 +189,38 @@ impl Requests {
 
     /// Somebody speaks, and will be answered: a model that is quicker than the way to the voice is not to wait for it.
     fn hear_words(&mut self) {
+        self.words_at = Some(Instant::now());
+        // Whoever speaks for long finds one there at the end, too. What cannot be opened is not tried with each word.
+        if self.is_answering() || self.looked_at.is_some_and(|at| at.elapsed() < LOOKED_AT_EVERY) {
+            return;
+        }
+        self.looked_at = self.words_at;
         match &self.next_voice {
             None => self.next_voice = self.expect(Service::TextToSpeech),
-            // Whoever speaks for long finds one there at the end, too.
-            Some((_, voice)) if self.words_at.is_some() => voice.open_ahead(),
-            // It is an answer that expects a voice.
-            Some(_) => return,
+            Some((_, voice)) => voice.open_ahead(),
         }
-        self.words_at = self.next_voice.is_some().then(Instant::now);
     }
 
     /// Words that nobody has answered by now will not be answered.
     fn forget_words(&mut self) {
-        if self.words_at.is_some_and(|at| at.elapsed() > ANSWERED_WITHIN) {
+        if self.words_at.is_some() && !self.has_words() && !self.is_answering() {
             (self.words_at, self.next_voice) = (None, None);
         }
     }
 
+    /// Whether the user has spoken just now.
+    fn has_words(&self) -> bool {
+        self.words_at.is_some_and(|at| at.elapsed() <= ANSWERED_WITHIN)
+    }
+
+    /// Whether an answer is being found or spoken.
+    fn is_answering(&self) -> bool {
+        let mut services = self.running.iter().map(|running| self.providers[running.provider].service());
+        services.any(|service| service != Service::SpeechToText)
+    }
+
     /// Opens what will be needed next: a model is asked, so its answer will be spoken; a sentence is being spoken, so another one may follow.
     fn look_ahead(&mut self, provider: usize, ask: &Ask) {
-        self.words_at = None;
         match (ask, &self.next_voice) {
             (Ask::Chat(_), _) => {
                 // Chosen anew: a voice may have failed since, or be well again. One request is expected, and not two.
@@ -218,11 +236,10 @@ impl Requests {
         }
     }
 
-    /// Expects nothing more when no answer is under way.
+    /// Expects nothing more when no answer is under way, unless the user has spoken just now, as whoever interrupts one.
     fn look_back(&mut self) {
-        let mut services = self.running.iter().map(|running| self.providers[running.provider].service());
-        if services.all(|service| service == Service::SpeechToText) {
-            (self.words_at, self.next_voice) = (None, None);
+        if !self.is_answering() && !self.has_words() {
+            self.next_voice = None;
         }
     }
 

@@ -70,7 +70,7 @@ fn of_row(row: &Row) -> Vec<Goal> {
 
 /// A line for each of them.
 pub(crate) fn print(goals: &[Goal]) {
-    println!("\n{:<58} {:>8} {:>10}", "", "goal", "measured");
+    println!("\n{:<74} {:>8} {:>10}", "", "goal", "measured");
     for goal in goals {
         let Goal { what, limit, measured } = goal;
         let measured = measured.map(|measured| format!("{measured:.2}")).unwrap_or_default();
@@ -79,7 +79,7 @@ pub(crate) fn print(goals: &[Goal]) {
             Some(false) => "NOT REACHED",
             None => "not measured",
         };
-        println!("{what:<58} {:>8} {measured:>10}  {said}", limit.text());
+        println!("{what:<74} {:>8} {measured:>10}  {said}", limit.text());
     }
 }
 

@@ -208,7 +208,6 @@ impl Turn {
 #[derive(Debug)]
 pub(crate) struct Book {
     pub(crate) scene: Scene,
-    pub(crate) calls: u32,
     turns: Vec<Mutex<BTreeMap<u32, Turn>>>,
     late: Mutex<Vec<f64>>,
 }
@@ -216,7 +215,7 @@ pub(crate) struct Book {
 impl Book {
     pub(crate) fn new(scene: Scene, calls: u32) -> Arc<Book> {
         let turns = (0..calls).map(|_| Mutex::default()).collect();
-        Arc::new(Book { scene, calls, turns, late: Mutex::default() })
+        Arc::new(Book { scene, turns, late: Mutex::default() })
     }
 
     /// Stamps a turn.

@@ -368,15 +368,19 @@ pub(super) fn browser() -> Result<Outcome> {
     ensure!(untimed.len() == UNTIMED.len(), "a file that is named in UNTIMED is not in {folder} any more");
     let untimed = &Mutex::new(VecDeque::from(untimed));
     std::thread::scope(|scope| {
-        let beside = scope.spawn(move || one_after_the_other(untimed));
+        // What one of them cannot run is a failure, and what came of the others stands.
+        let lane = move || {
+            one_after_the_other(untimed).unwrap_or_else(|error| Outcome::failure(format!("{error:#}")))
+        };
+        let beside = scope.spawn(lane);
         let mut node = browser_tests()?;
         node.env("E2E_FAKES", workspace::program("fakes")).args(ONE_FILE_AT_A_TIME).args(timed);
         let mut outcome = Outcome::ok();
         let ok = watch(&mut node, NODE_ADVICE, |line| outcome.read(line))?;
         let mut outcome = outcome.finish(ok, &format!("node --test {folder}"));
         // Nobody waits for sound any more, and two of the others may run at a time.
-        outcome.add(one_after_the_other(untimed)?);
-        outcome.add(beside.join().expect("it only waits for processes")?);
+        outcome.add(lane());
+        outcome.add(beside.join().expect("it only waits for processes"));
         Ok(outcome)
     })
 }

@@ -146,6 +146,13 @@ async fn the_way_to_the_voice_is_opened_with_the_users_first_words_and_not_with_
     hear(&mut requests, "Hello.").await;
     assert!(requests.next_voice.is_some());
     timeout(PATIENCE, speaks.accept()).await.expect("it comes").expect("a connection");
+    // That one was closed at once. It is not tried again with each word.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    hear(&mut requests, "Is").await;
+    assert!(timeout(Duration::from_millis(300), speaks.accept()).await.is_err());
+    requests.looked_at = requests.looked_at.and_then(|at| at.checked_sub(LOOKED_AT_EVERY));
+    hear(&mut requests, "Is anybody there?").await;
+    timeout(PATIENCE, speaks.accept()).await.expect("it comes").expect("a connection");
 
     // Nobody is answered.
     requests.words_at =
