@@ -28,9 +28,6 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(6);
 /// How long a voice is expected after the user's last words, unless a model is asked: as long as a socket waits that was opened for it.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
 
-/// While somebody speaks, so often it is seen to that a socket is open for the answer: as long as one counts as fresh.
-const LOOKED_AT_EVERY: Duration = Duration::from_secs(4);
-
 /// The requests of one session. Dropping this cancels them; recognisers that were let go of before are heard to their ends.
 #[derive(Debug)]
 pub(super) struct Requests {
@@ -42,10 +39,10 @@ pub(super) struct Requests {
     closing: Closing,
     /// From the user's first words to the end of the answer: which voice will be asked next, so that a socket is open for it by then.
     next_voice: Option<(usize, Expected)>,
-    /// When words of the user came last.
+    /// When words of the user came last, as long as these alone are why a voice is expected.
     words_at: Option<Instant>,
-    /// When a socket was last opened because of them, or was there.
-    looked_at: Option<Instant>,
+    /// The user has spoken while the answer was found and spoken.
+    is_spoken_over: bool,
     /// What is asked over HTTP is connected to as long as the call goes on.
     _ready: Option<Ready>,
     shutdown: CancellationToken,
@@ -89,7 +86,7 @@ impl Requests {
             closing: Closing::default(),
             next_voice: None,
             words_at: None,
-            looked_at: None,
+            is_spoken_over: false,
             _ready: ready,
             shutdown,
             refused: VecDeque::new(),
@@ -189,28 +186,22 @@ impl Requests {
 
     /// Somebody speaks, and will be answered: a model that is quicker than the way to the voice is not to wait for it.
     fn hear_words(&mut self) {
-        self.words_at = Some(Instant::now());
-        // Whoever speaks for long finds one there at the end, too. What cannot be opened is not tried with each word.
-        if self.is_answering() || self.looked_at.is_some_and(|at| at.elapsed() < LOOKED_AT_EVERY) {
+        if self.is_answering() {
+            self.is_spoken_over = true;
             return;
         }
-        self.looked_at = self.words_at;
-        match &self.next_voice {
-            None => self.next_voice = self.expect(Service::TextToSpeech),
-            Some((_, voice)) => voice.open_ahead(),
+        // With the first words only: there are calls in which people speak for an hour and nobody answers.
+        if self.next_voice.is_none() {
+            self.next_voice = self.expect(Service::TextToSpeech);
         }
+        self.words_at = Some(Instant::now());
     }
 
     /// Words that nobody has answered by now will not be answered.
     fn forget_words(&mut self) {
-        if self.words_at.is_some() && !self.has_words() && !self.is_answering() {
+        if self.words_at.is_some_and(|at| at.elapsed() > ANSWERED_WITHIN) {
             (self.words_at, self.next_voice) = (None, None);
         }
-    }
-
-    /// Whether the user has spoken just now.
-    fn has_words(&self) -> bool {
-        self.words_at.is_some_and(|at| at.elapsed() <= ANSWERED_WITHIN)
     }
 
     /// Whether an answer is being found or spoken.
@@ -221,8 +212,10 @@ impl Requests {
 
     /// Opens what will be needed next: a model is asked, so its answer will be spoken; a sentence is being spoken, so another one may follow.
     fn look_ahead(&mut self, provider: usize, ask: &Ask) {
+        self.words_at = None;
         match (ask, &self.next_voice) {
             (Ask::Chat(_), _) => {
+                self.is_spoken_over = false;
                 // Chosen anew: a voice may have failed since, or be well again. One request is expected, and not two.
                 self.next_voice = None;
                 self.next_voice = self.expect(Service::TextToSpeech);
@@ -236,10 +229,14 @@ impl Requests {
         }
     }
 
-    /// Expects nothing more when no answer is under way, unless the user has spoken just now, as whoever interrupts one.
+    /// Expects nothing more of an answer that is over. Who has spoken over it may be answered next.
     fn look_back(&mut self) {
-        if !self.is_answering() && !self.has_words() {
-            self.next_voice = None;
+        if self.is_answering() || self.words_at.is_some() {
+            return;
+        }
+        self.next_voice = None;
+        if std::mem::take(&mut self.is_spoken_over) {
+            self.hear_words();
         }
     }
 

@@ -150,13 +150,27 @@ async fn the_way_to_the_voice_is_opened_with_the_users_first_words_and_not_with_
     tokio::time::sleep(Duration::from_millis(200)).await;
     hear(&mut requests, "Is").await;
     assert!(timeout(Duration::from_millis(300), speaks.accept()).await.is_err());
-    requests.looked_at = requests.looked_at.and_then(|at| at.checked_sub(LOOKED_AT_EVERY));
-    hear(&mut requests, "Is anybody there?").await;
-    timeout(PATIENCE, speaks.accept()).await.expect("it comes").expect("a connection");
 
     // Nobody is answered.
     requests.words_at =
         requests.words_at.and_then(|at| at.checked_sub(ANSWERED_WITHIN + Duration::from_secs(1)));
     assert!(requests.next().now_or_never().is_none());
     assert!(requests.next_voice.is_none());
+    hear(&mut requests, "Is anybody there?").await;
+    timeout(PATIENCE, speaks.accept()).await.expect("it comes").expect("a connection");
+
+    // An answer takes it over, and ends with it unless somebody has spoken meanwhile.
+    let spoken = RequestId(1);
+    let answers = async |requests: &mut Requests| {
+        requests.open(spoken, 1, &Ask::Speak("Yes.".to_owned()));
+        assert!(requests.next_voice.is_some() && requests.words_at.is_none());
+        timeout(PATIENCE, speaks.accept()).await.expect("it comes").expect("a connection")
+    };
+    let _connections = answers(&mut requests).await;
+    requests.cancel(spoken);
+    assert!(requests.next_voice.is_none());
+    let _connections = answers(&mut requests).await;
+    hear(&mut requests, "Wait.").await;
+    requests.cancel(spoken);
+    assert!(requests.next_voice.is_some() && requests.words_at.is_some());
 }
