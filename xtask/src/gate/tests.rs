@@ -1,10 +1,8 @@
 //! Steps that run tests and count them.
 
-use std::collections::VecDeque;
 use std::env::consts::EXE_SUFFIX;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Mutex;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -324,7 +322,7 @@ pub(super) fn phoenix() -> Result<Outcome> {
 }
 
 /// Tests in the browser in which nobody waits for sound in real time: what a page looks like, what it is told, what is left of it. They run beside
-/// the others, which mostly wait, one at a time, since two were heard in the sound of the others; and after those two at a time.
+/// the others, which mostly wait, and after them in whatever the machine has to give. Two of these at a time were heard in the sound of the others.
 const UNTIMED: [&str; 29] = [
     "arguments",
     "autoplay",
@@ -366,43 +364,24 @@ pub(super) fn browser() -> Result<Outcome> {
     let (untimed, timed): (Vec<_>, Vec<_>) =
         test_files(folder)?.into_iter().partition(|file| is_untimed(file));
     ensure!(untimed.len() == UNTIMED.len(), "a file that is named in UNTIMED is not in {folder} any more");
-    let untimed = &Mutex::new(VecDeque::from(untimed));
-    std::thread::scope(|scope| {
-        // What one of them cannot run is a failure, and what came of the others stands.
-        let lane = move || {
-            one_after_the_other(untimed).unwrap_or_else(|error| Outcome::failure(format!("{error:#}")))
-        };
-        let beside = scope.spawn(lane);
-        let mut node = browser_tests()?;
-        node.env("E2E_FAKES", workspace::program("fakes")).args(ONE_FILE_AT_A_TIME).args(timed);
-        let mut outcome = Outcome::ok();
-        let ok = watch(&mut node, NODE_ADVICE, |line| outcome.read(line))?;
-        let mut outcome = outcome.finish(ok, &format!("node --test {folder}"));
-        // Nobody waits for sound any more, and two of the others may run at a time.
-        outcome.add(lane());
-        outcome.add(beside.join().expect("it only waits for processes"));
-        Ok(outcome)
-    })
-}
-
-/// Runs untimed browser tests, one file after the other until none is left, and says what came of them.
-fn one_after_the_other(files: &Mutex<VecDeque<PathBuf>>) -> Result<Outcome> {
-    let mut outcome = Outcome::ok();
-    loop {
-        let file = files.lock().expect("whoever takes a file does not panic").pop_front();
-        let Some(file) = file else { return Ok(outcome) };
-        let mut node = Command::new(if cfg!(unix) { "nice" } else { "node" });
-        if cfg!(unix) {
-            node.args(["-n", "15", "node"]);
-        }
-        let settings = browser_tests()?;
-        node.current_dir(workspace::root())
-            .envs(settings.get_envs().filter_map(|(name, value)| Some((name, value?))))
-            .env("E2E_FAKES", workspace::program("fakes"))
-            .args(ONE_FILE_AT_A_TIME)
-            .arg(&file);
-        outcome.add(Background::start(node).outcome(&format!("node --test {}", file.display()))?);
+    let fakes = workspace::program("fakes");
+    let mut beside = Command::new(if cfg!(unix) { "nice" } else { "node" });
+    if cfg!(unix) {
+        beside.args(["-n", "15", "node"]);
     }
+    let settings = browser_tests()?;
+    beside
+        .current_dir(workspace::root())
+        .envs(settings.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    beside.env("E2E_FAKES", &fakes).args(ONE_FILE_AT_A_TIME).args(untimed);
+    let beside = Background::start(beside);
+    let mut node = browser_tests()?;
+    let mut outcome = Outcome::ok();
+    node.env("E2E_FAKES", &fakes).args(ONE_FILE_AT_A_TIME).args(timed);
+    let ok = watch(&mut node, NODE_ADVICE, |line| outcome.read(line))?;
+    let mut outcome = outcome.finish(ok, &format!("node --test {folder}"));
+    outcome.add(beside.outcome(&format!("node --test {folder}, what is untimed"))?);
+    Ok(outcome)
 }
 
 /// What takes long, or is another way to what the gate's own tests have shown.
