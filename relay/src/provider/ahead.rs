@@ -1,9 +1,9 @@
 //! WebSockets that are opened ahead of need, so that a turn does not wait for a handshake.
 //!
 //! Each waits in a task of its own, which watches it: a provider may greet whoever opens a socket, or close one that nobody uses. Whoever has a
-//! request takes the oldest one that is open, or else the oldest, with all that came on it; it belongs to nobody before, so that any call may. One that is open is taken
-//! on the spot: its task would be one more to wait for where many are busy. One that nobody takes is
-//! closed after a few seconds, before its provider would do that: a socket that dies unnoticed is worse than none.
+//! request takes the oldest one that is open, or else the oldest, with all that came on it; it belongs to nobody before, so that any call may. One
+//! that is open is taken on the spot: its task would be one more to wait for where many are busy. One that nobody takes is closed after a few
+//! seconds, before its provider would do that: a socket that dies unnoticed is worse than none.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -24,7 +24,7 @@ use super::places::Place;
 use super::socket::{self, Opened};
 
 /// How long a socket waits: less than the 10 s after which Deepgram closes one without audio.
-const KEPT_FOR: Duration = Duration::from_secs(8);
+pub(crate) const KEPT_FOR: Duration = Duration::from_secs(8);
 /// How old a socket may be of which it is expected that it is still there when it is needed.
 const FRESH_FOR: Duration = Duration::from_secs(4);
 /// Sockets of one provider that wait at a time.

@@ -172,7 +172,9 @@ impl Idle {
         let left = left.filter(|left| !left.is_zero());
         if left.is_none() {
             self.tried = Some(now);
-            self.tried_beside = (self.in_use > 0).then_some(now).or(self.tried_beside);
+            if self.in_use > 0 {
+                self.tried_beside = Some(now);
+            }
             self.take();
         }
         left

@@ -43,6 +43,7 @@ mod told;
 mod transcription;
 mod upstream;
 
+pub(crate) use ahead::KEPT_FOR as SOCKET_KEPT_FOR;
 pub use breaker::{Breaker, Standing, Ticket};
 pub use chat::Chat as ChatCodec;
 pub use connections::{Connections, Way};

@@ -22,8 +22,8 @@ use super::{Input, Output, Target, Way};
 const MESSAGE_MAX_BYTES: usize = 1 << 20;
 /// Messages that the socket has not taken yet; beyond them nothing more is taken from the agent, whose request then clogs.
 const UNSENT_MAX: usize = 64;
-/// How many bytes the library takes at a time. It makes room for so many with every read, and fills that with zeros: with its default of 128 KiB
-/// that was an eighth of what a busy relay did.
+/// How many bytes the library takes at a time. It makes room for so many with every read, and fills that with zeros, which with its default of
+/// 128 KiB is most of what a read costs.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
 /// A close frame may take this long there and back.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);

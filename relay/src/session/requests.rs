@@ -18,15 +18,13 @@ use crate::money::bill::Quantity;
 use crate::money::tab::{Billed, RequestId};
 use crate::operations::telemetry;
 use crate::provider::{
-    Answer, Ask, Event, Expected, Failure, FailureKind, Feed, Pass, Ready, Request, Service, Upstream,
+    Answer, Ask, Event, Expected, Failure, FailureKind, Feed, Pass, Ready, Request, SOCKET_KEPT_FOR, Service,
+    Upstream,
 };
 use crate::running::Running as UnderWay;
 
 /// How long a recogniser that is let go of may take to say what it bills: a little longer than its codec waits for that.
 const CLOSED_WITHIN: Duration = Duration::from_secs(6);
-
-/// How long a voice is expected after the user's last words, unless a model is asked: as long as a socket waits that was opened for it.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
 
 /// The requests of one session. Dropping this cancels them; recognisers that were let go of before are heard to their ends.
 #[derive(Debug)]
@@ -199,7 +197,7 @@ impl Requests {
 
     /// Words that nobody has answered by now will not be answered.
     fn forget_words(&mut self) {
-        if self.words_at.is_some_and(|at| at.elapsed() > ANSWERED_WITHIN) {
+        if self.words_at.is_some_and(|at| at.elapsed() > SOCKET_KEPT_FOR) {
             (self.words_at, self.next_voice) = (None, None);
         }
     }
@@ -212,7 +210,10 @@ impl Requests {
 
     /// Opens what will be needed next: a model is asked, so its answer will be spoken; a sentence is being spoken, so another one may follow.
     fn look_ahead(&mut self, provider: usize, ask: &Ask) {
-        self.words_at = None;
+        // Whoever is asked what was said answers nobody.
+        if matches!(ask, Ask::Chat(_) | Ask::Speak(_)) {
+            self.words_at = None;
+        }
         match (ask, &self.next_voice) {
             (Ask::Chat(_), _) => {
                 self.is_spoken_over = false;

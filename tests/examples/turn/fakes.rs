@@ -210,14 +210,16 @@ async fn chat(State(Providers { book, writes }): State<Providers>, body: Bytes) 
     let answer = format!("I have heard {named} and say so. That is all there is.");
     // With the first word of the next sentence it is certain that one has ended.
     let shows = "That";
-    let mut pieces = VecDeque::from([String::new()]);
-    for token in answer.split_inclusive(' ') {
-        let is_first_sentence = pieces.len() == 1 && !pieces[0].contains(shows);
-        if writes == Writes::Tokens && !pieces[0].is_empty() || !is_first_sentence {
-            pieces.push_back(String::new());
-        }
-        pieces.back_mut().expect("there is one").push_str(&event(&json!({ "content": token }), None));
-    }
+    let token = |token| event(&json!({ "content": token }), None);
+    let tokens: Vec<String> = answer.split_inclusive(' ').map(token).collect();
+    let together = if writes == Writes::Tokens {
+        1
+    } else {
+        tokens.iter().take_while(|token| !token.contains(shows)).count() + 1
+    };
+    let (first, others) = tokens.split_at(together);
+    let mut pieces = VecDeque::from([first.concat()]);
+    pieces.extend(others.iter().cloned());
     pieces.push_back(event(&json!({}), Some("stop")) + "data: [DONE]\n\n");
     let stream = unfold((pieces, true), move |(mut pieces, is_first)| {
         let book = book.clone();

@@ -115,18 +115,24 @@ impl Outcome {
     }
 
     /// Closes the account of a test program: one that fails without a failed test, or runs none, is a failure too.
-    pub(crate) fn finish(mut self, success: bool, program: &str) -> Outcome {
+    pub(crate) fn finish(self, success: bool, program: &str) -> Outcome {
+        let mut outcome = self.close(success, program);
+        if success && outcome.passed == 0 {
+            outcome.failed += 1;
+            outcome.notes.push(format!("{program} ran no test"));
+        }
+        if outcome.skipped > 0 {
+            outcome.notes.push(format!("{} skipped or ignored by {program}", outcome.skipped));
+        }
+        outcome
+    }
+
+    /// The same of a check, which may have no tests.
+    pub(super) fn close(mut self, success: bool, program: &str) -> Outcome {
         self.failures.close();
         if !success && self.failed == 0 {
             self.failed = 1;
             self.notes.push(format!("{program} failed before its tests were done: see above"));
-        }
-        if success && self.passed == 0 {
-            self.failed += 1;
-            self.notes.push(format!("{program} ran no test"));
-        }
-        if self.skipped > 0 {
-            self.notes.push(format!("{} skipped or ignored by {program}", self.skipped));
         }
         self
     }

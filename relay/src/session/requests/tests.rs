@@ -153,7 +153,7 @@ async fn the_way_to_the_voice_is_opened_with_the_users_first_words_and_not_with_
 
     // Nobody is answered.
     requests.words_at =
-        requests.words_at.and_then(|at| at.checked_sub(ANSWERED_WITHIN + Duration::from_secs(1)));
+        requests.words_at.and_then(|at| at.checked_sub(SOCKET_KEPT_FOR + Duration::from_secs(1)));
     assert!(requests.next().now_or_never().is_none());
     assert!(requests.next_voice.is_none());
     hear(&mut requests, "Is anybody there?").await;
