@@ -4,13 +4,13 @@ import { EVENTS, tokenOf } from "./check.js";
 import { Emitter } from "./emitter.js";
 import { VoxrelayError, callOver, errorFrom, noCall } from "./error.js";
 import type { CallEvents, EndedEvent, MicrophoneEvent, SessionEvent, StateEvent, ToolCallEvent, Usage } from "./events.js";
-import { type RunningEngine, endEngine, loadParts, loadVoice, startEngine } from "./loader.js";
+import { type RunningEngine, beginHttp, endEngine, loadParts, loadVoice, startEngine } from "./loader.js";
 import { Messages } from "./messages.js";
 import type { ConnectOptions, Logger } from "./options.js";
 import { CallPage } from "./page.js";
 import type { Measured, QualityMeter } from "./quality.js";
 import { askWhy, plainOf } from "./requests.js";
-import type { Command, Report, UpwardFields, UpwardType } from "./roles.js";
+import type { Command, FromEngine, Report, UpwardFields, UpwardType } from "./roles.js";
 import { settingsOf } from "./settings.js";
 import { type CallSnapshot, type Devices, LevelSource, caption, finished, merged, untouched } from "./snapshot.js";
 import { Source } from "./source.js";
@@ -123,7 +123,8 @@ export abstract class Course extends Emitter<CallEvents> {
     const parts = await unlessAborted(signal, loadParts(options));
     const engine = await unlessAborted(signal, startEngine(parts, settingsOf(options), options, signal), endEngine);
     this.#engine = engine;
-    engine.port.onmessage = ({ data }: MessageEvent<string>) => {
+    engine.port.onmessage = ({ data }: MessageEvent<FromEngine>) => {
+      if (typeof data !== "string") return beginHttp(engine, options, data);
       // What is told goes into snapshots and to listeners of all sorts: nobody changes it for the others.
       this.#hear(JSON.parse(data, (_, value) => Object.freeze(value)) as Report);
     };

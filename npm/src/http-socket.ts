@@ -8,13 +8,11 @@ export interface Face extends EventTarget {
   close(): void;
 }
 
-/** What the Worker that has this is sent: first the address of the relay's socket, then messages, and 0 when it is to end. */
-export type Asked = string | Uint8Array | 0;
-
-/** That Worker, as the engine has it. */
-export interface HttpWorker extends Worker {
+/** The way to the Worker that is a connection, as the engine has it: it sends messages, and 0 when it is to end. */
+export interface HttpLine extends MessagePort {
   postMessage(asked: Asked): void;
 }
+export type Asked = string | Uint8Array | 0;
 
 /** What it tells the engine: an event with its `data` or `code`, or how many bytes wait in it. */
 export type Told = readonly [type: "open" | "message" | "close", detail: object] | readonly [type: "", waiting: number];

@@ -1,9 +1,10 @@
 import { inTime, unlessAborted } from "./abort.js";
-import { addWorklet, loadGlue, voiceUrl, wasmUrl, workerFrom, workerStarts } from "./assets.js";
+import { addWorklet, blobOf, httpUrl, loadGlue, voiceUrl, wasmUrl, workerFrom, workerStarts } from "./assets.js";
 import { type VoxrelayError, engineUnavailable, workerUnavailable } from "./error.js";
 import type { Glue } from "./glue.js";
 import { anew } from "./lazily.js";
-import type { AssetOptions } from "./options.js";
+import type { AssetOptions, ConnectOptions } from "./options.js";
+import { socketOf } from "./requests.js";
 import type { Birth, Settings } from "./roles.js";
 
 /** Whatever ways there are: if no Worker is ready by then, none is waited for. */
@@ -21,13 +22,32 @@ export interface RunningEngine {
   readonly port: MessagePort;
   /** Set to learn that it broke; it says nothing more then. */
   onbreak: ((cause: string) => void) | undefined;
+  /** Its connection over HTTP. */
+  http?: Worker;
   stop(): void;
 }
 
 /** Ends an engine. */
 export function endEngine(engine: RunningEngine): void {
   engine.port.close();
+  engine.http?.terminate();
   engine.stop();
+}
+
+/** Begins the Worker that is this engine's next connection over HTTP, in place of the one before. */
+export function beginHttp(engine: RunningEngine, options: ConnectOptions, line: MessagePort): void {
+  const isLost = (): void => engine.port.postMessage(["noHttp"]);
+  engine.http?.terminate();
+  try {
+    const url = new URL(options.httpUrl ?? httpUrl(), location.href);
+    // A Worker must be of the page's origin, but what it imports need not.
+    const worker = new Worker(url.origin === location.origin ? url : blobOf(`importScripts("${url}")`));
+    engine.http = worker;
+    worker.onerror = isLost;
+    worker.postMessage(socketOf(options), [line]);
+  } catch {
+    isLost();
+  }
 }
 
 /** What an engine is made of: the compiled wasm file, and the JavaScript around it. */

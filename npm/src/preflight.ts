@@ -62,7 +62,7 @@ const GRADES = ["skipped", "good", "fair", "poor", "failed"] as const;
 /**
  * Looks whether a call with these options would work: permission, microphone, address, token, connection, throughput, round trip, each with
  * what to do about it. It begins no call: it takes no place, writes nothing and costs nothing. When it is over nothing of it lives on, neither
- * a socket nor a microphone. It takes a few seconds.
+ * a socket nor a microphone. It takes a few seconds. Given up by its signal it rejects at once, and a moment later nothing of it lives on.
  *
  * What is wrong is in the report. It rejects only with a `TypeError` or `RangeError` for what cannot be meant, and the signal's reason.
  */
@@ -72,13 +72,13 @@ export async function preflight(call: PreflightCall, options: PreflightOptions =
   checkOptional(options as object);
   // Whatever ends first, the other one ends with it.
   const stop = new AbortController();
-  const { signal = stop.signal } = options;
+  const { askForMicrophone, signal = stop.signal } = options;
   signal.throwIfAborted();
   const abort = (): void => stop.abort(signal.reason);
   signal.addEventListener("abort", abort);
   try {
     const looks = Promise.all([
-      gradeMicrophone(call.microphone, options.askForMicrophone === true, stop.signal),
+      gradeMicrophone(call.microphone, askForMicrophone, stop.signal),
       gradeRelay(call, stop.signal),
     ]);
     const [[permission, microphone], relay] = await unlessAborted(stop.signal, looks);

@@ -9,8 +9,6 @@ export type { Report };
 export interface Settings extends EngineSettings {
   /** The relay's socket. */
   readonly url: string;
-  /** Where the Worker is that is a connection over HTTP: whoever runs the engine starts it when one is asked for. */
-  readonly http: string;
 }
 
 /** The methods of the wasm `Engine` by which it is told something. */
@@ -18,6 +16,12 @@ type Method = Exclude<keyof Engine, "free" | symbol>;
 
 /** What the engine is told: the name of one of its methods, and what that takes. */
 export type Command = { [Name in Method]: [name: Name, ...args: Parameters<Engine[Name]>] }[Method];
+
+/** What comes to the engine: a command, or that the Worker of the connection over HTTP does not run. */
+export type ToEngine = Command | [name: "noHttp"];
+
+/** What comes from it: a {@link Report} as JSON text, or a connection over HTTP that is wanted: the end of its line for the Worker that the page begins. */
+export type FromEngine = string | MessagePort;
 
 /** What a Worker is sent to become an engine. */
 export interface Birth {

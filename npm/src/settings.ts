@@ -1,4 +1,3 @@
-import { blobOf, httpUrl } from "./assets.js";
 import type { ConnectOptions } from "./options.js";
 import { socketOf } from "./requests.js";
 import type { Settings } from "./roles.js";
@@ -10,8 +9,6 @@ declare const VERSION: string;
 export function settingsOf(options: ConnectOptions): Settings {
   const { chunkMs = 100, bufferSeconds = 30, giveUpAfterMs = 600_000, transport = "auto", conversation, agent } = options;
   const whole = Math.round;
-  // The Worker's own address may be a blob's, and a Worker must be of the page's origin; but what it imports need not.
-  const http = new URL(options.httpUrl ?? httpUrl(), location.href);
   return {
     url: socketOf(options),
     client: `voxrelay-js/${VERSION}`,
@@ -19,7 +16,6 @@ export function settingsOf(options: ConnectOptions): Settings {
     bufferMs: whole(bufferSeconds * 1_000),
     giveUpAfterMs: whole(giveUpAfterMs),
     transport,
-    http: http.origin === location.origin ? http.href : blobOf(`importScripts("${http.href}")`),
     // Nearly as many as there are whole numbers without gaps.
     seed: whole(Math.random() * 9e15),
     ...(conversation && { conversation }),

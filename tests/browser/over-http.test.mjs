@@ -14,6 +14,7 @@ import { Stage } from "./support/stage.mjs";
 import { TestPage } from "./support/test-page.mjs";
 import { readWav } from "./support/wav.mjs";
 import { STORY, assertWhole } from "./support/whole-talk.mjs";
+import { withoutInWorkers } from "./support/workers.mjs";
 
 /** What a call was told of its transport. @param {import("./support/test-page.mjs").Noted[]} noted */
 const transports = (noted) => noted.filter(({ name }) => name === "transport").map(({ event }) => event.transport);
@@ -100,12 +101,21 @@ describe("a call over HTTP", () => {
       const { relay, network, page } = await open();
       await page.start({ microphone: false, transport: "http", worker });
       assert.equal(await page.say("sendText", "Is there a table at eight?"), "taken");
+      assert.equal(page.page.workers().length, worker === "auto" ? 2 : 1);
       await page.hangUp();
       assert.deepEqual([network.refused, transports(await page.noted())], [0, ["http"]]);
       const session = await relay.endedSession();
       assert.deepEqual([session.end_reason, session.reconnects], ["normal", 0]);
       await stage.clear();
     }
+  });
+
+  test("has no Worker within the engine's: of two of which one has begun the other Chromium does not always end both", async () => {
+    const { page } = await open();
+    await withoutInWorkers(page.page, "Worker");
+    assert.equal((await page.start({ microphone: false, transport: "http" })).engine, "worker");
+    assert.equal(await page.say("sendText", "Is there a table at eight?"), "taken");
+    await page.hangUp();
   });
 
   test("is made by a file of another origin, as where the script tag is of one", async () => {

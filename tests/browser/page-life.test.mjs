@@ -29,7 +29,7 @@ describe("what calls leave behind", () => {
     await leavesOnly(page.page, {});
   });
 
-  // Each connection over HTTP has a Worker of its own, which the engine begins: in its own Worker, or on the page.
+  // Each connection over HTTP is a Worker that the page begins, wherever the engine is.
   for (const [where, options] of Object.entries({ "": {}, " with the engine on the page": { workerUrl: "/missing.js" } })) {
     test(`five closed calls over HTTP${where} leave nothing either, and the relay has ended each`, async () => {
       const { page, tracks, relay } = await openWatched(stage);

@@ -12,6 +12,7 @@ import { Relay } from "./support/relay.mjs";
 import { speak } from "./support/speech.mjs";
 import { Stage } from "./support/stage.mjs";
 import { TestPage } from "./support/test-page.mjs";
+import { withoutInWorkers } from "./support/workers.mjs";
 
 describe("a page that allows little", () => {
   const stage = new Stage();
@@ -62,18 +63,7 @@ describe("a page that allows little", () => {
     const relay = await Relay.start();
     stage.after(() => relay.stop());
     const page = await TestPage.open(await launch(stage), `http://127.0.0.1:${relay.port}`);
-    await page.page.evaluate(() => {
-      globalThis.Worker = class extends Worker {
-        /** @param {string | URL} url @param {WorkerOptions} [options] */
-        constructor(url, options) {
-          const blob = (/** @type {string} */ source) => URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-          // One after the other, and both before a message is taken.
-          const files = [blob('Reflect.deleteProperty(globalThis, "WebAssembly")'), new URL(url, location.href).href];
-          const quoted = files.map((file) => JSON.stringify(file));
-          super(blob(options?.type === "module" ? quoted.map((file) => `import ${file};`).join("") : `importScripts(${quoted})`), options);
-        }
-      };
-    });
+    await withoutInWorkers(page.page, "WebAssembly");
     assert.equal((await page.start()).engine, "page");
     await page.hears(({ name, event }) => name === "usage" && event.audioMs > 0);
     await page.close();

@@ -11,7 +11,7 @@ import { after, before, describe, test } from "node:test";
 import { launch } from "./support/chromium.mjs";
 import { isCurable, openLooking, short } from "./support/looking-page.mjs";
 import { NoWebSockets } from "./support/no-websockets.mjs";
-import { Relay } from "./support/relay.mjs";
+import { Relay, until } from "./support/relay.mjs";
 import { SlowLine } from "./support/slow-line.mjs";
 import { Stage } from "./support/stage.mjs";
 
@@ -190,7 +190,7 @@ describe("a preflight", () => {
     const from = `http://127.0.0.1:${line.port}`;
     const { look, alive } = await open({ from });
     await assert.rejects(look({ url: `${from}/v1/call`, abortMs: 300 }), /TimeoutError|timed out/);
-    assert.equal(await alive(), 0);
+    await until("nothing of it lives on", async () => (await alive()) === 0);
     await assert.rejects(look({ url: "ftp://a" }), /TypeError: `url` is/);
   });
 });

@@ -146,5 +146,14 @@ describe("a file that did not load", () => {
       assert.ok(sent);
       assert.equal(server.asked.filter((path) => path === file).length, 2);
     });
+
+    test(`of a call over HTTP is there at the next attempt, in ${name}`, async () => {
+      const { call, server } = await openPage(stage, name);
+      const file = "/sdk/http.js";
+      server.fail(file);
+      await call.start({ microphone: false, transport: "http" });
+      await call.hangUp();
+      assert.equal(server.asked.filter((path) => path === file).length, 2);
+    });
   }
 });

@@ -19,7 +19,7 @@ const CLIPPED = 20;
 /** Looks at the permission and the microphone. */
 export async function gradeMicrophone(
   microphone: PreflightCall["microphone"],
-  mayAsk: boolean,
+  mayAsk: boolean | undefined,
   signal: AbortSignal,
 ): Promise<[permission: PreflightCheck, microphone: PreflightCheck]> {
   if (microphone === false) {
@@ -31,6 +31,7 @@ export async function gradeMicrophone(
   // Only secure pages have them.
   if (!navigator.mediaDevices) return [trouble(...refusedMicrophone("")), skipped("The page may not open it.")];
   const state = await permission();
+  signal.throwIfAborted();
   if (state === "prompt" && !mayAsk) {
     const cure = "Ask after a click: with `askForMicrophone`, or by the call.";
     return [skipped("The user has not been asked yet.", cure), skipped("The page may not open it yet.", cure)];
@@ -44,11 +45,7 @@ export async function gradeMicrophone(
     if (/missing|busy/.test(code)) return [granted, trouble(code, message)];
     return [trouble(code, message), skipped("The page may not open it.")];
   }
-  try {
-    return [granted, await listen(stream, signal)];
-  } finally {
-    stop(stream);
-  }
+  return [granted, await listen(stream, signal, stop)];
 }
 
 /** What the browser says about asking; a browser that does not say names microphones only to pages that may open them. */
@@ -61,12 +58,12 @@ async function permission(): Promise<PermissionState> {
   }
 }
 
-/** Listens for a moment. */
-async function listen(stream: MediaStream, signal: AbortSignal): Promise<PreflightCheck> {
-  const [track] = stream.getAudioTracks();
-  if (track?.muted) return trouble("microphone_silent", ERROR_CODES.microphone_silent.message, { grade: "poor" });
+/** Listens for a moment. The stream is over for it, and let go, before the browser has closed what it was listened to with. */
+async function listen(stream: MediaStream, signal: AbortSignal, letGo?: (stream: MediaStream) => void): Promise<PreflightCheck> {
   let context: AudioContext | undefined;
   try {
+    const [track] = stream.getAudioTracks();
+    if (track?.muted) return trouble("microphone_silent", ERROR_CODES.microphone_silent.message, { grade: "poor" });
     context = new AudioContext();
     const analyser = context.createAnalyser();
     const source = context.createMediaStreamSource(stream);
@@ -80,7 +77,7 @@ async function listen(stream: MediaStream, signal: AbortSignal): Promise<Preflig
       const now = performance.now();
       if (context.currentTime && context.state === "running") heardFrom ||= now;
       else if (now - begun <= START_MS) continue;
-      else return trouble("audio_unavailable", "It opens, but the browser's sound stands still. Click on the page, or connect a loudspeaker, and look again.", { grade: "poor" });
+      else return trouble("audio_unavailable", "It opens, but sound stands still. Click on the page, or connect a loudspeaker, and look again.", { grade: "poor" });
       analyser.getFloatTimeDomainData(samples);
       peak = Math.max(peak, ...samples.map(Math.abs));
       clipped = Math.max(clipped, samples.filter((sample) => Math.abs(sample) >= 0.999).length);
@@ -89,12 +86,13 @@ async function listen(stream: MediaStream, signal: AbortSignal): Promise<Preflig
     source.disconnect();
     if (!peak) return trouble("microphone_silent", ERROR_CODES.microphone_silent.message, { grade: "poor" });
     const value = Math.round(20 * Math.log10(peak));
-    if (clipped > CLIPPED) return measured("fair", "It is so loud that its sound is cut off.", value, "Turn it down, or speak from farther away.");
+    if (clipped > CLIPPED) return measured("fair", "It is so loud that sound is cut off.", value, "Turn it down, or speak from farther away.");
     return good("It is open, and something comes from it.", value);
   } catch (thrown) {
     signal.throwIfAborted();
     return trouble("audio_unavailable", ERROR_CODES.audio_unavailable.message, { cure: String(thrown) });
   } finally {
+    letGo?.(stream);
     await context?.close();
   }
 }

@@ -112,7 +112,7 @@ fn built_by(files: &[&str]) -> Result<Outcome> {
         .env("E2E_FAKES", workspace::program("fakes"))
         .env("E2E_CHROMIUM", tools::chromium()?)
         .env("E2E_INSTALLED", workspace::target().join("installed"))
-        .args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
+        .args(super::tests::ONE_FILE_AT_A_TIME)
         .args(files.iter().map(|file| workspace::path("tests/bundlers").join(file)));
     let mut outcome = Outcome::ok();
     let ok = watch(&mut node, "install Node.js by https://nodejs.org", |line| outcome.read(line))?;
