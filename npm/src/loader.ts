@@ -29,6 +29,8 @@ export interface RunningEngine {
 
 /** Ends an engine. */
 export function endEngine(engine: RunningEngine): void {
+  // What it has asked for already begins nothing any more.
+  engine.port.onmessage = null;
   engine.port.close();
   engine.http?.terminate();
   engine.stop();
@@ -43,7 +45,7 @@ export function beginHttp(engine: RunningEngine, options: ConnectOptions, line: 
     // A Worker must be of the page's origin, but what it imports need not.
     const worker = new Worker(url.origin === location.origin ? url : blobOf(`importScripts("${url}")`));
     engine.http = worker;
-    worker.onerror = isLost;
+    worker.onerror = () => engine.http === worker && isLost();
     worker.postMessage(socketOf(options), [line]);
   } catch {
     isLost();

@@ -193,4 +193,31 @@ describe("a preflight", () => {
     await until("nothing of it lives on", async () => (await alive()) === 0);
     await assert.rejects(look({ url: "ftp://a" }), /TypeError: `url` is/);
   });
+
+  test("lets the microphone go before the browser has closed what it listened with", async () => {
+    const { page, look } = await open();
+    await page.page.evaluate(() => void (AudioContext.prototype.close = () => new Promise(() => {})));
+    await assert.rejects(look({ abortMs: 3_000 }), /TimeoutError|timed out/);
+    const { asked, tracks } = await page.page.evaluate(() => ({ asked: /** @type {any} */ (globalThis).asked(), tracks: /** @type {any} */ (globalThis).tracks() }));
+    assert.deepEqual([asked, tracks], [1, 0]);
+  });
+
+  test("that is given up before the browser has said whether it may asks for no microphone any more", async () => {
+    const { page, look } = await open();
+    const answered = page.page.evaluate(
+      () =>
+        new Promise((resolve) => {
+          navigator.permissions.query = () =>
+            new Promise((answer) =>
+              setTimeout(() => {
+                answer(/** @type {any} */ ({ state: "granted" }));
+                setTimeout(resolve, 200);
+              }, 1_500),
+            );
+        }),
+    );
+    await assert.rejects(look({ abortMs: 300 }), /TimeoutError|timed out/);
+    await answered;
+    assert.equal(await page.page.evaluate(() => /** @type {any} */ (globalThis).asked()), 0);
+  });
 });

@@ -8,6 +8,9 @@ import { ENGINES, openPage } from "../browser/support/engines.mjs";
 import { until } from "../browser/support/relay.mjs";
 import { Stage } from "../browser/support/stage.mjs";
 
+/** After so long the engine gives up a connection of which it hears nothing. */
+const OPEN_DEADLINE_MS = 10_000;
+
 describe("a file that did not load", () => {
   const stage = new Stage();
   afterEach(() => stage.clear());
@@ -151,7 +154,9 @@ describe("a file that did not load", () => {
       const { call, server } = await openPage(stage, name);
       const file = "/sdk/http.js";
       server.fail(file);
+      const begin = Date.now();
       await call.start({ microphone: false, transport: "http" });
+      assert.ok(Date.now() - begin < OPEN_DEADLINE_MS, "it is told that none comes");
       await call.hangUp();
       assert.equal(server.asked.filter((path) => path === file).length, 2);
     });

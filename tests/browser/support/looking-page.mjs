@@ -36,6 +36,7 @@ export async function openLooking(stage, relay, { browser, from = `http://127.0.
     };
     Object.assign(globalThis, {
       asked: () => asked,
+      tracks: () => made.filter((one) => one instanceof MediaStreamTrack && one.readyState === "live").length,
       alive: () => made.filter(({ state, readyState }) => state === "running" || readyState === "live" || readyState === 1 || readyState === 0).length,
     });
   });
