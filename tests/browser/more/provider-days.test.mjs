@@ -1,8 +1,9 @@
 // @ts-check
-// Providers that have a bad day while somebody talks: Deepgram's Flux and Aura, and Anthropic's model; a recogniser of utterances, and ElevenLabs.
+// Providers that have a bad day while somebody talks: each recogniser, model and voice that there is.
 
 import { testBadDays } from "../support/provider-days.mjs";
-import { OTHER_CAST, SPOKEN_CAST } from "../support/team.mjs";
+import { CAST, OTHER_CAST, SPOKEN_CAST } from "../support/team.mjs";
 
+testBadDays(CAST);
 testBadDays(OTHER_CAST);
 testBadDays(SPOKEN_CAST, ["ears", "mouth"]);

@@ -323,20 +323,14 @@ pub(super) fn phoenix() -> Result<Outcome> {
 
 /// Tests in the browser in which nobody waits for sound in real time: what a page looks like, what it is told, what is left of it. They run beside
 /// the others, which mostly wait, and after them in whatever the machine has to give. Two of these at a time were heard in the sound of the others.
-const UNTIMED: [&str; 29] = [
+const UNTIMED: [&str; 23] = [
     "arguments",
     "autoplay",
     "budget",
-    "dashboard",
-    "dashboard-keyboard",
-    "dashboard-live",
     "dashboard-looks",
-    "demo-behaviour",
-    "demo-looks",
     "demo-page",
     "element",
     "element-behaviour",
-    "element-looks",
     "feedback",
     "installed",
     "lifecycle",

@@ -8,11 +8,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { after, afterEach, before, describe, test } from "node:test";
 
-import { PAGES, SCREENS, adminOf, callThatGoesOn, goes, holds, open, overlaps, settles, shows } from "./support/dashboard.mjs";
-import { CACHE, install } from "./support/installed.mjs";
-import { until } from "./support/relay.mjs";
-import { Stage } from "./support/stage.mjs";
-import { storyTeller } from "./support/story-teller.mjs";
+import { PAGES, SCREENS, adminOf, callThatGoesOn, goes, holds, open, overlaps, settles, shows } from "../support/dashboard.mjs";
+import { CACHE, install } from "../support/installed.mjs";
+import { until } from "../support/relay.mjs";
+import { Stage } from "../support/stage.mjs";
+import { storyTeller } from "../support/story-teller.mjs";
 
 /** @typedef {import("playwright-core").Page} Page */
 /** What `globalThis` holds in the page. @typedef {any} Stub */
@@ -22,13 +22,13 @@ describe("the dashboard", () => {
   let axe = "";
   before(() => {
     const folder = join(CACHE, "axe");
-    install(fileURLToPath(new URL("../tools/axe", import.meta.url)), folder);
+    install(fileURLToPath(new URL("../../tools/axe", import.meta.url)), folder);
     axe = readFileSync(join(folder, "node_modules", "axe-core", "axe.min.js"), "utf8");
   });
   afterEach(() => stage.clear());
   after(() => stage.clear());
 
-  /** A relay with a call that goes on. @param {Record<string, string>} [settings] @param {import("./support/speech.mjs").Part[]} [said] */
+  /** A relay with a call that goes on. @param {Record<string, string>} [settings] @param {import("../support/speech.mjs").Part[]} [said] */
   const begin = (settings, said = ["hello", 20]) => callThatGoesOn(stage, said, settings);
 
   /** What axe finds wrong. @param {Page} page @returns {Promise<string[]>} */
@@ -125,7 +125,7 @@ describe("the dashboard", () => {
     const { relay, browser, origin } = await begin();
     const { page, complaints } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`, { viewport: SCREENS["a small phone"] });
     await shows(page, "Overview");
-    const session = /** @type {import("./support/relay.mjs").SessionRow} */ (relay.sessions()[0]);
+    const session = /** @type {import("../support/relay.mjs").SessionRow} */ (relay.sessions()[0]);
     await goes(page, `#/call/${session.id}`);
     await page.getByRole("heading", { level: 2, name: "Tell the agent" }).waitFor();
     await settles(page);
@@ -159,7 +159,7 @@ describe("the dashboard", () => {
     const { relay, browser, origin } = await begin();
     const { page } = await open(browser, `${origin}/dashboard#token=${adminOf(relay)}`);
     await shows(page, "Overview");
-    const session = /** @type {import("./support/relay.mjs").SessionRow} */ (relay.sessions()[0]);
+    const session = /** @type {import("../support/relay.mjs").SessionRow} */ (relay.sessions()[0]);
     await goes(page, `#/call/${session.id}`);
     await page.getByRole("heading", { level: 2, name: "Tell the agent" }).waitFor();
     const lost = async (/** @type {import("playwright-core").Route} */ route) => {

@@ -5,10 +5,10 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 
-import { launch } from "./support/chromium.mjs";
-import { SESSION, STATES, complain, connect, openDemo, refuse, tell, write } from "./support/demo-states.mjs";
-import { until } from "./support/relay.mjs";
-import { Stage } from "./support/stage.mjs";
+import { launch } from "../support/chromium.mjs";
+import { SESSION, STATES, complain, connect, openDemo, refuse, tell, write } from "../support/demo-states.mjs";
+import { until } from "../support/relay.mjs";
+import { Stage } from "../support/stage.mjs";
 
 /** @typedef {import("playwright-core").Page} Page */
 /** What `globalThis` holds in the page. @typedef {any} Stub */

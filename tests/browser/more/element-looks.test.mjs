@@ -7,12 +7,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { after, afterEach, before, describe, test } from "node:test";
 
-import { launch } from "./support/chromium.mjs";
-import { STATES, connect, openElement, set, tell } from "./support/element-states.mjs";
-import { CACHE, ROOT, install } from "./support/installed.mjs";
-import { brokenNames } from "./support/lines.mjs";
-import { until } from "./support/relay.mjs";
-import { Stage } from "./support/stage.mjs";
+import { launch } from "../support/chromium.mjs";
+import { STATES, connect, openElement, set, tell } from "../support/element-states.mjs";
+import { CACHE, ROOT, install } from "../support/installed.mjs";
+import { brokenNames } from "../support/lines.mjs";
+import { until } from "../support/relay.mjs";
+import { Stage } from "../support/stage.mjs";
 
 /** @typedef {import("playwright-core").Page} Page */
 
@@ -49,7 +49,7 @@ describe("the element in each state", () => {
   // Each state is reached once, which takes longer than to look at it in many ways.
   before(async () => {
     const folder = join(CACHE, "axe");
-    install(fileURLToPath(new URL("../tools/axe", import.meta.url)), folder);
+    install(fileURLToPath(new URL("../../tools/axe", import.meta.url)), folder);
     const axe = readFileSync(join(folder, "node_modules", "axe-core", "axe.min.js"), "utf8");
     const browser = await launch(stage);
     /** @param {string} name @param {(page: Page) => Promise<unknown>} reach */

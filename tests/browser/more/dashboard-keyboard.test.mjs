@@ -4,9 +4,9 @@
 import assert from "node:assert/strict";
 import { after, afterEach, describe, test } from "node:test";
 
-import { PAGES, SCREENS, adminOf, callThatGoesOn, goes, holds, open, settles, shows } from "./support/dashboard.mjs";
-import { until } from "./support/relay.mjs";
-import { Stage } from "./support/stage.mjs";
+import { PAGES, SCREENS, adminOf, callThatGoesOn, goes, holds, open, settles, shows } from "../support/dashboard.mjs";
+import { until } from "../support/relay.mjs";
+import { Stage } from "../support/stage.mjs";
 
 /** @typedef {import("playwright-core").Locator} Locator */
 /** @typedef {import("playwright-core").Page} Page */

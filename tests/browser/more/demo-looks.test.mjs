@@ -7,12 +7,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { after, before, describe, test } from "node:test";
 
-import { launch } from "./support/chromium.mjs";
-import { STATES, connect, openDemo } from "./support/demo-states.mjs";
-import { CACHE, install } from "./support/installed.mjs";
-import { brokenNames } from "./support/lines.mjs";
-import { selectorsOf } from "./support/selectors.mjs";
-import { Stage } from "./support/stage.mjs";
+import { launch } from "../support/chromium.mjs";
+import { STATES, connect, openDemo } from "../support/demo-states.mjs";
+import { CACHE, install } from "../support/installed.mjs";
+import { brokenNames } from "../support/lines.mjs";
+import { selectorsOf } from "../support/selectors.mjs";
+import { Stage } from "../support/stage.mjs";
 
 /** @typedef {import("playwright-core").Page} Page */
 /** What `globalThis` holds in the page. @typedef {any} Stub */
@@ -38,7 +38,7 @@ describe("the demo page in each state", () => {
   before(async () => {
     browser = await launch(stage);
     const folder = join(CACHE, "axe");
-    install(fileURLToPath(new URL("../tools/axe", import.meta.url)), folder);
+    install(fileURLToPath(new URL("../../tools/axe", import.meta.url)), folder);
     axe = readFileSync(join(folder, "node_modules", "axe-core", "axe.min.js"), "utf8");
     const page = await fresh();
     for (const viewport of SCREENS) {

@@ -4,11 +4,11 @@
 import assert from "node:assert/strict";
 import { after, afterEach, describe, test } from "node:test";
 
-import { launch } from "./support/chromium.mjs";
-import { adminOf, goes, held, holds, open, settles, shows } from "./support/dashboard.mjs";
-import { breakStream, liveCall, mendStream, setHasty, takeStream, tellLive } from "./support/live-calls.mjs";
-import { Relay, until } from "./support/relay.mjs";
-import { Stage } from "./support/stage.mjs";
+import { launch } from "../support/chromium.mjs";
+import { adminOf, goes, held, holds, open, settles, shows } from "../support/dashboard.mjs";
+import { breakStream, liveCall, mendStream, setHasty, takeStream, tellLive } from "../support/live-calls.mjs";
+import { Relay, until } from "../support/relay.mjs";
+import { Stage } from "../support/stage.mjs";
 
 /** @typedef {import("playwright-core").Page} Page */
 /** @typedef {import("playwright-core").Route} Route */
