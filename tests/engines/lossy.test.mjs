@@ -93,7 +93,7 @@ const preloaded = (tab) =>
         if (attempt === 3) throw thrown;
       }
     }
-  });
+  }, undefined);
 
 describe("a minute's call over a network that loses packets", () => {
   const stage = new Stage();
