@@ -461,7 +461,8 @@ fn test_files(folder: &str) -> Result<Vec<PathBuf>> {
 
 /// Real time audio next to another browser with real time audio would be a test of the machine. What hangs is named after 20 minutes, longer than any
 /// file takes; of newer versions of Node.js that holds for each test.
-pub(super) const ONE_FILE_AT_A_TIME: [&str; 4] = ["--test", "--test-concurrency=1", "--test-reporter=spec", "--test-timeout=1200000"];
+pub(super) const ONE_FILE_AT_A_TIME: [&str; 4] =
+    ["--test", "--test-concurrency=1", "--test-reporter=spec", "--test-timeout=1200000"];
 const NODE_ADVICE: &str = "install Node.js by https://nodejs.org";
 
 #[cfg(test)]
