@@ -11,7 +11,8 @@ import { Engine, initSync } from "./wasm/voxrelay_wasm.js";
  */
 export function serve(module: WebAssembly.Module, settings: Settings, port: MessagePort): () => void {
   initSync({ module });
-  let hear = (_type: string, _detail: object): unknown => undefined;
+  /** Ends the connection over HTTP that was wanted last. */
+  let lose: (() => void) | undefined;
   const outlet: Outlet = {
     tell: (report) => port.postMessage(report),
     open(overHttp) {
@@ -32,7 +33,8 @@ export function serve(module: WebAssembly.Module, settings: Settings, port: Mess
           line.postMessage(0);
         },
       });
-      hear = (type, detail) => face.dispatchEvent(Object.assign(new Event(type), detail));
+      const hear = (type: string, detail: object): unknown => face.dispatchEvent(Object.assign(new Event(type), detail));
+      lose = () => void hear("close", { code: 1006 });
       line.onmessage = ({ data: [type, detail] }: MessageEvent<Told>) => {
         if (type) hear(type, detail);
         else face.bufferedAmount = detail;
@@ -42,7 +44,7 @@ export function serve(module: WebAssembly.Module, settings: Settings, port: Mess
   };
   const engine = new Engine(outlet, JSON.stringify(settings));
   port.onmessage = ({ data: [name, ...args] }: MessageEvent<ToEngine>) => {
-    if (name === "noHttp") hear("close", { code: 1006 });
+    if (name === "noHttp") lose?.();
     else (engine[name] as (...args: unknown[]) => void).apply(engine, args);
   };
   return () => {

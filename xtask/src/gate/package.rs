@@ -115,6 +115,6 @@ fn built_by(files: &[&str]) -> Result<Outcome> {
         .args(super::tests::ONE_FILE_AT_A_TIME)
         .args(files.iter().map(|file| workspace::path("tests/bundlers").join(file)));
     let mut outcome = Outcome::ok();
-    let ok = watch(&mut node, "install Node.js by https://nodejs.org", |line| outcome.read(line))?;
+    let ok = watch(&mut node, super::tests::NODE_ADVICE, |line| outcome.read(line))?;
     Ok(outcome.finish(ok, "node --test tests/bundlers"))
 }

@@ -463,7 +463,7 @@ fn test_files(folder: &str) -> Result<Vec<PathBuf>> {
 /// file takes; of newer versions of Node.js that holds for each test.
 pub(super) const ONE_FILE_AT_A_TIME: [&str; 4] =
     ["--test", "--test-concurrency=1", "--test-reporter=spec", "--test-timeout=1200000"];
-const NODE_ADVICE: &str = "install Node.js by https://nodejs.org";
+pub(super) const NODE_ADVICE: &str = "install Node.js by https://nodejs.org";
 
 #[cfg(test)]
 mod its_tests {
