@@ -82,6 +82,12 @@ async fn next((mut steps, entry): Rest) -> Option<(io::Result<Bytes>, Rest)> {
             Some(Step::Wait(ms)) => sleep(Duration::from_millis(ms)).await,
             Some(Step::Send(piece)) => {
                 entry.sent(piece.len());
+                // Whoever has the last piece may hang up before it is looked what comes behind it.
+                match steps.front() {
+                    Some(Step::Close(..) | Step::Drop) => entry.end(Ended::Closed),
+                    None => entry.end(Ended::Done),
+                    Some(_) => {}
+                }
                 return Some((Ok(piece), (steps, entry)));
             }
             Some(Step::Stall) => std::future::pending().await,
@@ -103,7 +109,29 @@ async fn next((mut steps, entry): Rest) -> Option<(io::Result<Bytes>, Rest)> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{HeaderMap, Uri};
+
     use super::*;
+    use crate::log::Log;
+    use crate::provider::Key;
+    use crate::script::Wire;
+
+    #[tokio::test]
+    async fn whoever_hangs_up_has_cancelled_what_has_still_to_come_and_nothing_else() {
+        let piece = || Step::Send(Bytes::from_static(b"piece"));
+        for (behind, ended) in [
+            (None, "done"),
+            (Some(Step::Close(1011, String::new())), "closed"),
+            (Some(Step::Drop), "closed"),
+            (Some(piece()), "cancelled"),
+        ] {
+            let log = Log::new();
+            let entry = log.open(Wire::DeepgramSpeak, &Uri::default(), &HeaderMap::new(), Key::Right);
+            let steps = [Some(piece()), behind].into_iter().flatten().collect();
+            drop(next((steps, entry)).await);
+            assert_eq!(log.told()["requests"][0]["ended"], ended);
+        }
+    }
 
     #[test]
     fn a_piece_is_cut_within_its_first_long_character_or_else_within_a_sample() {
