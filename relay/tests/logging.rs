@@ -6,6 +6,8 @@ use std::io::{PipeReader, Read, Write, pipe};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,7 +31,7 @@ struct Running {
 impl Running {
     /// Starts one whose standard output and standard error are this. What it says of its address may never be read.
     fn start(folder: &Path, out: Stdio, err: Stdio) -> Running {
-        let [address, metrics] = free_addresses();
+        let (address, metrics) = (free_address(), free_address());
         let child = voxrelay(folder)
             .args(["dev", "--listen", &address.to_string()])
             .env("VOXRELAY_METRICS__LISTEN", metrics.to_string())
@@ -75,9 +77,16 @@ impl Drop for Running {
     }
 }
 
-fn free_addresses() -> [SocketAddr; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
-    listeners.map(|listener| listener.local_addr().expect("bound"))
+/// An address that nobody has, nor gets who asks for any port at all: systems give those from 32,768 on.
+fn free_address() -> SocketAddr {
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(std::process::id()));
+    loop {
+        let port = 10_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 20_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], port as u16));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// The answer; nothing if there is none.

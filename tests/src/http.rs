@@ -1,6 +1,8 @@
 //! Plain HTTP requests, and addresses for whoever is to answer them.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -10,10 +12,16 @@ use tokio::time::sleep;
 
 use crate::{Relay, token_but};
 
-/// An address of this machine that nobody has just now.
+/// An address of this machine that nobody has just now, and that nobody gets who asks for any port at all: systems give those from 32,768 on.
 pub async fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("bound")
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(std::process::id()));
+    loop {
+        let port = 10_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 20_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], port as u16));
+        if TcpListener::bind(address).await.is_ok() {
+            return address;
+        }
+    }
 }
 
 /// The answer to a plain `GET`, with its head.

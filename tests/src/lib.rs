@@ -23,6 +23,8 @@ pub mod postgres;
 #[path = "../../relay/tests/support/records.rs"]
 pub mod records;
 
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -88,7 +90,7 @@ impl Relay {
 
     /// The same, with these variables in its environment.
     pub async fn start_in(folder: &Path, listen: &str, config: &str, variables: &[(&str, &str)]) -> Relay {
-        Relay::start_in_logging(folder, listen, config, variables, Stdio::null()).await
+        Relay::start_in_logging(folder, listen, config, variables, None).await
     }
 
     /// The same, and what it logs goes there.
@@ -97,7 +99,7 @@ impl Relay {
         listen: &str,
         config: &str,
         variables: &[(&str, &str)],
-        log: Stdio,
+        log: Option<Stdio>,
     ) -> Relay {
         // Networks of the tests' own are on no wire.
         let plain = (!listen.starts_with("127.")).then_some(("VOXRELAY_NETWORK__PLAIN_HTTP", "true"));
@@ -114,28 +116,32 @@ impl Relay {
         config: &str,
         variables: &[(&str, &str)],
     ) -> Relay {
-        Relay::spawn(program, folder, listen, config, variables, Stdio::null()).await
+        Relay::spawn(program, folder, listen, config, variables, None).await
     }
 
     /// As [`Relay::start`], without more room for calls than these lines give, and what it logs goes there.
     pub async fn start_logging(folder: &Path, listen: &str, extra: &str, log: Stdio) -> Relay {
-        Relay::spawn(&binary(), folder, listen, &alone(folder, extra), &[], log).await
+        Relay::spawn(&binary(), folder, listen, &alone(folder, extra), &[], Some(log)).await
     }
 
     /// As [`Relay::start_on`], and what it logs goes there.
     pub async fn start_on_logging(database: &Secret, folder: &Path, extra: &str, log: Stdio) -> Relay {
         let config = sharing(database, folder, extra);
-        Relay::spawn(&binary(), folder, "127.0.0.1:0", &config, &room(&config), log).await
+        Relay::spawn(&binary(), folder, "127.0.0.1:0", &config, &room(&config), Some(log)).await
     }
 
+    /// Starts it. What it logs goes there, or is told when it does not say where it listens.
     async fn spawn(
         program: &Path,
         folder: &Path,
         listen: &str,
         config: &str,
         variables: &[(&str, &str)],
-        log: Stdio,
+        log: Option<Stdio>,
     ) -> Relay {
+        // Not in the folder, which may be on a disk that is to be full.
+        let mut kept = tempfile::tempfile().expect("a file");
+        let log = log.unwrap_or_else(|| kept.try_clone().expect("a file").into());
         let file = folder.join("voxrelay.toml");
         std::fs::write(&file, config).expect("the folder is ours");
         let mut child = Command::new(program)
@@ -152,12 +158,13 @@ impl Relay {
         let stdout = child.stdout.take().expect("piped");
         let mut line = String::new();
         let read = timeout(Duration::from_secs(20), BufReader::new(stdout).read_line(&mut line)).await;
-        assert!(matches!(read, Ok(Ok(_))), "the relay says where it listens");
+        assert!(matches!(read, Ok(Ok(_))), "the relay says where it listens, not: {}", told(&mut kept));
         // By itself, or in a JSON object with `log.format = "json"`.
         let address = line.split_once("listening on http://").map(|(_, rest)| rest);
         let address =
             address.and_then(|rest| rest.split(['"', '\n']).next()).and_then(|own| own.parse().ok());
-        Relay { child, address: address.unwrap_or_else(|| panic!("no address in {line:?}")) }
+        let address = address.unwrap_or_else(|| panic!("no address in {line:?}, {}", told(&mut kept)));
+        Relay { child, address }
     }
 
     /// Where to call it.
@@ -230,6 +237,13 @@ impl Relay {
         let ended = timeout(Duration::from_secs(20), self.child.wait()).await;
         assert!(matches!(ended, Ok(Ok(status)) if status.success()), "{ended:?}");
     }
+}
+
+/// What a relay has logged there.
+fn told(log: &mut File) -> String {
+    let mut text = Vec::new();
+    log.rewind().and_then(|()| log.read_to_end(&mut text)).expect("a file");
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// The variables that make the room for tests, but for those whose keys are in this configuration.

@@ -11,6 +11,7 @@ use relay::records::store::{SqlStore, Store};
 use tokio::time::{sleep, timeout};
 
 use crate::caller::{Caller, Told};
+use crate::http::free_address;
 use crate::postgres::Server;
 use crate::{Relay, sharing};
 
@@ -115,8 +116,8 @@ pub async fn go_through(outage: &Outage) -> Outcome {
     let database = server.database().await;
     let grace = format!("[store]\ngrace_seconds = {}\n", outage.grace);
     let config = sharing(&database, folder.path(), &grace);
-    let mut relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config).await;
-    let address = relay.address.to_string();
+    let address = free_address().await.to_string();
+    let mut relay = Relay::start_with(folder.path(), &address, &config).await;
     let url = relay.url();
     let mut callers: Vec<Caller> =
         (0..outage.calls).map(|n| Caller::call(&url, &format!("caller {n}"))).collect();

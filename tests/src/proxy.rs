@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
+
+use crate::http::free_address;
 
 /// What stands in each configuration before the lines for TLS.
 const TLS: &str = "# With the certificate here, in place of the line above:";
@@ -171,9 +173,7 @@ impl Proxy {
 
     async fn serve(kind: Kind, relays: [SocketAddr; 2], has_tls: bool) -> Proxy {
         let folder = tempfile::tempdir().expect("a folder");
-        let free = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = free.local_addr().expect("bound");
-        drop(free);
+        let address = free_address().await;
         let configuration = folder.path().join("configuration");
         let text = kind.configuration(relays, address, folder.path(), has_tls);
         std::fs::write(&configuration, text).expect("ours");

@@ -43,7 +43,7 @@ async fn start_with_a_clock(folder: &Path, log: Stdio) -> (Relay, PathBuf) {
         ("DONT_FAKE_MONOTONIC", "1"),
     ];
     let config = alone(folder, "");
-    let relay = Relay::start_in_logging(folder, "127.0.0.1:0", &config, &variables, log).await;
+    let relay = Relay::start_in_logging(folder, "127.0.0.1:0", &config, &variables, Some(log)).await;
     (relay, clock)
 }
 

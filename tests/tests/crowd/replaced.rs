@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tests::http::free_address;
 use tests::proxy::{Kind, Proxy};
 use tokio::time::sleep;
 
@@ -30,16 +31,17 @@ async fn conversations_behind_each_proxy_lose_nothing_and_hear_no_gap_while_both
 #[expect(clippy::print_stdout, reason = "how long it took is for whoever looks")]
 async fn replaced_behind(kind: Kind) {
     let place = Place::new(DRAIN).await;
-    let mut relays = [place.start(0, "127.0.0.1:0").await, place.start(1, "127.0.0.1:0").await];
-    let addresses = relays.each_ref().map(|relay| relay.address);
+    let addresses = [free_address().await, free_address().await];
+    let start = async |number: usize| place.start(number, &addresses[number].to_string()).await;
+    let mut relays = [start(0).await, start(1).await];
     let proxy = Proxy::start(kind, addresses).await;
     let crowd = Crowd::call(&proxy.url(), CALLS, ROUNDS);
     sleep(BEGUN_AFTER).await;
-    for (number, address) in addresses.into_iter().enumerate() {
-        relays[number].signal("-TERM").await;
-        let stopped = relays[number].child.wait().await.expect("it ran");
+    for (number, relay) in relays.iter_mut().enumerate() {
+        relay.signal("-TERM").await;
+        let stopped = relay.child.wait().await.expect("it ran");
         assert!(stopped.success(), "{kind:?}: {stopped:?}");
-        relays[number] = place.start(number, &address.to_string()).await;
+        *relay = start(number).await;
         sleep(BOTH_FOR).await;
     }
     let calls = crowd.over().await;
