@@ -103,20 +103,6 @@ const STEPS: &[Step] = &[
         run: tests::rust,
     },
     Step {
-        name: "fuzz",
-        title: "the HTTP API, fuzzed by its own document",
-        needs: &["build"],
-        when: When::Always,
-        run: fuzz::api,
-    },
-    Step {
-        name: "fakes",
-        title: "the stand-ins for the providers, used by the providers' own clients",
-        needs: &["build"],
-        when: When::Beside("fuzz"),
-        run: tests::fakes,
-    },
-    Step {
         name: "simulation",
         title: "simulated calls, whole, with 100,000 conversations among them",
         needs: &["build"],
@@ -157,6 +143,20 @@ const STEPS: &[Step] = &[
         needs: &["build", "sdk"],
         when: When::Beside("bundlers"),
         run: tests::conversation,
+    },
+    Step {
+        name: "fuzz",
+        title: "the HTTP API, fuzzed by its own document",
+        needs: &["build"],
+        when: When::Beside("bundlers"),
+        run: fuzz::api,
+    },
+    Step {
+        name: "fakes",
+        title: "the stand-ins for the providers, used by the providers' own clients",
+        needs: &["build"],
+        when: When::Beside("bundlers"),
+        run: tests::fakes,
     },
     Step {
         name: "bundlers-more",
