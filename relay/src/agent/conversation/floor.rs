@@ -218,6 +218,15 @@ impl Floor {
         (self.state, self.remarked) = (State::Silent, None);
     }
 
+    /// Whoever has held the answer holds it no more. Whether somebody did.
+    pub(super) fn let_go(&mut self) -> bool {
+        let is_held = matches!(self.state, State::Held { .. });
+        if is_held {
+            self.state = State::Speaking;
+        }
+        is_held
+    }
+
     /// Whether it has to know where somebody speaks: while the agent sounds, and as long as its voice may come back.
     pub(super) fn wants_ears(&self) -> bool {
         self.state != State::Silent || self.may_still_come_back()

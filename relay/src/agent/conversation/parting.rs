@@ -16,6 +16,9 @@ impl<E: Ears> Conversation<E> {
         self.discard_draft();
         self.thinking.give_up(&mut self.outbox);
         self.tools.leave();
+        if self.floor.let_go() {
+            self.outbox.push(AgentOutput::Hold(false));
+        }
         match &mut self.speaking {
             Some(speaking) => speaking.end_soon(&mut self.outbox, &mut self.memory),
             None => self.outbox.end_answer(),

@@ -130,14 +130,21 @@ impl<E: Ears> Conversation<E> {
     pub(super) fn decide(&mut self) {
         while let Some(decision) = self.floor.poll() {
             match decision {
-                _ if self.is_parting || self.is_owed() => {}
+                Decision::Hold if self.may_not_be_held() => {}
                 Decision::Hold => self.outbox.push(AgentOutput::Hold(true)),
+                // It may have been held before nothing was to hold it any more.
+                Decision::Resume if self.may_not_be_held() => self.outbox.push(AgentOutput::Hold(false)),
                 Decision::Resume => {
                     self.outbox.push(AgentOutput::Hold(false));
                     self.outbox.push(AgentOutput::FalseInterruption);
                 }
             }
         }
+    }
+
+    /// Nothing holds last words, or what is owed to somebody.
+    fn may_not_be_held(&self) -> bool {
+        self.is_parting || self.is_owed()
     }
 
     fn cut(&mut self) {

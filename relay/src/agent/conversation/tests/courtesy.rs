@@ -125,6 +125,25 @@ fn an_answer_that_sounds_already_is_not_kept_waiting() {
 }
 
 #[test]
+fn an_answer_that_is_held_goes_on_when_its_call_is_to_end_and_the_last_words_follow() {
+    let (mut scene, mind) = Scene::asked("A table");
+    let did = [scene.talk.thinks(mind, "For how many? "), scene.talk.finishes(mind)].concat();
+    let mouth = ask_of(&did, MOUTH).0;
+    let did = [scene.talk.sounds(mouth, 24_000), scene.talk.finishes(mouth)].concat();
+    assert!(begins(&did));
+    assert!(scene.speaks(5).contains(&AgentOutput::Hold(true)));
+    scene.talk.agent.persona.limit_goodbye = "Goodbye.".to_owned();
+    let did = scene.talk.input(AgentInput::Farewell);
+    assert!(did.contains(&AgentOutput::Hold(false)), "{did:?}");
+    // A voice that goes on holds nothing more, and what it held was no mistake.
+    let did = [scene.speaks(20), scene.is_quiet(100)].concat();
+    let held = |did: &&AgentOutput| matches!(did, AgentOutput::Hold(true) | AgentOutput::FalseInterruption);
+    assert_eq!(did.iter().find(held), None, "{did:?}");
+    let did = scene.talk.heard(usize::MAX);
+    assert!(did.iter().any(|did| matches!(did, AgentOutput::Ask { provider: MOUTH, .. })), "{did:?}");
+}
+
+#[test]
 fn while_an_answer_waits_and_sounds_nobody_asks_whether_the_user_is_still_there() {
     let (mut scene, mind) = Scene::asked("A table");
     let (after, question) = (Duration::from_secs(1), "Are you there?".to_owned());
