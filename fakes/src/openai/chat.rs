@@ -15,6 +15,11 @@ use crate::log::Bill;
 use crate::script::{Quirk, Think, ToolCall, Wire};
 use crate::server::Fakes;
 
+/// The longest id of a call.
+const ID_MAX_BYTES: usize = 40;
+/// The longest name of a tool.
+const NAME_MAX_BYTES: usize = 64;
+
 pub(crate) async fn chat(
     State(fakes): State<Arc<Fakes>>,
     uri: Uri,
@@ -62,11 +67,30 @@ fn fault(body: &Value) -> Option<String> {
         } else if !open.is_empty() {
             break;
         } else if let Some(calls) = message["tool_calls"].as_array() {
+            if let Some(fault) = calls.iter().find_map(fault_of_call) {
+                return Some(fault);
+            }
             open.extend(calls.iter().filter_map(|call| call["id"].as_str()));
         }
     }
     (!open.is_empty()).then(|| {
         format!("An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. The following tool_call_ids did not have response messages: {}", open.join(", "))
+    })
+}
+
+/// The same of a call that was made before.
+fn fault_of_call(call: &Value) -> Option<String> {
+    let id = call["id"].as_str().unwrap_or_default();
+    if id.len() > ID_MAX_BYTES {
+        let length = id.len();
+        return Some(format!(
+            "Invalid 'tool_calls[0].id': string too long. Expected a string with maximum length {ID_MAX_BYTES}, but got a string with length {length} instead."
+        ));
+    }
+    let name = call["function"]["name"].as_str().unwrap_or_default();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (name.is_empty() || name.len() > NAME_MAX_BYTES || !name.bytes().all(is_plain)).then(|| {
+        "Invalid 'tool_calls[0].function.name': string does not match pattern. Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'.".to_owned()
     })
 }
 

@@ -34,7 +34,7 @@ pub(super) const ANTHROPIC: Kind = Kind {
         let Ask::Chat(ask) = ask else { return None };
         Some(Box::new(Anthropic::new(&provider.base_url, provider.key.as_ref(), &provider.model, ask)))
     },
-    bounds: |provider, _| provider.deadlines.over_http(),
+    bounds: |provider, ask| provider.deadlines.of_a_model(ask),
     price: ItemPrice::model,
 };
 

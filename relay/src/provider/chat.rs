@@ -42,12 +42,12 @@ pub(super) const OPENAI_CHAT: Kind = Kind {
         let Provider { base_url, key, model, thinks_first, .. } = provider;
         Some(Box::new(Chat::new(base_url, key.as_ref(), model, ask, *thinks_first)))
     },
-    bounds: |provider, _| provider.deadlines.over_http(),
+    bounds: |provider, ask| provider.deadlines.of_a_model(ask),
     price: ItemPrice::model,
 };
 
-/// Where newer models want the longest answer under another name, and where a history may have any order.
-const OPENAI_HOST: &str = "api.openai.com";
+/// Where OpenAI's own models are, in any region: newer ones want the longest answer under another name, and all take a history in any order.
+const OPENAI_HOSTS: [&str; 2] = ["api.openai.com", "openai.azure.com"];
 /// One answer of a language model.
 pub type Chat = Reply<Completions>;
 
@@ -71,7 +71,7 @@ impl Reply<Completions> {
         if let Some(key) = key {
             headers.push(("authorization", format!("Bearer {}", key.expose())));
         }
-        let is_openai = base.host_str() == Some(OPENAI_HOST);
+        let is_openai = base.host_str().is_some_and(is_openai);
         let messages = paired(&ask.messages);
         // OpenAI's own models take any order.
         let messages = if is_openai { messages } else { in_turns(messages) };
@@ -169,6 +169,13 @@ impl Dialect for Completions {
             told.tell(Event::ToolCall(call));
         }
     }
+}
+
+/// Whether a host is one of OpenAI's, such as `eu.api.openai.com`.
+fn is_openai(host: &str) -> bool {
+    OPENAI_HOSTS
+        .iter()
+        .any(|own| host.strip_suffix(own).is_some_and(|region| region.is_empty() || region.ends_with('.')))
 }
 
 /// The first choice, as far as the chunk has something of it.

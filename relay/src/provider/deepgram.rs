@@ -450,13 +450,17 @@ impl Codec for Deepgram {
         Some(self.pieces)
     }
 
-    fn nobody_spoke(&mut self) {
+    fn nobody_spoke(&mut self) -> bool {
+        // Words that may change are its own to take back, or to make final.
+        if self.loose.is_some() {
+            return false;
+        }
         let end = self.fed.saturating_sub(ONSET);
-        // Words that may change are its own to take back.
-        if self.loose.is_none() && end > self.place {
+        if end > self.place {
             (self.told, self.place) = (end, end);
             self.channel.tell(Event::Unanswered { end });
         }
+        true
     }
 
     fn poll_timeout(&self) -> Option<Time> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use protocol::Time;
 
-use super::{Codec, Event, Failure, FailureKind, Feed, Input, Opening, Output};
+use super::{Ask, Codec, Event, Failure, FailureKind, Feed, Input, Opening, Output};
 use watch::{Silence, Watch};
 
 /// What a provider may do.
@@ -19,8 +19,8 @@ pub struct Bounds {
     pub first: Option<Duration>,
     /// Between two pieces of the answer; `None` where silence is no trouble, as while a user says nothing.
     pub silence: Option<Duration>,
-    /// How long it may be given audio without saying anything about it, from where a voice begins in that which is more than a cough; `None` for one
-    /// that is given none. Time in which no audio comes does not count, and neither does how much of it is given at once.
+    /// How long it may be given audio without saying anything about it, from where a voice begins in that which is more than a cough, or behind words
+    /// that it has begun and not ended; `None` for one that is given none. Time in which no audio comes does not count, and neither does how much of it is given at once.
     pub unanswered: Option<Duration>,
     /// From the opening to the end; `None` for one that is as long as a call.
     pub whole: Option<Duration>,
@@ -66,6 +66,15 @@ impl Deadlines {
         }
     }
 
+    /// For an answer of a language model, which may be as long as was asked for.
+    #[must_use]
+    pub(super) fn of_a_model(&self, ask: &Ask) -> Bounds {
+        let tokens = if let Ask::Chat(ask) = ask { ask.max_output_tokens } else { 0 };
+        let bytes = usize::try_from(tokens).unwrap_or(usize::MAX).saturating_mul(TOKEN_MAX_BYTES);
+        let usual = self.over_http();
+        Bounds { bytes: usual.bytes.max(bytes), ..usual }
+    }
+
     /// For an answer over a WebSocket.
     #[must_use]
     pub(super) fn over_socket(&self) -> Bounds {
@@ -87,6 +96,11 @@ impl Default for Bounds {
     }
 }
 
+/// A recogniser may keep words that it has begun for so long, however little it may be silent otherwise: between two of its results is some time.
+const BEGUN_MAX: Duration = Duration::from_secs(5);
+/// What a token of an answer may take on the wire. Some servers send each in an event of its own, with half a kilobyte around it.
+const TOKEN_MAX_BYTES: usize = 1 << 11;
+
 /// One request. It tells its asker any number of pieces and then one end: [`Event::Finished`] or [`Event::Failed`].
 pub struct Exchange {
     codec: Box<dyn Codec>,
@@ -98,6 +112,8 @@ pub struct Exchange {
     silent_at: Option<Time>,
     /// Whether it says something of the audio that it is given.
     watch: Option<Watch>,
+    /// For how long it has said nothing, and nobody has spoken.
+    nobody_for: Duration,
     /// When it has taken too long in all.
     over_at: Option<Time>,
     received: usize,
@@ -122,6 +138,7 @@ impl Exchange {
             is_connecting: true,
             silent_at: Some(now + bounds.head),
             watch: bounds.unanswered.map(Watch::new),
+            nobody_for: Duration::ZERO,
             over_at: bounds.whole.map(|whole| now + whole),
             received: 0,
             has_begun: false,
@@ -245,13 +262,19 @@ impl Exchange {
     fn give(&mut self, now: Time, audio: &Bytes) {
         match self.watch.as_mut().map(|watch| watch.give(now, audio)) {
             Some(Silence::Fault) => self.fail(FailureKind::Timeout, "it says nothing about what it hears"),
-            Some(Silence::Nobody) => self.codec.nobody_spoke(),
+            Some(Silence::Nobody) => {
+                self.nobody_for += self.bounds.unanswered.unwrap_or_default();
+                if !self.codec.nobody_spoke() && self.nobody_for >= BEGUN_MAX {
+                    self.fail(FailureKind::Timeout, "it says nothing more about words that it has begun");
+                }
+            }
             Some(Silence::Short) | None => {}
         }
     }
 
     /// It has said something.
     fn answered(&mut self) {
+        self.nobody_for = Duration::ZERO;
         if let Some(watch) = &mut self.watch {
             watch.answered();
         }

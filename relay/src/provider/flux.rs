@@ -374,11 +374,13 @@ impl Codec for Flux {
         Some(self.pieces)
     }
 
-    fn nobody_spoke(&mut self) {
-        // Words of a turn are its own to take back.
-        if self.turn.is_none() {
-            self.unanswered(self.fed.saturating_sub(ONSET));
+    fn nobody_spoke(&mut self) -> bool {
+        // Words of a turn are its own to take back, or to make final.
+        if self.turn.is_some() {
+            return false;
         }
+        self.unanswered(self.fed.saturating_sub(ONSET));
+        true
     }
 
     fn poll_timeout(&self) -> Option<Time> {

@@ -103,8 +103,8 @@ impl Codec for Guarded {
         self.codec.pieces()
     }
 
-    fn nobody_spoke(&mut self) {
-        self.codec.nobody_spoke();
+    fn nobody_spoke(&mut self) -> bool {
+        self.codec.nobody_spoke()
     }
 
     fn poll_timeout(&self) -> Option<Time> {

@@ -163,8 +163,11 @@ pub trait Codec: Send {
     }
 
     /// A recogniser that listens has said nothing for long, and nobody has spoken in what it was given meanwhile. One that only tells of words never
-    /// says that what has none is final.
-    fn nobody_spoke(&mut self) {}
+    /// says that what has none is final. Whether it may be so: a recogniser that has begun words, and says no more of them, has failed.
+    #[must_use]
+    fn nobody_spoke(&mut self) -> bool {
+        true
+    }
 
     /// When [`Input::Timeout`] is due: for wires that want to be kept alive.
     fn poll_timeout(&self) -> Option<Time> {

@@ -1,7 +1,7 @@
 //! What a language model is told, made such that providers take it, whatever was said and called.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -16,6 +16,8 @@ pub(super) const SILENT: &str = "(the user says nothing)";
 const WAITS: &str = "One moment.";
 /// What a model is told of a call of which nobody has said what came of it.
 const NO_OUTPUT: &str = "The call was cancelled.";
+/// The longest name of a tool.
+const NAME_MAX_BYTES: usize = 64;
 
 /// These messages with the outputs of calls directly behind them, in the order of the calls: one for each, which says so if none is known.
 /// Of several outputs of a call the last one counts; an output without a call is left out. Providers refuse anything else.
@@ -129,6 +131,63 @@ pub(super) fn schema(json: &str) -> Map<String, Value> {
     let mut schema = object(json);
     schema.entry("type").or_insert_with(|| "object".into());
     schema
+}
+
+/// The ids of the calls in a history, as a server takes them. A call may have been made by the model of another provider.
+pub(super) struct Ids<'a> {
+    /// Whether the server takes an id as it is. Of one that is not told, every id is kept, also one that comes twice.
+    is_taken: Option<fn(&str) -> bool>,
+    given: HashSet<Cow<'a, str>>,
+    /// Those whose outputs have not come. They come in the order of the calls.
+    open: VecDeque<Cow<'a, str>>,
+}
+
+impl<'a> Ids<'a> {
+    /// For a server that takes these as they are, each once, and any of nine letters and digits; or for one of which that is not known.
+    pub(super) fn new(is_taken: Option<fn(&str) -> bool>) -> Ids<'a> {
+        Ids { is_taken, given: HashSet::new(), open: VecDeque::new() }
+    }
+
+    /// That of the next call, which its model has given this id.
+    pub(super) fn of_call(&mut self, id: &'a str) -> Cow<'a, str> {
+        let mut own = Cow::Borrowed(id);
+        let mut number = self.given.len();
+        let is_wrong = |own: &str, given: &HashSet<Cow<'a, str>>| {
+            self.is_taken.is_some_and(|is_taken| !is_taken(own) && !is_nine(own) || given.contains(own))
+        };
+        while own.is_empty() || is_wrong(&own, &self.given) {
+            number += 1;
+            own = Cow::Owned(format!("call{number:05}"));
+        }
+        self.given.insert(own.clone());
+        self.open.push_back(own.clone());
+        own
+    }
+
+    /// That of the call whose output comes next. The messages have to be [`paired`].
+    pub(super) fn of_output(&mut self) -> Cow<'a, str> {
+        self.open.pop_front().expect("the messages are in pairs")
+    }
+}
+
+/// Whether an id is nine letters and digits: the only ones that Mistral's servers and the templates of its models take.
+fn is_nine(id: &str) -> bool {
+    id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// Whether a byte may stand in the name of a tool, wherever that is sent.
+pub(super) fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+/// The name of a tool that was called, as providers take it: models call what there is not, such as `multi_tool_use.parallel`.
+pub(super) fn called_name(called: &str) -> Cow<'_, str> {
+    if !called.is_empty() && called.len() <= NAME_MAX_BYTES && called.bytes().all(is_plain) {
+        return Cow::Borrowed(called);
+    }
+    let plain = called.bytes().map(|byte| if is_plain(byte) { char::from(byte) } else { '_' });
+    let plain: String = plain.take(NAME_MAX_BYTES).collect();
+    Cow::Owned(if plain.is_empty() { "_".to_owned() } else { plain })
 }
 
 /// What the names of calls begin with that a server has not named, in the answer to the request with this body.

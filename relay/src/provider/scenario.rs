@@ -148,8 +148,10 @@ impl Call {
 
     /// One that this provider hears.
     pub(super) fn heard_by(provider: &Provider) -> Call {
+        // One may be silent for as long as a schedule has it.
+        let deadlines = Deadlines { silence: Duration::from_secs(3_600), ..provider.deadlines };
         Call {
-            bench: Bench::connected(provider, &Ask::Listen),
+            bench: Bench::connected(&Provider { deadlines, ..provider.clone() }, &Ask::Listen),
             fed: 0,
             spoken: Vec::new(),
             is_asked: false,

@@ -5,16 +5,13 @@
 //! own.
 
 use std::borrow::Cow;
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::provider::prompt::{BEGINS, SILENT, object, schema};
+use crate::provider::prompt::{BEGINS, Ids, SILENT, called_name, is_plain, object, schema};
 use crate::provider::{self, Message};
-
-/// The longest name of a tool.
-const NAME_MAX_BYTES: usize = 64;
 
 #[derive(Serialize)]
 pub(super) struct Body<'a> {
@@ -102,7 +99,7 @@ impl<'a> Body<'a> {
             tool_choice: None,
             messages: Vec::new(),
         };
-        let mut ids = Ids::default();
+        let mut ids = Ids::new(Some(|id| id.bytes().all(is_plain)));
         for message in messages {
             body.add(message, &mut ids);
         }
@@ -128,7 +125,7 @@ impl<'a> Body<'a> {
                     self.say(Role::Assistant, Content::Text { text });
                 }
                 for call in calls {
-                    let (name, input) = (name(&call.name), object(&call.arguments));
+                    let (name, input) = (called_name(&call.name), object(&call.arguments));
                     self.say(Role::Assistant, Content::ToolUse { id: ids.of_call(&call.id), name, input });
                 }
             }
@@ -183,46 +180,6 @@ impl<'a> Body<'a> {
             block.cache_control = CACHED;
         }
     }
-}
-
-/// The names of calls, as the wire takes them: each once, of letters, digits, `_` and `-`.
-#[derive(Default)]
-struct Ids<'a> {
-    taken: HashSet<Cow<'a, str>>,
-    /// Those whose outputs have not come. They come in the order of the calls.
-    open: VecDeque<Cow<'a, str>>,
-}
-
-impl<'a> Ids<'a> {
-    fn of_call(&mut self, id: &'a str) -> Cow<'a, str> {
-        let mut own = Cow::Borrowed(id);
-        let mut number = self.taken.len();
-        while own.is_empty() || !own.bytes().all(is_plain) || self.taken.contains(&own) {
-            number += 1;
-            own = Cow::Owned(format!("call_{number}"));
-        }
-        self.taken.insert(own.clone());
-        self.open.push_back(own.clone());
-        own
-    }
-
-    fn of_output(&mut self) -> Cow<'a, str> {
-        self.open.pop_front().expect("the messages are in pairs")
-    }
-}
-
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
-}
-
-/// The name of a tool that was called, as the wire takes it: what a model of another provider called may be anything.
-fn name(called: &str) -> Cow<'_, str> {
-    if !called.is_empty() && called.len() <= NAME_MAX_BYTES && called.bytes().all(is_plain) {
-        return Cow::Borrowed(called);
-    }
-    let plain = called.bytes().map(|byte| if is_plain(byte) { char::from(byte) } else { '_' });
-    let plain: String = plain.take(NAME_MAX_BYTES).collect();
-    Cow::Owned(if plain.is_empty() { "_".to_owned() } else { plain })
 }
 
 impl<'a> From<Content<'a>> for Block<'a> {

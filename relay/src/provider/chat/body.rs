@@ -1,12 +1,17 @@
-//! What is asked of a chat: the body of its `POST`.
+//! What is asked of a chat: the body of its `POST`, valid whatever was called before, and by whom.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::provider::prompt::{object, schema};
+use crate::provider::prompt::{Ids, called_name, object, schema};
 use crate::provider::{self, Message, Tool, ToolCall};
+
+/// The longest id of a call that OpenAI takes.
+const OPENAI_ID_MAX_BYTES: usize = 40;
+/// What is in the names of Mistral's models: Mistral, Ministral, Magistral, Devstral, Codestral, Mixtral, Voxtral, Pixtral.
+const MISTRAL: [&str; 2] = ["stral", "xtral"];
 
 #[derive(Serialize)]
 pub(super) struct Body<'a> {
@@ -45,20 +50,20 @@ enum BodyMessage<'a> {
     },
     Tool {
         content: &'a str,
-        tool_call_id: &'a str,
+        tool_call_id: Cow<'a, str>,
     },
 }
 
 #[derive(Serialize)]
 struct BodyCall<'a> {
-    id: &'a str,
+    id: Cow<'a, str>,
     r#type: &'static str,
     function: BodyFunction<'a>,
 }
 
 #[derive(Serialize)]
 struct BodyFunction<'a> {
-    name: &'a str,
+    name: Cow<'a, str>,
     arguments: &'a str,
 }
 
@@ -89,9 +94,10 @@ impl<'a> Body<'a> {
         is_openai: bool,
     ) -> Body<'a> {
         let most = if is_openai { Most::Completion } else { Most::All };
+        let mut ids = Ids::new(ids(model, is_openai));
         Body {
             model,
-            messages: messages.iter().map(|message| BodyMessage::from(&**message)).collect(),
+            messages: messages.iter().map(|message| BodyMessage::new(message, &mut ids)).collect(),
             tools: ask.tools.iter().map(BodyTool::from).collect(),
             most: most(ask.max_output_tokens),
             stream: true,
@@ -100,29 +106,40 @@ impl<'a> Body<'a> {
     }
 }
 
-impl<'a> From<&'a Message> for BodyMessage<'a> {
-    fn from(message: &'a Message) -> Self {
+/// Which ids of calls a server takes, if that is known. Others have a meaning for some: the template of Kimi's models reads the names of tools in them
+/// (`functions.look:0`), and LiteLLM what Gemini wants to have back.
+fn ids(model: &str, is_openai: bool) -> Option<fn(&str) -> bool> {
+    let model = model.to_ascii_lowercase();
+    // Nine letters and digits, and nothing else.
+    if MISTRAL.iter().any(|mistral| model.contains(mistral)) {
+        return Some(|_| false);
+    }
+    is_openai.then_some(|id| id.len() <= OPENAI_ID_MAX_BYTES)
+}
+
+impl<'a> BodyMessage<'a> {
+    fn new(message: &'a Message, ids: &mut Ids<'a>) -> BodyMessage<'a> {
         match message {
             Message::System(content) => BodyMessage::System { content },
             Message::User(content) => BodyMessage::User { content },
             Message::Assistant { text, calls } => BodyMessage::Assistant {
                 content: text,
-                tool_calls: calls.iter().map(BodyCall::from).collect(),
+                tool_calls: calls.iter().map(|call| BodyCall::new(call, ids)).collect(),
             },
             // The words say that it failed, if it did: this wire has no other place for it.
-            Message::ToolOutput { call_id, output, .. } => {
-                BodyMessage::Tool { content: output, tool_call_id: call_id }
+            Message::ToolOutput { output, .. } => {
+                BodyMessage::Tool { content: output, tool_call_id: ids.of_output() }
             }
         }
     }
 }
 
-impl<'a> From<&'a ToolCall> for BodyCall<'a> {
-    fn from(call: &'a ToolCall) -> Self {
+impl<'a> BodyCall<'a> {
+    fn new(call: &'a ToolCall, ids: &mut Ids<'a>) -> BodyCall<'a> {
         // Some servers read it, and refuse what is no object.
         let arguments = if object(&call.arguments).is_empty() { "{}" } else { &*call.arguments };
-        let function = BodyFunction { name: &call.name, arguments };
-        BodyCall { id: &call.id, r#type: "function", function }
+        let function = BodyFunction { name: called_name(&call.name), arguments };
+        BodyCall { id: ids.of_call(&call.id), r#type: "function", function }
     }
 }
 

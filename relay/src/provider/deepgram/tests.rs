@@ -431,10 +431,20 @@ fn how_far_nobody_has_spoken_is_told_of_one_that_says_nothing_of_silence() {
         unanswered,
         "up to a second before, where somebody may begin"
     );
-    // Words that may change are its own to take back.
+    // Words that may change are its own to take back, or to make final.
     let mut bench = listening_to(None);
     bench.message(&results("Yes", 0.0, 0.5, false, false));
-    assert_eq!(bench.silence(310), []);
+    assert_eq!(bench.silence(140), []);
+    let [Event::Failed(failure)] = &bench.silence(20)[..] else { panic!("it has failed") };
+    assert_eq!(failure.kind, FailureKind::Timeout);
+    // Between two results is some time, however little it may be silent otherwise.
+    let deadlines = Deadlines { silence: Duration::from_secs(1), ..Deadlines::default() };
+    let impatient = Provider { deadlines, ..provider(&DEEPGRAM, "nova-3") };
+    let mut bench = Bench::connected(&impatient, &Ask::Listen);
+    bench.silence(100);
+    bench.message(&results("Yes", 0.0, 0.5, false, false));
+    assert_eq!(bench.silence(40), []);
+    assert!(matches!(bench.silence(20)[..], [Event::Failed(_)]));
 }
 
 #[test]

@@ -400,7 +400,9 @@ fn how_far_nobody_has_spoken_is_told_of_one_that_says_nothing_of_silence() {
     assert_eq!(listening_to().silence(160), [Event::Unanswered { end: 225_600 }]);
     let mut bench = listening_to();
     bench.message(&turn("StartOfTurn", "Yes", 0.0, 0.5));
-    assert_eq!(bench.silence(160), [], "words of a turn are its own to take back");
+    assert_eq!(bench.silence(140), [], "words of a turn are its own to take back, or to make final");
+    let [Event::Failed(failure)] = &bench.silence(20)[..] else { panic!("it has failed") };
+    assert_eq!(failure.kind, FailureKind::Timeout);
 }
 
 #[test]
