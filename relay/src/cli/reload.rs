@@ -1,10 +1,12 @@
 //! A configuration that is read again while the relay runs, when it is told to (SIGHUP): all of it applies at once, or, if anything is wrong with
 //! it, none of it.
 
+use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -109,6 +111,9 @@ async fn reload(source: &Source, apps: &watch::Sender<Arc<App>>) {
 /// what is known of it.
 fn renewed(source: &Source, old: &App) -> Result<(App, Vec<&'static str>), String> {
     let (config, waiting) = old.config.renewed(source.read()?);
+    if let Some(path) = &source.path {
+        note_file(path);
+    }
     let prices = faults::price_table(&config)?;
     for old in faults::old_prices(&config, &prices) {
         tracing::warn!("{old}");
@@ -119,6 +124,13 @@ fn renewed(source: &Source, old: &App) -> Result<(App, Vec<&'static str>), Strin
         None => serve::client_of_tools(&config)?,
     };
     Ok((old.renewed(config, prices, upstreams, tool_client), waiting))
+}
+
+/// Says which file was read, and when it was written: in a container that may be an older one than whoever changed it has before them.
+fn note_file(path: &Path) {
+    let written = fs::metadata(path).and_then(|file| file.modified()).ok();
+    let written = written.and_then(|at| Timestamp::try_from(at).ok()).map(tracing::field::display);
+    tracing::info!(file = %path.display(), written, "the configuration is read again from this file");
 }
 
 fn upstreams(config: &Config, old: &Upstreams) -> Result<Upstreams, String> {

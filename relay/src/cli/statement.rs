@@ -14,12 +14,17 @@ use super::{answered, failed};
 use crate::config::Config;
 use crate::money::ledger::LedgerRow;
 use crate::records::store::{
-    CREDIT_ITEM, CallsOfAccount, PAGE_MAX, SqlStore, Store, StoreError, UsageBy, UsageFilter, UsageRow,
+    CREDIT_ITEM, CallsOfAccount, SUMS_MAX, SqlStore, Store, StoreError, SumBy, SumCursor, SumFilter, SumPer,
+    SumRow,
 };
 use crate::server::harmless;
 
 /// Milliseconds in a minute.
 const MINUTE_MS: u64 = 60_000;
+/// Milliseconds in an hour.
+const HOUR_MS: i64 = 3_600_000;
+/// Milliseconds in a day.
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Options of `voxrelay statement`.
 #[derive(Debug, Args)]
@@ -44,6 +49,9 @@ fn month(given: &str) -> Result<Date, String> {
     let first = format!("{given}-01").parse().ok().filter(|_| is_month);
     first.ok_or_else(|| "give a month such as 2026-11".to_owned())
 }
+
+/// What accounts used, by their names.
+type Accounts = BTreeMap<String, Account>;
 
 /// What an account used.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -76,7 +84,7 @@ pub(super) async fn run(args: StatementArgs) -> ExitCode {
         Ok(store) => store,
         Err(error) => return failed(1, &error),
     };
-    let read = read(&store, (from, to), args.account.as_deref()).await;
+    let read = sum_up((from, to), async |part| read(&store, part, args.account.as_deref()).await).await;
     Store::close(&store).await;
     match read {
         Ok(accounts) if args.csv => answered(&as_csv(args.month, &accounts).trim_end()),
@@ -85,36 +93,77 @@ pub(super) async fn run(args: StatementArgs) -> ExitCode {
     }
 }
 
+/// Adds up what each account used from this midnight to that one, a day at a time: a busy month has more rows than any database adds up within the time
+/// that a statement may take. So may a day have, which is added up by its hours then, the last one first: a session that is erased meanwhile is known
+/// at the end of the day from then on, and is missing rather than there twice.
+async fn sum_up(
+    (from_ms, to_ms): (i64, i64),
+    mut read: impl AsyncFnMut((i64, i64)) -> Result<Accounts, StoreError>,
+) -> Result<Accounts, StoreError> {
+    let mut all = Accounts::new();
+    let mut is_busy = false;
+    for day in slices((from_ms, to_ms), DAY_MS) {
+        if !is_busy {
+            match read(day).await {
+                // So are its other days, mostly.
+                Err(StoreError::ListTooLong) => is_busy = true,
+                sum => {
+                    add(&mut all, sum?);
+                    continue;
+                }
+            }
+        }
+        for hour in slices(day, HOUR_MS).rev() {
+            add(&mut all, read(hour).await?);
+        }
+    }
+    Ok(all)
+}
+
+/// The parts of a time that are so long each.
+fn slices((from_ms, to_ms): (i64, i64), each_ms: i64) -> impl DoubleEndedIterator<Item = (i64, i64)> {
+    (0..(to_ms - from_ms) / each_ms).map(move |at| (from_ms + at * each_ms, from_ms + (at + 1) * each_ms))
+}
+
+fn add(all: &mut Accounts, more: Accounts) {
+    for (name, more) in more {
+        let account = all.entry(name).or_default();
+        account.calls += more.calls;
+        account.milliseconds += more.milliseconds;
+        account.credits += more.credits;
+        for (item, (quantity, cost)) in more.items {
+            let sum = account.items.entry(item).or_default();
+            *sum = (sum.0.saturating_add(quantity), sum.1 + cost);
+        }
+    }
+}
+
+/// What each account used between these times.
 async fn read(
     store: &SqlStore,
     (from_ms, to_ms): (i64, i64),
     account: Option<&str>,
-) -> Result<BTreeMap<String, Account>, StoreError> {
-    let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
-    let filter = UsageFilter {
-        user_sub: None,
-        account: account.map(str::to_owned),
-        from_ms,
-        to_ms,
-        by: UsageBy::Account,
-    };
+) -> Result<Accounts, StoreError> {
+    let mut accounts = Accounts::new();
+    let (per, by) = (SumPer::Day, SumBy::Account);
+    let filter = SumFilter { user_sub: None, account: account.map(str::to_owned), from_ms, to_ms, per, by };
     each_row(
-        async |after| Store::usage(store, &filter, after.as_ref(), PAGE_MAX).await,
-        |row: UsageRow| {
-            let account = accounts.entry(row.account).or_default();
-            let cost = i128::from(row.cost_nano_usd);
-            if row.item == CREDIT_ITEM {
+        async |after: Option<SumCursor>| Store::sum_usage(store, &filter, after.as_ref(), SUMS_MAX).await,
+        |SumRow { of, quantity, cost_nano_usd, .. }| {
+            let account = accounts.entry(of.account).or_default();
+            let cost = i128::from(cost_nano_usd);
+            if of.item == CREDIT_ITEM {
                 account.credits -= cost;
-            } else if cost != 0 || !is_free(&row.unit) {
-                let sum = account.items.entry((row.item, row.unit)).or_default();
-                *sum = (sum.0.saturating_add(row.quantity), sum.1 + cost);
+            } else if cost != 0 || !is_free(&of.unit) {
+                let sum = account.items.entry((of.item, of.unit)).or_default();
+                *sum = (sum.0.saturating_add(quantity), sum.1 + cost);
             }
             Ok::<(), StoreError>(())
         },
     )
     .await?;
     each_row(
-        async |after| store.calls_by_account((from_ms, to_ms), account, after.as_ref(), PAGE_MAX).await,
+        async |after| store.calls_by_account((from_ms, to_ms), account, after.as_ref(), SUMS_MAX).await,
         |calls: CallsOfAccount| {
             let account = accounts.entry(calls.account).or_default();
             (account.calls, account.milliseconds) = (calls.calls, calls.milliseconds);
@@ -139,7 +188,7 @@ fn month_of(first: Date) -> String {
     first.to_string().chars().take("2026-11".len()).collect()
 }
 
-fn shown(first: Date, accounts: &BTreeMap<String, Account>) -> String {
+fn shown(first: Date, accounts: &Accounts) -> String {
     let mut lines = vec![format!("statement of {} (UTC), in US dollars", month_of(first))];
     for (name, account) in accounts {
         lines.push(String::new());
@@ -166,7 +215,7 @@ fn shown(first: Date, accounts: &BTreeMap<String, Account>) -> String {
 }
 
 /// A cell that a spreadsheet would take for a formula begins with an apostrophe, but for numbers.
-fn as_csv(first: Date, accounts: &BTreeMap<String, Account>) -> String {
+fn as_csv(first: Date, accounts: &Accounts) -> String {
     const HOLDS: &str = "a row of texts into memory is always written";
     let mut csv = csv::Writer::from_writer(Vec::new());
     let mut line = |cells: [String; 6]| csv.write_record(cells).expect(HOLDS);
@@ -193,6 +242,40 @@ fn as_csv(first: Date, accounts: &BTreeMap<String, Account>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_day_that_is_too_much_at_once_is_added_up_by_its_hours_and_nothing_of_it_counts_twice() {
+        const BUSY: i64 = 3;
+        let mut asked = Vec::new();
+        let sum = sum_up((0, 30 * DAY_MS), async |(from, to)| {
+            asked.push((from, to));
+            if from / DAY_MS == BUSY && to - from > HOUR_MS {
+                return Err(StoreError::ListTooLong);
+            }
+            let hours = (to - from) / HOUR_MS;
+            let items = BTreeMap::from([(
+                ("a/b".to_owned(), "second".to_owned()),
+                (hours as u64, i128::from(hours) * 5),
+            )]);
+            let account = Account { calls: 2, milliseconds: 7, items, credits: 1 };
+            Ok(Accounts::from([("acme".to_owned(), account)]))
+        });
+        let sum = sum.await.expect("read");
+        let parts = 3 + 27 * 24;
+        let items = BTreeMap::from([(("a/b".to_owned(), "second".to_owned()), (30 * 24, 30 * 24 * 5))]);
+        let account =
+            Account { calls: 2 * parts, milliseconds: 7 * parts, items, credits: i128::from(parts) };
+        assert_eq!(sum, Accounts::from([("acme".to_owned(), account)]));
+        assert_eq!(asked.len() as u64, parts + 1, "a day is tried once");
+        let last_hour = (4 * DAY_MS - HOUR_MS, 4 * DAY_MS);
+        assert_eq!(
+            asked[3..5],
+            [(3 * DAY_MS, 4 * DAY_MS), last_hour],
+            "what is known at the end of a day comes first"
+        );
+        let error = sum_up((0, DAY_MS), async |_| Err(StoreError::ListTooLong)).await;
+        assert!(matches!(error, Err(StoreError::ListTooLong)), "{error:?}");
+    }
 
     #[test]
     fn no_cell_of_a_statement_is_a_formula_wherever_a_spreadsheet_parts_it() {

@@ -3,6 +3,7 @@
 use relay::NanoUsd;
 use relay::money::ledger::{LateCredit, LedgerRow};
 use relay::records::store::{Credit, Credited, NewSession, Quality, Settle};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
 use super::*;
 use crate::records::{WIDE, row, settle};
@@ -264,4 +265,75 @@ async fn a_statement_says_what_each_account_is_to_pay_also_while_a_relay_runs() 
     }
     let (code, _, errors) = statement(&["--month", "November"]);
     assert!(errors.contains("give a month such as 2026-11") && code == Some(2), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_with_a_damaged_row_is_refused_and_names_it() {
+    let folder = billed().await;
+    let file = folder.path().join("voxrelay-data").join(DATABASE_FILE);
+    let mut database =
+        AnyConnection::connect(&format!("sqlite:{}", file.display())).await.expect("it is there");
+    let mut write = async |sql: &str| {
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut database).await.expect(sql);
+    };
+    write("PRAGMA ignore_check_constraints = ON; DROP TRIGGER ledger_is_append_only").await;
+    write("UPDATE ledger SET cost_nano_usd = -7 WHERE unit = 'character'").await;
+    let (output, errors) = run(voxrelay(folder.path()).args(["statement", "--month", "2026-11"]));
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{errors}");
+    assert!(errors.contains("deepgram/aura-2/character of session a"), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_month_begins_and_ends_with_is_in_its_statement_and_in_no_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("voxrelay-data").join(DATABASE_FILE);
+    let store = SqlStore::sqlite(&file).await.expect("opened");
+    let ms = |text: &str| text.parse::<jiff::Timestamp>().expect("a time").as_millisecond();
+    // Each costs ten times as much as the one before it.
+    let times = [
+        ("a", "2026-10-31T23:59:59.999Z"),
+        ("b", "2026-11-01T00:00:00Z"),
+        ("c", "2026-11-15T12:59:59.999Z"),
+        ("d", "2026-11-15T13:00:00Z"),
+        ("e", "2026-11-30T23:59:59.999Z"),
+        ("f", "2026-12-01T00:00:00Z"),
+    ];
+    for ((id, at), cost) in times.into_iter().zip((0..).map(|power| 1_000 * 10_u64.pow(power))) {
+        let at_ms = ms(at);
+        open(&store, &NewSession { started_at_ms: at_ms, ..session(id) }, &quota()).await;
+        let rows = vec![used("deepgram/aura-2", "character", 1, (cost, 1), cost)];
+        store.settle(&Settle { at_ms, ..settle(id, rows, caps(WIDE, WIDE, WIDE)) }).await.expect("written");
+        store.end_session(id, 0, "normal", Quality::default(), at_ms + 60_000).await.expect("written");
+    }
+    for (key, day, nano) in
+        [("one", "2026-10-31", 1), ("two", "2026-11-01", 20), ("three", "2026-11-30", 300)]
+    {
+        let credit = Credit {
+            key: key.into(),
+            account: "acme".into(),
+            user_sub: None,
+            day: day.into(),
+            amount: NanoUsd::new(nano),
+            reason: "a wrong price".into(),
+            created_by: "root".into(),
+            created_at_ms: ms("2026-12-02T00:00:00Z"),
+        };
+        store.give_credit(&credit).await.expect("written");
+    }
+    // What is left of one is known by its day alone.
+    assert!(store.delete_session("e", None).await.expect("erased"));
+    Store::close(&store).await;
+    for (month, calls, characters, credits) in [
+        ("2026-10", 1, (1, 1_000), 1),
+        ("2026-11", 3, (4, 10_000 + 100_000 + 1_000_000 + 10_000_000), 320),
+        ("2026-12", 1, (1, 100_000_000), 0),
+    ] {
+        let (output, errors) = run(voxrelay(folder.path()).args(["statement", "--month", month, "--csv"]));
+        let csv = String::from_utf8(output.stdout).expect("UTF-8");
+        let has = |line: String| csv.lines().any(|other| other == format!("{month},acme,{line}"));
+        let (quantity, cost) = characters;
+        assert!(has(format!("calls,call,{calls},0")), "{csv}{errors}");
+        assert!(has(format!("deepgram/aura-2,character,{quantity},{cost}")), "{csv}{errors}");
+        assert_eq!(has(format!("operator/credit,credit,0,-{credits}")), credits > 0, "{csv}{errors}");
+    }
 }

@@ -33,9 +33,10 @@ pub struct SumFilter {
     pub user_sub: Option<String>,
     /// Usage of this account.
     pub account: Option<String>,
-    /// Usage from this time on, a midnight (UTC) in milliseconds since 1970.
+    /// Usage from this time on, in milliseconds since 1970. What is known by its day alone (UTC), as credits are and what deleted sessions have used,
+    /// counts at the end of that day.
     pub from_ms: i64,
-    /// Usage before this time, a midnight (UTC) in milliseconds since 1970.
+    /// Usage before this time, in milliseconds since 1970.
     pub to_ms: i64,
     /// How long a period is.
     pub per: SumPer,

@@ -363,7 +363,7 @@ fn of_day(day: &str) -> Periods {
 }
 
 /// When a day begins, in milliseconds since 1970.
-fn midnight(day: &str) -> i64 {
+pub(super) fn midnight(day: &str) -> i64 {
     let date: Result<Date, _> = day.parse();
     let midnight = date.and_then(|date| date.to_zoned(TimeZone::UTC));
     midnight.map_or(0, |midnight| midnight.timestamp().as_millisecond())

@@ -11,7 +11,7 @@ use super::budget_rows::Periods;
 use super::page::Select;
 use super::read::{self, Reading};
 use super::statement::Value;
-use super::{Dialect, Sql, SqlStore, StoreError, alerts, damage, sql};
+use super::{Dialect, Sql, SqlStore, StoreError, alerts, credits, damage, sql};
 
 const SESSIONS: Sql = sql!("SELECT " SESSION " FROM sessions WHERE 1 = 1");
 
@@ -138,7 +138,9 @@ impl SqlStore {
                 CAST(SUM(cost_nano_usd) AS BIGINT) AS cost_nano_usd, MIN(damaged) AS damaged FROM (",
         );
         select.push(self.dialect.pick(used), []);
-        let range = [filter.from_ms.into(), filter.to_ms.into()];
+        // From the last row's day on: all of these are added up anew for each page.
+        let from_ms = after.map_or(filter.from_ms, |after| filter.from_ms.max(credits::midnight(&after.day)));
+        let range = [from_ms.into(), filter.to_ms.into()];
         select.push(" WHERE created_at >= ? AND created_at < ?", range);
         select.push_if(" AND user_sub = ?", filter.user_sub.as_ref());
         select.push_if(" AND account = ?", filter.account.as_ref());
