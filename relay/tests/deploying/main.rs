@@ -63,6 +63,30 @@ fn container(pod: &Value) -> &Value {
 }
 
 #[test]
+fn the_folder_of_a_relay_is_a_volume_whose_free_space_it_sees() {
+    let [relay, _] = pods();
+    let folder = instruction("VOLUME");
+    let mounts = container(&relay)["volumeMounts"].as_array().expect("some").clone();
+    let mount = mounts.iter().find(|mount| mount["mountPath"] == *folder).expect("it is mounted");
+    let volumes = relay["volumes"].as_array().expect("some");
+    let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]).expect("there is one");
+    // Of an `emptyDir` a relay sees the free space of the machine's disk, and its Pod is ended when its own is used up.
+    assert!(volume["ephemeral"].is_object() && volume["emptyDir"].is_null(), "{volume}");
+}
+
+#[test]
+fn nobody_is_told_to_signal_a_container_in_a_way_after_which_it_is_not_restarted() {
+    // Docker takes any signal of `docker kill` for the wish that the container stays down the next time it ends.
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let docs = std::fs::read_dir(docs).expect("a folder").map(|file| file.expect("a file").path());
+    for page in docs.filter(|path| path.extension().is_some_and(|ending| ending == "md")) {
+        let said = std::fs::read_to_string(&page).expect("UTF-8");
+        let kills = said.lines().find(|line| line.contains("docker") && line.contains("kill --signal"));
+        assert_eq!(kills, None, "{}", page.display());
+    }
+}
+
+#[test]
 fn whoever_stops_a_relay_waits_until_its_calls_have_gone() {
     let config = one_of_several();
     let gone = (config.drain.serve + config.drain.moving + config.shutdown_grace).as_secs() + WRITES;
