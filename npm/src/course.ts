@@ -244,9 +244,9 @@ export abstract class Course extends Emitter<CallEvents> {
     this.callOptions.signal?.removeEventListener("abort", this.#abort);
     this.#voice.abort();
     void this.callPage?.close();
-    if (this.#engine) endEngine(this.#engine);
     this.pageTools.cancel();
     this.#messages.end();
+    if (this.#engine) endEngine(this.#engine);
   }
 
   /** The application's signal hangs up. */

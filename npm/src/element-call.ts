@@ -67,11 +67,16 @@ export class CallPanels {
 
   follow(call: Call, on: On): void {
     this.#call = call;
-    on("transcript", ({ role, text }) => {
-      if (role === "user") this.#conversation.arrived(text);
+    // What was typed is the user's, also once another call is shown.
+    call.on("transcript", ({ role, text }) => {
+      if (role === "user") this.#conversation.arrived(text, call);
     });
-    on("undelivered", ({ message }) => {
-      if (message.type === "text") this.#conversation.takeBack(message.text);
+    call.on("undelivered", ({ message }) => {
+      if (message.type === "text") this.#conversation.takeBack(message.text, call);
+    });
+    call.on("ended", () => {
+      this.#conversation.over(call);
+      if (call === this.#call && call.sessionId) this.end();
     });
     on("listened", ({ listening }) => {
       this.#isListened = listening;
@@ -79,9 +84,6 @@ export class CallPanels {
     });
     on("microphone", ({ live }) => {
       if (live) void this.#devices.list().then(this.#answers.changed);
-    });
-    on("ended", () => {
-      if (call.sessionId) this.end();
     });
   }
 
@@ -114,7 +116,7 @@ export class CallPanels {
     this.#devices.render(shown, call);
     this.#questions.render(shown, call);
     this.#notices.render(shown);
-    this.#conversation.render(shown);
+    this.#conversation.render(shown, call);
   }
 
   /** Nobody looks any more. */

@@ -49,6 +49,10 @@ export function serve(module: WebAssembly.Module, settings: Settings, port: Mess
   };
   return () => {
     port.close();
-    engine.free();
+    try {
+      engine.free();
+    } catch {
+      // It has panicked, and lets nobody have it any more.
+    }
   };
 }

@@ -28,7 +28,7 @@ export interface UsedCall extends CallSnapshot {
 
 /**
  * What `<voice-call>` takes in JSX, once `voxrelay/element` is imported: its attributes, and what every element takes. React sets properties that are
- * no attributes, such as `options`, from version 19 on.
+ * no attributes, such as `options`, from version 19 on, and none of an element that it takes over from a server's page: give these by a `ref`.
  */
 export type VoiceCallProps = HTMLAttributes<VoiceCallElement> &
   RefAttributes<VoiceCallElement> &

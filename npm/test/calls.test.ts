@@ -154,6 +154,33 @@ test("who is back at once makes a call, also one that is begun before everything
   }
 });
 
+test("who hangs up and calls again at once has another call, also before anything says that the first one closes", async () => {
+  for (const [isUp, isOwn] of [
+    [true, false],
+    [true, true],
+    [false, false],
+  ]) {
+    browser.reset();
+    // Nobody answers the one that is only being made.
+    if (!isUp) browser.onengine = (engine) => engine.on("close", () => (engine.state("closing"), engine.ends()));
+    const calls = new Calls(OPTIONS);
+    const { call: first } = calls;
+    const begun = isUp ? await calls.connect() : assert.rejects(calls.connect(), { code: "call_over" });
+    await settled();
+    browser.onengine = obliging;
+    const hungUp = isOwn ? first.close() : calls.close();
+    assert.doesNotMatch(first.state, /^clos/, "nothing says so yet");
+    await calls.connect();
+    assert.notEqual(calls.call, first);
+    assert.equal(calls.call.state, "connected");
+    await begun;
+    await hungUp;
+    await calls.close();
+    await until(() => browser.left().contexts === 0, "every context is closed");
+    assert.deepEqual(browser.left(), NOTHING);
+  }
+});
+
 /** What an app may do at any time. */
 const STEPS: Record<string, (calls: Calls, dice: (most: number) => number) => unknown> = {
   connect: (calls) => void calls.connect().catch(() => undefined),

@@ -362,6 +362,27 @@ describe("the element", () => {
     assert.deepEqual(await lines(page), []);
   });
 
+  test("what was typed in a call that is hung up is not in the next one, and is in the field again if it does not arrive", async () => {
+    const page = await open({ attributes: 'mode="text"' });
+    for (const [index, text] of ["Hello", "Are you there?"].entries()) {
+      await page.locator("input").fill(text);
+      await page.keyboard.press("Enter");
+      if (!index) await tell(page, "answer");
+      await until("it is sent", async () => (await of(page, "typed")).length === index + 1);
+    }
+    assert.deepEqual(await lines(page), ["Hello", "Are you there?"]);
+    await page.locator(".call").click();
+    await reaches(page, "closing");
+    await presses(page, 2);
+    assert.deepEqual(await lines(page), []);
+    const first = (/** @type {string} */ method, /** @type {unknown[]} */ ...args) =>
+      page.evaluate(([name, values]) => /** @type {any} */ (globalThis).calls[0][name](...values), /** @type {const} */ ([method, args]));
+    await first("tell", "undelivered", { message: { type: "text", text: "Hello" } });
+    assert.equal(await page.locator("input").inputValue(), "Hello");
+    await first("end", "normal");
+    assert.deepEqual([await state(page), await lines(page), await page.locator("input").inputValue()], ["starting", [], "Hello"]);
+  });
+
   test("methods do what the button does: connect resolves when the call is up, and rejects when it is given up", async () => {
     const page = await open();
     await page.evaluate(() => {

@@ -194,6 +194,25 @@ describe("a preflight", () => {
     await assert.rejects(look({ url: "ftp://a" }), /TypeError: `url` is/);
   });
 
+  test("that is given up while its token is fetched asks the relay for nothing any more", async () => {
+    const { page, look } = await open();
+    const asked = page.page.evaluate(() => {
+      const asked = /** @type {string[]} */ ([]);
+      for (const name of /** @type {const} */ (["WebSocket", "fetch"])) {
+        const own = /** @type {any} */ (globalThis)[name];
+        /** @param {unknown[]} args */
+        const noted = (...args) => void asked.push(`${name} ${args[0]}`);
+        /** @type {any} */ (globalThis)[name] = new Proxy(own, {
+          apply: (target, self, args) => (noted(...args), Reflect.apply(target, self, args)),
+          construct: (target, args) => (noted(...args), Reflect.construct(target, args)),
+        });
+      }
+      return new Promise((resolve) => setTimeout(resolve, 2_500, asked));
+    });
+    await assert.rejects(look({ token: "any", tokenMs: 1_000, abortMs: 300 }), /TimeoutError|timed out/);
+    assert.deepEqual(await asked, []);
+  });
+
   test("lets the microphone go before the browser has closed what it listened with", async () => {
     const { page, look } = await open();
     await page.page.evaluate(() => void (AudioContext.prototype.close = () => new Promise(() => {})));

@@ -107,6 +107,27 @@ for (const tool of ["react", "react-18"]) {
       assert.deepEqual([await tracks.live(), states().length], [0, 2]);
     });
 
+    test("an element that a server has rendered has its properties by the `ref` of the README, and React says nothing against it", async () => {
+      const code = `import { createElement } from "react"; import { hydrateRoot } from "react-dom/client"; import { renderToString } from "react-dom/server";
+        const own = (card) => void (card && Object.assign(card, { texts: { call: "Talk to us" } }));
+        const app = createElement("voice-call", { ref: own, suppressHydrationWarning: true, relay: location.origin, "token-url": "/dev/token" });
+        const root = document.body.appendChild(document.createElement("div"));
+        root.innerHTML = renderToString(app);
+        globalThis.before = document.querySelector("voice-call");
+        hydrateRoot(root, app);`;
+      const relay = await Relay.start();
+      stage.after(() => relay.stop());
+      const browser = await launch(stage);
+      const { page } = await TestPage.open(browser, `http://127.0.0.1:${relay.port}`);
+      const said = /** @type {string[]} */ ([]);
+      page.on("console", (message) => void (message.type() === "error" && said.push(message.text())));
+      await page.evaluate((address) => import(address), "/sdk/element.js");
+      await page.addScriptTag({ content: await bundle(react(tool), code, "/sdk/index.js"), type: "module" });
+      await until("it has its texts", async () => (await page.locator("voice-call .call").innerText()) === "Talk to us");
+      assert.equal(await page.evaluate(() => document.querySelector("voice-call") === /** @type {any} */ (globalThis).before), true, "it is the server's");
+      assert.deepEqual(said, []);
+    });
+
     test("a server renders the app of a call that nobody has made", async () => {
       const modules = react(tool);
       const code = `import { createElement } from "react"; import { renderToString } from "react-dom/server"; import { App } from ${JSON.stringify(APP)};

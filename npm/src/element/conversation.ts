@@ -14,8 +14,8 @@ export class Conversation {
   /** What is read out. */
   readonly #spoken = make("p", { class: "sr", "aria-live": "polite" });
   readonly #lines = new Map<string, HTMLLIElement>();
-  /** Typed, and not in the transcript yet. */
-  #typed: { readonly text: string; isSent: boolean }[] = [];
+  /** Typed, and not in the transcript yet: in that of the call that it was sent in. */
+  #typed: { readonly text: string; call?: Call }[] = [];
   /** The agent's turns that were read out, each once. */
   readonly #read = new Set<string>();
 
@@ -38,46 +38,46 @@ export class Conversation {
 
   /** Takes what was typed; it is sent when the call is up. */
   type(text: string): void {
-    this.#typed.push({ text, isSent: false });
+    this.#typed.push({ text });
   }
 
   /** Sends what waits. `refused` is told what the call did not take, with the text back in the field. */
   async send(call: Call, refused: (thrown: unknown) => void): Promise<void> {
     // What is refused is taken out meanwhile.
     for (const typed of [...this.#typed]) {
-      if (typed.isSent) continue;
-      typed.isSent = true;
-      try {
-        await call.sendText(typed.text);
-      } catch (thrown) {
-        this.takeBack(typed.text);
+      if (typed.call) continue;
+      typed.call = call;
+      await call.sendText(typed.text).catch((thrown: unknown) => {
+        this.takeBack(typed.text, call);
         refused(thrown);
-      }
+      });
     }
   }
 
-  /** The transcript has it. */
-  arrived(text: string): void {
-    const at = this.#typed.findIndex((typed) => typed.text === text);
-    if (at >= 0) this.#typed.splice(at, 1);
+  /** The call's transcript has it. Says something if it was on its way there. */
+  arrived(text: string, call?: Call): unknown {
+    const at = this.#typed.findIndex((typed) => typed.text === text && typed.call === call);
+    return at >= 0 && this.#typed.splice(at, 1);
   }
 
-  /** It will not arrive: it is in the field again, before what is in it by now. */
-  takeBack(text: string): void {
-    const { inputPart } = this.#nodes;
-    if (!this.#typed.some((typed) => typed.text === text)) return;
-    this.arrived(text);
-    inputPart.value = `${text} ${inputPart.value}`.trim();
+  /** It will not arrive in the call: it is in the field again, before what is in it by now. */
+  takeBack(text: string, call?: Call): void {
+    const field = this.#nodes.inputPart;
+    if (this.arrived(text, call)) field.value = `${text} ${field.value}`.trim();
   }
 
-  /** The call is over. What was sent and not told to be undelivered has arrived. */
+  /** The call is over. What was sent in it and not told to be undelivered has arrived. */
+  over(call: Call): void {
+    this.#typed = this.#typed.filter((typed) => typed.call !== call);
+  }
+
+  /** No call sends what waits. */
   end(): void {
-    for (const { text, isSent } of [...this.#typed].reverse()) if (!isSent) this.takeBack(text);
-    this.#typed = [];
+    this.#typed.filter((typed) => !typed.call).reverse().forEach((typed) => this.takeBack(typed.text));
   }
 
   /** Shows all of it, and has each answer read out when it is whole. */
-  render({ snapshot, pageLang, texts }: Shown): void {
+  render({ snapshot, pageLang, texts }: Shown, call: Call | undefined): void {
     const log = this.#log;
     const list = this.#list;
     const captions = snapshot?.captions ?? [];
@@ -100,7 +100,9 @@ export class Conversation {
       this.#read.add(key);
       write(this.#spoken, text);
     }
-    this.#typed.forEach(({ text }, index) => line(`typed ${index}`, "user", text, false));
+    this.#typed.forEach((typed, index) => {
+      if ((typed.call ?? call) === call) line(`${index}`, "user", typed.text, false);
+    });
     for (const [key, node] of this.#lines) if (!shown.has(key)) node.remove();
     this.#lines.clear();
     let at = list.firstElementChild;

@@ -50,13 +50,16 @@ export async function gradeRelay(call: PreflightCall, signal: AbortSignal): Prom
   }
   // The token first: a relay waits for it for 5 s.
   const token = await tokenFor(call, signal);
+  signal.throwIfAborted();
   const line = await Line.open(new URL("preflight", socketOf(call)).href, OPEN_MS, signal);
   if (!line) {
+    signal.throwIfAborted();
     // What the token function says is of use however the relay is.
     return { ...checks, ...(typeof token !== "string" && { token }), ...(await whyNot(call)) };
   }
   try {
-    const found = await greeted(line, token, call);
+    const found = await greeted(line, token, call, signal);
+    signal.throwIfAborted();
     // What a call over HTTP alone needs is asked for: that a WebSocket opens says nothing about it.
     const isAsked = call.transport === "http" && found.connection.grade === "good";
     const connection = isAsked ? await orOverHttp(call, "gave_up", "No plain requests reach the relay's calls", "A proxy before it has to pass on `/http/` below their path.") : undefined;
@@ -66,8 +69,8 @@ export async function gradeRelay(call: PreflightCall, signal: AbortSignal): Prom
   }
 }
 
-async function greeted(line: Line, token: string | PreflightCheck, call: PreflightCall): Promise<Omit<RelayChecks, "address">> {
-  const nothing = skipped("The relay carries nothing for a call that it would not take.");
+async function greeted(line: Line, token: string | PreflightCheck, call: PreflightCall, signal: AbortSignal): Promise<Omit<RelayChecks, "address">> {
+  const nothing = skipped("There is no call to measure.");
   const opened = good("A WebSocket opens. Whether a call would be taken is known with a good token.");
   const checks = { connection: opened, throughput: nothing, roundTrip: nothing };
   if (typeof token !== "string") return { ...checks, token };
@@ -76,6 +79,7 @@ async function greeted(line: Line, token: string | PreflightCheck, call: Preflig
   line.say({ type: "hello", ...hello, conversation: call.conversation || null, agent: call.agent || null });
   line.ping(0);
   const answer = await line.next(LOOK_MS);
+  signal.throwIfAborted();
   if (!answer || typeof answer === "string" || answer instanceof ArrayBuffer || answer.type !== "pong") {
     const { type, code, message, retry_after_ms } = Object(answer);
     const refusal = type === "error"
@@ -156,7 +160,7 @@ async function whyNot(call: PreflightCall): Promise<Pick<RelayChecks, "address" 
   const refusal = (): PreflightCheck => trouble(String(code), String(detail), { retryAfterMs: retry_after_ms });
   if (code === "upgrade_required") {
     const words = "The relay is there, but WebSockets do not get through to it";
-    const cure = "Something between refuses them: a proxy, firewall, browser extension, or the policy's `connect-src`. A proxy before the relay has to pass on upgrades.";
+    const cure = "Something between refuses them: a proxy, firewall, extension, or the policy's `connect-src`. A proxy before it has to pass on upgrades.";
     return { address: REACHED, connection: await orOverHttp(call, "not_a_websocket", words, cure) };
   }
   if (code === "not_found" && problemOf(...(await askWhy(plain)))?.code === "upgrade_required") {
@@ -169,7 +173,7 @@ async function whyNot(call: PreflightCall): Promise<Pick<RelayChecks, "address" 
   }
   if (problem) return { address: REACHED, connection: refusal() };
   const words = status ? `No relay answered, but something else, with status ${status}.` : "Nothing answered at the relay's address.";
-  const online = "Check the network, `url`, and that `connect-src` of the page's policy lists the relay's `https:` and `wss:`.";
+  const online = "Check the network, `url`, and that the policy's `connect-src` lists the relay's `https:` and `wss:`.";
   const cure = navigator.onLine ? online : "The browser has no network: connect it.";
   return { address: trouble("unreachable", words, { cure }), connection: nothing };
 }

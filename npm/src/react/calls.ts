@@ -13,6 +13,8 @@ export class Calls {
   #taken!: Map<string, () => void>;
   readonly #listeners = new Set<() => void>();
   #stop: (() => void) | undefined;
+  /** The call that was hung up last: it may take a while until its state says so. */
+  #hungUp: Call | undefined;
   /** Whoever would hang up is not there any more. */
   isGone = false;
 
@@ -46,7 +48,7 @@ export class Calls {
   readonly snapshot = (): CallSnapshot => this.#call.snapshot;
 
   /**
-   * Makes a call, or joins the one that is being made or is up.
+   * Makes a call, or joins the one that is being made or is up and was not hung up.
    *
    * @throws also `call_over`, once whoever would hang up is gone
    */
@@ -62,7 +64,9 @@ export class Calls {
       check(this.#options);
       for (const name of Object.keys(this.#given)) delete this.#given[name];
       Object.assign(this.#given, this.#plain());
-    } else if (/^clos/.test(state)) {
+    } else if (/^clos/.test(state) || this.#hungUp === this.#call) {
+      // If what was said to it then could not be meant, it is still up.
+      void this.#call.close();
       this.#make();
       this.#stop?.();
       this.#stop &&= this.#call.subscribe(this.#tell);
@@ -86,6 +90,12 @@ export class Calls {
     const given = this.#plain();
     this.#call = new Call(given as unknown as ConnectOptions);
     this.#given = given;
+    const call = this.#call;
+    const close = call.close;
+    call.close = (options) => {
+      if (call === this.#call) this.#hungUp = call;
+      return close.call(call, options);
+    };
     this.#taken = new Map();
     this.#keepUp();
   }

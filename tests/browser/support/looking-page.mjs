@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { TestPage } from "./test-page.mjs";
 
 /** @typedef {import("voxrelay/preflight").PreflightReport} Report */
-/** @typedef {{ url?: string, token?: string, tokenFails?: boolean, microphone?: any, agent?: string, transport?: import("voxrelay").ConnectOptions["transport"], ask?: boolean, abortMs?: number }} Asked */
+/** @typedef {{ url?: string, token?: string, tokenFails?: boolean, microphone?: any, agent?: string, transport?: import("voxrelay").ConnectOptions["transport"], ask?: boolean, abortMs?: number, tokenMs?: number }} Asked */
 
 /**
  * A page that looks at this relay, and what it leaves.
@@ -43,12 +43,13 @@ export async function openLooking(stage, relay, { browser, from = `http://127.0.
   /** @param {Asked} [asked] @returns {Promise<Report>} */
   const look = (asked = {}) =>
     page.page.evaluate(
-      async ([sdk, fallback, { url, token, tokenFails, ask, abortMs, ...rest }]) => {
+      async ([sdk, fallback, { url, token, tokenFails, tokenMs, ask, abortMs, ...rest }]) => {
         const { preflight } = await import(sdk);
         const call = {
           url: url ?? fallback,
           token: async () => {
             if (tokenFails) throw new Error("the shop is closed");
+            if (tokenMs) await new Promise((resolve) => setTimeout(resolve, tokenMs));
             return token ?? (await fetch("/dev/token")).text();
           },
           ...rest,
