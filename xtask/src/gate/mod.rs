@@ -237,7 +237,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "soak",
-        title: "a relay that carries 100 calls at a time for six minutes, and stays as large as it is",
+        title: "a relay that carries 100 calls at a time for twelve minutes, and stays as large as it is",
         needs: &["build"],
         when: When::All,
         run: tests::soak,

@@ -173,8 +173,8 @@ pub(super) fn kills() -> Result<Outcome> {
     example("kills", KILLS)
 }
 
-/// For so many minutes calls are made with `--all`, of which the first two are not looked at: `cargo xtask soak` makes them for half an hour.
-const SOAK_MINUTES: &str = "6";
+/// For so many minutes calls are made with `--all`, of which the first six are not looked at: `cargo xtask soak` makes them for half an hour.
+const SOAK_MINUTES: &str = "12";
 
 /// A relay that is to stay as large as it is.
 pub(super) fn soak() -> Result<Outcome> {
