@@ -6,7 +6,7 @@ use super::handshake::{CLIENT_NAME_CHARS, HELLO_DEADLINE, HELLO_MAX_BYTES};
 use super::preflight::{PREFLIGHT_DEADLINE, PREFLIGHT_MAX_BYTES};
 use super::rate::{CLOCK_TOLERANCE_PERCENT, CONTROL_BURST};
 use super::uplink::{FAR_AHEAD, RESEND_AFTER, RESENDS};
-use super::{ACK_DELAY, DEAD_AFTER_HEARTBEATS, DOWNLINK_BYTES, END_WITHIN, STRIKES};
+use super::{ACK_DELAY, DEAD_AFTER_HEARTBEATS, DOWNLINK_BYTES, DOWNLINK_TEXT_BYTES, END_WITHIN, STRIKES};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -71,6 +71,7 @@ fn acknowledgements_and_liveness_are_as_documented() {
     has(PROTOCOL, &format!("They are sent {} ms after a change at the latest", ACK_DELAY.as_millis()));
     let downlink = DOWNLINK_BYTES / (2 * 24_000);
     has(PROTOCOL, &format!("when {downlink} s of audio wait, the agent waits"));
+    has(PROTOCOL, &format!("more than {} MiB of its messages", DOWNLINK_TEXT_BYTES >> 20));
     has(PROTOCOL, &format!("what was said before is sent first, for {} s at most", seconds(END_WITHIN)));
     has(PROTOCOL, &format!("has heard nothing for {} intervals", in_words(DEAD_AFTER_HEARTBEATS)));
 }

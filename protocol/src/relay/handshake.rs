@@ -8,6 +8,8 @@ use crate::{ClientMessage, CloseCode, Codec, ErrorCode, ErrorMessage, Hello, Tim
 pub const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 /// And no more than this many bytes for it.
 pub const HELLO_MAX_BYTES: usize = 8 * 1024;
+/// No session has a later epoch: each is one relay more that has had it. A greater one would soon be more than is stored.
+const EPOCH_MAX: u32 = 1 << 30;
 /// A frame of a client without its payload.
 const CONTROL_FRAME_BYTES: usize = 6;
 /// Of the client's name, this much is kept.
@@ -70,6 +72,9 @@ impl Handshake {
                 if Codec::from_name(&hello.codec) != Some(Codec::PcmS16le16000) {
                     return Err(Refusal::new(CloseCode::Protocol, ErrorCode::ChunkCodec));
                 }
+                if hello.resume.as_ref().is_some_and(|resume| resume.epoch > EPOCH_MAX) {
+                    return Err(Refusal::new(CloseCode::Protocol, ErrorCode::Protocol));
+                }
                 if let Some((cut, _)) = hello.client.char_indices().nth(CLIENT_NAME_CHARS) {
                     hello.client.truncate(cut);
                 }
@@ -119,6 +124,14 @@ mod tests {
             r#"{"type":"hello","token":"t","client":"c","codec":"opus","start":{"seq":0,"position":0}}"#;
         assert_eq!(refused(opus), CloseCode::Protocol);
         assert_eq!(Handshake::new(Time::ZERO).handle_binary().close, CloseCode::Unauthorized);
+        let resuming = |epoch: u32| {
+            format!(
+                r#"{{"type":"hello","token":"t","client":"c","codec":"pcm_s16le_16000","start":{{"seq":0,"position":0}},
+                    "resume":{{"session_id":"x","resume_token":"y","epoch":{epoch},"received":0}}}}"#
+            )
+        };
+        assert!(Handshake::new(Time::ZERO).handle_text(&resuming(EPOCH_MAX)).is_ok());
+        assert_eq!(refused(&resuming(EPOCH_MAX + 1)), CloseCode::Protocol);
     }
 
     #[test]

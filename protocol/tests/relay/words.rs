@@ -38,6 +38,40 @@ fn a_slow_reader_makes_the_agent_wait() {
 }
 
 #[test]
+fn a_client_that_reads_all_and_acknowledges_nothing_is_not_written_to_for_ever() {
+    let said = |turn| Transcript {
+        seq: 0,
+        turn,
+        role: Role::User,
+        text: "x".repeat(10_000),
+        start: 0,
+        end: 0,
+        last: true,
+    };
+    let mut bench = Bench::attached();
+    let mut turns = 0;
+    let ended = loop {
+        turns += 1;
+        assert!(turns < 1_000, "bounded");
+        let did = bench.input(Input::Say(&Saying::Transcript(said(turns))));
+        if did.iter().any(|did| matches!(did, Did::Ended(_))) {
+            break did;
+        }
+    };
+    assert!(turns > 400, "{turns} are no trouble");
+    assert!(ended.iter().any(|did| matches!(did, Did::Close(CloseCode::Protocol))), "{ended:?}");
+    // Whoever says now and then what it has may be told as much as there is.
+    let mut bench = Bench::attached();
+    for turn in 0..1_000 {
+        let did = bench.input(Input::Say(&Saying::Transcript(said(turn))));
+        assert!(!did.iter().any(|did| matches!(did, Did::Ended(_))), "{turn}");
+        if turn % 100 == 0 {
+            bench.client(ClientAck { received: turn + 1, played: 0 });
+        }
+    }
+}
+
+#[test]
 fn a_session_that_the_link_ends_tells_before_what_is_stored() {
     let mut bench = Bench::attached();
     bench.chunk(0);

@@ -117,8 +117,17 @@ async fn nothing_but_a_hello_comes_first() {
     let loud =
         ClientMessage::from(Hello { codec: Codec::PcmS16le24000.name().into(), ..hello(&token, None) })
             .to_json();
+    let resume = Resume {
+        session_id: "x".into(),
+        resume_token: "y".into(),
+        epoch: u32::MAX,
+        received: 0,
+        played: None,
+    };
+    let late = ClientMessage::from(hello(&token, Some(resume))).to_json();
     let unauthorized = &["unauthorized"];
     rows.extend([
+        row("an epoch that no session gets to", vec![text(late)], &["protocol"], 4400),
         row("audio", vec![binary(chunk(0))], unauthorized, 4401),
         row("no bytes", vec![binary([])], unauthorized, 4401),
         row("a hello in a binary message", vec![binary(&good)], unauthorized, 4401),
