@@ -42,6 +42,8 @@ const ERASED_EVERY: Duration = Duration::from_secs(15);
 const RATES_EVERY: Duration = Duration::from_secs(60);
 /// How many rates one statement deletes.
 const RATES: u32 = 500;
+/// Between two looks at whether the issuer's keys are old.
+const KEYS_EVERY: Duration = Duration::from_secs(60);
 /// Between two looks at the files of the certificate.
 const CERTIFICATE_EVERY: Duration = Duration::from_secs(60);
 /// Between two looks for ended sessions that are in no sum.
@@ -97,6 +99,7 @@ pub(crate) fn start(app: &Arc<App>, apps: &watch::Receiver<Arc<App>>) -> JoinSet
     spawn(&mut tasks, app, roll_up(Arc::clone(app)));
     spawn(&mut tasks, app, watch_schema(Arc::clone(app)));
     spawn(&mut tasks, app, expire(Arc::clone(app)));
+    spawn(&mut tasks, app, keep_keys_fresh(Arc::clone(app)));
     if let Some(tls) = &app.tls {
         spawn(&mut tasks, app, renew_certificate(Arc::clone(tls)));
     }
@@ -112,6 +115,15 @@ fn spawn(tasks: &mut JoinSet<()>, app: &Arc<App>, work: impl Future<Output = ()>
             () = work => {}
         }
     });
+}
+
+/// Has the issuer's keys fetched when they are old, also of a relay that nobody calls: one that was taken back is to be good for nobody.
+async fn keep_keys_fresh(app: Arc<App>) {
+    let mut tick = every(KEYS_EVERY);
+    loop {
+        tick.tick().await;
+        app.admission.verifier.keep_fresh();
+    }
 }
 
 /// Writes what sessions that had to leave have left behind.

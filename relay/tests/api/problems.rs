@@ -247,3 +247,21 @@ async fn an_address_that_guesses_tokens_is_told_to_wait() {
     is_problem(&refused, 429);
     assert_eq!(refused.json()["limit"], 10);
 }
+
+#[tokio::test]
+async fn whoever_has_a_whole_network_of_addresses_guesses_no_more_tokens() {
+    let relay = Relay::with(|config| {
+        config.api_requests_per_minute = 1;
+        config.network.trusted_proxies = vec!["127.0.0.1/32".parse().expect("an address")];
+    })
+    .await;
+    let guess = async |address: String| {
+        let headers = format!("authorization: Bearer guess\r\nx-forwarded-for: {address}\r\n");
+        ask(&relay, "GET", "/v1/sessions", &headers, "").await
+    };
+    for number in 0..10 {
+        is_problem(&guess(format!("2001:db8:1:2::{number:x}")).await, 401);
+    }
+    is_problem(&guess("2001:db8:1:2:3:4:5:6".to_owned()).await, 429);
+    is_problem(&guess("2001:db8:1:3::1".to_owned()).await, 401);
+}

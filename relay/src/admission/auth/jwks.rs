@@ -164,11 +164,9 @@ impl Jwks {
         head: &Head,
         algorithm: Algorithm,
     ) -> Result<Arc<KeySet>, AuthError> {
-        let (keys, fetched) = self.current();
+        let (keys, _) = self.current();
         if keys.has(head, algorithm) {
-            if fetched.is_some_and(|at| at.elapsed() > self.pace.stale_after) {
-                drop(self.start_fetch());
-            }
+            self.keep_fresh();
             return Ok(keys);
         }
         // A key of this name is there, for another algorithm. A token's header must not have the keys fetched again because of that.
@@ -247,6 +245,15 @@ impl Jwks {
     pub(super) async fn refresh(self: &Arc<Self>) {
         if let Some(fetch) = self.start_fetch() {
             fetch.await;
+        }
+    }
+
+    /// Starts a fetch, if one may begin, where there are keys and they are old: those that were taken off the set since are forgotten also if nobody
+    /// has asked for any.
+    pub(super) fn keep_fresh(self: &Arc<Self>) {
+        let (_, fetched) = self.current();
+        if fetched.is_some_and(|at| at.elapsed() > self.pace.stale_after) {
+            self.seek();
         }
     }
 

@@ -239,6 +239,13 @@ impl Verifier {
         }
     }
 
+    /// Has the issuer's keys fetched if they are old. It is to be called now and then, whether or not there are tokens.
+    pub fn keep_fresh(&self) {
+        if let Some(jwks) = &self.jwks {
+            jwks.keep_fresh();
+        }
+    }
+
     /// Whether there is a key with which tokens can be checked. As long as there is none, it has the issuer's keys fetched, as often as they may be.
     #[must_use]
     pub fn has_keys(&self) -> bool {

@@ -13,6 +13,7 @@ use super::Problem;
 use crate::App;
 use crate::admission::api_keys;
 use crate::admission::auth::Identity;
+use crate::admission::throttle::network;
 
 /// How many times as often as one user an address may use the API, because users may share an address.
 const USERS_OF_AN_ADDRESS: u32 = 10;
@@ -125,7 +126,7 @@ fn limit_address(parts: &Parts, app: &App) -> Result<(), Problem> {
     let trusts = |address| app.config.network.trusts(address);
     let address = client_address(source.peer.ip(), &parts.headers, trusts);
     let per_minute = app.config.api_requests_per_minute.saturating_mul(USERS_OF_AN_ADDRESS);
-    app.admission.api_requests.take(ErrorCode::AddressRate, &address, per_minute).map_err(|excess| {
+    app.admission.api_requests.take(ErrorCode::AddressRate, &network(address), per_minute).map_err(|excess| {
         let detail = "More requests a minute than an address may make. Wait `retry_after_ms`.";
         Problem::too_often(detail, excess)
     })

@@ -194,6 +194,31 @@ async fn a_set_that_serves_is_fetched_again_whenever_it_is_old_though_nobody_wai
 }
 
 #[tokio::test]
+async fn a_set_that_nobody_asks_for_is_fetched_again_when_it_is_old_and_only_then() {
+    let issuer = Issuer::start(Answer::Keys(vec!["old"])).await;
+    let fresh = issuer.jwks(Duration::ZERO);
+    fresh.keep_fresh();
+    assert_eq!(ask(&fresh, "old").await, Ok(1));
+    fresh.keep_fresh();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(issuer.asked(), 1, "by the token alone");
+
+    let old =
+        issuer.jwks_with(false, Pace { interval: Duration::ZERO, burst: 1, stale_after: Duration::ZERO });
+    old.refresh().await;
+    issuer.answer(Answer::Keys(vec!["new"]));
+    let before = old.known().expect("they were fetched");
+    old.keep_fresh();
+    let fetched = async {
+        while Arc::ptr_eq(&old.known().expect("they were fetched"), &before) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), fetched).await.expect("it is fetched");
+    assert_eq!(ask(&old, "old").await, Err(AuthError::UnknownKey), "the first token with it is refused");
+}
+
+#[tokio::test]
 async fn between_two_fetches_there_is_time() {
     let issuer = Issuer::start(Answer::Keys(vec!["old"])).await;
     let interval = Duration::from_millis(300);
