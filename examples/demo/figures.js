@@ -40,7 +40,8 @@ const UNITS = { second: [60, "a minute"], character: [1_000, "for 1,000 characte
 
 /** With at least two digits, and as many more as it has. @param {import("../../npm/src/index.ts").CallEvents["session"]["prices"]["items"][number]} price @returns {readonly [item: string, price: string]} */
 export function priceOf({ item, unit, nanoUsd, per }) {
-  const [count, words] = UNITS[unit] ?? [1_000_000, `for a million ${unit.replaceAll("_", " ")}s`];
+  const [kind = "", above] = unit.split(">");
+  const [count, words] = UNITS[kind] ?? [1_000_000, `for a million ${kind.replaceAll("_", " ")}s`];
   const usd = ((nanoUsd * count) / per / 1e9).toFixed(6).replace(/0{1,4}$/, "");
-  return [item, `$${usd} ${words}`];
+  return [item, `$${usd} ${words}${above ? `, in prompts of more than ${Number(above).toLocaleString("en")}` : ""}`];
 }

@@ -98,7 +98,8 @@ export function eventOf(option: string): string {
 export function tokenOf(given: unknown): string {
   if (!isText(given)) throw new TypeError(`\`token\` gave ${shown(given)}, not a text`);
   const token = given.trim();
-  if (!/^[!-~]+$/.test(token)) throw new TypeError("`token` gave a text that is no token");
+  // A JSON Web Token, and not what a server says when it has none.
+  if (!/^[\w-]+(\.[\w-]+){2}$/.test(token)) throw new TypeError("`token` gave a text that is no token");
   return token;
 }
 

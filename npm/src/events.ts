@@ -45,7 +45,10 @@ export interface TransportEvent extends Told<"transport"> {
 export interface Price {
   /** What is metered, such as `deepgram/nova-3`. */
   readonly item: string;
-  /** `second`, `token` or `character`. */
+  /**
+   * `second`, `character`, or a kind of token such as `input_token`, `cached_token` or `output_token`. With `>` and a number behind it, it is that
+   * unit in prompts of more tokens than that: `input_token>100000`.
+   */
   readonly unit: string;
   /** Nano-dollars for `per` units. */
   readonly nanoUsd: number;

@@ -62,7 +62,7 @@ test("what is said among the audio is of the right type or refused by name", () 
 
 test("whatever a token function gives is a token or an error in words", () => {
   assert.equal(tokenOf("a.b.c\r\n"), "a.b.c");
-  for (const given of [undefined, null, 7, {}, [], "", " \n", "a b", "a\nb", "a\u0000b", "<!doctype html>\n<p>"]) {
+  for (const given of [undefined, null, 7, {}, [], "", " \n", "a b", "a\nb", "a\u0000b", "<!doctype html>\n<p>", "Unauthorized", '{"error":"busy"}', "a.b", "a.b.c.d.e", "a..c"]) {
     assert.throws(() => tokenOf(given), { name: "TypeError", message: /^`token` gave / });
   }
 });

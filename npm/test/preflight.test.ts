@@ -67,7 +67,7 @@ class Socket {
 }
 
 /** What is said of a relay that answers so. */
-async function relayThat(answers: typeof Socket.relay, token: () => string | Promise<string> = () => "token"): Promise<Awaited<ReturnType<typeof gradeRelay>>> {
+async function relayThat(answers: typeof Socket.relay, token: () => string | Promise<string> = () => "a.b.c"): Promise<Awaited<ReturnType<typeof gradeRelay>>> {
   Socket.made = [];
   Socket.relay = answers;
   Object.assign(globalThis, { WebSocket: Socket, location: { href: "https://app.example.com/", protocol: "https:" } });
@@ -127,7 +127,7 @@ test("where a WebSocket brings nothing and plain requests reach the relay, the c
   const look = async (transport: "auto" | "websocket" | "http", fetching: typeof fetch): Promise<string> => {
     Socket.relay = (_, socket) => socket.close();
     Object.assign(globalThis, { WebSocket: Socket, location: { href: "https://app.example.com/", protocol: "https:" }, fetch: fetching });
-    const call = { url: "wss://voice.example.com/v1/call?tenant=a", token: () => "token", transport };
+    const call = { url: "wss://voice.example.com/v1/call?tenant=a", token: () => "a.b.c", transport };
     const { connection } = await gradeRelay(call, new AbortController().signal);
     assert.equal(connection.code, "link_lost");
     assert.equal(/goes over HTTP/.test(connection.message), connection.grade === "fair", connection.message);
@@ -211,10 +211,10 @@ test("a page on HTTPS opens no socket without encryption, but to its own machine
   await relayThat(takes);
   Socket.made = [];
   const { signal } = new AbortController();
-  const { address, connection } = await gradeRelay({ url: "ws://voice.example.com/v1/call", token: () => "token" }, signal);
+  const { address, connection } = await gradeRelay({ url: "ws://voice.example.com/v1/call", token: () => "a.b.c" }, signal);
   assert.deepEqual([address.code, connection.grade, Socket.made.length], ["unreachable", "skipped", 0]);
   for (const host of ["localhost:8080", "127.0.0.1", "[::1]:8080", "relay.localhost"]) {
-    const local = await gradeRelay({ url: `ws://${host}/v1/call`, token: () => "token" }, signal);
+    const local = await gradeRelay({ url: `ws://${host}/v1/call`, token: () => "a.b.c" }, signal);
     assert.equal(local.address.grade, "good", host);
   }
 });

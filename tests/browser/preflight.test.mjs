@@ -209,7 +209,7 @@ describe("a preflight", () => {
       }
       return new Promise((resolve) => setTimeout(resolve, 2_500, asked));
     });
-    await assert.rejects(look({ token: "any", tokenMs: 1_000, abortMs: 300 }), /TimeoutError|timed out/);
+    await assert.rejects(look({ token: "any.old.token", tokenMs: 1_000, abortMs: 300 }), /TimeoutError|timed out/);
     assert.deepEqual(await asked, []);
   });
 

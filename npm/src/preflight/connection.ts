@@ -71,7 +71,7 @@ export async function gradeRelay(call: PreflightCall, signal: AbortSignal): Prom
 
 async function greeted(line: Line, token: string | PreflightCheck, call: PreflightCall, signal: AbortSignal): Promise<Omit<RelayChecks, "address">> {
   const nothing = skipped("There is no call to measure.");
-  const opened = good("A WebSocket opens. Whether a call would be taken is known with a good token.");
+  const opened = good("A WebSocket opens. A good token says the rest.");
   const checks = { connection: opened, throughput: nothing, roundTrip: nothing };
   if (typeof token !== "string") return { ...checks, token };
   const hello = { token, client: `voxrelay-js/${VERSION}`, codec: "pcm_s16le_16000", start: { seq: 0, position: 0 } };
@@ -113,7 +113,7 @@ async function gradeRoundTrip(line: Line): Promise<PreflightCheck> {
 
 /** Sends two seconds of audio at once, and counts what comes back. */
 async function gradeThroughput(line: Line, roundTripMs: number): Promise<PreflightCheck> {
-  const cure = "Use a faster network, or end what else uses this one.";
+  const cure = "Use a faster network, or end what else uses it.";
   // What cannot be compressed on the way.
   const chunk = crypto.getRandomValues(new Uint8Array(CHUNK_BYTES));
   const begun = performance.now();
@@ -144,7 +144,7 @@ async function tokenFor({ token }: PreflightCall, signal: AbortSignal): Promise<
   try {
     return tokenOf(await unlessAborted(signal, Promise.race([Promise.resolve().then(token), late])));
   } catch (thrown) {
-    return trouble("token_unavailable", `The \`token\` function gave no token: ${String(thrown)}`, { cure: "Check it, and the endpoint that it calls." });
+    return trouble("token_unavailable", `The \`token\` function gave no token: ${String(thrown)}`, { cure: "Check it and its endpoint." });
   } finally {
     clearTimeout(timer);
   }
@@ -164,15 +164,15 @@ async function whyNot(call: PreflightCall): Promise<Pick<RelayChecks, "address" 
     return { address: REACHED, connection: await orOverHttp(call, "not_a_websocket", words, cure) };
   }
   if (code === "not_found" && problemOf(...(await askWhy(plain)))?.code === "upgrade_required") {
-    const words = "The relay is there, but has no preflights, or a proxy before it does not pass them on.";
-    return { address: REACHED, connection: trouble("not_supported", words, { cure: "Update the relay, and pass on `preflight` beside the path of calls." }) };
+    const words = "The relay has no preflights, or a proxy before it does not pass them on.";
+    return { address: REACHED, connection: trouble("not_supported", words, { cure: "Update the relay; pass on `preflight` beside the path of calls." }) };
   }
   if (code === "origin_refused") return { address: refusal(), connection: nothing };
   if (status && (status < 400 || [404, 405, 410].includes(status))) {
     return { address: trouble("no_relay", `${ERROR_CODES.no_relay.message} The address answered with status ${status}.`), connection: nothing };
   }
   if (problem) return { address: REACHED, connection: refusal() };
-  const words = status ? `No relay answered, but something else, with status ${status}.` : "Nothing answered at the relay's address.";
+  const words = status ? `Something else than a relay answered, with status ${status}.` : "Nothing answered at the relay's address.";
   const online = "Check the network, `url`, and that the policy's `connect-src` lists the relay's `https:` and `wss:`.";
   const cure = navigator.onLine ? online : "The browser has no network: connect it.";
   return { address: trouble("unreachable", words, { cure }), connection: nothing };

@@ -228,7 +228,14 @@ impl Parts {
 
     /// The prices as the page is told them.
     fn messages(&self, app: &App) -> Vec<protocol::Price> {
-        let items = [&*self.listening.item].into_iter().chain(self.prices.iter().map(ItemPrice::item));
+        // Nobody hears the audio of an agent without a recogniser, and a page tells by this price whether somebody does.
+        let hears = self.providers.is_empty()
+            || self
+                .providers
+                .iter()
+                .any(|upstream| upstream.provider().kind.service == Service::SpeechToText);
+        let listening = hears.then_some(&*self.listening.item);
+        let items = listening.into_iter().chain(self.prices.iter().map(ItemPrice::item));
         let mut items: Vec<&str> = items.collect();
         items.sort_unstable();
         items.dedup();
