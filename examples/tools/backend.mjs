@@ -58,15 +58,22 @@ async function ofRelay(path) {
   return [response.status, Buffer.from(await response.arrayBuffer()), response.headers.get("content-type")];
 }
 
-const server = createServer(async (request, response) => {
+async function answer(request) {
   const { method, url } = request;
-  const [status, body, type = "text/plain; charset=utf-8"] =
+  return (
     method === "POST" && url === "/tools/book" ? await tool(request)
     : method === "GET" && url === "/" ? await page()
     : method === "GET" && url === "/token" ? await ofRelay("/dev/token")
     : method === "GET" && /^\/sdk\/[\w.]+$/.test(url) ? await ofRelay(url)
     : method === "GET" && url === "/booked" ? [200, JSON.stringify(Object.fromEntries(booked)), "application/json"]
-    : [404, "not found"];
+    : [404, "not found"]
+  );
+}
+
+const server = createServer(async (request, response) => {
+  // The relay may be away for a moment, and a client may break off what it sends: neither ends this server.
+  const failed = (error) => [502, `not now: ${error.message}`];
+  const [status, body, type = "text/plain; charset=utf-8"] = await answer(request).catch(failed);
   response.writeHead(status, { "content-type": type }).end(body);
 });
 server.listen(PORT, "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}`));

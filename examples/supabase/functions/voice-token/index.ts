@@ -29,7 +29,9 @@ Deno.serve(async (request) => {
   });
   const { data, error } = await supabase.auth.getUser(authorization.replace(/^Bearer /, ""));
   if (error) return new Response("Sign in first.", { status: 401, headers: HEADERS });
-  const { data: row } = await supabase.from("subscriptions").select("plan, account").eq("user_id", data.user.id).maybeSingle();
+  const { data: row, error: unread } = await supabase.from("subscriptions").select("plan, account").eq("user_id", data.user.id).maybeSingle();
+  // Whoever has no row is on the free plan; of whom nothing can be read, nothing is known.
+  if (unread) return new Response("Try again later.", { status: 503, headers: HEADERS });
   const token = await new SignJWT({ app_metadata: { account: row?.account ?? data.user.id, plan: row?.plan ?? "free" } })
     .setProtectedHeader({ alg: "HS256" })
     .setSubject(data.user.id)
