@@ -153,13 +153,8 @@ impl World {
     }
 
     fn link(&mut self, input: link::Input<'_>) {
-        let had_room = self.link.has_room();
         self.link.handle_input(self.now, input);
         self.drain();
-        if self.link.has_room() != had_room {
-            self.call.handle_input(self.now, call::Input::Room(!had_room));
-            self.drain();
-        }
     }
 
     fn client(&mut self, message: impl Into<ClientMessage>) {

@@ -126,8 +126,6 @@ pub struct Machine {
     is_held: bool,
     /// The page holds the agent's sound back, as the client last said over this connection.
     is_held_back: bool,
-    /// Whether the link takes more of the agent's audio, as the call was last told.
-    has_room: bool,
     /// How far the user has heard the agent, or will hear nothing more of it.
     heard: u32,
     is_traced: bool,
@@ -163,7 +161,6 @@ impl Machine {
             is_muted: false,
             is_held: false,
             is_held_back: false,
-            has_room: true,
             heard: 0,
             is_traced: false,
             is_claiming: false,
@@ -342,8 +339,7 @@ impl Machine {
                 Due::Room
             }
             Due::Room => {
-                self.has_room = self.link.has_room();
-                self.tell_call(call::Input::Room(self.has_room));
+                self.tell_call(call::Input::Room(self.link.has_room()));
                 Due::Call
             }
             Due::Call => return self.tell_call(call::Input::Timeout),
@@ -404,7 +400,7 @@ impl Machine {
                 self.is_muted = false;
                 self.record(Recorded::Connected(true));
                 // A client that holds the agent's sound back says so on each connection.
-                self.follow_ups.push(Step::HeldBack(false));
+                self.follow_ups.extend([Step::HeldBack(false), Step::Room(true)]);
             }
             Step::Detached => {
                 self.follow_ups

@@ -18,11 +18,6 @@ impl Machine {
         while let Some(output) = self.link.poll_urgent() {
             self.follow_ups.extend(of_link(output));
         }
-        // Also by an acknowledgement: an answer that waits for room has no timer.
-        let has_room = self.link.has_room();
-        if std::mem::replace(&mut self.has_room, has_room) != has_room {
-            self.follow_ups.push(Step::Room(has_room));
-        }
     }
 
     pub(super) fn tell_call(&mut self, input: call::Input<'_>) {

@@ -324,39 +324,6 @@ fn a_call_is_heard_answered_billed_stored_and_ended_in_this_order() {
     assert_eq!(bench.machine.usage().cost_nano_usd, bench.cost.get());
 }
 
-#[test]
-fn an_answer_that_waits_for_the_line_goes_on_as_soon_as_the_client_says_what_it_has() {
-    let mut bench = Bench::begin();
-    // The answers to both are longer than what may be on its way.
-    for silent in [230, 20] {
-        bench.audio(200, voice);
-        bench.audio(silent, silence);
-    }
-    let mut outputs = Vec::new();
-    // Somebody who listens to all of it: nothing but the line is heard of.
-    bench.text(&json!({ "type": "mute", "muted": true }));
-    let mut waits = 0;
-    for second in 0..60 {
-        bench.text(&json!({ "type": "ping", "id": second, "rtt_us": 0 }));
-        let more = bench.until(bench.now + Duration::from_secs(1));
-        waits = if kinds(&more).iter().any(|kind| kind == "audio") { 0 } else { waits + 1 };
-        outputs.extend(more);
-    }
-    assert!(waits > 10, "the line is full");
-    assert!(!kinds(&outputs).iter().any(|kind| kind == "reply_end"), "there is more to say");
-    let last = outputs.iter().rev().find_map(|output| match output {
-        Output::Send(Outgoing::Binary(frame)) => AudioHeader::parse(frame).map(|(header, _)| header),
-        _ => None,
-    });
-    let AudioHeader { seq, position, .. } = last.expect("audio");
-    bench.text(&json!({ "type": "ack", "received": seq + 1, "played": position }));
-    // By a timer of its own, and not when something else is due.
-    let due = bench.machine.call.poll_timeout();
-    assert!(due.is_some_and(|due| due <= bench.now + Duration::from_millis(100)), "{due:?}");
-    let outputs = bench.until(bench.now + Duration::from_millis(500));
-    assert!(kinds(&outputs).iter().any(|kind| kind == "audio"), "{:?}", kinds(&outputs));
-}
-
 const DRAIN: Input = Input::Drain { within: Duration::from_secs(10) };
 const MOVED: Departure = Departure::HandedOff { code: CloseCode::GoingAway, let_go: true };
 
