@@ -92,7 +92,7 @@ test("no socket is opened before there is a token, since a relay does not wait f
   await relayThat(takes, async () => {
     await new Promise((resolve) => setTimeout(resolve, 20));
     socketsThen = Socket.made.length;
-    return "token";
+    return "a.b.c";
   });
   assert.deepEqual([socketsThen, Socket.made.length], [0, 1]);
 });
@@ -150,7 +150,7 @@ test("where a WebSocket brings nothing and plain requests reach the relay, the c
 
 test("a call that is to go over HTTP needs the plain requests to get through, however well a WebSocket does", async () => {
   let asked = 0;
-  const look = async (transport: "auto" | "websocket" | "http", code: string, token = "token"): Promise<PreflightCheck> => {
+  const look = async (transport: "auto" | "websocket" | "http", code: string, token = "a.b.c"): Promise<PreflightCheck> => {
     Socket.relay = takes;
     const answers: typeof fetch = async () => {
       asked += 1;
@@ -164,7 +164,7 @@ test("a call that is to go over HTTP needs the plain requests to get through, ho
   try {
     const reached = await look("http", "wire_unknown");
     assert.deepEqual([reached.grade, reached.code, asked], ["good", undefined, 1]);
-    for (const token of ["token", ""]) {
+    for (const token of ["a.b.c", ""]) {
       const cut = await look("http", "not_found", token);
       assert.deepEqual([cut.grade, cut.code], ["failed", "gave_up"]);
       assert.match(cut.cure ?? "", /`\/http\/`/);

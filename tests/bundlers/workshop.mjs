@@ -125,13 +125,14 @@ export function runDocumented(folder, line) {
 }
 
 /**
- * The README's policy for files of one's own, with `relay` in the place of its example.
+ * A policy of the README, by default that for files of one's own, with `relay` in the place of its example.
  * @param {string} relay Its host.
+ * @param {string} begins What the policy begins with.
  */
-export function documentedPolicy(relay) {
-  const found = README.split("\n").find((line) => line.startsWith("script-src 'self'"));
-  if (!found) throw new Error("npm/README.md has no policy that begins with script-src 'self'");
-  return found.replace("https://voice.example.com", `http://${relay}`).replace("wss://voice.example.com", `ws://${relay}`);
+export function documentedPolicy(relay, begins = "script-src 'self' 'wasm-unsafe-eval'") {
+  const found = README.split("\n").find((line) => line.startsWith(begins));
+  if (!found) throw new Error(`npm/README.md has no policy that begins with ${begins}`);
+  return found.replaceAll("https://voice.example.com", `http://${relay}`).replaceAll("wss://voice.example.com", `ws://${relay}`);
 }
 
 /**

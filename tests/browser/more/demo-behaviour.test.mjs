@@ -140,6 +140,7 @@ describe("the demo page", { concurrency: 2 }, () => {
     assert.equal(await about(), "You reach the relay at localhost and its agent “concierge”. What the agent is and can do is told when it answers.");
     const second = { item: "deepgram/nova-3", unit: "second", nanoUsd: 80_000, per: 1 };
     const character = { item: "deepgram/aura-2", unit: "character", nanoUsd: 30_000_000, per: 1_000 };
+    const large = { item: "anthropic/claude", unit: "input_token>100000", nanoUsd: 500, per: 1 };
     for (const [features, items, said] of /** @type {const} */ ([
       [["samples", "text", "barge_in", "tool_result"], [second, character], "It listens to you, reads what you write and answers aloud. You may interrupt it. It can use tools."],
       [["samples", "text"], [second], "It listens to you and reads what you write."],
@@ -153,9 +154,9 @@ describe("the demo page", { concurrency: 2 }, () => {
       assert.match(String(await about()), /^You were with the agent/);
     }
     assert.equal(await page.evaluate(() => /** @type {Stub} */ (globalThis).stub.options.agent), "concierge");
-    await connect(page, { ...SESSION, agent: "stand-in", prices: { version: "1", items: [second, character] } });
+    await connect(page, { ...SESSION, agent: "stand-in", prices: { version: "1", items: [second, character, large] } });
     assert.match(String(await about()), /^You are with the agent “stand-in”\./, "what it is called counts, not what was asked for");
-    assert.deepEqual(await rows(page, "prices"), ["deepgram/nova-3: $0.0048 a minute", "deepgram/aura-2: $0.03 for 1,000 characters"]);
+    assert.deepEqual(await rows(page, "prices"), ["deepgram/nova-3: $0.0048 a minute", "deepgram/aura-2: $0.03 for 1,000 characters", "anthropic/claude: $0.50 for a million input tokens, in prompts of more than 100,000"]);
   });
 
   test("without an agent in its address none is asked for, and one that tells no name has none", async () => {

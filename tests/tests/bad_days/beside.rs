@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tests::http::{free_address, get, metric_until};
 use tests::sound::{silence, voice};
 use tests::stand_ins::{self, KEY, Provider, ask};
-use tests::{Relay, token_but};
+use tests::{Raw, Relay, token_but};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, sleep};
@@ -270,6 +270,21 @@ async fn no_answer_waits_for_the_connection_to_its_model_and_a_second_call_makes
     assert_eq!(bench.asked().await, (5, 0));
     assert_eq!((&*opened("needed").await, &*opened("ahead").await), ("0", "1"));
     bench.relay.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_told_a_price_of_listening_if_somebody_listens() {
+    for hears in [false, true] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bench = match hears {
+            false => Bench::start(folder.path(), "").await,
+            true => Bench::with_ears(folder.path()).await,
+        };
+        let (_raw, welcome) = Raw::welcomed(&bench.relay, "ada").await;
+        let by_the_second = welcome.prices.items.iter().any(|price| price.unit == "second");
+        assert_eq!(by_the_second, hears, "{:?}", welcome.prices);
+        bench.relay.terminate().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

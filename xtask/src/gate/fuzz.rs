@@ -29,7 +29,7 @@ negative_data_rejection.expected-statuses = ["400", "401", "403", "404", "405", 
 /// An answer that goes on as long as somebody reads it, which schemathesis waits for to end. The tests of the API read it.
 const ENDLESS: &str = "/v1/admin/live/watch";
 /// For each of the two runs.
-const SECONDS: &str = "20";
+const SECONDS: &str = "40";
 /// The same questions in every run of the gate, so that what fails was changed; `schemathesis run --seed` asks others.
 const SEED: &str = "1";
 /// Of each operation and phase.
