@@ -1,14 +1,17 @@
 //! Whatever becomes of the lines that a relay writes, it serves calls, and it ends as it is told to.
 #![cfg(target_os = "linux")]
 
+#[path = "support/ports.rs"]
+pub mod ports;
+
 use std::fs::OpenOptions;
 use std::io::{PipeReader, Read, Write, pipe};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use ports::free_address;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -74,18 +77,6 @@ impl Drop for Running {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// An address that nobody has, nor gets who asks for any port at all: systems give those from 32,768 on.
-fn free_address() -> SocketAddr {
-    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(std::process::id()));
-    loop {
-        let port = 10_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 20_000;
-        let address = SocketAddr::from(([127, 0, 0, 1], port as u16));
-        if TcpListener::bind(address).is_ok() {
-            return address;
-        }
     }
 }
 

@@ -1,28 +1,14 @@
-//! Plain HTTP requests, and addresses for whoever is to answer them.
+//! Plain HTTP requests.
 
 use std::net::SocketAddr;
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use crate::{Relay, token_but};
-
-/// An address of this machine that nobody has just now, and that nobody gets who asks for any port at all: systems give those from 32,768 on.
-pub async fn free_address() -> SocketAddr {
-    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(std::process::id()));
-    loop {
-        let port = 10_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 20_000;
-        let address = SocketAddr::from(([127, 0, 0, 1], port as u16));
-        if TcpListener::bind(address).await.is_ok() {
-            return address;
-        }
-    }
-}
 
 /// The answer to a plain `GET`, with its head.
 pub async fn get(address: SocketAddr, path: &str) -> String {

@@ -18,6 +18,8 @@ pub mod sound;
 pub mod stand_ins;
 pub mod wire;
 
+#[path = "../../relay/tests/support/ports.rs"]
+pub mod ports;
 #[path = "../../relay/tests/support/postgres.rs"]
 pub mod postgres;
 #[path = "../../relay/tests/support/records.rs"]

@@ -11,7 +11,7 @@ use relay::records::store::{SqlStore, Store};
 use tokio::time::{sleep, timeout};
 
 use crate::caller::{Caller, Told};
-use crate::http::free_address;
+use crate::ports::free_address;
 use crate::postgres::Server;
 use crate::{Relay, sharing};
 
@@ -116,7 +116,7 @@ pub async fn go_through(outage: &Outage) -> Outcome {
     let database = server.database().await;
     let grace = format!("[store]\ngrace_seconds = {}\n", outage.grace);
     let config = sharing(&database, folder.path(), &grace);
-    let address = free_address().await.to_string();
+    let address = free_address().to_string();
     let mut relay = Relay::start_with(folder.path(), &address, &config).await;
     let url = relay.url();
     let mut callers: Vec<Caller> =

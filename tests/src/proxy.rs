@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
-use crate::http::free_address;
+use crate::ports::free_address;
 
 /// What stands in each configuration before the lines for TLS.
 const TLS: &str = "# With the certificate here, in place of the line above:";
@@ -173,7 +173,7 @@ impl Proxy {
 
     async fn serve(kind: Kind, relays: [SocketAddr; 2], has_tls: bool) -> Proxy {
         let folder = tempfile::tempdir().expect("a folder");
-        let address = free_address().await;
+        let address = free_address();
         let configuration = folder.path().join("configuration");
         let text = kind.configuration(relays, address, folder.path(), has_tls);
         std::fs::write(&configuration, text).expect("ours");

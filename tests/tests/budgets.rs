@@ -7,7 +7,8 @@ use protocol::{BudgetScope, ClientMessage, RelayMessage, Role};
 use relay::records::store::{AlertFilter, SqlStore, Store};
 use serde_json::json;
 use sqlx::{AnyConnection, Connection};
-use tests::http::{free_address, metric_until};
+use tests::http::metric_until;
+use tests::ports::free_address;
 use tests::postgres::shared;
 use tests::{Heard, Raw, Relay, chunk, hello, token_but};
 use tokio::net::TcpListener;
@@ -80,7 +81,7 @@ async fn call(relay: &Relay, sub: &str, chunks: u32) -> Went {
 async fn a_call_that_reaches_its_cap_is_told_so_in_words_and_ends_without_a_cent_over_it() {
     let folder = tempfile::tempdir().expect("a folder");
     // 12.5 s and half a chunk.
-    let metrics = free_address().await;
+    let metrics = free_address();
     let config = format!("[limits]\nsession_usd = \"0.001004\"\n[metrics]\nlisten = \"{metrics}\"\n");
     let relay = Relay::start(folder.path(), "127.0.0.1:0", &config).await;
     let begin = std::time::Instant::now();

@@ -4,7 +4,8 @@ use protocol::{CloseCode, Role, Transcript};
 use relay::client::{Options, run};
 use relay::records::store::{DATABASE_FILE, SqlStore, Store};
 use serde_json::{Value, json};
-use tests::http::{free_address, get, get_as};
+use tests::http::{get, get_as};
+use tests::ports::free_address;
 use tests::sound::{silence, voice};
 use tests::stand_ins::{self, PRICES, Provider, ask};
 use tests::{Relay, token};
@@ -94,7 +95,7 @@ async fn spoken_over(words: &str) -> Fate {
 
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
-    let metrics = free_address().await;
+    let metrics = free_address();
     let mut config = format!(
         "[metrics]\nlisten = \"{metrics}\"\n[prices]\nfile = \"prices.toml\"\n[agents]\ndefault = \"teller\"\n\
         [agents.teller]\nstt = \"ears\"\nllm = \"mind\"\ntts = \"mouth\"\ngreeting = \"{STORY}\"\n"

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use protocol::{Codec, RelayMessage};
 use serde_json::{Value, json};
-use tests::http::free_address;
+use tests::ports::free_address;
 use tests::postgres::shared;
 use tests::{Heard, Raw, Relay, frame, sharing, token_but};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A relay that says where others reach it, and so has to know that before it listens.
 async fn start(database: &relay::config::Secret, folder: &Path) -> Relay {
-    let address = free_address().await.to_string();
+    let address = free_address().to_string();
     let extra = format!("[network]\nadvertise = \"http://{address}\"\n");
     Relay::start_with(folder, &address, &sharing(database, folder, &extra)).await
 }

@@ -10,7 +10,8 @@ use relay::config::Secret;
 use relay::records::store::{SqlStore, Store};
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection};
-use tests::http::{free_address, get};
+use tests::http::get;
+use tests::ports::free_address;
 use tests::postgres::shared;
 use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, binary, chunk};
 use tokio::process::Command;
@@ -101,7 +102,7 @@ async fn measures(metrics: SocketAddr, wanted: [(&str, u32); 2]) {
 async fn a_relay_whose_schema_is_put_back_to_one_from_before_is_not_ready_until_it_is_migrated() {
     let database = shared().database().await;
     let folder = tempfile::tempdir().expect("a folder");
-    let metrics = free_address().await;
+    let metrics = free_address();
     let served = format!("[metrics]\nlisten = \"{metrics}\"\n");
     let relay = Relay::start_on(&database, folder.path(), &served).await;
     assert_eq!(relay.becomes_ready(200).await, 200);

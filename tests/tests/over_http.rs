@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use protocol::{AudioHeader, Bye, ClientMessage, Codec, Hello, Mark, Ping, RelayMessage, Resume};
 use serde_json::json;
-use tests::http::{free_address, get};
+use tests::http::get;
 use tests::over_http::{Answer, BINARY, CLOSE, OverHttp, TEXT, body, post, wire_id};
+use tests::ports::free_address;
 use tests::postgres::shared;
 use tests::sound::{silence, voice};
 use tests::{Heard, Raw, Relay, chunk, hello, token_but};
@@ -84,7 +85,7 @@ async fn a_call_is_made_and_what_is_said_comes_back() {
 
 #[tokio::test]
 async fn an_operator_sees_how_many_connections_go_over_http_and_what_becomes_of_clients_that_come_back() {
-    let metrics = free_address().await;
+    let metrics = free_address();
     let folder = tempfile::tempdir().expect("a folder");
     let relay = start(folder.path(), &format!("[metrics]\nlisten = \"{metrics}\"\n")).await;
     for user in ["ada", "grace"] {

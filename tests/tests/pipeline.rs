@@ -26,7 +26,8 @@ use relay::money::ledger::LedgerRow;
 use relay::records::store::{CREDITED_BY_RELAY, Credit, CreditFilter, DATABASE_FILE, SqlStore, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tests::http::{free_address, metric};
+use tests::http::metric;
+use tests::ports::free_address;
 use tests::sound::{silence, voice};
 use tests::stand_ins::{self, PRICES, Provider, ask};
 use tests::{Heard, Raw, Relay};
@@ -199,7 +200,7 @@ fn is_numbered(message: &RelayMessage) -> bool {
 
 async fn holds(stt: Provider, llm: Provider, tts: Provider) {
     let port = stand_ins::start().await;
-    let metrics = free_address().await;
+    let metrics = free_address();
     let config = config(port, &stt, &llm, &tts) + &format!("[metrics]\nlisten = \"{metrics}\"\n");
     let (folder, relay) = started(&config).await;
     let told = talk(&relay).await;

@@ -4,7 +4,8 @@ use protocol::relay::PREFLIGHT_MAX_BYTES;
 use protocol::{Bye, ClientMessage, ErrorMessage, Hello, Ping, RelayMessage};
 use relay::records::store::{SessionFilter, SqlStore, Store};
 use serde_json::{Value, json};
-use tests::http::{free_address, get};
+use tests::http::get;
+use tests::ports::free_address;
 use tests::{Heard, Raw, Relay, hello, token_but};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -265,7 +266,7 @@ async fn has_a_rate_of_its_own_by_user_and_by_address_which_calls_do_not_feel() 
 
 #[tokio::test]
 async fn is_counted_by_its_outcome_and_not_among_the_calls() {
-    let metrics = free_address().await;
+    let metrics = free_address();
     let folder = tempfile::tempdir().expect("a folder");
     let relay = start(folder.path(), &format!("[metrics]\nlisten = \"{metrics}\"\n")).await;
     assert_eq!(outcome(&relay, &json!({})).await, None);

@@ -13,7 +13,7 @@ use relay::client::{Options, run};
 use relay::operations::telemetry::{Kind, METRICS};
 use relay::records::store::{SqlStore, Store};
 use tempfile::TempDir;
-use tests::http::free_address;
+use tests::ports::free_address;
 use tests::postgres::shared;
 use tests::sound::voice;
 use tests::{AUDIENCE, ISSUER, Raw, Relay, SECRET, chunk, token};
@@ -132,7 +132,7 @@ fn what_is_served_is_what_the_table_says(answer: &str) {
 
 #[tokio::test]
 async fn the_operator_sees_what_happens_and_nobodys_name() {
-    let address = free_address().await.to_string();
+    let address = free_address().to_string();
     let folder = tempfile::tempdir().expect("a folder");
     let config = config(&format!("[metrics]\nlisten = {address:?}\n"));
     let relay = Relay::start_with(folder.path(), "127.0.0.1:0", &config).await;
@@ -211,7 +211,7 @@ async fn sides(path: &Path) -> (Vec<i16>, Vec<i16>) {
 
 #[tokio::test]
 async fn deploys_in_mid_sentence_record_each_sample_once() {
-    let address = free_address().await.to_string();
+    let address = free_address().to_string();
     let folder = tempfile::tempdir().expect("a folder");
     let config = config("[recording]\ndir = \"rec\"\n");
     let mut relay = Relay::start_with(folder.path(), &address, &config).await;

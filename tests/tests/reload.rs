@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use protocol::{AudioHeader, Bye, ClientMessage, CloseCode, Codec};
 use relay::operations::telemetry::{Kind, METRICS};
 use serde_json::json;
-use tests::http::{free_address, get};
+use tests::http::get;
+use tests::ports::free_address;
 use tests::sound::voice;
 use tests::stand_ins::{self, PRICES, Provider, ask};
 use tests::{Raw, Relay};
@@ -78,7 +79,7 @@ async fn every_gauge_is_what_it_was_after_an_unchanged_configuration_is_read_aga
     ask(port, "POST", "/script", &script.to_string()).await;
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("prices.toml"), PRICES).expect("ours");
-    let metrics = free_address().await;
+    let metrics = free_address();
     let mut config = format!(
         "[metrics]\nlisten = \"{metrics}\"\n[prices]\nfile = \"prices.toml\"\n[agents]\ndefault = \"host\"\n\
         [agents.host]\nstt = \"ears\"\nllm = \"mind\"\ntts = \"mouth\"\n"

@@ -41,7 +41,8 @@ const ACK_DELAY: Duration = Duration::from_millis(200);
 const ACK_WITH_FRAME: Duration = Duration::from_millis(80);
 /// Beyond this many bytes of unacknowledged downlink the agent waits: 30 s of audio at 24 kHz.
 const DOWNLINK_BYTES: usize = 30 * 24_000 * 2;
-/// So many bytes of messages may wait for a client that is there to acknowledge them. One that reads them and never says so would have them kept for ever.
+/// So many bytes of messages may wait for a client that is there to acknowledge them. One that reads them and never says so would have them kept for
+/// ever.
 const DOWNLINK_TEXT_BYTES: usize = 4 << 20;
 /// Missed heartbeats after which the client is gone.
 const DEAD_AFTER_HEARTBEATS: u32 = 2;

@@ -93,8 +93,8 @@ pub(super) async fn run(args: StatementArgs) -> ExitCode {
     }
 }
 
-/// Adds up what each account used from this midnight to that one, a day at a time: a busy month has more rows than any database adds up within the time
-/// that a statement may take. So may a day have, which is added up by its hours then, the last one first: a session that is erased meanwhile is known
+/// Adds up what each account used from this midnight to that one, a day at a time: a busy month has more rows than any database adds up within the
+/// time that a statement may take. So may a day have, which is added up by its hours then, the last one first: a session that is erased meanwhile is known
 /// at the end of the day from then on, and is missing rather than there twice.
 async fn sum_up(
     (from_ms, to_ms): (i64, i64),

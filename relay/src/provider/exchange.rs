@@ -20,7 +20,8 @@ pub struct Bounds {
     /// Between two pieces of the answer; `None` where silence is no trouble, as while a user says nothing.
     pub silence: Option<Duration>,
     /// How long it may be given audio without saying anything about it, from where a voice begins in that which is more than a cough, or behind words
-    /// that it has begun and not ended; `None` for one that is given none. Time in which no audio comes does not count, and neither does how much of it is given at once.
+    /// that it has begun and not ended; `None` for one that is given none. Time in which no audio comes does not count, and neither does how much of it
+    /// is given at once.
     pub unanswered: Option<Duration>,
     /// From the opening to the end; `None` for one that is as long as a call.
     pub whole: Option<Duration>,
@@ -112,8 +113,6 @@ pub struct Exchange {
     silent_at: Option<Time>,
     /// Whether it says something of the audio that it is given.
     watch: Option<Watch>,
-    /// For how long it has said nothing, and nobody has spoken.
-    nobody_for: Duration,
     /// When it has taken too long in all.
     over_at: Option<Time>,
     received: usize,
@@ -138,7 +137,6 @@ impl Exchange {
             is_connecting: true,
             silent_at: Some(now + bounds.head),
             watch: bounds.unanswered.map(Watch::new),
-            nobody_for: Duration::ZERO,
             over_at: bounds.whole.map(|whole| now + whole),
             received: 0,
             has_begun: false,
@@ -262,9 +260,8 @@ impl Exchange {
     fn give(&mut self, now: Time, audio: &Bytes) {
         match self.watch.as_mut().map(|watch| watch.give(now, audio)) {
             Some(Silence::Fault) => self.fail(FailureKind::Timeout, "it says nothing about what it hears"),
-            Some(Silence::Nobody) => {
-                self.nobody_for += self.bounds.unanswered.unwrap_or_default();
-                if !self.codec.nobody_spoke() && self.nobody_for >= BEGUN_MAX {
+            Some(Silence::Nobody(silent)) => {
+                if !self.codec.nobody_spoke() && silent >= BEGUN_MAX {
                     self.fail(FailureKind::Timeout, "it says nothing more about words that it has begun");
                 }
             }
@@ -274,7 +271,6 @@ impl Exchange {
 
     /// It has said something.
     fn answered(&mut self) {
-        self.nobody_for = Duration::ZERO;
         if let Some(watch) = &mut self.watch {
             watch.answered();
         }

@@ -5,7 +5,8 @@
 //! Calls of the real protocol, half of them talking, each of 20 s and followed by the next, against the relay as it is deployed; beside them calls
 //! that are over at once, tens in a second. Every ten seconds its resident memory, its open files and its threads are read. The first third of the
 //! readings is for whatever fills once, or the first six minutes if that is longer and no more than half of them; through the others a line is laid,
-//! and what it climbs by must be less than what such readings waver by, and the memory less than 64 bytes for each call that was made meanwhile. Ends with code 1 if something grows, or a call was lost.
+//! and what it climbs by must be less than what such readings waver by, and the memory less than 64 bytes for each call that was made meanwhile.
+//! Ends with code 1 if something grows, or a call was lost.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the command is for")]
 

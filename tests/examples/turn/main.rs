@@ -41,7 +41,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::Relay;
-use tests::http::{free_address, get};
+use tests::http::get;
+use tests::ports::free_address;
 use tests::process::{cpu_seconds, pin};
 use tokio::time::{Instant, sleep_until};
 
@@ -230,7 +231,7 @@ async fn measure(wish: &Wish) -> Row {
     let folder = folder.expect("a folder");
     let book = Book::new(scene, calls);
     let (providers, serving) = fakes::serve(book.clone(), wish.writes).await;
-    let metrics = free_address().await;
+    let metrics = free_address();
     std::fs::write(folder.path().join("prices.toml"), fakes::PRICES).expect("ours");
     // A process has the cores of its parent, and as many threads for them.
     if apart {

@@ -11,8 +11,8 @@ use relay::client::{Options, Report, run};
 use relay::config::Secret;
 use relay::records::store::{SessionRow, SqlStore, Store};
 use sqlx::{AnyConnection, Connection};
-use tests::http::free_address;
 use tests::outage::{How, Manner, Outage, go_through};
+use tests::ports::free_address;
 use tests::postgres::Server;
 use tests::sound::voice;
 use tests::{Heard, Raw, Relay, hello, sharing, token};
@@ -130,7 +130,7 @@ async fn a_relay_killed_while_the_database_is_away_writes_what_it_owed_when_it_i
     let mut server = Server::durable();
     let database = server.database().await;
     let config = config(folder.path(), &database, 60);
-    let address = free_address().await.to_string();
+    let address = free_address().to_string();
     let relay = Relay::start_with(folder.path(), &address, &config).await;
     let mut running = Running::start(&relay, 14.0).await;
     running.wait(|event| matches!(event, Event::Transcript(_))).await;
@@ -154,7 +154,7 @@ async fn another_relay_takes_a_call_over_from_one_that_is_gone_with_its_disk() {
     let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let server = Server::durable();
     let database = server.database().await;
-    let address = free_address().await.to_string();
+    let address = free_address().to_string();
     let relay = Relay::start_with(here.path(), &address, &config(here.path(), &database, 60)).await;
     let mut running = Running::start(&relay, 10.0).await;
     running.wait(|event| matches!(event, Event::Transcript(_))).await;

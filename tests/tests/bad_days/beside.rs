@@ -11,7 +11,8 @@ use axum::{Json, Router};
 use relay::client::{HEARD_RATE, Options, Report, converse, run};
 use relay::records::store::{AlertFilter, DATABASE_FILE, SqlStore, Store};
 use serde_json::{Value, json};
-use tests::http::{free_address, get, metric_until};
+use tests::http::{get, metric_until};
+use tests::ports::free_address;
 use tests::sound::{silence, voice};
 use tests::stand_ins::{self, KEY, Provider, ask};
 use tests::{Raw, Relay, token_but};
@@ -70,7 +71,7 @@ impl Bench {
 
     async fn start_as(folder: &Path, first: &str, host: &str, more: impl Fn(u16) -> String) -> Bench {
         let fakes = stand_ins::start().await;
-        let metrics = free_address().await;
+        let metrics = free_address();
         std::fs::write(folder.join("prices.toml"), PRICES).expect("ours");
         let config = format!(
             "[metrics]\nlisten = \"{metrics}\"\n[limits]\nsessions_per_user = 100\n\

@@ -8,7 +8,7 @@ use protocol::{Bye, ClientMessage, CloseCode, Hello, Mark, RelayMessage, Resume,
 use relay::client::{Options, Report, run};
 use relay::records::store::{SessionFilter, SessionRow, SessionState, SqlStore, Store};
 use serde_json::json;
-use tests::http::free_address;
+use tests::ports::free_address;
 use tests::sound::{silence, voice};
 use tests::{AUDIENCE, Heard, ISSUER, Raw, Relay, SECRET, chunk, hello, token, token_but};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -96,7 +96,7 @@ async fn a_call_is_heard_answered_metered_and_stored() {
 #[tokio::test]
 async fn a_relay_killed_in_mid_sentence_loses_no_word_and_bills_none_twice() {
     let folder = tempfile::tempdir().expect("a folder");
-    let address = free_address().await.to_string();
+    let address = free_address().to_string();
     let relay = Relay::start(folder.path(), &address, "[recording]\ndir = \"rec\"\n").await;
     let (connected, mut events) = mpsc::channel(1);
     let speech = [silence(1.0), voice(6.0)].concat();
@@ -146,7 +146,7 @@ async fn a_relay_killed_in_mid_sentence_loses_no_word_and_bills_none_twice() {
 #[tokio::test]
 async fn a_deploy_in_the_middle_of_a_call_is_only_a_reconnect() {
     let folder = tempfile::tempdir().expect("a folder");
-    let address = free_address().await.to_string();
+    let address = free_address().to_string();
     let relay = Relay::start(folder.path(), &address, "").await;
     let (connected, mut events) = mpsc::channel(1);
     let speech = [silence(0.5), voice(4.0)].concat();
@@ -169,7 +169,7 @@ async fn a_deploy_in_the_middle_of_a_call_is_only_a_reconnect() {
 
 #[tokio::test]
 async fn a_relay_that_is_not_there_is_reported_and_not_waited_for_for_ever() {
-    let url = format!("ws://{}/v1/call", free_address().await);
+    let url = format!("ws://{}/v1/call", free_address());
     let report = run(options(&url, voice(1.0)), |_| {}).await;
     assert_eq!(report.ended, Some(CloseCode::Abnormal));
     assert!(!report.is_good());

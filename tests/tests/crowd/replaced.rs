@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tests::http::free_address;
+use tests::ports::free_address;
 use tests::proxy::{Kind, Proxy};
 use tokio::time::sleep;
 
@@ -31,7 +31,7 @@ async fn conversations_behind_each_proxy_lose_nothing_and_hear_no_gap_while_both
 #[expect(clippy::print_stdout, reason = "how long it took is for whoever looks")]
 async fn replaced_behind(kind: Kind) {
     let place = Place::new(DRAIN).await;
-    let addresses = [free_address().await, free_address().await];
+    let addresses = [free_address(), free_address()];
     let start = async |number: usize| place.start(number, &addresses[number].to_string()).await;
     let mut relays = [start(0).await, start(1).await];
     let proxy = Proxy::start(kind, addresses).await;

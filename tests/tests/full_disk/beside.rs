@@ -12,7 +12,8 @@ use protocol::{CloseCode, RelayMessage};
 use relay::NanoUsd;
 use relay::client::{Options, Report, run};
 use relay::records::store::{SqlStore, Store};
-use tests::http::{free_address, get};
+use tests::http::get;
+use tests::ports::free_address;
 use tests::sound::voice;
 use tests::{Heard, Raw, Relay, hello, token};
 use tokio::sync::mpsc;
@@ -83,7 +84,7 @@ async fn a_call_waits_while_the_disk_is_full_and_goes_on_when_there_is_room() {
     let Some(disk) = Disk::mount(&folder.path().join("data")) else {
         return not_checked();
     };
-    let free = free_address().await;
+    let free = free_address();
     let extra = format!("[metrics]\nlisten = \"{free}\"\n[store]\ngrace_seconds = 60\n");
     let relay = Relay::start(folder.path(), "127.0.0.1:0", &extra).await;
     let (tell, mut events) = mpsc::unbounded_channel();

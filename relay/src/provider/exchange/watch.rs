@@ -26,6 +26,8 @@ pub(super) struct Watch {
     given: Vec<(Duration, Bytes)>,
     /// They have found a voice, and hear how long it lasts.
     ears: Option<Ears>,
+    /// For how long it has said nothing while nobody spoke.
+    nobody_for: Duration,
     /// Right before that it was given a voice that was too short to be somebody for certain.
     has_coughed: bool,
 }
@@ -35,8 +37,8 @@ pub(super) struct Watch {
 pub(super) enum Silence {
     /// Nothing yet.
     Short,
-    /// There was nothing to say: nobody has spoken for as long as it may be silent.
-    Nobody,
+    /// There was nothing to say: nobody has spoken for as long as it may be silent. In all it has said nothing for so long.
+    Nobody(Duration),
     /// Somebody has spoken, and it has said nothing of that for too long.
     Fault,
 }
@@ -62,6 +64,7 @@ impl Watch {
             silent: Duration::ZERO,
             given: Vec::new(),
             ears: None,
+            nobody_for: Duration::ZERO,
             has_coughed: false,
         }
     }
@@ -78,7 +81,8 @@ impl Watch {
             self.look_for_a_voice();
             if self.ears.is_none() {
                 self.has_coughed = false;
-                return Silence::Nobody;
+                self.nobody_for += self.most;
+                return Silence::Nobody(self.nobody_for);
             }
         }
         if self.silent <= self.most {
@@ -102,6 +106,7 @@ impl Watch {
         self.silent = Duration::ZERO;
         self.given.clear();
         self.ears = None;
+        self.nobody_for = Duration::ZERO;
         self.has_coughed = false;
     }
 
@@ -180,7 +185,7 @@ mod tests {
             let bytes: Vec<u8> = (from..from + 1_600).map(sample).flat_map(i16::to_le_bytes).collect();
             match watch.give(Time::from_millis(tenth * 100), &bytes.into()) {
                 Silence::Short => {}
-                Silence::Nobody => silences.push((tenth, Silence::Nobody)),
+                nobody @ Silence::Nobody(_) => silences.push((tenth, nobody)),
                 Silence::Fault => {
                     silences.push((tenth, Silence::Fault));
                     break;
@@ -196,7 +201,8 @@ mod tests {
 
     #[test]
     fn where_nobody_speaks_that_is_told_of_each_time_for_which_it_may_be_silent() {
-        let nobody = [151, 302, 453, 604].map(|tenth| (tenth, Silence::Nobody));
+        let nobody = [(151, 15), (302, 30), (453, 45), (604, 60)]
+            .map(|(tenth, seconds)| (tenth, Silence::Nobody(Duration::from_secs(seconds))));
         assert_eq!(silences(&[]), nobody);
     }
 
